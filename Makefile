@@ -1,0 +1,39 @@
+# Verbs of one line each; `make` alone lists them. What they need they set up first.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format protos bench soak clean
+
+PYTHON := .venv/bin/python
+SOURCES := sidegate services tests protos benchmarks
+
+help:  ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup:  ## install what is missing: the virtual environment, iproute2, the BPF program
+	@deploy/setup
+
+demo: setup  ## tell the whole story on real traffic, print it, leave nothing behind
+	@$(PYTHON) -m services.standalone.demo
+
+up: setup  ## run every program until Ctrl-C (data in ./data)
+	@$(PYTHON) -m services.standalone $(ARGS)
+
+test: setup  ## run the whole test suite
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: setup  ## run the static gates
+	@PATH=$(CURDIR)/.venv/bin:$$PATH deploy/check
+
+format: setup  ## put the code in its canonical form
+	@.venv/bin/ruff format -q $(SOURCES) && .venv/bin/ruff check -q --fix $(SOURCES) && .venv/bin/buf format -w protos
+
+protos: setup  ## generate sidegate/api from protos/
+	@$(PYTHON) protos/generate.py
+
+bench: setup  ## measure, as ratios in one run
+	@$(PYTHON) -m benchmarks.store $(ARGS)
+
+soak: setup  ## the long runs: chaos for ten minutes
+	@SIDEGATE_SOAK_SECONDS=600 $(PYTHON) -m pytest -m soak --timeout 1200 $(ARGS)
+
+clean:  ## remove what setup, tests and runs made here
+	@rm -rf .venv build data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
