@@ -1,0 +1,1 @@
+"""Rooms that the programs share; none of them knows a program."""

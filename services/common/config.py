@@ -1,0 +1,60 @@
+"""Settings of the programs: flags, or environment variables named SIDEGATE_<FLAG>; flags win."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+NAME = r"^[a-z0-9][a-z0-9-]{0,31}$"
+
+
+class ProgramSettings(BaseSettings):
+    """What every program is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIDEGATE_", cli_parse_args=True, cli_kebab_case=True, cli_hide_none_type=True, extra="ignore"
+    )
+
+    nats_url: SecretStr = Field(
+        description="where NATS is, with its token: nats://TOKEN@HOST:PORT (keep it in the environment)"
+    )
+    ready_file: Path | None = Field(None, description="written when the program serves: JSON with its address")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+
+
+class ServiceSettings(ProgramSettings):
+    """What every control-plane service is told."""
+
+    listen: str = Field("127.0.0.1:0", description="host:port of the gRPC interface; port 0 takes a free one")
+    database: Path = Field(description="the SQLite file of its event store")
+
+
+class RegistrySettings(ServiceSettings):
+    """The registry."""
+
+    endpoint_address: str = Field(description="host:port of the endpoint service's gRPC interface")
+    region: str = Field("local", pattern=NAME, description="the first part of services' full names")
+    service_quota: int = Field(20, ge=-1, description="endpoint services of a project; -1 is unlimited")
+
+
+class EndpointSettings(ServiceSettings):
+    """The endpoint service."""
+
+    registry_address: str = Field(description="host:port of the registry's gRPC interface")
+    endpoint_quota: int = Field(50, ge=-1, description="endpoints of a project; -1 is unlimited")
+    lease_seconds: float = Field(30, gt=0, description="a gateway silent for so long counts as lost")
+    fence_seconds: float = Field(3600, gt=0, description="a gateway cut off for so long forwards no more")
+    creation_deadline_seconds: float = Field(120, gt=0, description="an endpoint CREATING for longer becomes FAILED")
+
+
+class GatewaySettings(ProgramSettings):
+    """A gateway agent."""
+
+    gateway_id: str = Field(pattern=NAME, description="this gateway; the same after every restart")
+    cell: str = Field("default", pattern=NAME, description="the cell that it is a member of")
+    endpoint_address: str = Field(description="host:port of the endpoint service's gRPC interface")
+    socket: Path = Field(description="the unix socket on which it shows its table")
+    bpffs: Path = Field(Path("/sys/fs/bpf"), description="a BPF file system to pin in; mounted where there is none")
+    max_sessions: int = Field(131_072, ge=1024, le=8_388_608, description="sessions that fit in the kernel's map")
+    uninstall: bool = Field(False, description="remove everything of this gateway from the kernel, and end")

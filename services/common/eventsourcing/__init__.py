@@ -1,0 +1,1 @@
+"""Event sourcing: deciders, aggregates and the stores that keep their events."""

@@ -1,0 +1,129 @@
+"""The read table of a service: every live resource as its last event left it, found by who owns it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, String, Table, select, text
+from sqlalchemy.engine import Row
+
+from services.common.eventsourcing.store import RecordedEvent
+
+METADATA = MetaData()
+RESOURCES = Table(
+    "resources",
+    METADATA,
+    Column("kind", String(32), primary_key=True),
+    Column("id", String(128), primary_key=True),
+    Column("project", String(63), nullable=False),
+    Column("parent", String(128), nullable=False),
+    Column("counterpart", String(63), nullable=False),
+    Column("partition", String(64), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("created_position", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("resources_by_project", "kind", "project", "created_position"),
+    Index("resources_by_parent", "kind", "parent", "created_position"),
+    Index("resources_by_counterpart", "kind", "counterpart", "created_position"),
+    Index("resources_by_partition", "partition", "kind", "created_position"),
+)
+UPSERT = text(
+    "INSERT INTO resources (kind, id, project, parent, counterpart, partition, name, state,"
+    " created_position, position, data)"
+    " VALUES (:kind, :id, :project, :parent, :counterpart, :partition, :name, :state, :position, :position, :data)"
+    " ON CONFLICT (kind, id) DO UPDATE SET project = excluded.project, parent = excluded.parent,"
+    " counterpart = excluded.counterpart, partition = excluded.partition, name = excluded.name,"
+    " state = excluded.state, position = excluded.position, data = excluded.data"
+)
+DELETE = text("DELETE FROM resources WHERE kind = :kind AND id = :id")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """A resource after an event. `counterpart` is the project on its other side; `data` the stored event's bytes.
+
+    A row that is not `live` leaves the table: what is gone is found in the log only.
+    """
+
+    kind: str
+    id: str
+    project: str
+    data: bytes
+    parent: str = ""
+    counterpart: str = ""
+    partition: str = ""
+    name: str = ""
+    state: str = ""
+    live: bool = True
+
+
+class ResourceTable:
+    """A projection: written in the append's transaction, so a list shows what was just written."""
+
+    name = "resources"
+    version = 1
+    metadata = METADATA
+
+    def __init__(self, row_of: Callable[[RecordedEvent], ResourceRow | None]) -> None:
+        self._row_of = row_of
+
+    def apply(self, connection: Connection, event: RecordedEvent) -> None:
+        row = self._row_of(event)
+        if row is None:
+            return
+        if not row.live:
+            connection.execute(DELETE, {"kind": row.kind, "id": row.id})
+            return
+        connection.execute(UPSERT, {**_columns(row), "position": event.position})
+
+
+def _columns(row: ResourceRow) -> Mapping[str, Any]:
+    names = ("kind", "id", "project", "parent", "counterpart", "partition", "name", "state", "data")
+    return {name: getattr(row, name) for name in names}
+
+
+def _row(found: Row[Any]) -> ResourceRow:
+    return ResourceRow(
+        kind=found.kind,
+        id=found.id,
+        project=found.project,
+        data=bytes(found.data),
+        parent=found.parent,
+        counterpart=found.counterpart,
+        partition=found.partition,
+        name=found.name,
+        state=found.state,
+    )
+
+
+def get(connection: Connection, kind: str, id_: str) -> ResourceRow | None:
+    """One resource, None if it is not there (any more)."""
+    wanted = select(RESOURCES).where(RESOURCES.c.kind == kind, RESOURCES.c.id == id_)
+    found = connection.execute(wanted).first()
+    return None if found is None else _row(found)
+
+
+def page(
+    connection: Connection,
+    kind: str,
+    *,
+    project: str | None = None,
+    parent: str | None = None,
+    counterpart: str | None = None,
+    partition: str | None = None,
+    states: Sequence[str] = (),
+    after: int = 0,
+    limit: int,
+) -> list[tuple[int, ResourceRow]]:
+    """Up to `limit` resources created above position `after`, in order of creation, each with that position."""
+    query = select(RESOURCES).where(RESOURCES.c.kind == kind, RESOURCES.c.created_position > after)
+    wanted = {"project": project, "parent": parent, "counterpart": counterpart, "partition": partition}
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(RESOURCES.c[column] == value)
+    if states:
+        query = query.where(RESOURCES.c.state.in_(states))
+    query = query.order_by(RESOURCES.c.created_position).limit(limit)
+    return [(found.created_position, _row(found)) for found in connection.execute(query)]

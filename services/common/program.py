@@ -1,0 +1,45 @@
+"""How a program runs: an event loop until SIGTERM or SIGINT, and word to those who wait for it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+
+def write_ready(path: Path | None, facts: Mapping[str, Any]) -> None:
+    """Writes the ready file as a whole or not at all."""
+    if path is None:
+        return
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(facts, indent=2) + "\n")
+    part.replace(path)
+
+
+async def _until_signalled(main: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(main)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def end_with_parent() -> None:
+    """Makes the kernel end this program when the one that started it dies, however it dies."""
+    import ctypes  # noqa: PLC0415 # only for those who are supervised
+
+    PR_SET_PDEATHSIG = 1  # noqa: N806 # its name in prctl(2)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs until it is done or the program is told to end; cancelling is how the parts are told."""
+    if os.environ.get("SIDEGATE_SUPERVISED"):
+        end_with_parent()
+    uvloop.run(_until_signalled(main))

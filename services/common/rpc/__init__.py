@@ -1,0 +1,1 @@
+"""gRPC as every program serves it: identity, limits, errors, health, reflection."""

@@ -1,0 +1,81 @@
+"""The log, read by the operator: the same service in every program that keeps one."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common.errors import Forbidden
+from services.common.eventsourcing.store import EventStore, RecordedEvent
+from services.common.rpc import paging
+from services.common.rpc.auth import principal
+from services.common.rpc.records import to_log_record
+from sidegate.api.events.v1 import log_pb2, log_pb2_grpc
+
+BATCH = 500
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _require_reader() -> None:
+    caller = principal()
+    if not (caller.is_operator or caller.is_system):
+        raise Forbidden("OPERATOR_ONLY", "only the operator may read the audit log")
+
+
+def _nanoseconds(time: Timestamp) -> int:
+    return int(time.ToNanoseconds())
+
+
+def matches(event: RecordedEvent, request: log_pb2.ListRecordsRequest) -> bool:
+    """Whether a list with this request shows the event."""
+    if request.stream and event.stream != request.stream:
+        return False
+    if request.account and log_pb2.EventMeta.FromString(event.meta).account != request.account:
+        return False
+    if request.HasField("start_time") and event.recorded_at < _nanoseconds(request.start_time):
+        return False
+    return not request.HasField("end_time") or event.recorded_at < _nanoseconds(request.end_time)
+
+
+class AuditServicer(log_pb2_grpc.AuditServiceServicer):
+    def __init__(self, store: EventStore, log: str) -> None:
+        self._store, self._log = store, log
+
+    async def GetHead(self, request: log_pb2.GetHeadRequest, context: Context) -> log_pb2.GetHeadResponse:
+        _require_reader()
+        head = await self._store.head()
+        return log_pb2.GetHeadResponse(
+            log=self._log, log_id=head.log_id, epoch=head.epoch, position=head.position, hash=head.hash
+        )
+
+    async def ListRecords(self, request: log_pb2.ListRecordsRequest, context: Context) -> log_pb2.ListRecordsResponse:
+        _require_reader()
+        query = paging.query_of(request)
+        after, size = paging.decode(request.page_token, query), paging.page_size(request.page_size)
+        found: list[RecordedEvent] = []
+        while len(found) <= size and (batch := await self._store.read(after, BATCH)):
+            found += [event for event in batch if matches(event, request)]
+            after = batch[-1].position
+        page = found[:size]
+        token = paging.encode(page[-1].position, query) if len(found) > size else ""
+        return log_pb2.ListRecordsResponse(records=map(to_log_record, page), next_page_token=token)
+
+    async def ReadLog(self, request: log_pb2.ReadLogRequest, context: Context) -> AsyncIterator[log_pb2.LogRecord]:
+        _require_reader()
+        async for event in read_range(self._store, request.after, request.through):
+            yield to_log_record(event)
+
+
+async def read_range(
+    store: EventStore, after: int, through: int = 0, partition: str | None = None
+) -> AsyncIterator[RecordedEvent]:
+    """The log's events above `after`, up to `through` (0: to the end as it is now)."""
+    through = through or (await store.head()).position
+    while after < through and (batch := await store.read(after, BATCH, partition)):
+        for event in batch:
+            if event.position > through:
+                return
+            yield event
+        after = batch[-1].position

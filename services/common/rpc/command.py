@@ -1,0 +1,39 @@
+"""From a call to the context of a command: who, when, which request, from which version."""
+
+import hashlib
+from collections.abc import Callable
+
+from google.protobuf.message import Message
+
+from services.common.clock import now
+from services.common.errors import Invalid
+from services.common.eventsourcing.context import CommandContext
+from services.common.rpc.auth import principal
+
+
+def expected_version(etag: str) -> int | None:
+    """The version that an etag stands for; None for an empty one."""
+    if not etag:
+        return None
+    if not etag.isdecimal():
+        raise Invalid("ETAG_INVALID", f"'{etag}' is no etag of ours: give back the one that was read", field="etag")
+    return int(etag)
+
+
+def command_hash(request: Message) -> bytes:
+    """Tells a retry from another command: all of the request but its id."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.ClearField("request_id")
+    return hashlib.sha256(copy.SerializeToString(deterministic=True)).digest()
+
+
+def command_context(request: Message, method: str, etag: str = "", clock: Callable[[], int] = now) -> CommandContext:
+    return CommandContext(
+        principal=principal(),
+        at_ns=clock(),
+        request_id=getattr(request, "request_id", ""),
+        method=method,
+        command_hash=command_hash(request) if hasattr(request, "request_id") else b"",
+        expected_version=expected_version(etag),
+    )

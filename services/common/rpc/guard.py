@@ -1,0 +1,90 @@
+"""What stands before every method: the request's limits, a deadline, and errors that programs can read."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+import grpc
+import protovalidate
+from google.protobuf.message import Message
+
+from services.common.errors import Invalid
+from services.common.rpc.auth import OPEN_TO_ALL, A, Continuation, Handler, Q
+from services.common.rpc.errors import abort
+
+DEFAULT_DEADLINE = 5.0
+LONGEST_DEADLINE = 30.0
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Unary = Callable[[object, Context], Awaitable[object]]
+Stream = Callable[[object, Context], AsyncIterator[object]]
+
+
+def _path(violation: protovalidate.Violation) -> str:
+    elements = violation.proto.field.elements if violation.proto.field else []
+    return ".".join(each.field_name + (f"[{each.subscript.value}]" if each.subscript else "") for each in elements)
+
+
+def check(request: object) -> None:
+    """Raises Invalid for the first field of a request that breaks the contract's limits."""
+    assert isinstance(request, Message)  # noqa: S101 # every method of ours takes a message
+    try:
+        protovalidate.validate(request)
+    except protovalidate.ValidationError as error:
+        first = error.violations[0]
+        field = _path(first)
+        raise Invalid("FIELD_INVALID", f"{field}: {first.proto.message}", field=field) from None
+
+
+def _deadline(context: Context) -> float:
+    remaining = context.time_remaining()
+    return DEFAULT_DEADLINE if remaining is None else min(remaining, LONGEST_DEADLINE)
+
+
+def _guard_unary(method: Unary) -> Unary:
+    async def guarded(request: object, context: Context) -> object:
+        try:
+            check(request)
+            async with asyncio.timeout(_deadline(context)):
+                return await method(request, context)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "this took too long; repeat it with its request_id")
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # the edge of the program: every error becomes a status
+            await abort(context, error)
+        return None
+
+    return guarded
+
+
+def _guard_stream(method: Stream) -> Stream:
+    async def guarded(request: object, context: Context) -> AsyncIterator[object]:
+        try:
+            check(request)
+            async for response in method(request, context):
+                yield response
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # the edge of the program: every error becomes a status
+            await abort(context, error)
+
+    return guarded
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Wraps each method of ours; health and reflection have their own manners."""
+
+    async def intercept_service(
+        self, continuation: Continuation[Q, A], details: grpc.HandlerCallDetails
+    ) -> Handler[Q, A]:
+        handler = await continuation(details)
+        if handler is None or str(details.method).startswith(OPEN_TO_ALL):
+            return handler
+        # The stubs describe the synchronous server's handlers; the asynchronous one's have coroutines in their place.
+        coding = (handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            stream = _guard_stream(cast("Stream", handler.unary_stream))
+            return grpc.unary_stream_rpc_method_handler(cast("Any", stream), *coding)
+        unary = _guard_unary(cast("Unary", handler.unary_unary))
+        return grpc.unary_unary_rpc_method_handler(cast("Any", unary), *coding)

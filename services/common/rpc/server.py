@@ -1,0 +1,68 @@
+"""A gRPC server as every program runs it: guarded methods, health that is true, reflection."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common.rpc.auth import Identity
+from services.common.rpc.guard import Guard
+
+GRACE_SECONDS = 10.0
+OPTIONS = (
+    # A client that keeps an idle connection alive pings every 20 s; the default minimum would send it away.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A service to serve: its full name, and what adds it to a server."""
+
+    name: str
+    add: Callable[[grpc.aio.Server], None]
+
+
+class CannotListen(Exception):
+    """The address is taken or not this machine's."""
+
+
+class RpcServer:
+    """Serves on `listen`: "host:port", where port 0 is a free one, or "unix:/path"."""
+
+    def __init__(self, listen: str, hosted: Sequence[Hosted]) -> None:
+        self._listen = listen
+        self._names = [each.name for each in hosted]
+        self._server = grpc.aio.server(interceptors=[Identity(), Guard()], options=OPTIONS)
+        for each in hosted:
+            each.add(self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+
+    async def start(self) -> str:
+        """Listens; gives the address with the port that was taken."""
+        try:
+            port = self._server.add_insecure_port(self._listen)
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {self._listen}: is it taken by another program?") from error
+        await self._server.start()
+        await self.tell_health(serving=True)
+        if self._listen.startswith("unix:"):
+            return self._listen
+        return f"{self._listen.rpartition(':')[0]}:{port}"
+
+    async def tell_health(self, *, serving: bool) -> None:
+        """Says what health checks hear, of the whole program and of each service."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+    async def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Refuses new calls, lets those under way finish within `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
