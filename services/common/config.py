@@ -13,7 +13,12 @@ class ProgramSettings(BaseSettings):
     """What every program is told."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SIDEGATE_", cli_parse_args=True, cli_kebab_case=True, cli_hide_none_type=True, extra="ignore"
+        env_prefix="SIDEGATE_",
+        cli_parse_args=True,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_implicit_flags=True,
+        extra="ignore",
     )
 
     nats_url: SecretStr = Field(

@@ -1,21 +1,18 @@
 """The log, read by the operator: the same service in every program that keeps one."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
-import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.errors import Forbidden
 from services.common.eventsourcing.store import EventStore, RecordedEvent
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
+from services.common.rpc.calls import Context
 from services.common.rpc.records import to_log_record
 from sidegate.api.events.v1 import log_pb2, log_pb2_grpc
 
 BATCH = 500
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def _require_reader() -> None:

@@ -5,14 +5,13 @@ insides and nothing else.
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TypeVar
 
 import grpc
 
 from services.common.errors import Forbidden, Unauthenticated
 from services.common.principal import SYSTEM, Principal
+from services.common.rpc.calls import A, Continuation, Handler, Q
 
 ACCOUNT_KEY = "sidegate-account"
 PROJECT_KEY = "sidegate-project"
@@ -20,11 +19,6 @@ OPEN_TO_ALL = ("/grpc.health.v1.", "/grpc.reflection.")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 _principal: ContextVar[Principal | None] = ContextVar("principal", default=None)
-
-Q = TypeVar("Q")
-A = TypeVar("A")
-Handler = grpc.RpcMethodHandler[Q, A] | None
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler[Q, A]]]
 
 
 def principal() -> Principal:

@@ -1,7 +1,6 @@
 """From a refusal to a gRPC status: one table, and google.rpc details that programs can read."""
 
 import secrets
-from typing import Any
 
 import grpc
 import structlog
@@ -11,6 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from services.common import errors
 from services.common.eventsourcing import store
+from services.common.rpc.calls import Context
 
 DOMAIN = "sidegate"
 RETRY_AFTER_SECONDS = 1
@@ -91,7 +91,7 @@ def status_of(refusal: errors.Refused) -> status_pb2.Status:
     return status_pb2.Status(code=code, message=refusal.text, details=[_pack(each) for each in _details(refusal)])
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+async def abort(context: Context, error: Exception) -> None:
     """Ends the call with the error's status. What nobody expected is logged under a number that the caller gets."""
     refusal = refusal_of(error)
     if refusal is None:

@@ -9,13 +9,13 @@ import protovalidate
 from google.protobuf.message import Message
 
 from services.common.errors import Invalid
-from services.common.rpc.auth import OPEN_TO_ALL, A, Continuation, Handler, Q
+from services.common.rpc.auth import OPEN_TO_ALL
+from services.common.rpc.calls import A, Context, Continuation, Handler, Q
 from services.common.rpc.errors import abort
 
 DEFAULT_DEADLINE = 5.0
 LONGEST_DEADLINE = 30.0
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Unary = Callable[[object, Context], Awaitable[object]]
 Stream = Callable[[object, Context], AsyncIterator[object]]
 

@@ -1,0 +1,22 @@
+"""Asks a program how it is: `python -m services.common.rpc.probe HOST:PORT`, exit code 0 for a healthy one."""
+
+import sys
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+DEADLINE_SECONDS = 3.0
+
+
+def is_healthy(address: str) -> bool:
+    with grpc.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE_SECONDS)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if len(sys.argv) == 2 and is_healthy(sys.argv[1]) else 1)

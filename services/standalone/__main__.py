@@ -1,0 +1,60 @@
+"""`python -m services.standalone`: the composition root of everything in one terminal."""
+
+import asyncio
+import sys
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from services.common.messaging.server import ServerFailed
+from services.common.program import run
+from services.common.telemetry import configure_logging
+from services.standalone.data_directory import DataDirectory, Unfit
+from services.standalone.ports import PortTaken
+from services.standalone.settings import StandaloneSettings
+from services.standalone.supervisor import DidNotStart
+from services.standalone.system import System
+
+
+def banner(system: System, data: DataDirectory) -> str:
+    facts = system.facts
+    lines = [
+        f"registry  {facts['registry']['grpc']}",
+        f"endpoint  {facts['endpoint']['grpc']}",
+        f"gateway   {data.gateway_socket if facts['gateway'] else 'none: ' + system.no_gateway}",
+        f"data      {data.path}  (logs in {data.path / 'logs'})",
+        "",
+        f"try:  .venv/bin/sidegate --data-dir {data.path} vpc create shop --cidr 10.0.0.0/24",
+        "      README.md goes on from there. Ctrl-C ends all of it; the data stays.",
+    ]
+    return "\n".join(lines)
+
+
+async def serve(settings: StandaloneSettings, data: DataDirectory) -> None:
+    system = System(settings, data)
+    try:
+        await system.start()
+        Console().print(Panel(Text(banner(system, data)), title=f"Sidegate {system.facts['version']}", expand=False))
+        await asyncio.Event().wait()
+    finally:
+        await system.stop()
+
+
+def main() -> int:
+    settings = StandaloneSettings()
+    configure_logging("standalone", settings.log_level)
+    data = DataDirectory(settings.data_dir)
+    try:
+        data.open()
+        run(serve(settings, data))
+    except (Unfit, PortTaken, DidNotStart, ServerFailed) as error:
+        print(f"standalone: {error}", file=sys.stderr)
+        return 1
+    finally:
+        data.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""What standalone is told."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.config import NAME
+
+
+class StandaloneSettings(BaseSettings):
+    """Runs the whole of Sidegate in one terminal: NATS, registry, endpoint service and, as root, a gateway agent."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIDEGATE_",
+        cli_parse_args=True,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_implicit_flags=True,
+        extra="ignore",
+        cli_prog_name="python -m services.standalone",
+    )
+
+    data_dir: Path = Field(Path("data"), description="where everything is kept; made where it is missing")
+    ready_file: Path | None = Field(None, description="written when all is ready: JSON with every address")
+    listen: str = Field("127.0.0.1", description="the address that the services listen on")
+    registry_port: int = Field(0, ge=0, le=65535, description="the registry's gRPC port; 0 takes a free one")
+    endpoint_port: int = Field(0, ge=0, le=65535, description="the endpoint service's gRPC port; 0 takes a free one")
+    nats_port: int = Field(0, ge=0, le=65535, description="NATS's port; 0 takes a free one")
+    region: str = Field("local", pattern=NAME, description="the first part of services' full names")
+    cell: str = Field("default", pattern=NAME, description="the cell of the gateway agent")
+    keep_forwarding: bool = Field(False, description="when told to stop, leave established forwarding in the kernel")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what the programs log")

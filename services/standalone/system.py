@@ -1,0 +1,132 @@
+"""All programs together: who is told what, started in order, stopped in reverse."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+
+from services.common.messaging.server import NatsServer
+from services.common.program import write_ready
+from services.standalone.data_directory import DataDirectory, may_forward
+from services.standalone.ports import ReservedPort
+from services.standalone.settings import StandaloneSettings
+from services.standalone.supervisor import Program, Supervised
+
+log = structlog.get_logger(__name__)
+
+
+class System:
+    """Everything that standalone runs. `facts` is what the ready file says."""
+
+    def __init__(self, settings: StandaloneSettings, data: DataDirectory) -> None:
+        self._settings, self._data = settings, data
+        self._stack = contextlib.AsyncExitStack()
+        self._nats = NatsServer(data.nats, listen=settings.listen, port=settings.nats_port)
+        self._programs: dict[str, Supervised] = {}
+        self._addresses: dict[str, str] = {}
+        self.no_gateway = may_forward()
+
+    async def start(self) -> None:
+        """Starts NATS, then the two services side by side, then the gateway agent; writes the ready file."""
+        await self._stack.enter_async_context(self._nats)
+        keeper = asyncio.create_task(self._keep_nats())
+        self._stack.push_async_callback(_cancel, keeper)
+        for name, port in (("registry", self._settings.registry_port), ("endpoint", self._settings.endpoint_port)):
+            reserved = self._stack.enter_context(ReservedPort(self._settings.listen, port))
+            self._addresses[name] = reserved.address
+        await self._run_side_by_side(self._service("registry", "endpoint"), self._service("endpoint", "registry"))
+        if not self.no_gateway:
+            self._stack.callback(self._remove_forwarding)
+            await self._run_side_by_side(self._gateway())
+        self._tell()
+
+    async def stop(self) -> None:
+        """Ends everything in reverse. Without `keep_forwarding` the kernel forwards nothing of ours afterwards."""
+        await self._stack.aclose()
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        gateway = None
+        if not self.no_gateway:
+            about = {"id": self._data.gateway_id, "cell": self._settings.cell}
+            gateway = {**about, "socket": str(self._data.gateway_socket)}
+        return {
+            "version": version("sidegate"),
+            "data_dir": str(self._data.path),
+            "registry": {"grpc": self._addresses["registry"]},
+            "endpoint": {"grpc": self._addresses["endpoint"]},
+            "nats": {"address": self._nats.address, "token_file": str(self._data.nats / "nats.token")},
+            "gateway": gateway,
+            "no_gateway_because": self.no_gateway,
+            "pids": {"nats": self._nats.pid, **{name: each.pid for name, each in self._programs.items()}},
+        }
+
+    def _tell(self) -> None:
+        for path in {self._data.ready_file, self._settings.ready_file or self._data.ready_file}:
+            write_ready(path, self.facts)
+
+    async def _run_side_by_side(self, *programs: Program) -> None:
+        started = []
+        for program in programs:
+            supervised = Supervised(program, self._tell)
+            self._programs[program.name] = supervised
+            self._stack.push_async_callback(supervised.stop)
+            started.append(supervised.start())
+        await asyncio.gather(*started)
+
+    def _program(self, name: str, module: str, *arguments: str) -> Program:
+        ready = self._data.path / f"{name}.ready"
+        return Program(
+            name=name,
+            module=module,
+            arguments=(*arguments, "--ready-file", str(ready), "--log-level", self._settings.log_level),
+            log=self._data.log(name),
+            ready_file=ready,
+            environment={"SIDEGATE_NATS_URL": self._nats.url},
+        )
+
+    def _service(self, name: str, peer: str) -> Program:
+        listen = ("--listen", self._addresses[name], f"--{peer}-address", self._addresses[peer])
+        database = ("--database", str(self._data.database(name)))
+        region = ("--region", self._settings.region) if name == "registry" else ()
+        return self._program(name, f"services.{name}", *listen, *database, *region)
+
+    def _gateway_arguments(self) -> tuple[str, ...]:
+        identity = ("--gateway-id", self._data.gateway_id, "--cell", self._settings.cell)
+        places = ("--socket", str(self._data.gateway_socket), "--bpffs", str(self._data.bpffs))
+        return (*identity, *places, "--endpoint-address", self._addresses["endpoint"])
+
+    def _gateway(self) -> Program:
+        return self._program("gateway", "services.gateway_agent", *self._gateway_arguments())
+
+    def _remove_forwarding(self) -> None:
+        if self._settings.keep_forwarding:
+            return
+        program = self._gateway()
+        command = [sys.executable, "-m", program.module, *self._gateway_arguments(), "--uninstall"]
+        done = subprocess.run(
+            command, env={**os.environ, **program.environment}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            log.error("forwarding could not be removed", error=done.stderr[-500:])
+
+    async def _keep_nats(self) -> None:
+        while True:
+            status = await self._nats.wait()
+            log.warning("program ended, starting it again", name="nats", status=status)
+            with contextlib.suppress(Exception):
+                await self._nats.start()
+                self._tell()
+            await asyncio.sleep(0.1)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,247 @@
+"""gRPC as every program serves it: identity, limits, errors, deadlines, health, reflection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from services.common import errors
+from services.common.eventsourcing import store
+from services.common.rpc import guard, paging
+from services.common.rpc.auth import principal, require_operator, require_system
+from services.common.rpc.calls import Context
+from services.common.rpc.errors import CODES, code_of, refusal_of, status_of
+from services.common.rpc.probe import is_healthy
+from services.common.rpc.server import CannotListen, Hosted, RpcServer
+from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc
+
+AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"
+SOMEBODY = (("sidegate-account", "acme"), ("sidegate-project", "web"))
+
+
+class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
+    """Answers with the principal's name, or raises what it was told to."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.pause: asyncio.Event | None = None
+
+    async def CreateEndpoint(self, request: Any, context: Context) -> endpoint_pb2.Endpoint:
+        return endpoint_pb2.Endpoint(name=str(principal()))
+
+    async def GetEndpoint(self, request: Any, context: Context) -> endpoint_pb2.Endpoint:
+        if self.pause:
+            await self.pause.wait()
+        if self.error:
+            raise self.error
+        return endpoint_pb2.Endpoint(name=str(principal()))
+
+    async def ListEndpoints(self, request: Any, context: Context) -> endpoint_service_pb2.ListEndpointsResponse:
+        raise NotImplementedError
+
+    async def UpdateEndpoint(self, request: Any, context: Context) -> endpoint_pb2.Endpoint:
+        require_system()
+        return endpoint_pb2.Endpoint()
+
+    async def DeleteEndpoint(self, request: Any, context: Context) -> endpoint_pb2.Endpoint:
+        require_operator()
+        return endpoint_pb2.Endpoint()
+
+
+def hosted(servicer: Endpoints) -> Hosted:
+    name = "sidegate.api.endpoint.v1.EndpointsService"
+    return Hosted(
+        name, lambda server: endpoint_service_pb2_grpc.add_EndpointsServiceServicer_to_server(servicer, server)
+    )
+
+
+@pytest.fixture
+async def endpoints() -> Endpoints:
+    return Endpoints()
+
+
+@pytest.fixture
+async def address(endpoints: Endpoints) -> AsyncIterator[str]:
+    server = RpcServer("127.0.0.1:0", [hosted(endpoints)])
+    yield await server.start()
+    await server.stop(grace=0)
+
+
+@pytest.fixture
+async def stub(address: str) -> AsyncIterator[endpoint_service_pb2_grpc.EndpointsServiceStub]:
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield endpoint_service_pb2_grpc.EndpointsServiceStub(channel)
+
+
+Stub = endpoint_service_pb2_grpc.EndpointsServiceStub
+
+
+def status_in(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    trailing = dict(error.trailing_metadata() or ())
+    return status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+
+
+def details_in(error: grpc.aio.AioRpcError, kind: type[Any]) -> Any:
+    for detail in status_in(error).details:
+        if detail.Is(kind.DESCRIPTOR):
+            message = kind()
+            detail.Unpack(message)
+            return message
+    raise AssertionError(f"no {kind.__name__} in {error}")
+
+
+async def test_the_principal_is_who_the_metadata_names(stub: Stub) -> None:
+    answer = await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+    assert answer.name == "acme/web"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [(), SOMEBODY[:1], (("sidegate-account", "a b"), SOMEBODY[1]), (("sidegate-account", "x" * 64), SOMEBODY[1])],
+)
+async def test_a_call_without_a_name_that_could_be_is_unauthenticated(stub: Stub, metadata: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=metadata)
+    assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_one_callers_name_is_not_anothers(stub: Stub) -> None:
+    async def ask(account: str) -> str:
+        metadata = (("sidegate-account", account), ("sidegate-project", "p"))
+        return (await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=metadata)).name
+
+    names = [f"a{number}" for number in range(50)]
+    assert await asyncio.gather(*map(ask, names)) == [f"{name}/p" for name in names]
+
+
+async def test_operators_and_our_own_programs_methods_are_refused_to_others(stub: Stub) -> None:
+    for call in (
+        stub.UpdateEndpoint(
+            endpoint_service_pb2.UpdateEndpointRequest(update_mask={"paths": ["name"]}), metadata=SOMEBODY
+        ),
+        stub.DeleteEndpoint(endpoint_service_pb2.DeleteEndpointRequest(id=AN_ID), metadata=SOMEBODY),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call
+        assert raised.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_field_beyond_its_limits_is_named(stub: Stub) -> None:
+    request = endpoint_service_pb2.CreateEndpointRequest(
+        endpoint=endpoint_pb2.Endpoint(service="s", subnet_id=AN_ID, allowed_cidrs=["10.0.0.0/24", "1" * 19])
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.CreateEndpoint(request, metadata=SOMEBODY)
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    violation = details_in(raised.value, error_details_pb2.BadRequest).field_violations[0]
+    assert violation.field == "endpoint.allowed_cidrs[1]"
+
+
+@pytest.mark.parametrize("kind", list(CODES), ids=lambda kind: str(kind.__name__))
+async def test_every_refusal_arrives_with_its_code_reason_and_details(
+    kind: type[errors.Refused], endpoints: Endpoints, stub: Stub
+) -> None:
+    endpoints.error = (
+        errors.NotFound("endpoint", AN_ID)
+        if kind is errors.NotFound
+        else kind("SOME_REASON", "some words", field="a.b", metadata={"k": "v"}, blockers=["one", "two"])
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+    assert raised.value.code() == CODES[kind]
+    assert raised.value.details() == endpoints.error.text == status_in(raised.value).message
+    assert details_in(raised.value, error_details_pb2.ErrorInfo).reason == endpoints.error.reason
+    if kind is not errors.NotFound:
+        assert details_in(raised.value, error_details_pb2.BadRequest).field_violations[0].field == "a.b"
+        failure = details_in(raised.value, error_details_pb2.PreconditionFailure)
+        assert [violation.subject for violation in failure.violations] == ["one", "two"]
+    if kind is errors.Unavailable:
+        assert details_in(raised.value, error_details_pb2.RetryInfo).retry_delay.seconds == 1
+
+
+def subclasses(root: type[Any]) -> list[type[Any]]:
+    return [kind for child in root.__subclasses__() for kind in (child, *subclasses(child))]
+
+
+@pytest.mark.parametrize("kind", subclasses(errors.Refused), ids=lambda kind: str(kind.__name__))
+def test_the_table_of_codes_is_complete(kind: type[errors.Refused]) -> None:
+    refusal = kind("vpc", "x") if issubclass(kind, errors.NotFound) else kind("R", "t")
+    assert code_pb2.Code.Name(status_of(refusal).code) == code_of(refusal).name
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        store.Conflict("s", 1),
+        store.AlreadyClaimed(store.Claim("k", "x"), "s"),
+        store.NotClaimed(store.Claim("k", "x")),
+        store.LimitReached(store.Count("k", "x", 1, 1), 1),
+        store.RequestReused(),
+        store.Unavailable(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_store_raises_is_a_refusal_that_names_no_stream(error: store.StoreError) -> None:
+    refusal = refusal_of(error)
+    assert refusal is not None
+    assert str(error) == "" or str(error) not in refusal.text
+
+
+async def test_what_nobody_expected_says_a_number_and_nothing_more(endpoints: Endpoints, stub: Stub) -> None:
+    endpoints.error = RuntimeError("the secret is 1234")
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+    assert raised.value.code() == grpc.StatusCode.INTERNAL
+    assert "1234" not in str(raised.value)
+
+
+async def test_a_call_without_a_deadline_gets_one(
+    endpoints: Endpoints, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "DEFAULT_DEADLINE", 0.05)
+    endpoints.pause = asyncio.Event()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+    assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_health_is_told_of_the_program_and_of_each_service(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", "sidegate.api.endpoint.v1.EndpointsService"):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert await asyncio.to_thread(is_healthy, address)
+    assert not await asyncio.to_thread(is_healthy, "unix:/nowhere")
+
+
+async def test_a_client_without_our_files_can_ask_what_is_served(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        answers = [answer async for answer in stub.ServerReflectionInfo(requests)]
+    served = {service.name for service in answers[0].list_services_response.service}
+    assert "sidegate.api.endpoint.v1.EndpointsService" in served
+    assert "grpc.health.v1.Health" in served
+
+
+async def test_an_address_that_is_taken_is_named() -> None:
+    with pytest.raises(CannotListen, match=r"192\.0\.2\.1:1"):
+        await RpcServer("192.0.2.1:1", [hosted(Endpoints())]).start()
+
+
+@pytest.mark.parametrize("token", ["x", "e30=", paging.encode(3, "another query")])
+def test_a_page_token_of_another_list_is_refused(token: str) -> None:
+    with pytest.raises(errors.Invalid) as raised:
+        paging.decode(token, "this query")
+    assert raised.value.field == "page_token"
+
+
+def test_a_page_token_says_where_its_list_goes_on() -> None:
+    assert paging.decode("", "q") == 0
+    assert paging.decode(paging.encode(42, "q"), "q") == 42
