@@ -15,9 +15,9 @@ RESOURCES = Table(
     METADATA,
     Column("kind", String(32), primary_key=True),
     Column("id", String(128), primary_key=True),
-    Column("project", String(63), nullable=False),
+    Column("project", String(127), nullable=False),
     Column("parent", String(128), nullable=False),
-    Column("counterpart", String(63), nullable=False),
+    Column("counterpart", String(127), nullable=False),
     Column("partition", String(64), nullable=False),
     Column("name", String(63), nullable=False),
     Column("state", String(32), nullable=False),
@@ -28,6 +28,7 @@ RESOURCES = Table(
     Index("resources_by_parent", "kind", "parent", "created_position"),
     Index("resources_by_counterpart", "kind", "counterpart", "created_position"),
     Index("resources_by_partition", "partition", "kind", "created_position"),
+    Index("resources_by_state", "kind", "state", "created_position"),
 )
 UPSERT = text(
     "INSERT INTO resources (kind, id, project, parent, counterpart, partition, name, state,"

@@ -4,8 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-GENESIS = bytes(32)
+from sidegate import evidence
+
+GENESIS = evidence.GENESIS
 """The hash before the first event of a log."""
+
+RecordedEvent = evidence.RecordedEvent
+"""An event as the log has it: made once, for those who write the log and those who verify it."""
+
+MAX_EVENT_BYTES = 256 * 1024
+"""What data and meta of an event may have together, so that it fits into a message."""
+
+MAX_EVENTS = 1000
+"""How many events one append may carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +130,6 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedEvent:
-    """An event as the log has it. `prev` is the position of the event before it in its partition, 0 if none."""
-
-    position: int
-    stream: str
-    version: int
-    event_id: bytes
-    type: str
-    schema_version: int
-    recorded_at: int
-    partition: str
-    prev: int
-    data: bytes
-    meta: bytes
-    hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Appended:
     """What an append did. `position` is that of the last event of the log when it did; `response` of the request."""
 
@@ -242,7 +235,7 @@ class EventStore(Protocol):
         """Moves the log from `epoch` to the next one if it is still there (a fork was seen); gives the head."""
 
     async def wait_beyond(self, position: int) -> None:
-        """Returns when the log has an event above `position`: at once after a commit here, within 200 ms of another's."""
+        """Returns when there is an event above `position`: at once after a commit here, within 200 ms of another's."""
 
     async def close(self) -> None:
         """Waits for what is being written, then lets go of the database."""

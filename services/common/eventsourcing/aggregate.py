@@ -1,0 +1,174 @@
+"""Aggregates: a decider whose events are kept in a store."""
+
+from asyncio import Lock
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.decider import Decider
+from services.common.eventsourcing.decision import Decision, decide
+from services.common.eventsourcing.store import (
+    Append,
+    Appended,
+    Conflict,
+    Constraints,
+    EventStore,
+    Exact,
+    NewEvent,
+    RecordedEvent,
+    Request,
+)
+
+ATTEMPTS = 10
+"""How often a command is decided anew because other programs write to its stream at the same moment."""
+
+C = TypeVar("C")
+S = TypeVar("S")
+E = TypeVar("E")
+S_contra = TypeVar("S_contra", contravariant=True)
+
+Render = Callable[[S, int], bytes]
+"""The response to a command, from the state after it and its version."""
+
+
+class Codec(Protocol[S_contra, E]):
+    """An aggregate's events as they are stored."""
+
+    def encode(self, event: E, state: S_contra) -> NewEvent:
+        """The event to be stored, with the state that it leaves."""
+
+    def decode(self, event: RecordedEvent) -> E: ...
+
+    def partition(self, state: S_contra) -> str:
+        """What the log's `prev` links for an aggregate in this state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[S]):
+    """What a command did. A replayed one did it before: response, state, position and version are those of then."""
+
+    response: bytes
+    state: S
+    position: int
+    version: int
+    replayed: bool = False
+
+
+class Aggregate(Generic[C, S, E]):
+    """`meta` renders what is stored beside each event of a command: who, by which call."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        decider: Decider[C, S, E],
+        codec: Codec[S, E],
+        meta: Callable[[CommandContext], bytes],
+    ) -> None:
+        self._store, self._decider, self._codec, self._meta = store, decider, codec, meta
+        self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+
+    async def load(self, stream: str, at: int | None = None) -> tuple[S, int]:
+        """The state and version of a stream; as they were at the log's position `at`, if that is given."""
+        events = await self._store.load(stream)
+        return self._fold(event for event in events if at is None or event.position <= at)
+
+    async def execute(
+        self,
+        stream: str,
+        command: C,
+        context: CommandContext,
+        render: Render[S],
+        *,
+        limits: Mapping[str, int] | None = None,
+        extra: Constraints | None = None,
+    ) -> Outcome[S]:
+        """Decides and stores, or gives the first answer to a request that is known.
+
+        `limits` are upper bounds of counters by their kind; `extra` is checked together with what the events mean,
+        and should hold conditions only, for it is not in the log. Raises what `decide` raises, Conflict if the stream
+        is not at the version that the caller expects, and the store's other errors.
+        """
+        # In turn, so that commands of this program do not make each other decide in vain.
+        async with self._turns.setdefault(stream, Lock()):
+            attempts = 1 if context.expected_version is not None else ATTEMPTS
+            while True:
+                try:
+                    return await self._attempt(stream, command, context, render=render, limits=limits, extra=extra)
+                except Conflict:
+                    attempts -= 1
+                    if attempts == 0:
+                        raise
+
+    def meaning(self) -> Callable[[RecordedEvent], Constraints]:
+        """What recorded events of these aggregates mean to other streams; to be called with each, in order."""
+        states: dict[str, S] = {}
+
+        def constraints(recorded: RecordedEvent) -> Constraints:
+            state = states.get(recorded.stream, self._decider.initial)
+            event = self._codec.decode(recorded)
+            states[recorded.stream] = self._decider.evolve(state, event)
+            return self._decider.constraints(state, event)
+
+        return constraints
+
+    async def _attempt(
+        self,
+        stream: str,
+        command: C,
+        context: CommandContext,
+        *,
+        render: Render[S],
+        limits: Mapping[str, int] | None,
+        extra: Constraints | None,
+    ) -> Outcome[S]:
+        # Loaded before it is recalled: a twin that was answered in between is then found, not decided once more.
+        state, version = await self.load(stream)
+        if (first := await self._recall(context)) is not None:
+            return await self._replay(stream, first)
+        if context.expected_version not in (None, version):
+            raise Conflict(stream, version)
+        decision = decide(self._decider, command, state).limited(limits or {})
+        response = render(decision.state, version + len(decision.events))
+        append = self._append(stream, version, decision, context, response=response, extra=extra)
+        appended = await self._store.append(append)
+        if appended.replayed:
+            return await self._replay(stream, appended)
+        return Outcome(response, decision.state, appended.position, appended.version)
+
+    async def _recall(self, context: CommandContext) -> Appended | None:
+        key = context.request_key
+        return None if key is None else await self._store.recall(key, context.command_hash)
+
+    async def _replay(self, stream: str, first: Appended) -> Outcome[S]:
+        state, _ = await self.load(stream, at=first.position)
+        return Outcome(first.response, state, first.position, first.version, replayed=True)
+
+    def _append(
+        self,
+        stream: str,
+        version: int,
+        decision: Decision[S, E],
+        context: CommandContext,
+        *,
+        response: bytes,
+        extra: Constraints | None,
+    ) -> Append:
+        key = context.request_key
+        return Append(
+            stream=stream,
+            expected=Exact(version),
+            events=[self._codec.encode(event, state) for event, state in decision.events],
+            at=context.at_ns,
+            partition=self._codec.partition(decision.state),
+            meta=self._meta(context),
+            constraints=decision.constraints + (extra or Constraints()),
+            request=None if key is None else Request(key, context.command_hash, response),
+        )
+
+    def _fold(self, events: Iterable[RecordedEvent]) -> tuple[S, int]:
+        state, version = self._decider.initial, 0
+        for event in events:
+            state, version = self._decider.evolve(state, self._codec.decode(event)), event.version
+        return state, version

@@ -1,0 +1,28 @@
+"""What comes with a command beside its content."""
+
+from dataclasses import dataclass
+
+from services.common.eventsourcing.store import RequestKey
+from services.common.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class CommandContext:
+    """Who commands, when and by which request.
+
+    `at_ns` is nanoseconds since the epoch; an empty `request_id` is not remembered; `expected_version` is the one
+    that the caller has seen, None if that does not matter.
+    """
+
+    principal: Principal
+    at_ns: int
+    request_id: str = ""
+    method: str = ""
+    command_hash: bytes = b""
+    expected_version: int | None = None
+
+    @property
+    def request_key(self) -> RequestKey | None:
+        if not self.request_id:
+            return None
+        return RequestKey(self.principal.account, self.principal.project, self.method, self.request_id)

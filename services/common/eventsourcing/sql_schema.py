@@ -1,0 +1,108 @@
+"""The tables of a log, the same in every database."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    select,
+)
+
+SCHEMA_VERSION = 1
+
+# SQLite makes a key of exactly this type the table's own order, and its strict tables know no BIGINT.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("stream", Text, nullable=False),
+    Column("version", Number, nullable=False),
+    Column("event_id", LargeBinary(16), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("schema_version", Number, nullable=False),
+    Column("recorded_at", Number, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("prev", Number, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("meta", LargeBinary, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    UniqueConstraint("stream", "version"),
+    Index("events_by_partition", "partition", "position"),
+    sqlite_strict=True,
+)
+"""The log: only ever added to. Its columns are RecordedEvent's, in the same order."""
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("command_hash", LargeBinary(32), nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    Column("position", Number, nullable=False),
+    Column("version", Number, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("stream", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Number, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""Only those that are not zero."""
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", Number, nullable=False),
+    Column("version", Number, nullable=False),
+    sqlite_strict=True,
+)
+"""How far subscribers of ours have come, and projections; `version` is that of a projection's tables."""
+
+log_info = Table(
+    "log_info",
+    metadata,
+    Column("log_id", Text, primary_key=True),
+    Column("epoch", Number, nullable=False),
+    Column("schema_version", Number, nullable=False),
+    Column("created_at", Number, nullable=False),
+    sqlite_strict=True,
+)
+"""One row: which log this is. `created_at` is in nanoseconds since the epoch."""
+
+LAST_POSITION = select(func.coalesce(func.max(events.c.position), 0))
+
+
+def tail(connection: Connection) -> int:
+    """The log's last position as this transaction sees it; 0 if there is none."""
+    return int(connection.execute(LAST_POSITION).scalar_one())

@@ -1,0 +1,149 @@
+"""The event store on a SQL database."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, delete, insert, make_url
+
+from services.common.eventsourcing.database import READERS, Database, database_errors
+from services.common.eventsourcing.group_commit import GroupCommit
+from services.common.eventsourcing.holdings import Holdings
+from services.common.eventsourcing.projection import Projection
+from services.common.eventsourcing.sql_queries import LogQueries
+from services.common.eventsourcing.sql_schema import checkpoints, log_info
+from services.common.eventsourcing.sql_writer import SqlWriter
+from services.common.eventsourcing.sqlite import Sqlite, Synchronous
+from services.common.eventsourcing.store import Append, Appended, Head, RecordedEvent, RequestKey, Unavailable
+from services.common.eventsourcing.tail_watch import TailWatch
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """An EventStore with one thread that writes and some that read. To be made by `open`, in the event loop."""
+
+    def __init__(self, database: Database, writer: SqlWriter, writing: ThreadPoolExecutor) -> None:
+        self._database = database
+        self._writer = writer
+        self._writing = writing
+        self._engine = database.readers()
+        self._queries = LogQueries(self._engine.dialect)
+        self._reading = ThreadPoolExecutor(READERS, "log-reader")
+        self._watch = TailWatch(self._position)
+        self._log = GroupCommit(writing, writer.commit, writer.tidy, self._committed)
+        self._closed = False
+        self._committed()
+
+    @classmethod
+    async def open(
+        cls,
+        url_or_path: str | Path,
+        *,
+        projections: Sequence[Projection] = (),
+        synchronous: Synchronous = "FULL",
+    ) -> "SqlStore":
+        """The log there, made if there is none. Raises WrongSchema, or Unavailable if it cannot be opened.
+
+        `synchronous` is SQLite's: NORMAL is faster and may lose the last commits to a loss of power.
+        """
+        database = _database(url_or_path, synchronous)
+        writing = ThreadPoolExecutor(1, "log-writer")
+        try:
+            writer = await asyncio.get_running_loop().run_in_executor(writing, SqlWriter, database, projections)
+        except BaseException:
+            writing.shutdown(wait=False)
+            raise
+        return cls(database, writer, writing)
+
+    async def append(self, append: Append) -> Appended:
+        return await self._log.append(append)
+
+    async def recall(self, key: RequestKey, command_hash: bytes) -> Appended | None:
+        answered = await self.query(lambda connection: self._queries.answered(connection, key))
+        return None if answered is None else answered.again(command_hash)
+
+    async def load(self, stream: str, after: int = 0) -> Sequence[RecordedEvent]:
+        return await self.query(lambda connection: self._queries.load(connection, stream, after))
+
+    async def read(self, after: int, limit: int, partition: str | None = None) -> Sequence[RecordedEvent]:
+        return await self.query(lambda connection: self._queries.read(connection, after, limit, partition))
+
+    async def head(self) -> Head:
+        return await self.query(self._queries.head)
+
+    async def holders(self, kind: str, prefix: str) -> Mapping[str, str]:
+        return await self.query(lambda connection: self._queries.holders(connection, kind, prefix))
+
+    async def count(self, kind: str, key: str) -> int:
+        return await self.query(lambda connection: self._queries.count(connection, kind, key))
+
+    async def holdings(self) -> Holdings:
+        """All claims and counters, to be compared with what a rebuild gives."""
+        return await self.query(self._queries.holdings)
+
+    async def checkpoint(self, name: str) -> int:
+        return await self.query(lambda connection: self._queries.checkpoint(connection, name))
+
+    async def save_checkpoint(self, name: str, position: int) -> None:
+        def save(connection: Connection) -> None:
+            connection.execute(delete(checkpoints).where(checkpoints.c.name == name))
+            connection.execute(insert(checkpoints).values(name=name, position=position, version=0))
+
+        await self._log.run(lambda: self._writer.run(save))
+
+    async def begin_epoch(self, epoch: int) -> Head:
+        def begin(connection: Connection) -> Head:
+            connection.execute(log_info.update().where(log_info.c.epoch == epoch).values(epoch=epoch + 1))
+            return self._queries.head(connection)
+
+        return await self._log.run(lambda: self._writer.run(begin))
+
+    async def query(self, function: Callable[[Connection], T]) -> T:
+        """What the function reads of log and projections, all of it at one position; `tail` tells which."""
+        if self._closed:
+            raise Unavailable("the log is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._snapshot, function)
+
+    async def rebuild(self) -> None:
+        """Makes the projections' tables anew from the first event on."""
+        await self._log.run(self._writer.rebuild)
+
+    async def wait_beyond(self, position: int) -> None:
+        await self._watch.beyond(position)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._watch.close()
+        await self._log.close()
+        await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        self._reading.shutdown()
+        self._engine.dispose()
+        self._writing.submit(self._writer.close)  # last, for the last connection tidies up
+        self._writing.shutdown()
+
+    def _snapshot(self, function: Callable[[Connection], T]) -> T:
+        with database_errors(self._database), self._engine.connect() as connection, connection.begin():
+            self._database.snapshot(connection)
+            return function(connection)
+
+    def _committed(self) -> None:
+        self._watch.saw(self._writer.position)
+
+    async def _position(self) -> int:
+        return (await self.head()).position
+
+
+def _database(url_or_path: str | Path, synchronous: Synchronous) -> Database:
+    if isinstance(url_or_path, Path) or "://" not in url_or_path:
+        return Sqlite(Path(url_or_path), synchronous)
+    url = make_url(url_or_path)
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise ValueError(f"{url.render_as_string()} is no log: give a path, or sqlite:///path")
+    return Sqlite(Path(url.database), synchronous)

@@ -1,0 +1,114 @@
+"""The log's one writer: a batch of appends is one transaction. All of it runs in the writer's thread."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from services.common.eventsourcing.database import Database, database_errors
+from services.common.eventsourcing.holdings import Holdings
+from services.common.eventsourcing.ledger import Ledger
+from services.common.eventsourcing.projection import Projection, Projector
+from services.common.eventsourcing.sql_ledger import LedgerTables
+from services.common.eventsourcing.sql_log import open_log
+from services.common.eventsourcing.sql_queries import LogQueries
+from services.common.eventsourcing.store import Append, Appended, Unavailable
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class NotBegun(Unavailable):
+    """The database is away or another holds the log's lock: no append is to blame."""
+
+
+class SqlWriter:
+    """Opens the log: makes its tables, or checks them, and brings the projections up to its end."""
+
+    def __init__(self, database: Database, projections: Sequence[Projection]) -> None:
+        self._database = database
+        self._engine = database.writer()
+        self._queries = LogQueries(self._engine.dialect)
+        self._tables = LedgerTables(database, self._engine.dialect, self._queries)
+        self._projector = Projector(projections, self._queries)
+        with database_errors(database):
+            self._connection = self._engine.connect()
+        try:
+            self._log_id, self.position = self.run(self._open)
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(self, appends: Sequence[Append]) -> Sequence[Appended | Exception]:
+        """What became of each append. One that the database refuses takes none of the others with it."""
+        try:
+            return self._commit(appends)
+        except NotBegun as error:
+            return [NotBegun(*error.args) for _ in appends]  # alone, each of them would wait for the database again
+        except Exception as error:
+            if len(appends) == 1:
+                return [error]
+        middle = len(appends) // 2
+        return [*self.commit(appends[:middle]), *self.commit(appends[middle:])]
+
+    def run(self, function: Callable[[Connection], T]) -> T:
+        """Anything else that is written: a transaction of its own."""
+        with self._transaction() as connection:
+            return function(connection)
+
+    def rebuild(self) -> None:
+        """Makes the projections' tables anew."""
+        self.run(self._projector.rebuild)
+
+    def tidy(self) -> None:
+        try:
+            with database_errors(self._database):
+                self._database.tidy(self._connection)
+        except Unavailable as error:
+            log.warning("cannot tidy up the log's database", error=str(error))
+
+    def close(self) -> None:
+        self._connection.close()
+        self._engine.dispose()
+
+    def _open(self, connection: Connection) -> tuple[str, int]:
+        log_id = open_log(connection, self._database)
+        self._projector.open(connection)
+        return log_id, self._queries.tail(connection).position
+
+    def _commit(self, appends: Sequence[Append]) -> Sequence[Appended | Exception]:
+        with self._transaction() as connection:
+            ledger = self._tables.open(connection, self._log_id, appends)
+            before = _copy(ledger)
+            outcomes = [_append(ledger, append) for append in appends]
+            self._tables.save(connection, before, ledger)
+            if ledger.recorded:
+                self._projector.advance(connection, ledger.recorded, next_=before.tail.position == self.position)
+        self.position = ledger.tail.position
+        return outcomes
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with database_errors(self._database), self._connection.begin():
+            try:
+                with database_errors(self._database):
+                    self._database.lock(self._connection)
+            except Unavailable as error:
+                raise NotBegun(*error.args) from error
+            yield self._connection
+
+
+def _append(ledger: Ledger, append: Append) -> Appended | Exception:
+    try:
+        return ledger.append(append)
+    except Exception as error:
+        return error
+
+
+def _copy(ledger: Ledger) -> Ledger:
+    holdings = Holdings(dict(ledger.holdings.claims), dict(ledger.holdings.counters))
+    return replace(ledger, requests=dict(ledger.requests), holdings=holdings)

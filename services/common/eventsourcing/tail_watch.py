@@ -1,0 +1,45 @@
+"""Waiting for the log to grow, without asking it more often than needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from services.common.eventsourcing.store import Unavailable
+
+POLL_SECONDS = 0.2
+"""How long an event of another process may go unseen."""
+
+
+class TailWatch:
+    """Wakes those who wait for a position. `look` reads the log's last position, for what others have written."""
+
+    def __init__(self, look: Callable[[], Awaitable[int]]) -> None:
+        self._look = look
+        self._seen = 0
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    def saw(self, position: int) -> None:
+        """To be told of every position that has become visible; repeats and older ones do no harm."""
+        if position > self._seen:
+            self._seen = position
+            self._wake()
+
+    def close(self) -> None:
+        """Lets go of those who wait, with Unavailable."""
+        self._closed = True
+        self._wake()
+
+    async def beyond(self, position: int) -> None:
+        """Returns when a position above this one is visible. Raises what `look` raises."""
+        while self._seen <= position:
+            if self._closed:
+                raise Unavailable("the log is closed")
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                self.saw(await self._look())
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
