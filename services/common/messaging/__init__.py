@@ -1,0 +1,1 @@
+"""Messaging: logs published on NATS JetStream, and followed from there."""

@@ -1,0 +1,150 @@
+"""The relay's steps: find out where the stream is, publish what comes next.
+
+They keep nothing: the stream's last sequence is the checkpoint. A message at sequence p is event p or is not there,
+because each publication demands that the stream is at p-1. So any step may be the last, answers may be lost, several
+relays may run at once, and the stream may lose its tail or all of itself: the same steps publish what is missing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
+from services.common.messaging.broker import Broker
+from services.common.messaging.connection import Unsettled
+from services.common.messaging.envelope import Message, to_message
+from services.common.messaging.stream import LogEpoch, Topic
+from services.common.messaging.verdict import Create, Fork, Sound, Survey, judge, newest
+
+logger = structlog.get_logger(__name__)
+
+BATCH = 300
+SINGLY = 3
+"""An atomic batch is made durable once, but costs some milliseconds: it pays from the fourth event on."""
+
+BATCH_BYTES = 4 * 1024 * 1024
+FARTHEST = 1000
+"""Epochs to pass over at most; a stream beyond that was not made by a relay."""
+
+SubjectOf = Callable[[RecordedEvent], str]
+
+
+class Log(Protocol):
+    """What is asked of an EventStore."""
+
+    async def read(self, after: int, limit: int) -> Sequence[RecordedEvent]: ...
+    async def head(self) -> Head: ...
+    async def begin_epoch(self, epoch: int) -> Head: ...
+    async def wait_beyond(self, position: int) -> None: ...
+
+
+class Unpublishable(Exception):
+    """An event that cannot be made a message. It is never passed over: what comes after it waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """A stream known to hold the log up to a position, and the hash of the event there."""
+
+    log: LogEpoch
+    stream: str
+    position: int
+    hash: bytes
+
+
+class Publisher:
+    """Waits for nothing but the log and the broker."""
+
+    def __init__(self, log: Log, broker: Broker, topic: Topic, subject_of: SubjectOf) -> None:
+        self._log = log
+        self._broker = broker
+        self._topic = topic
+        self._subject_of = subject_of
+
+    async def settle(self) -> Footing:
+        """Looks until stream and log agree, making or replacing the stream where that is needed."""
+        while True:
+            survey = await self._survey()
+            match judge(survey):
+                case Sound(epoch, last, hash_):
+                    return Footing(epoch, self._topic.stream(epoch.epoch), last, hash_)
+                case Fork(beyond, why):
+                    await self._begin_epoch(beyond, why)
+                case Create() as create:
+                    await self._create(create)
+
+    async def publish(self, footing: Footing) -> Footing:
+        """Publishes what the log has next; gives the same footing if that is nothing."""
+        for chunk in chunks(await self._log.read(footing.position, BATCH)):
+            footing = await self._publish(footing, chunk)
+        return footing
+
+    async def _publish(self, footing: Footing, events: Sequence[RecordedEvent]) -> Footing:
+        messages = self._messages(footing, events)
+        last = events[len(messages) - 1]
+        given = await self._broker.publish(footing.stream, footing.position, messages)
+        if given != last.position:
+            raise Unsettled(f"the stream gave sequence {given} to event {last.position}")
+        return Footing(footing.log, footing.stream, given, last.hash)
+
+    def _messages(self, footing: Footing, events: Sequence[RecordedEvent]) -> Sequence[Message]:
+        """The events as messages, up to one that cannot be; raises Unpublishable if that is the first."""
+        messages: list[Message] = []
+        previous = footing.hash
+        for event in events:
+            if event.position != footing.position + len(messages) + 1:
+                raise Unsettled(f"the log has no event {footing.position + len(messages) + 1}")
+            try:
+                messages.append(to_message(event, self._subject_of(event), footing.log, previous))
+            except Exception as error:
+                if messages:
+                    break
+                what = f"event {event.position} ({event.type} of {event.stream})"
+                raise Unpublishable(f"{what} cannot be published: {error}") from error
+            previous = event.hash
+        return messages
+
+    async def _survey(self) -> Survey:
+        streams = await self._broker.streams()
+        stream = newest(streams)
+        last = stream.last if stream else 0
+        published = await self._broker.hash_at(stream.name, last) if stream and last else None
+        head = await self._log.head()
+        return Survey(streams, published, head, await self._recorded(last))
+
+    async def _recorded(self, position: int) -> bytes | None:
+        if position == 0:
+            return GENESIS
+        events = await self._log.read(position - 1, 1)
+        return events[0].hash if events else None
+
+    async def _begin_epoch(self, beyond: int, why: str) -> None:
+        head = await self._log.head()
+        if beyond - head.epoch > FARTHEST:
+            raise Unsettled(f"{self._topic.stream(beyond)} is no stream of this log (epoch {head.epoch}): delete it")
+        while head.epoch <= beyond:
+            head = await self._log.begin_epoch(head.epoch)
+        logger.error("the log has forked: it was restored, or the stream is another's", why=why, epoch=head.epoch)
+
+    async def _create(self, create: Create) -> None:
+        for stream in create.retire:
+            await self._broker.retire(stream)
+        for stream in create.delete:
+            await self._broker.delete(stream)
+        await self._broker.create(create.log)
+        logger.info("made a stream", stream=self._topic.stream(create.log.epoch), retired=create.retire)
+
+
+def chunks(events: Sequence[RecordedEvent]) -> Iterator[Sequence[RecordedEvent]]:
+    """How events are published: a few one by one, more as batches of at most BATCH_BYTES."""
+    start, size = 0, 0
+    for index, event in enumerate(events):
+        length = len(event.data) + len(event.meta)
+        if index > start and (len(events) <= SINGLY or size + length > BATCH_BYTES):
+            yield events[start:index]
+            start, size = index, 0
+        size += length
+    if events:
+        yield events[start:]

@@ -1,0 +1,93 @@
+"""The relay: publishes a log to JetStream, whatever becomes of NATS and of the database in between."""
+
+import asyncio
+
+import structlog
+
+from services.common.eventsourcing.store import StoreError
+from services.common.messaging.broker import JetStreamBroker, Outrun
+from services.common.messaging.connection import Connection, Unsettled
+from services.common.messaging.publisher import Footing, Log, Publisher, SubjectOf, Unpublishable
+from services.common.messaging.stream import Topic
+
+logger = structlog.get_logger(__name__)
+
+RECHECK = 10.0
+"""Seconds of quiet after which the stream is looked at again: it may have been deleted under a live connection."""
+
+
+class Relay:
+    """One relay of a log; any number may run. `subject_of` is the service's: it knows what its events are about."""
+
+    def __init__(self, log: Log, connection: Connection, topic: Topic, subject_of: SubjectOf) -> None:
+        self._log = log
+        self._connection = connection
+        self._topic = topic
+        self._publisher = Publisher(log, JetStreamBroker(connection, topic), topic, subject_of)
+        self._trouble = "it has not looked at the stream yet"
+        self._position = 0
+        self._moved = asyncio.Event()
+        self._failures = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all that the log held when it was last read is published or on its way."""
+        return not self._trouble
+
+    @property
+    def trouble(self) -> str:
+        """Why the relay is not healthy; empty if it is."""
+        return self._trouble
+
+    @property
+    def position(self) -> int:
+        """The position up to which the log is known to be in the stream of its present epoch."""
+        return self._position
+
+    async def published(self, position: int) -> None:
+        """Returns when the log is published up to and with `position`."""
+        while self._position < position:
+            await self._moved.wait()
+
+    async def run(self) -> None:
+        """Publishes until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except Outrun:  # another relay was faster: nothing is wrong
+                await self._connection.pause(0)
+            except (Unsettled, StoreError, Unpublishable) as error:
+                self._fail(error)
+                await self._connection.pause(self._failures)
+
+    async def _follow(self) -> None:
+        """Publishes until there is a reason to look at the stream again."""
+        changes = self._connection.changes
+        footing = await self._publisher.settle()
+        self._stand(footing)
+        while True:
+            reached = await self._publisher.publish(footing)
+            if reached is not footing:
+                footing = reached
+                self._stand(footing)
+                continue
+            try:
+                async with self._connection.undisturbed(RECHECK, since=changes):
+                    await self._log.wait_beyond(footing.position)
+            except TimeoutError:
+                return
+
+    def _stand(self, footing: Footing) -> None:
+        if self._trouble:
+            logger.info("publishing", stream=footing.stream, position=footing.position)
+        self._trouble, self._failures = "", 0
+        self._position = footing.position
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._failures += 1
+        trouble = str(error) or type(error).__name__
+        if trouble != self._trouble:  # said once, not at every attempt
+            self._trouble = trouble
+            logger.warning("not publishing", topic=self._topic.program, why=trouble)

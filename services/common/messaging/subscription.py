@@ -1,0 +1,175 @@
+"""Following a log: its events in order, each once, none missing, across restarts of everything on the way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
+
+import structlog
+from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
+
+from services.common.eventsourcing.store import RecordedEvent
+from services.common.messaging.connection import Connection, Unsettled
+from services.common.messaging.envelope import NotAnEvent, from_message
+from services.common.messaging.pull import Pull
+from services.common.messaging.sequencer import Gap, Sequencer
+from services.common.messaging.stream import LogEpoch, StreamState, Topic
+from services.common.messaging.subjects import Selection
+
+logger = structlog.get_logger(__name__)
+
+GapFill = Callable[[int, int], Awaitable[Sequence[RecordedEvent]]]
+"""Reads events with after < position <= upto from the log's owner, in order: all of them, or the first of them."""
+
+
+class LogChanged(Exception):
+    """The log is another one, or goes on from an older state: what was heard may not be so. Begin anew."""
+
+    def __init__(self, log_id: str, epoch: int) -> None:
+        super().__init__(f"the log is now {log_id}, epoch {epoch}")
+        self.log_id, self.epoch = log_id, epoch
+
+
+class Subscription:
+    """The events above `after`, as an async iterator; leave it with `async with` or `aclose`.
+
+    `log` is the log that `after` is a position of; None adopts the one that is there. A gap is filled by `gap_fill`.
+    LogChanged and Gap end nothing: iterating on tries again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        topic: Topic,
+        selection: Selection,
+        *,
+        after: int,
+        gap_fill: GapFill,
+        log: LogEpoch | None = None,
+    ) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._selection = selection
+        self._gap_fill = gap_fill
+        self._log = log
+        self._sequencer = Sequencer(after, selection.partition)
+        self._position = after
+        self._pull: Pull | None = None
+        self._failures = 0
+        self._idle = asyncio.Event()
+
+    @property
+    def position(self) -> int:
+        """The position of the last event given, or where the subscription began."""
+        return self._position
+
+    @property
+    def log(self) -> LogEpoch | None:
+        """The log that is followed; None until one was found."""
+        return self._log
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that the server had was given, and the one who iterates has come back for more."""
+        return self._idle.is_set()
+
+    async def wait_caught_up(self) -> None:
+        """Returns when it is caught up; something must be iterating meanwhile."""
+        await self._idle.wait()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> RecordedEvent:
+        ready = self._sequencer.ready
+        while not ready:
+            try:
+                await self._step()
+                self._failures = 0
+            except Unsettled as error:
+                await self._lose(error)
+        event = ready.popleft()
+        self._position = event.position
+        return event
+
+    async def aclose(self) -> None:
+        self._idle.clear()
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            await pull.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _step(self) -> None:
+        """One step towards the next event."""
+        if hole := self._sequencer.hole:
+            await self._fill(*hole)
+        elif self._pull is None:
+            self._pull = await self._bind()
+        else:
+            await self._receive(self._pull)
+
+    async def _bind(self) -> Pull:
+        async with self._connection.exchange() as jetstream:
+            try:
+                name = await jetstream.find_stream_name_by_subject(self._selection.subject)
+            except NotFoundError as error:
+                raise Unsettled(f"there is no stream of {self._topic.program} yet") from error
+        pull = Pull(self._connection, name, self._selection.subject)
+        try:
+            await pull.open(self._sequencer.position)
+            async with self._connection.exchange() as jetstream:
+                self._check(name, self._topic.state(await jetstream.stream_info(name)))
+        except BaseException:
+            await pull.close()
+            raise
+        self._sequencer.miss(pull.start)
+        return pull
+
+    def _check(self, name: str, state: StreamState | None) -> None:
+        # After the consumer was made and not before: a stream that is retired later takes its consumers along.
+        if state is None or not state.live:
+            raise Unsettled(f"{name} is not the stream of {self._topic.program}")
+        if self._log is None:
+            self._log = state.log
+        elif state.log.epoch < self._log.epoch:
+            raise Unsettled(f"{name} is yet to be replaced")
+        elif state.log != self._log:
+            raise LogChanged(state.log.log_id, state.log.epoch)
+
+    async def _receive(self, pull: Pull) -> None:
+        if pull.idle:
+            self._idle.set()
+        message = await pull.next()
+        self._idle.clear()
+        position = message.metadata.sequence.stream
+        try:
+            self._sequencer.take(self._read(position, message))
+        except NotAnEvent as error:
+            logger.warning("a message is not the relay's", topic=self._topic.program, why=str(error))
+            self._sequencer.miss(position)
+
+    def _read(self, position: int, message: Msg) -> RecordedEvent:
+        publication = from_message(position, message.headers, message.data)
+        if publication.log != self._log:
+            raise NotAnEvent(f"the message at {position} is of another log")
+        return publication.event
+
+    async def _fill(self, after: int, upto: int) -> None:
+        logger.info("filling a gap", topic=self._topic.program, after=after, upto=upto)
+        try:
+            events = await self._gap_fill(after, upto)
+        except Exception as error:
+            raise Gap(after, upto) from error
+        self._sequencer.fill(events)
+
+    async def _lose(self, error: Unsettled) -> None:
+        await self.aclose()
+        self._failures += 1
+        if self._failures == 1:  # said once, not at every attempt
+            logger.warning("lost the stream, looking for it", topic=self._topic.program, why=str(error))
+        await self._connection.pause(self._failures)

@@ -1,0 +1,94 @@
+"""What a relay makes of a stream and a log that it has looked at: pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+from services.common.eventsourcing.store import Head
+from services.common.messaging.stream import LogEpoch, StreamState
+
+KEPT = 3
+"""How many forked streams stay for the operator, beside the live one: they hold what a restored log has lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there was to see. The log is read after the streams: it cannot then be behind what it has published.
+
+    `published` is the hash in the last message of the newest stream, None where there is no such message;
+    `recorded` is that of the log's event at the same position, None where there is no such event.
+    """
+
+    streams: Sequence[StreamState]
+    published: bytes | None
+    head: Head
+    recorded: bytes | None
+
+    @property
+    def log(self) -> LogEpoch:
+        return LogEpoch(self.head.log_id, self.head.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """The stream of this epoch is to be made, after those of earlier ones were retired and the oldest deleted."""
+
+    log: LogEpoch
+    retire: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """The stream tells another history than the log: the log has to go on in an epoch beyond the stream's."""
+
+    beyond: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The stream holds what the log holds up to and with `last`, whose event has this hash."""
+
+    log: LogEpoch
+    last: int
+    hash: bytes
+
+
+Verdict = Create | Fork | Sound
+
+
+def newest(streams: Sequence[StreamState]) -> StreamState | None:
+    """The stream of the highest epoch."""
+    return max(streams, key=lambda stream: stream.log.epoch, default=None)
+
+
+def judge(survey: Survey) -> Verdict:
+    """A message that is not there is no fork: its time was over, or the stream is new."""
+    stream, recorded = newest(survey.streams), survey.recorded
+    if stream is None or stream.log.epoch < survey.head.epoch:
+        return _create(survey)
+    if why := _foreign(stream, survey.log):
+        return Fork(stream.log.epoch, why)
+    if recorded is None:
+        return Fork(stream.log.epoch, f"{stream.name} is at {stream.last}, the log only at {survey.head.position}")
+    if survey.published not in (None, recorded):
+        return Fork(stream.log.epoch, f"{stream.name} has another event at {stream.last} than the log")
+    return Sound(survey.log, stream.last, recorded)
+
+
+def _foreign(stream: StreamState, log: LogEpoch) -> str:
+    if stream.log.epoch > log.epoch:
+        return f"{stream.name} is there, the log only in epoch {log.epoch}"
+    if stream.log != log:
+        return f"{stream.name} is of log {stream.log.log_id or 'unknown'}, not {log.log_id}"
+    return "" if stream.live else f"{stream.name} was retired"
+
+
+def _create(survey: Survey) -> Create:
+    earlier = sorted(survey.streams, key=attrgetter("log.epoch"), reverse=True)
+    return Create(
+        survey.log,
+        retire=tuple(stream.name for stream in earlier if stream.live),
+        delete=tuple(stream.name for stream in earlier[KEPT:]),
+    )

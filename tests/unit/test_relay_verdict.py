@@ -1,0 +1,82 @@
+"""What a relay concludes from what it sees."""
+
+import pytest
+
+from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
+from services.common.messaging.publisher import BATCH_BYTES, chunks
+from services.common.messaging.stream import ENDPOINT, LogEpoch, StreamState
+from services.common.messaging.verdict import Create, Fork, Sound, Survey, judge
+
+A, B = b"a" * 32, b"b" * 32
+HEAD = Head("log", 2, 10, A)
+LOG = LogEpoch("log", 2)
+
+
+def stream(epoch: int = 2, last: int = 10, log_id: str = "log", live: bool = True) -> StreamState:
+    return StreamState(f"EP-{epoch}", LogEpoch(log_id, epoch), last, live)
+
+
+def test_where_there_is_no_stream_it_is_made() -> None:
+    assert judge(Survey([], None, HEAD, GENESIS)) == Create(LOG)
+
+
+def test_a_stream_with_the_same_event_at_its_end_is_sound() -> None:
+    assert judge(Survey([stream()], A, HEAD, A)) == Sound(LOG, 10, A)
+
+
+def test_a_stream_that_is_behind_is_sound() -> None:
+    assert judge(Survey([stream(last=4)], B, HEAD, B)) == Sound(LOG, 4, B)
+
+
+def test_a_last_message_that_is_not_there_is_no_fork() -> None:
+    assert judge(Survey([stream()], None, HEAD, A)) == Sound(LOG, 10, A)
+
+
+@pytest.mark.parametrize(
+    ("seen", "published", "recorded", "why"),
+    [
+        (stream(last=11), A, None, "EP-2 is at 11, the log only at 10"),
+        (stream(last=11), None, None, "EP-2 is at 11, the log only at 10"),
+        (stream(), B, A, "EP-2 has another event at 10 than the log"),
+        (stream(), b"", A, "EP-2 has another event at 10 than the log"),
+        (stream(log_id="other"), A, A, "EP-2 is of log other, not log"),
+        (stream(log_id=""), A, A, "EP-2 is of log unknown, not log"),
+        (stream(epoch=3), A, A, "EP-3 is there, the log only in epoch 2"),
+        (stream(live=False), A, A, "EP-2 was retired"),
+    ],
+)
+def test_a_stream_that_tells_another_history_is_a_fork(
+    seen: StreamState, published: bytes | None, recorded: bytes | None, why: str
+) -> None:
+    assert judge(Survey([seen], published, HEAD, recorded)) == Fork(seen.log.epoch, why)
+
+
+def test_streams_of_earlier_epochs_are_retired_and_the_oldest_deleted() -> None:
+    head = Head("log", 7, 10, A)
+    earlier = [stream(epoch=2, live=False), stream(epoch=6), stream(epoch=4, live=False), stream(epoch=5, live=False)]
+    assert judge(Survey(earlier, A, head, A)) == Create(LogEpoch("log", 7), retire=("EP-6",), delete=("EP-2",))
+
+
+@pytest.mark.parametrize("name", ["EP-0", "EP-01", "EP-", "EP-1x", "EP-1\n", "XEP-1", "EP--1", "EP-٣", "REG-1", ""])
+def test_a_stream_of_another_name_is_not_ours(name: str) -> None:
+    assert ENDPOINT.epoch_of(name) is None
+
+
+def event(position: int, size: int = 10) -> RecordedEvent:
+    return RecordedEvent(position, "s", 1, b"", "t", 1, 0, "", 0, bytes(size), b"", b"")
+
+
+def lengths(events: list[RecordedEvent]) -> list[int]:
+    return [len(chunk) for chunk in chunks(events)]
+
+
+def test_three_events_go_one_by_one_and_four_together() -> None:
+    assert lengths([]) == []
+    assert lengths([event(p) for p in (1, 2, 3)]) == [1, 1, 1]
+    assert lengths([event(p) for p in (1, 2, 3, 4)]) == [4]
+
+
+def test_a_batch_is_bounded_in_bytes() -> None:
+    third = BATCH_BYTES // 3
+    assert lengths([event(p, third) for p in range(1, 8)]) == [3, 3, 1]
+    assert lengths([event(p, BATCH_BYTES + 1) for p in range(1, 5)]) == [1, 1, 1, 1]
