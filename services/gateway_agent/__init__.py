@@ -1,0 +1,1 @@
+"""The gateway agent: a cell's events become forwarding in the kernel."""

@@ -1,0 +1,1 @@
+"""The data plane: the only room of the agent that touches the kernel."""

@@ -1,0 +1,44 @@
+"""Compiles the forwarding program with the compiler that the PyPI package `ziglang` brings; run as a module."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BPF = Path(__file__).with_name("bpf")
+OBJECT = BPF / "forward.bpf.o"
+FLAGS = (
+    "-target", "bpfel-freestanding-none", "-O2",
+    "-g",  # libbpf reads the map definitions from BTF, which clang writes with the debug information
+    "-fno-asynchronous-unwind-tables",
+    "-Wall", "-Wextra", "-Werror",
+    "-nostdinc", "-isystem", "vendor",  # the system's headers may be absent or of another version
+)  # fmt: skip
+
+
+def sources_digest() -> str:
+    """The hash of all that the object depends on; it is written into the object itself."""
+    digest = hashlib.sha256(repr(FLAGS).encode())
+    for path in sorted([*BPF.glob("*.c"), *BPF.rglob("*.h")]):
+        digest.update(f"{path.relative_to(BPF)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_built() -> bool:
+    return OBJECT.exists() and sources_digest().encode() in OBJECT.read_bytes()
+
+
+def build() -> bool:
+    """Compiles if a source has changed; answers whether it did."""
+    if is_built():
+        return False
+    unfinished = OBJECT.with_suffix(f".{os.getpid()}.o")  # two builds at once must not write one file
+    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f'-DSOURCES="{sources_digest()}"']
+    subprocess.run([*command, "-c", "forward.bpf.c", "-o", unfinished.name], cwd=BPF, check=True)
+    unfinished.replace(OBJECT)
+    return True
+
+
+if __name__ == "__main__":
+    print(f"{'built' if build() else 'up to date'}: {OBJECT}")

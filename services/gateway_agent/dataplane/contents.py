@@ -1,0 +1,134 @@
+"""What the maps hold, read from the kernel alone: the table with its numbers, and what an interrupted change left."""
+
+from collections import defaultdict
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+from services.gateway_agent.dataplane.libbpf import Map
+from services.gateway_agent.dataplane.maps import (
+    ALLOWED_FIXED_BITS,
+    ALLOWED_KEY,
+    BACKEND_KEY,
+    ENDPOINT_KEY,
+    NUMBER,
+    AttachmentRecord,
+    BackendValue,
+    EndpointValue,
+    Maps,
+    ServiceRecord,
+    read_port,
+    unpack_id,
+)
+from services.gateway_agent.table import Attachment, Endpoint, Entry, Key, PortMapping, Service
+
+Item = tuple[bytes, bytes]
+Versioned = tuple[int, int]  # a service or slot, and the version of its lists
+
+
+@dataclass(slots=True)
+class Contents:
+    """Every entry that is whole, the number (of VPC or service) or slot it has, and keys that belong to none."""
+
+    entries: dict[Key, Entry] = field(default_factory=dict)
+    numbers: dict[Key, int] = field(default_factory=dict)
+    macs: dict[tuple[int, IPv4Address], bytes] = field(default_factory=dict)
+    leftovers: list[tuple[Map, bytes]] = field(default_factory=list)
+
+    def add(self, entry: Entry, number: int) -> None:
+        self.entries[entry.key] = entry
+        self.numbers[entry.key] = number
+
+
+def read_contents(maps: Maps) -> Contents:
+    contents = Contents()
+    vpcs = _read_attachments(maps, contents)
+    services = _read_services(maps, contents)
+    _read_endpoints(maps, contents, vpcs, services)
+    return contents
+
+
+def _read_attachments(maps: Maps, contents: Contents) -> Mapping[int, str]:
+    """The VPC of every number."""
+    vpcs = {}
+    for key, value in maps.attachments.items():
+        record, vpc = AttachmentRecord.unpack(value), unpack_id(key)
+        vpcs[record.vpc] = vpc
+        contents.add(Attachment(vpc, record.namespace, record.device), record.vpc)
+    contents.leftovers += [
+        (maps.devices, key) for key, value in maps.devices.items() if NUMBER.unpack(value)[0] not in vpcs
+    ]
+    return vpcs
+
+
+def _read_services(maps: Maps, contents: Contents) -> Mapping[int, str]:
+    """The service of every number."""
+    records = {unpack_id(key): ServiceRecord.unpack(value) for key, value in maps.service_names.items()}
+    current = {record.service: (record.service, maps.services[record.service].low) for record in records.values()}
+    ports = _lists(maps.ports, 0, set(current.values()), contents)
+    backends = _lists(maps.backends, 0, set(current.values()), contents)
+    for service, record in records.items():
+        lists = current[record.service]
+        ready = maps.services[record.service].high
+        entry = Service(service, record.vpc_id, _ports(ports[lists]), _backends(backends[lists], ready, contents))
+        contents.add(entry, record.service)
+    return {record.service: service for service, record in records.items()}
+
+
+def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], services: Mapping[int, str]) -> None:
+    """An endpoint whose epoch is not its slot's forwards nothing: its removal was interrupted."""
+    whole = {}
+    for key, value in maps.endpoints.items():
+        vpc, _ = ENDPOINT_KEY.unpack(key)
+        endpoint = EndpointValue.unpack(value)
+        if endpoint.epoch == maps.slots[endpoint.slot].low and vpc in vpcs and endpoint.service in services:
+            whole[key] = endpoint
+        else:
+            contents.leftovers.append((maps.endpoints, key))
+    current = {endpoint.slot: (endpoint.slot, maps.slots[endpoint.slot].high) for endpoint in whole.values()}
+    allowed = _lists(maps.allowed, NUMBER.size, set(current.values()), contents)
+    for key, endpoint in whole.items():
+        vpc, address = ENDPOINT_KEY.unpack(key)
+        entry = Endpoint(
+            id=endpoint.id,
+            marker=endpoint.marker,
+            vpc=vpcs[vpc],
+            address=IPv4Address(address),
+            service=services[endpoint.service],
+            source_address=endpoint.source_address,
+            admission=endpoint.admission,
+            allowed=_networks(allowed[current[endpoint.slot]]),
+        )
+        contents.add(entry, endpoint.slot)
+
+
+def _lists(
+    source: Map, offset: int, current: Container[Versioned], contents: Contents
+) -> defaultdict[Versioned, list[Item]]:
+    """The map's items by what they belong to, if that version is current; the others are leftovers."""
+    lists: defaultdict[Versioned, list[Item]] = defaultdict(list)
+    for key, value in source.items():
+        belongs_to = (NUMBER.unpack_from(key, offset)[0], NUMBER.unpack_from(key, offset + NUMBER.size)[0])
+        if belongs_to in current:
+            lists[belongs_to].append((key, value))
+        else:
+            contents.leftovers.append((source, key))
+    return lists
+
+
+def _ports(items: list[Item]) -> tuple[PortMapping, ...]:
+    return tuple(mapping for _, mapping in sorted(read_port(key, value) for key, value in items))
+
+
+def _backends(items: list[Item], ready: int, contents: Contents) -> tuple[IPv4Address, ...]:
+    values = [(BACKEND_KEY.unpack(key)[2], BackendValue.unpack(value)) for key, value in items]
+    contents.macs.update({(value.vpc, value.address): value.mac for index, value in values if index < ready})
+    return tuple(value.address for _, value in sorted(values, key=lambda item: item[1].place))
+
+
+def _networks(items: list[Item]) -> tuple[IPv4Network, ...]:
+    placed = []
+    for key, value in items:
+        prefix, _, _, network = ALLOWED_KEY.unpack(key)
+        placed.append((NUMBER.unpack(value)[0], IPv4Network((network, prefix - ALLOWED_FIXED_BITS))))
+    return tuple(network for _, network in sorted(placed))

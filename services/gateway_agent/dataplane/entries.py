@@ -1,0 +1,143 @@
+"""The entries of a table while it is changed: who needs whom, and what no data plane accepts."""
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from ipaddress import IPv4Address
+from uuid import UUID
+
+from services.gateway_agent.dataplane.port import DataplaneError, NotReady
+from services.gateway_agent.table import Attachment, Endpoint, Entry, ForwardingTable, Key, Kind, PortMapping, Service
+
+MOST_LISTED = 1000  # backends or ports of a service, networks of a whitelist
+_DEVICE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,127}")
+
+
+class Entries:
+    """A table that refuses what would leave an entry without what it needs."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Entry] = {}
+        self._users: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._holders: dict[tuple[str, IPv4Address], str] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def table(self) -> ForwardingTable:
+        return ForwardingTable(dict(self._entries))
+
+    def attachments(self) -> list[Attachment]:
+        return [entry for entry in self if isinstance(entry, Attachment)]
+
+    def services(self) -> list[Service]:
+        return [entry for entry in self if isinstance(entry, Service)]
+
+    def attachment(self, vpc: str) -> Attachment | None:
+        entry = self._entries.get(Key(Kind.ATTACHMENT, vpc))
+        return entry if isinstance(entry, Attachment) else None
+
+    def service(self, service: str) -> Service | None:
+        entry = self._entries.get(Key(Kind.SERVICE, service))
+        return entry if isinstance(entry, Service) else None
+
+    def endpoint(self, endpoint: str) -> Endpoint | None:
+        entry = self._entries.get(Key(Kind.ENDPOINT, endpoint))
+        return entry if isinstance(entry, Endpoint) else None
+
+    def endpoint_at(self, vpc: str, address: IPv4Address) -> Endpoint | None:
+        holder = self._holders.get((vpc, address))
+        return self.endpoint(holder) if holder else None
+
+    def users(self, key: Key) -> Sequence[Entry]:
+        return [self._entries[user] for user in sorted(self._users.get(key, ()))]
+
+    def check_put(self, entry: Entry) -> None:
+        """Raises DataplaneError, or NotReady if another endpoint still has the address."""
+        check_entry(entry)
+        for need in sorted(entry.needs):
+            if need not in self._entries:
+                raise DataplaneError(f"{entry.key.kind} {entry.key.id} needs {need.kind} {need.id}: put that first")
+        if isinstance(entry, Endpoint):
+            holder = self.endpoint_at(entry.vpc, entry.address)
+            if holder and holder.id != entry.id:
+                raise NotReady(f"{entry.address} in VPC {entry.vpc} is still the address of endpoint {holder.id}")
+
+    def check_remove(self, key: Key) -> None:
+        users = self._users.get(key)
+        if users:
+            user = min(users)
+            raise DataplaneError(f"{key.kind} {key.id} is needed by {user.kind} {user.id}: remove that first")
+
+    def put(self, entry: Entry) -> None:
+        self.remove(entry.key)
+        self._entries[entry.key] = entry
+        for need in entry.needs:
+            self._users[need].add(entry.key)
+        if isinstance(entry, Endpoint):
+            self._holders[entry.vpc, entry.address] = entry.id
+
+    def remove(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        for need in entry.needs:
+            self._users[need].discard(key)
+            if not self._users[need]:
+                del self._users[need]
+        if isinstance(entry, Endpoint):
+            del self._holders[entry.vpc, entry.address]
+
+
+def check_entry(entry: Entry) -> None:
+    """What a data plane cannot hold, whatever else is in its table."""
+    match entry:
+        case Attachment(_, namespace, device):
+            _check_name(_NAMESPACE, "network namespace", namespace)
+            _check_name(_DEVICE, "device", device)
+        case Service(_, _, ports, backends):
+            _check_list("ports", ports, [(mapping.protocol, mapping.client_port) for mapping in ports])
+            _check_list("backends", backends)
+            for mapping in ports:
+                _check_ports(mapping)
+        case Endpoint():
+            _check_list("allowed networks", entry.allowed, entry.allowed)
+            if not (0 <= entry.marker < 1 << 64 and 0 <= entry.admission < 1 << 64):
+                raise DataplaneError("marker and admission must be between 0 and 2^64-1")
+
+
+def check_ids(entry: Entry) -> None:
+    """The kernel's maps hold ids as the 16 bytes of a UUID."""
+    for text in {entry.key.id, *(need.id for need in entry.needs)}:
+        _check_id(text)
+
+
+def _check_id(text: str) -> None:
+    try:
+        canonical = str(UUID(text))
+    except ValueError:
+        canonical = ""
+    if canonical != text:
+        raise DataplaneError(f"{text!r} is not a UUID in lower case with hyphens")
+
+
+def _check_name(pattern: re.Pattern[str], what: str, name: str) -> None:
+    if not pattern.fullmatch(name) or name in {".", ".."}:
+        raise DataplaneError(f"{name!r} is not a name for a {what} ({pattern.pattern})")
+
+
+def _check_list(what: str, items: Sequence[object], names: Sequence[Hashable] = ()) -> None:
+    """No list is longer than MOST_LISTED; what names its items, if anything, occurs once."""
+    if len(items) > MOST_LISTED:
+        raise DataplaneError(f"{len(items)} {what} are more than the {MOST_LISTED} that fit")
+    if len(set(names)) != len(names):
+        raise DataplaneError(f"{what} hold one of them twice")
+
+
+def _check_ports(mapping: PortMapping) -> None:
+    if not (0 < mapping.client_port < 1 << 16 and 0 < mapping.server_port < 1 << 16):
+        raise DataplaneError(f"port mapping {mapping.client_port}:{mapping.server_port} is outside 1 to 65535")

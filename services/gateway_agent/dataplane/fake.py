@@ -1,0 +1,144 @@
+"""A data plane that executes its table on packets one by one, so that a test can ask where a packet comes out."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
+from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
+from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.dataplane.port import DataplaneError, NotReady
+from services.gateway_agent.dataplane.sessions import Timeouts
+from services.gateway_agent.table import Attachment, Change, Endpoint, Entry, ForwardingTable, Key, Put, Remove, Service
+
+
+class FakeDataplane:
+    """Implements `port.Dataplane`; `send` is what the wire is to the real one."""
+
+    def __init__(
+        self,
+        kernel: FakeKernel | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.kernel = kernel or FakeKernel()
+        self._clock = clock
+        self._timeouts = timeouts or Timeouts()
+        self._difficulties = Difficulties()
+        self._open = False
+
+    # ---- the port
+
+    async def open(self) -> None:
+        self._open = True
+        self._judge()
+
+    async def read(self) -> ForwardingTable:
+        return self._kernel.entries.table()
+
+    async def apply(self, change: Change) -> None:
+        entries = self._kernel.entries
+        match change:
+            case Put(entry):
+                entries.check_put(entry)
+                self._prepare(entry)
+                entries.put(entry)
+            case Remove(key):
+                entries.check_remove(key)
+                self._kernel.cut(key.id)
+                entries.remove(key)
+        self._judge()
+
+    def difficulties(self) -> Mapping[Key, str]:
+        return self._difficulties.all()
+
+    async def wait_for_news(self) -> None:
+        await self._difficulties.wait_for_news()
+
+    async def counters(self) -> Mapping[str, int]:
+        counts = self._kernel.counts
+        return {counter.value: counts[counter] for counter in Counter}
+
+    async def collect(self) -> int:
+        return self._kernel.collect(self._clock(), self._timeouts)
+
+    async def close(self) -> None:
+        self._open = False
+
+    async def uninstall(self) -> None:
+        await self.close()
+        self.kernel.entries = Entries()
+        self.kernel.sessions.clear()
+        self.kernel.counts.clear()
+        self._judge()
+
+    # ---- the world around it
+
+    async def send(self, packet: Packet) -> Packet | None:
+        """The packet as it comes out, and in which VPC; None if it does not. Also while the agent is away."""
+        try:
+            sent = self.kernel.forward(packet, self._clock())
+        except Refused as refusal:
+            self.kernel.counts[refusal.reason] += 1
+            return None
+        self.kernel.counts[Counter.FORWARDED] += 1
+        return sent
+
+    def lose_namespace(self, name: str) -> None:
+        """Its devices go with it; an attachment to it is NotReady until `restore_namespace`, and then a new Put."""
+        self.kernel.missing_namespaces.add(name)
+        self.kernel.lost_devices |= {
+            attachment.vpc for attachment in self.kernel.entries.attachments() if attachment.namespace == name
+        }
+        self._judge()
+
+    def restore_namespace(self, name: str) -> None:
+        self.kernel.missing_namespaces.discard(name)
+
+    def silence(self, vpc: str, address: IPv4Address) -> None:
+        """The host no longer answers ARP."""
+        self.kernel.silent_hosts.add((vpc, address))
+        self._judge()
+
+    def answer(self, vpc: str, address: IPv4Address) -> None:
+        self.kernel.silent_hosts.discard((vpc, address))
+        self._judge()
+
+    # ---- inside
+
+    @property
+    def _kernel(self) -> FakeKernel:
+        if not self._open:
+            raise DataplaneError("the data plane is not open")
+        return self.kernel
+
+    def _prepare(self, entry: Entry) -> None:
+        """Cuts what another entry under the key must not inherit."""
+        entries = self.kernel.entries
+        match entry:
+            case Attachment(vpc, namespace, _):
+                if namespace in self.kernel.missing_namespaces:
+                    raise NotReady(f"network namespace {namespace} is not there: ip netns add {namespace}")
+                self.kernel.lost_devices.discard(vpc)
+            case Service():
+                service = entries.service(entry.id)
+                if service and service.vpc != entry.vpc:
+                    for user in entries.users(entry.key):
+                        self.kernel.cut(user.key.id)
+            case Endpoint():
+                endpoint = entries.endpoint(entry.id)
+                if endpoint and replace(endpoint, allowed=entry.allowed) != entry:
+                    self.kernel.cut(entry.id)
+
+    def _judge(self) -> None:
+        for key in set(self._difficulties.all()) - {entry.key for entry in self.kernel.entries}:
+            self._difficulties.clear(key)
+        for attachment in self.kernel.entries.attachments():
+            where = f"network namespace {attachment.namespace}"
+            lost = attachment.vpc in self.kernel.lost_devices
+            reason = f"{where} went away, and device {attachment.device} with it"
+            self._difficulties.judge(attachment.key, reason if lost else None)
+        for service in self.kernel.entries.services():
+            self._difficulties.judge(service.key, no_answer(service, self.kernel.ready(service)))

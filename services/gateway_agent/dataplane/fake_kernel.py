@@ -1,0 +1,196 @@
+"""What the fake data plane has for a kernel: a table, sessions, and the rules by which packets pass."""
+
+import random
+from collections import Counter as Tally
+from dataclasses import dataclass, field, replace
+from enum import Flag, auto
+from ipaddress import IPv4Address
+from typing import Self
+
+from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.dataplane.sessions import Timeouts
+from services.gateway_agent.table import Endpoint, PortMapping, Protocol, Service
+
+SOURCE_PORTS = range(1024, 65536)
+BOTH = 2
+
+
+class TcpFlags(Flag):
+    NONE = 0
+    SYN = auto()
+    ACK = auto()
+    FIN = auto()
+    RST = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Packets of one session in one direction, as they are in one VPC."""
+
+    vpc: str
+    protocol: Protocol
+    source: IPv4Address
+    source_port: int
+    destination: IPv4Address
+    destination_port: int
+
+    def turned_round(self) -> Self:
+        return replace(
+            self,
+            source=self.destination,
+            source_port=self.destination_port,
+            destination=self.source,
+            destination_port=self.source_port,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet in a VPC: sent there, or come out there."""
+
+    flow: Flow
+    flags: TcpFlags = TcpFlags.NONE
+
+    def answer(self, flags: TcpFlags = TcpFlags.NONE) -> "Packet":
+        return Packet(self.flow.turned_round(), flags)
+
+
+@dataclass(slots=True)
+class Session:
+    endpoint: str
+    consumer: Flow  # as the client sends
+    provider: Flow  # as the backend answers
+    last_seen: float
+    confirmed: set[Flow] = field(default_factory=set)
+    finished: set[Flow] = field(default_factory=set)
+    reset: bool = False
+
+    @property
+    def closed(self) -> bool:
+        return self.reset or len(self.finished) == BOTH
+
+    def is_over(self, now: float, timeouts: Timeouts) -> bool:
+        two_way = len(self.confirmed) == BOTH
+        return now - self.last_seen >= timeouts.of(self.consumer.protocol, two_way, self.closed)
+
+    def note(self, packet: Packet, now: float) -> None:
+        self.last_seen = now
+        if packet.flow.protocol is Protocol.UDP or TcpFlags.ACK in packet.flags:
+            self.confirmed.add(packet.flow)
+        if TcpFlags.FIN in packet.flags:
+            self.finished.add(packet.flow)
+        self.reset = self.reset or TcpFlags.RST in packet.flags
+
+
+class Refused(Exception):
+    """The packet does not pass."""
+
+    def __init__(self, reason: Counter) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class FakeKernel:
+    """What outlives the agent: give the same one to the next FakeDataplane, as a restart would find it.
+
+    Every network namespace is there and every host answers, until a test says otherwise.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.entries = Entries()
+        self.sessions: dict[Flow, Session] = {}
+        self.counts: Tally[Counter] = Tally()
+        self.missing_namespaces: set[str] = set()
+        self.lost_devices: set[str] = set()  # by VPC
+        self.silent_hosts: set[tuple[str, IPv4Address]] = set()
+        self._random = random.Random(seed)  # noqa: S311 - spreads sessions over backends
+
+    def ready(self, service: Service) -> list[IPv4Address]:
+        """The backends that can be reached."""
+        if service.vpc in self.lost_devices:
+            return []
+        return [address for address in service.backends if (service.vpc, address) not in self.silent_hosts]
+
+    def forward(self, packet: Packet, now: float) -> Packet:
+        """The packet as it comes out on the other side. Raises Refused."""
+        if packet.flow.vpc in self.lost_devices or self.entries.attachment(packet.flow.vpc) is None:
+            raise Refused(Counter.REFUSED_NOT_ATTACHED)
+        session = self._follow(packet) or self._open(packet, now)
+        session.note(packet, now)
+        out = (session.provider if packet.flow == session.consumer else session.consumer).turned_round()
+        if out.vpc in self.lost_devices:
+            raise Refused(Counter.REFUSED_NO_DEVICE)
+        return Packet(out, packet.flags)
+
+    def cut(self, endpoint: str) -> None:
+        self._drop([session for session in self.sessions.values() if session.endpoint == endpoint])
+
+    def collect(self, now: float, timeouts: Timeouts) -> int:
+        return self._drop([session for session in self.sessions.values() if session.is_over(now, timeouts)])
+
+    def _drop(self, sessions: list[Session]) -> int:
+        """Each is listed twice, once per direction."""
+        for session in sessions:
+            self.sessions.pop(session.consumer, None)
+            self.sessions.pop(session.provider, None)
+        return len(sessions) // BOTH
+
+    def _follow(self, packet: Packet) -> Session | None:
+        session = self.sessions.get(packet.flow)
+        if session is None:
+            return None
+        if session.closed and packet.flow == session.consumer and packet.flags == TcpFlags.SYN:
+            self._drop([session, session])
+            return None
+        endpoint, service = self._rules(session.endpoint)
+        self._check_source(endpoint, session.consumer)
+        if self._mapping(service, session.consumer).server_port != session.provider.source_port:
+            raise Refused(Counter.REFUSED_NO_PORT)
+        return session
+
+    def _open(self, packet: Packet, now: float) -> Session:
+        flow = packet.flow
+        if flow.protocol is Protocol.TCP and packet.flags != TcpFlags.SYN:
+            raise Refused(Counter.REFUSED_NO_SESSION)
+        found = self.entries.endpoint_at(flow.vpc, flow.destination)
+        if found is None:
+            raise Refused(Counter.REFUSED_NO_ENDPOINT)
+        endpoint, service = self._rules(found.id)
+        self._check_source(endpoint, flow)
+        mapping = self._mapping(service, flow)
+        ready = self.ready(service)
+        if not ready:
+            raise Refused(Counter.REFUSED_NO_BACKEND)
+        provider = self._take_source_port(endpoint, service, self._random.choice(ready), mapping)
+        session = Session(endpoint.id, flow, provider, now)
+        self.sessions[flow] = self.sessions[provider] = session
+        self.counts[Counter.SESSION_NEW] += 1
+        return session
+
+    def _take_source_port(
+        self, endpoint: Endpoint, service: Service, backend: IPv4Address, mapping: PortMapping
+    ) -> Flow:
+        for port in SOURCE_PORTS:
+            flow = Flow(service.vpc, mapping.protocol, backend, mapping.server_port, endpoint.source_address, port)
+            if flow not in self.sessions:
+                return flow
+        raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
+
+    def _rules(self, endpoint: str) -> tuple[Endpoint, Service]:
+        """Sessions of an endpoint that went are cut, and an endpoint does not go before its service."""
+        found = self.entries.endpoint(endpoint)
+        service = self.entries.service(found.service) if found else None
+        if found is None or service is None:
+            raise Refused(Counter.REFUSED_NO_ENDPOINT)
+        return found, service
+
+    def _check_source(self, endpoint: Endpoint, consumer: Flow) -> None:
+        if not any(consumer.source in network for network in endpoint.allowed):
+            raise Refused(Counter.REFUSED_NOT_ALLOWED)
+
+    def _mapping(self, service: Service, consumer: Flow) -> PortMapping:
+        for mapping in service.ports:
+            if (mapping.protocol, mapping.client_port) == (consumer.protocol, consumer.destination_port):
+                return mapping
+        raise Refused(Counter.REFUSED_NO_PORT)

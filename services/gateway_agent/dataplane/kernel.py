@@ -1,0 +1,201 @@
+"""The data plane in the kernel: the port's verbs on pinned maps, devices, and hosts that answer ARP."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.gateway_agent.dataplane.attachments import Attachments
+from services.gateway_agent.dataplane.bpffs import Pins
+from services.gateway_agent.dataplane.build import OBJECT
+from services.gateway_agent.dataplane.devices import Devices
+from services.gateway_agent.dataplane.difficulties import Difficulties
+from services.gateway_agent.dataplane.entries import check_ids
+from services.gateway_agent.dataplane.kernel_table import KernelTable
+from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject
+from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
+from services.gateway_agent.dataplane.port import DataplaneError, Unusable
+from services.gateway_agent.dataplane.resolution import Resolution
+from services.gateway_agent.dataplane.sessions import Timeouts, collect
+from services.gateway_agent.table import Attachment, Change, Endpoint, ForwardingTable, Key, Kind, Put, Remove, Service
+
+PROGRAM = "forward"
+DEFAULT_SESSIONS = 131_072
+ENTRIES_PER_SESSION = 2
+TICK_SECONDS = 0.5
+CONSISTENT_READS = 5
+
+
+class KernelDataplane:
+    """Implements `port.Dataplane` with the program of bpf/forward.bpf.c.
+
+    Maps are pinned under `bpffs`, which is mounted there if need be. `max_sessions` counts when the maps are made;
+    maps that are there already keep their size.
+    """
+
+    def __init__(
+        self,
+        gateway_id: str,
+        bpffs: Path,
+        max_sessions: int = DEFAULT_SESSIONS,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._pins = Pins(bpffs, gateway_id)
+        self._devices = Devices(gateway_id)
+        self._max_sessions = max_sessions
+        self._timeouts = timeouts or Timeouts()
+        self._difficulties = Difficulties()
+        self._changing = asyncio.Lock()
+        self._collecting = asyncio.Lock()
+        self._opened: _Opened | None = None
+
+    async def open(self) -> None:
+        loaded = await asyncio.to_thread(load, self._pins, self._max_sessions)
+        self._opened = _Opened(loaded, self._devices, self._difficulties)
+        await self._opened.attachments.adopt()
+        self._opened.start()
+
+    async def read(self) -> ForwardingTable:
+        """Read on a thread of its own; again, if a backend was heard or given up meanwhile."""
+        table = self._kernel.table
+        async with self._changing:
+            for _ in range(CONSISTENT_READS):
+                changes = table.changes
+                contents = await asyncio.to_thread(table.read)
+                if changes == table.changes:
+                    return contents
+            return table.read()
+
+    async def apply(self, change: Change) -> None:
+        async with self._changing:
+            kernel = self._kernel
+            try:
+                await kernel.apply(change)
+            except BpfError as error:
+                kernel.table.reload()
+                raise DataplaneError(f"{change.key.kind} {change.key.id}: {error}") from error
+
+    def difficulties(self) -> Mapping[Key, str]:
+        return self._difficulties.all()
+
+    async def wait_for_news(self) -> None:
+        await self._difficulties.wait_for_news()
+
+    async def counters(self) -> Mapping[str, int]:
+        return self._kernel.counters()
+
+    async def collect(self) -> int:
+        async with self._collecting:
+            maps, now = self._kernel.maps, int(time.monotonic())
+            return await asyncio.to_thread(collect, maps.sessions, maps.slots, self._timeouts, now)
+
+    async def close(self) -> None:
+        async with self._changing, self._collecting:
+            if self._opened is not None:
+                opened, self._opened = self._opened, None
+                await opened.close()
+
+    async def uninstall(self) -> None:
+        """Works without `open`, too."""
+        await self.close()
+        await asyncio.to_thread(self._devices.shut_all)
+        await asyncio.to_thread(self._pins.remove)
+
+    async def remove_devices(self) -> None:
+        """After `uninstall`, when no tenant's addresses are to be kept: deletes the devices, their far ends too."""
+        await asyncio.to_thread(self._devices.remove_all)
+
+    @property
+    def _kernel(self) -> "_Opened":
+        if self._opened is None:
+            raise DataplaneError("the data plane is not open")
+        return self._opened
+
+
+class _Opened:
+    """What exists between `open` and `close`."""
+
+    def __init__(self, loaded: LoadedObject, devices: Devices, difficulties: Difficulties) -> None:
+        self._loaded = loaded
+        self.maps = Maps(loaded.maps)
+        self.table = KernelTable(self.maps)
+        self._resolution = Resolution(self.table, difficulties)
+        self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
+        self._ticks: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._ticks = asyncio.create_task(self._tick())
+
+    async def close(self) -> None:
+        if self._ticks is not None:
+            self._ticks.cancel()
+            await asyncio.wait([self._ticks])
+        self.attachments.close()
+        self._resolution.close()
+        self.maps.close()
+        self._loaded.close()
+
+    async def apply(self, change: Change) -> None:
+        match change:
+            case Put(entry):
+                check_ids(entry)
+                self.table.entries.check_put(entry)
+                await self._put(entry)
+            case Remove(key):
+                self.table.entries.check_remove(key)
+                await self._remove(key)
+
+    async def _put(self, entry: Attachment | Service | Endpoint) -> None:
+        match entry:
+            case Attachment():
+                await self.attachments.put(entry)
+            case Service():
+                await self._resolution.put(entry)
+            case Endpoint():
+                self.table.put_endpoint(entry)
+
+    async def _remove(self, key: Key) -> None:
+        match key.kind:
+            case Kind.ATTACHMENT:
+                attachment = self.table.entries.attachment(key.id)
+                if attachment is not None:
+                    await self.attachments.remove(attachment)
+            case Kind.SERVICE:
+                self._resolution.remove(key.id)
+            case Kind.ENDPOINT:
+                self.table.remove_endpoint(key.id)
+
+    def counters(self) -> Mapping[str, int]:
+        """Every CPU counts for itself."""
+        totals = {}
+        for number, counter in enumerate(Counter):
+            per_cpu = self.maps.counters.get(NUMBER.pack(number)) or b""
+            totals[counter.value] = sum(value for (value,) in COUNT.iter_unpack(per_cpu))
+        return totals
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._resolution.probe()
+            self.attachments.check()
+
+
+def load(pins: Pins, max_sessions: int) -> LoadedObject:
+    """The program and its maps, made or found pinned. Raises Unusable."""
+    if os.geteuid() != 0:
+        raise Unusable("forwarding needs root (CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)")
+    if not OBJECT.exists():
+        raise Unusable("the forwarding program is not built: python -m services.gateway_agent.dataplane.build")
+    pins.prepare()
+    try:
+        loaded = LoadedObject.load(OBJECT, PROGRAM, pins.directory, {"sessions": max_sessions * ENTRIES_PER_SESSION})
+    except LibbpfMissing as error:
+        raise Unusable(str(error)) from error
+    except BpfError as error:
+        raise Unusable(f"this kernel does not take the forwarding program: {error}") from error
+    for name, sizes in SIZES.items():
+        if (loaded.maps[name].key_size, loaded.maps[name].entry_size) != sizes:
+            loaded.close()
+            raise Unusable("the forwarding program is of another version than the agent: build it again")
+    return loaded

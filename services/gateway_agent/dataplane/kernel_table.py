@@ -1,0 +1,237 @@
+"""The forwarding table in the kernel's maps: each change as writes of which every prefix is safe."""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from services.gateway_agent.dataplane.contents import read_contents
+from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.libbpf import Pair
+from services.gateway_agent.dataplane.maps import (
+    BACKEND_KEY,
+    NO_DEVICE,
+    NUMBER,
+    UNRESOLVED,
+    AttachmentRecord,
+    BackendValue,
+    EndpointValue,
+    Maps,
+    ServiceRecord,
+    VpcDevice,
+    allowed_key,
+    endpoint_key,
+    pack_id,
+    port_key,
+    port_value,
+)
+from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.table import Attachment, Endpoint, ForwardingTable, Key, Kind, Service
+
+Resolve = Callable[[int, IPv4Address], bytes | None]
+
+
+class Numbers:
+    """Small numbers from 1, the lowest free one first. They are used again: epochs and versions only ever rise."""
+
+    def __init__(self, what: str, end: int, used: Iterable[int] = ()) -> None:
+        taken = set(used)
+        self._what, self._end = what, end
+        self._next = max(taken, default=0) + 1
+        self._free = [number for number in range(1, self._next) if number not in taken]
+
+    def take(self) -> int:
+        if self._free:
+            return heapq.heappop(self._free)
+        if self._next >= self._end:
+            raise DataplaneError(f"this gateway holds {self._end - 1} {self._what} and no more")
+        self._next += 1
+        return self._next - 1
+
+    def give_back(self, number: int) -> None:
+        heapq.heappush(self._free, number)
+
+
+class KernelTable:
+    """Edits the maps. Its memory is an index of the kernel's; after a failed write it is read again."""
+
+    def __init__(self, maps: Maps) -> None:
+        self._maps = maps
+        self.changes = 0  # made so far: who reads the maps at length compares it before and after
+        self.reload()
+
+    def reload(self) -> None:
+        """Reads the index from the kernel, and takes away what an interrupted change has left there."""
+        contents = read_contents(self._maps)
+        for source, key in contents.leftovers:
+            source.delete(key)
+        self.entries = Entries()
+        for entry in sorted(contents.entries.values(), key=lambda entry: list(Kind).index(entry.key.kind)):
+            self.entries.put(entry)
+        self.macs = contents.macs
+        self._numbers = contents.numbers
+        self._vpcs = Numbers("VPCs", self._maps.vpcs.max_entries, self._used(Kind.ATTACHMENT))
+        self._services = Numbers("services", self._maps.service_names.max_entries, self._used(Kind.SERVICE))
+        self._slots = Numbers("endpoints", self._maps.endpoints.max_entries, self._used(Kind.ENDPOINT))
+
+    def read(self) -> ForwardingTable:
+        return ForwardingTable(read_contents(self._maps).entries)
+
+    def _used(self, kind: Kind) -> Iterable[int]:
+        return [number for key, number in self._numbers.items() if key.kind is kind]
+
+    # ---- attachments
+
+    def vpc_number(self, vpc: str) -> int:
+        return self._numbers[Key(Kind.ATTACHMENT, vpc)]
+
+    def device(self, vpc: int) -> VpcDevice:
+        value = self._maps.vpcs.get(NUMBER.pack(vpc))
+        return VpcDevice.unpack(value) if value else NO_DEVICE
+
+    def put_attachment(self, attachment: Attachment, device: VpcDevice) -> None:
+        number = self._numbers.get(attachment.key) or self._vpcs.take()
+        self.put_device(number, device)
+        record = AttachmentRecord(number, attachment.namespace, attachment.device)
+        self._maps.attachments.put(pack_id(attachment.vpc), record.pack())
+        self._remember(attachment, number)
+
+    def put_device(self, number: int, device: VpcDevice) -> None:
+        """The program compares both directions, so while they differ nothing passes."""
+        before = self.device(number)
+        self._maps.vpcs.put(NUMBER.pack(number), device.pack())
+        if before.ifindex and before.ifindex != device.ifindex:
+            self._maps.devices.delete(NUMBER.pack(before.ifindex))
+        if device.ifindex:
+            self._maps.devices.put(NUMBER.pack(device.ifindex), NUMBER.pack(number))
+
+    def remove_attachment(self, vpc: str) -> None:
+        """The device is gone before: its record is what says that it is to be removed."""
+        key = Key(Kind.ATTACHMENT, vpc)
+        self.put_device(self._numbers[key], NO_DEVICE)
+        self._maps.attachments.delete(pack_id(vpc))
+        self._vpcs.give_back(self._forget(key))
+
+    # ---- services
+
+    def put_service(self, service: Service, resolve: Resolve) -> None:
+        """Writes the lists under a new version, and then turns to it with one store."""
+        known = self.entries.service(service.id)
+        vpc = self.vpc_number(service.vpc)
+        number = self._numbers.get(service.key) or self._services.take()
+        if known is None or known.vpc != service.vpc:
+            self._maps.service_names.put(pack_id(service.id), ServiceRecord(number, service.vpc).pack())
+        version = self._maps.services[number].low + 1 & 0xFFFFFFFF
+        for place, mapping in enumerate(service.ports):
+            self._maps.ports.put(port_key(number, version, mapping), port_value(mapping, place))
+        values = [
+            BackendValue(address, vpc, resolve(vpc, address) or UNRESOLVED, place)
+            for place, address in enumerate(service.backends)
+        ]
+        values.sort(key=lambda value: value.mac == UNRESOLVED)
+        for index, value in enumerate(values):
+            self._maps.backends.put(BACKEND_KEY.pack(number, version, index), value.pack())
+        ready = sum(value.mac != UNRESOLVED for value in values)
+        self._maps.services[number] = Pair(version, ready)
+        self._delete_lists(number, version - 1 & 0xFFFFFFFF, known)
+        self._remember(service, number)
+        if known is not None and known.vpc != service.vpc:
+            self._cut_users(service.key)
+
+    def remove_service(self, service: str) -> None:
+        key = Key(Kind.SERVICE, service)
+        known, number = self.entries.service(service), self._numbers[key]
+        version = self._maps.services[number].low
+        self._maps.services[number] = Pair(version + 1, 0)
+        self._delete_lists(number, version, known)
+        self._maps.service_names.delete(pack_id(service))
+        self._services.give_back(self._forget(key))
+
+    def _delete_lists(self, number: int, version: int, known: Service | None) -> None:
+        if known is None:
+            return
+        for mapping in known.ports:
+            self._maps.ports.delete(port_key(number, version, mapping))
+        for index in range(len(known.backends)):
+            self._maps.backends.delete(BACKEND_KEY.pack(number, version, index))
+
+    # ---- endpoints
+
+    def put_endpoint(self, endpoint: Endpoint) -> None:
+        known = self.entries.endpoint(endpoint.id)
+        if known == endpoint:
+            return
+        if known is None or replace(known, allowed=endpoint.allowed) != endpoint:
+            self._write_endpoint(endpoint, known)
+        else:
+            slot = self._numbers[endpoint.key]
+            self._write_allowed(slot, endpoint, self._maps.slots[slot].low, known)
+        self._remember(endpoint, self._numbers[endpoint.key])
+
+    def remove_endpoint(self, endpoint: str) -> None:
+        """The epoch first: once the entry is gone nothing would tell that sessions are still to be cut."""
+        known = self.entries.endpoint(endpoint)
+        if known is None:
+            return
+        slot = self._cut(known)
+        self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
+        self._delete_allowed(slot, self._maps.slots[slot].high, known)
+        self._slots.give_back(self._forget(known.key))
+
+    def _write_endpoint(self, endpoint: Endpoint, known: Endpoint | None) -> None:
+        """Cuts what there was; the new entry comes last, with the epoch that its sessions will have."""
+        if known is None:
+            self._numbers[endpoint.key] = self._slots.take()
+        slot = self._cut(endpoint)
+        vpc = self.vpc_number(endpoint.vpc)
+        if known is not None and (known.vpc, known.address) != (endpoint.vpc, endpoint.address):
+            self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
+        epoch = self._maps.slots[slot].low
+        if known is None or known.allowed != endpoint.allowed:
+            self._write_allowed(slot, endpoint, epoch, known)
+        value = EndpointValue(
+            slot=slot,
+            epoch=epoch,
+            service=self._numbers[Key(Kind.SERVICE, endpoint.service)],
+            source_address=endpoint.source_address,
+            marker=endpoint.marker,
+            admission=endpoint.admission,
+            id=endpoint.id,
+        )
+        self._maps.endpoints.put(endpoint_key(vpc, endpoint.address), value.pack())
+
+    def _cut(self, endpoint: Endpoint) -> int:
+        """No session of the slot passes another packet, and none begins before an entry with the new epoch."""
+        slot = self._numbers[endpoint.key]
+        epoch, allow_version = self._maps.slots[slot]
+        self._maps.slots[slot] = Pair(epoch + 1, allow_version)
+        return slot
+
+    def _cut_users(self, key: Key) -> None:
+        for user in self.entries.users(key):
+            if isinstance(user, Endpoint):
+                self._write_endpoint(user, user)
+
+    def _write_allowed(self, slot: int, endpoint: Endpoint, epoch: int, known: Endpoint | None) -> None:
+        version = self._maps.slots[slot].high
+        for place, network in enumerate(endpoint.allowed):
+            self._maps.allowed.put(allowed_key(slot, version + 1, network), NUMBER.pack(place))
+        self._maps.slots[slot] = Pair(epoch, version + 1)
+        if known is not None:
+            self._delete_allowed(slot, version, known)
+
+    def _delete_allowed(self, slot: int, version: int, known: Endpoint) -> None:
+        for network in known.allowed:
+            self._maps.allowed.delete(allowed_key(slot, version, network))
+
+    # ---- the index
+
+    def _remember(self, entry: Attachment | Service | Endpoint, number: int) -> None:
+        self.changes += 1
+        self.entries.put(entry)
+        self._numbers[entry.key] = number
+
+    def _forget(self, key: Key) -> int:
+        self.changes += 1
+        self.entries.remove(key)
+        return self._numbers.pop(key)

@@ -1,0 +1,259 @@
+"""libbpf through ctypes: what loading one program and editing its maps takes, and nothing more."""
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from dataclasses import dataclass
+from errno import ENOENT
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, Self
+
+BATCH = 1024
+WORD = 8
+
+_PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+    "libbpf_set_print": (c_void_p, [_PRINT]),
+    "libbpf_num_possible_cpus": (c_int, []),
+    "bpf_object__open_file": (c_void_p, [c_char_p, c_void_p]),
+    "bpf_object__load": (c_int, [c_void_p]),
+    "bpf_object__close": (None, [c_void_p]),
+    "bpf_object__next_map": (c_void_p, [c_void_p, c_void_p]),
+    "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
+    "bpf_program__fd": (c_int, [c_void_p]),
+    "bpf_map__name": (c_char_p, [c_void_p]),
+    "bpf_map__fd": (c_int, [c_void_p]),
+    "bpf_map__type": (c_int, [c_void_p]),
+    "bpf_map__key_size": (c_uint32, [c_void_p]),
+    "bpf_map__value_size": (c_uint32, [c_void_p]),
+    "bpf_map__max_entries": (c_uint32, [c_void_p]),
+    "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
+    "bpf_map__set_pin_path": (c_int, [c_void_p, c_char_p]),
+    "bpf_map_lookup_elem": (c_int, [c_int, c_char_p, c_char_p]),
+    "bpf_map_update_elem": (c_int, [c_int, c_char_p, c_char_p, c_uint64]),
+    "bpf_map_delete_elem": (c_int, [c_int, c_char_p]),
+    "bpf_map_lookup_batch": (
+        c_int,
+        [c_int, c_char_p, c_char_p, c_char_p, c_char_p, POINTER(c_uint32), c_void_p],
+    ),
+    "bpf_obj_get": (c_int, [c_char_p]),
+    "bpf_obj_get_info_by_fd": (c_int, [c_int, c_char_p, POINTER(c_uint32)]),
+}
+_PERCPU_TYPES = frozenset({5, 6})  # BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY
+
+
+class BpfError(OSError):
+    """The kernel or libbpf refused; the text holds what they said, the verifier's log included."""
+
+
+class LibbpfMissing(Exception):
+    """The shared library is not on this machine."""
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    except OSError as error:
+        raise LibbpfMissing("libbpf.so.1 is not there: install libbpf1 (it comes with iproute2)") from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _checked(result: int, doing: str) -> int:
+    if result < 0:
+        raise BpfError(-result, f"{doing}: {os.strerror(-result)}")
+    return result
+
+
+@contextmanager
+def _messages() -> Iterator[list[str]]:
+    """What libbpf prints meanwhile, which otherwise goes to stderr."""
+    said: list[str] = []
+    vsnprintf = ctypes.CDLL(None).vsnprintf
+    vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+
+    def listen(_level: int, text: bytes, arguments: int) -> int:
+        buffer = ctypes.create_string_buffer(1 << 16)
+        vsnprintf(buffer, len(buffer), text, arguments)
+        said.append(buffer.value.decode(errors="replace"))
+        return 0
+
+    callback = _PRINT(listen)
+    _library().libbpf_set_print(callback)
+    try:
+        yield said
+    finally:
+        _library().libbpf_set_print(_QUIET)
+
+
+_QUIET = _PRINT(lambda _level, _text, _arguments: 0)
+
+
+@dataclass(frozen=True)
+class Map:
+    """One map of a loaded object; keys and values are bytes of exactly its sizes."""
+
+    name: str
+    fd: int
+    key_size: int
+    entry_size: int  # of a value on one CPU
+    max_entries: int
+    cpus: int = 1  # how many values an entry has
+
+    @property
+    def value_size(self) -> int:
+        return self.entry_size * self.cpus
+
+    def get(self, key: bytes) -> bytes | None:
+        value = ctypes.create_string_buffer(self.value_size)
+        result = _library().bpf_map_lookup_elem(self.fd, self._key(key), value)
+        if result == -ENOENT:
+            return None
+        _checked(result, f"reading map {self.name}")
+        return value.raw
+
+    def put(self, key: bytes, value: bytes) -> None:
+        if len(value) != self.value_size:
+            raise ValueError(f"map {self.name} takes values of {self.value_size} bytes, not {len(value)}")
+        result = _library().bpf_map_update_elem(self.fd, self._key(key), value, 0)
+        _checked(result, f"writing map {self.name} ({self.max_entries} entries at most)")
+
+    def delete(self, key: bytes) -> bool:
+        """Answers whether the key was there."""
+        result = _library().bpf_map_delete_elem(self.fd, self._key(key))
+        if result == -ENOENT:
+            return False
+        _checked(result, f"deleting from map {self.name}")
+        return True
+
+    def batches(self, size: int = BATCH) -> Iterator[list[tuple[bytes, bytes]]]:
+        """The whole map in lists of at most `size` entries; while it changes, some may be missed."""
+        position: ctypes.Array[ctypes.c_char] | None = None
+        keys = ctypes.create_string_buffer(size * self.key_size)
+        values = ctypes.create_string_buffer(size * self.value_size)
+        while True:
+            count, following = c_uint32(size), ctypes.create_string_buffer(max(self.key_size, WORD))
+            result = _library().bpf_map_lookup_batch(
+                self.fd, position, following, keys, values, ctypes.byref(count), None
+            )
+            if result != -ENOENT:
+                _checked(result, f"reading map {self.name}")
+            slices = _slices(keys, self.key_size, count.value), _slices(values, self.value_size, count.value)
+            yield list(zip(*slices, strict=True))
+            if result == -ENOENT:
+                return
+            position = following
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        for batch in self.batches():
+            yield from batch
+
+    def _key(self, key: bytes) -> bytes:
+        if len(key) != self.key_size:
+            raise ValueError(f"map {self.name} takes keys of {self.key_size} bytes, not {len(key)}")
+        return key
+
+
+def _slices(buffer: ctypes.Array[ctypes.c_char], size: int, count: int) -> list[bytes]:
+    raw = memoryview(buffer).cast("B")[: size * count]
+    return [bytes(raw[start : start + size]) for start in range(0, size * count, size)]
+
+
+class Pair(NamedTuple):
+    """Two 32-bit counters in one 64-bit word."""
+
+    low: int
+    high: int
+
+
+class Words:
+    """An mmapable array of 64-bit words, each read and written with one load or store."""
+
+    def __init__(self, array: Map) -> None:
+        self._memory = mmap.mmap(array.fd, -(-array.max_entries * WORD // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._words = memoryview(self._memory).cast("Q")
+
+    def __getitem__(self, index: int) -> Pair:
+        word = self._words[index]
+        return Pair(word & 0xFFFFFFFF, word >> 32)
+
+    def __setitem__(self, index: int, pair: Pair) -> None:
+        self._words[index] = (pair.low & 0xFFFFFFFF) | (pair.high & 0xFFFFFFFF) << 32
+
+    def close(self) -> None:
+        self._words.release()
+        self._memory.close()
+
+
+class LoadedObject:
+    """An object file in the kernel: its maps, pinned or found pinned, and its program."""
+
+    def __init__(self, handle: int, program: str) -> None:
+        self._handle = handle
+        found = _library().bpf_object__find_program_by_name(handle, program.encode())
+        self.program_fd = _checked(_library().bpf_program__fd(found), f"program {program}")
+        self.maps = {each.name: each for each in map(_describe, _maps_of(handle))}
+
+    @classmethod
+    def load(cls, path: Path, program: str, pins: Path, max_entries: Mapping[str, int]) -> Self:
+        """Loads `path` with every map pinned under `pins`; a map that is pinned there already is taken as it is."""
+        with _messages() as said:
+            handle = _library().bpf_object__open_file(str(path).encode(), None)
+            if not handle:
+                raise BpfError(ctypes.get_errno(), f"opening {path}: {''.join(said)}")
+            for each in _maps_of(handle):
+                name = _library().bpf_map__name(each).decode()
+                pin = pins / name
+                size = _pinned_size(pin) or max_entries.get(name)
+                if size is not None:
+                    _checked(_library().bpf_map__set_max_entries(each, size), f"sizing map {name}")
+                _checked(_library().bpf_map__set_pin_path(each, str(pin).encode()), f"pinning map {name}")
+            result = _library().bpf_object__load(handle)
+            if result < 0:
+                _library().bpf_object__close(handle)
+                raise BpfError(-result, f"loading {path}: {os.strerror(-result)}\n{''.join(said)}")
+        return cls(handle, program)
+
+    def close(self) -> None:
+        """Closes every descriptor; what is pinned or attached lives on."""
+        _library().bpf_object__close(self._handle)
+
+
+def _maps_of(handle: int) -> Iterator[int]:
+    each = _library().bpf_object__next_map(handle, None)
+    while each:
+        yield each
+        each = _library().bpf_object__next_map(handle, each)
+
+
+def _describe(each: int) -> Map:
+    library = _library()
+    cpus = library.libbpf_num_possible_cpus() if library.bpf_map__type(each) in _PERCPU_TYPES else 1
+    return Map(
+        name=library.bpf_map__name(each).decode(),
+        fd=library.bpf_map__fd(each),
+        key_size=library.bpf_map__key_size(each),
+        entry_size=library.bpf_map__value_size(each),
+        max_entries=library.bpf_map__max_entries(each),
+        cpus=cpus,
+    )
+
+
+def _pinned_size(pin: Path) -> int | None:
+    """How many entries the map that is pinned there was made for."""
+    fd = _library().bpf_obj_get(str(pin).encode())
+    if fd < 0:
+        return None
+    try:
+        info, length = ctypes.create_string_buffer(20), c_uint32(20)  # type, id, key and value size, max_entries
+        _checked(_library().bpf_obj_get_info_by_fd(fd, info, ctypes.byref(length)), f"reading {pin}")
+        return int.from_bytes(info.raw[16:20], "little")
+    finally:
+        os.close(fd)

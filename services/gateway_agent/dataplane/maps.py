@@ -1,0 +1,257 @@
+"""The values of the kernel's maps as bytes: the same structs as in bpf/maps.h, field by field."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum, auto
+from ipaddress import IPv4Address, IPv4Network
+from struct import Struct
+from typing import ClassVar, NamedTuple, Self
+from uuid import UUID
+
+from services.gateway_agent.dataplane.libbpf import Map, Words
+from services.gateway_agent.table import PortMapping, Protocol
+
+NUMBER = Struct("<I")
+COUNT = Struct("<Q")
+ENDPOINT_KEY = Struct("<I4s")
+ALLOWED_KEY = Struct("<III4s")
+PORT_KEY = Struct("<IIH2s")
+BACKEND_KEY = Struct("<III")
+ALLOWED_FIXED_BITS = 64  # slot and version, which always match whole
+
+PROTOCOL_NUMBERS = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
+PROTOCOLS = {number: protocol for protocol, number in PROTOCOL_NUMBERS.items()}
+
+
+class Counter(StrEnum):
+    """What became of packets: the names of bpf/counters.h in their order."""
+
+    FORWARDED = auto()
+    SESSION_NEW = auto()
+    ARP_ANSWERED = auto()
+    ARP_PASSED = auto()
+    REFUSED_NOT_ATTACHED = auto()
+    REFUSED_NOT_FOR_US = auto()
+    REFUSED_ARP = auto()
+    REFUSED_PROTOCOL = auto()
+    REFUSED_MALFORMED = auto()
+    REFUSED_OPTIONS = auto()
+    REFUSED_FRAGMENT = auto()
+    REFUSED_TTL = auto()
+    REFUSED_NO_SESSION = auto()
+    REFUSED_NO_ENDPOINT = auto()
+    REFUSED_STALE_EPOCH = auto()
+    REFUSED_NOT_ALLOWED = auto()
+    REFUSED_NO_PORT = auto()
+    REFUSED_NO_BACKEND = auto()
+    REFUSED_NO_SOURCE_PORT = auto()
+    REFUSED_TABLE_FULL = auto()
+    REFUSED_NO_DEVICE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class VpcDevice:
+    """The device that faces a VPC; interface index 0 stands for none."""
+
+    ifindex: int
+    local_peer: bool
+    mac: bytes
+
+    LAYOUT: ClassVar = Struct("<II6s2x")
+
+    def pack(self) -> bytes:
+        return self.LAYOUT.pack(self.ifindex, self.local_peer, self.mac)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        ifindex, flags, mac = cls.LAYOUT.unpack(data)
+        return cls(ifindex, bool(flags), mac)
+
+
+NO_DEVICE = VpcDevice(0, False, bytes(6))
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointValue:
+    slot: int
+    epoch: int
+    service: int
+    source_address: IPv4Address
+    marker: int
+    admission: int
+    id: str
+
+    LAYOUT: ClassVar = Struct("<III4sQQ16s")
+
+    def pack(self) -> bytes:
+        source, uuid = self.source_address.packed, pack_id(self.id)
+        return self.LAYOUT.pack(self.slot, self.epoch, self.service, source, self.marker, self.admission, uuid)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        slot, epoch, service, source, marker, admission, uuid = cls.LAYOUT.unpack(data)
+        return cls(slot, epoch, service, IPv4Address(source), marker, admission, unpack_id(uuid))
+
+
+@dataclass(frozen=True, slots=True)
+class BackendValue:
+    """A backend; `place` is where it stands in the configured list. Its MAC is zero while it is unresolved."""
+
+    address: IPv4Address
+    vpc: int
+    mac: bytes
+    place: int
+
+    LAYOUT: ClassVar = Struct("<4sI6sH")
+
+    def pack(self) -> bytes:
+        return self.LAYOUT.pack(self.address.packed, self.vpc, self.mac, self.place)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        address, vpc, mac, place = cls.LAYOUT.unpack(data)
+        return cls(IPv4Address(address), vpc, mac, place)
+
+
+UNRESOLVED = bytes(6)
+PORT_VALUE = Struct("<2sH")
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentRecord:
+    vpc: int
+    namespace: str
+    device: str
+
+    LAYOUT: ClassVar = Struct("<I128s16s")
+
+    def pack(self) -> bytes:
+        return self.LAYOUT.pack(self.vpc, self.namespace.encode(), self.device.encode())
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        vpc, namespace, device = cls.LAYOUT.unpack(data)
+        return cls(vpc, namespace.rstrip(b"\0").decode(), device.rstrip(b"\0").decode())
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    service: int
+    vpc_id: str
+
+    LAYOUT: ClassVar = Struct("<I16s")
+
+    def pack(self) -> bytes:
+        return self.LAYOUT.pack(self.service, pack_id(self.vpc_id))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        service, vpc = cls.LAYOUT.unpack(data)
+        return cls(service, unpack_id(vpc))
+
+
+TUPLE = Struct("<4s4s2s2sII")  # source, destination, their ports, VPC, protocol: in network order but for the numbers
+
+
+class Direction(IntEnum):
+    FROM_CONSUMER = 0
+    FROM_PROVIDER = 1
+
+
+class SessionValue(NamedTuple):
+    """One direction of a session; a tuple, since collecting unpacks many."""
+
+    key: bytes
+    other: bytes
+    slot: int
+    epoch: int
+    allow_version: int
+    service: int
+    service_version: int
+    last_seen: int
+    next_hop: bytes
+    direction: int
+    confirmed: int
+    finished: int
+    reset: int
+
+    @property
+    def protocol(self) -> int:
+        return int.from_bytes(self.key[-4:], "little")
+
+
+SESSION = Struct("<20s20sIIIIII6sBBBB2x")
+
+
+def pack_id(uuid: str) -> bytes:
+    return UUID(uuid).bytes
+
+
+def unpack_id(data: bytes) -> str:
+    return str(UUID(bytes=data))
+
+
+def endpoint_key(vpc: int, address: IPv4Address) -> bytes:
+    return ENDPOINT_KEY.pack(vpc, address.packed)
+
+
+def allowed_key(slot: int, version: int, network: IPv4Network) -> bytes:
+    prefix = ALLOWED_FIXED_BITS + network.prefixlen
+    return ALLOWED_KEY.pack(prefix, slot, version, network.network_address.packed)
+
+
+def port_key(service: int, version: int, mapping: PortMapping) -> bytes:
+    protocol = PROTOCOL_NUMBERS[mapping.protocol]
+    return PORT_KEY.pack(service, version, protocol, mapping.client_port.to_bytes(2, "big"))
+
+
+def port_value(mapping: PortMapping, place: int) -> bytes:
+    return PORT_VALUE.pack(mapping.server_port.to_bytes(2, "big"), place)
+
+
+def read_port(key: bytes, value: bytes) -> tuple[int, PortMapping]:
+    """The mapping and its place in the configured list."""
+    _, _, protocol, client_port = PORT_KEY.unpack(key)
+    server_port, place = PORT_VALUE.unpack(value)
+    mapping = PortMapping(int.from_bytes(client_port, "big"), int.from_bytes(server_port, "big"), PROTOCOLS[protocol])
+    return place, mapping
+
+
+# Size of key and value of every map, as bpf/maps.h has them.
+SIZES: Mapping[str, tuple[int, int]] = {
+    "devices": (NUMBER.size, NUMBER.size),
+    "vpcs": (NUMBER.size, VpcDevice.LAYOUT.size),
+    "endpoints": (ENDPOINT_KEY.size, EndpointValue.LAYOUT.size),
+    "slots": (NUMBER.size, COUNT.size),
+    "allowed": (ALLOWED_KEY.size, NUMBER.size),
+    "services": (NUMBER.size, COUNT.size),
+    "ports": (PORT_KEY.size, PORT_VALUE.size),
+    "backends": (BACKEND_KEY.size, BackendValue.LAYOUT.size),
+    "sessions": (TUPLE.size, SESSION.size),
+    "counters": (NUMBER.size, COUNT.size),
+    "attachments": (16, AttachmentRecord.LAYOUT.size),
+    "service_names": (16, ServiceRecord.LAYOUT.size),
+}
+
+
+class Maps:
+    """The maps of the program by name."""
+
+    def __init__(self, maps: Mapping[str, Map]) -> None:
+        self.devices = maps["devices"]
+        self.vpcs = maps["vpcs"]
+        self.endpoints = maps["endpoints"]
+        self.slots = Words(maps["slots"])
+        self.allowed = maps["allowed"]
+        self.services = Words(maps["services"])
+        self.ports = maps["ports"]
+        self.backends = maps["backends"]
+        self.sessions = maps["sessions"]
+        self.counters = maps["counters"]
+        self.attachments = maps["attachments"]
+        self.service_names = maps["service_names"]
+
+    def close(self) -> None:
+        self.slots.close()
+        self.services.close()

@@ -1,0 +1,65 @@
+"""The port that every data plane implements: three verbs on a table, and facts about what hinders it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.gateway_agent.table import Change, ForwardingTable, Key
+
+
+class DataplaneError(Exception):
+    """The root of what a data plane raises."""
+
+
+class NotReady(DataplaneError):
+    """The change cannot be made yet (a namespace is not there, say); the text says why. Try again later."""
+
+
+class Unusable(DataplaneError):
+    """This machine cannot forward at all (no root, no BPF); the text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCount:
+    """Sessions of one endpoint that the gateway holds now."""
+
+    endpoint: str
+    sessions: int
+
+
+class Dataplane(Protocol):
+    """Forwards what its table says, and nothing else.
+
+    Every prefix of a sequence of changes is safe: it forwards less than the whole, never wrongly. `apply` expects
+    that what an entry needs is in the table already, and that nothing needs an entry that is removed.
+    """
+
+    async def open(self) -> None:
+        """Takes hold of what an earlier process left in the kernel, or makes it new. Raises Unusable."""
+
+    async def read(self) -> ForwardingTable:
+        """The table as the kernel has it: read from the kernel, not from memory."""
+
+    async def apply(self, change: Change) -> None:
+        """Makes one change, visible at once or not at all. Raises NotReady."""
+
+    def difficulties(self) -> Mapping[Key, str]:
+        """What is in the table and yet does not pass packets, with the reason ('backend 10.0.0.9 does not answer')."""
+
+    async def wait_for_news(self) -> None:
+        """Returns when `difficulties` has changed, or a device of ours went away, since the last return."""
+
+    async def counters(self) -> Mapping[str, int]:
+        """Packets forwarded and refused since the maps were made, by reason."""
+
+    async def collect(self) -> int:
+        """Removes sessions that are idle or closed; returns how many. Never stalls forwarding."""
+
+    async def close(self) -> None:
+        """Lets go, and leaves the kernel forwarding: established sessions go on."""
+
+    async def uninstall(self) -> None:
+        """Removes every object of ours from the kernel that forwards; afterwards no packet passes.
+
+        Devices that reach into a VPC stay, shut: their other ends may carry a tenant's addresses.
+        """

@@ -1,0 +1,113 @@
+"""Keeping services turned to those of their backends that answer ARP."""
+
+import asyncio
+import time
+from ipaddress import IPv4Address
+
+from services.gateway_agent.dataplane.arp import ArpSocket
+from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
+from services.gateway_agent.dataplane.kernel_table import KernelTable
+from services.gateway_agent.dataplane.neighbours import Host, Neighbours
+from services.gateway_agent.table import Service
+
+FIRST_ANSWER_SECONDS = 0.02  # a host in reach answers within one; one that is silent must not hold up the others
+
+
+class Resolution:
+    """Asks for backends, and rewrites a service in the same moment in which one of them is heard or given up."""
+
+    def __init__(self, table: KernelTable, difficulties: Difficulties) -> None:
+        self._table = table
+        self._difficulties = difficulties
+        self._neighbours = Neighbours()
+        self._vpcs: dict[str, int] = {}  # by name of the device
+        self._devices: dict[int, str] = {}  # by number of the VPC
+        self._awaited: dict[str, asyncio.Event] = {}
+        self._arp = ArpSocket(self._heard)
+        self._adopt()
+
+    def close(self) -> None:
+        self._arp.close()
+
+    async def put(self, service: Service) -> None:
+        """Writes the service with what is known; waits for a first answer only if nothing is."""
+        number = self._table.vpc_number(service.vpc)
+        self._neighbours.watch(service.id, (Host(number, address) for address in service.backends), time.monotonic())
+        self._table.put_service(service, self._mac)
+        answered = self._awaited[service.id] = asyncio.Event()
+        try:
+            self.probe()
+            if service.backends and not self._ready(service):
+                async with asyncio.timeout(FIRST_ANSWER_SECONDS):
+                    await answered.wait()
+        except TimeoutError:
+            pass
+        finally:
+            del self._awaited[service.id]
+        self._judge(service)
+
+    def remove(self, service: str) -> None:
+        known = self._table.entries.service(service)
+        if known is None:
+            return
+        self._table.remove_service(service)
+        self._neighbours.watch(service, (), time.monotonic())
+        self._difficulties.clear(known.key)
+
+    def device_there(self, vpc: int, name: str) -> None:
+        self._vpcs[name] = vpc
+        self._devices[vpc] = name
+        self._neighbours.look_at(vpc, time.monotonic())
+        self.probe()
+
+    def device_gone(self, vpc: int) -> None:
+        self._vpcs.pop(self._devices.pop(vpc, ""), None)
+        self._rewrite(self._neighbours.lose(vpc))
+
+    def probe(self) -> None:
+        """Asks all whose time has come."""
+        due = self._neighbours.due(time.monotonic())
+        self._rewrite(due.lost)
+        for host in due.probes:
+            name = self._devices.get(host.vpc)
+            if name is not None:
+                self._arp.send(name, self._table.device(host.vpc).mac, host.address)
+
+    def _adopt(self) -> None:
+        """What an earlier agent had resolved goes on being used while it is asked again."""
+        now = time.monotonic()
+        for service in self._table.entries.services():
+            number = self._table.vpc_number(service.vpc)
+            hosts = [Host(number, address) for address in service.backends]
+            self._neighbours.watch(service.id, hosts, now)
+            for host in hosts:
+                mac = self._table.macs.get(host)
+                if mac:
+                    self._neighbours.heard(host, mac, now)
+            self._judge(service)
+
+    def _heard(self, device: str, address: IPv4Address, mac: bytes) -> None:
+        vpc = self._vpcs.get(device)
+        if vpc is not None:
+            self._rewrite(self._neighbours.heard(Host(vpc, address), mac, time.monotonic()))
+
+    def _rewrite(self, services: frozenset[str]) -> None:
+        for each in sorted(services):
+            service = self._table.entries.service(each)
+            if service is None:
+                continue
+            self._table.put_service(service, self._mac)
+            if each in self._awaited:
+                self._awaited[each].set()
+            else:
+                self._judge(service)
+
+    def _mac(self, vpc: int, address: IPv4Address) -> bytes | None:
+        return self._neighbours.mac(Host(vpc, address))
+
+    def _ready(self, service: Service) -> list[IPv4Address]:
+        number = self._table.vpc_number(service.vpc)
+        return [address for address in service.backends if self._mac(number, address)]
+
+    def _judge(self, service: Service) -> None:
+        self._difficulties.judge(service.key, no_answer(service, self._ready(service)))

@@ -1,0 +1,78 @@
+"""Removing sessions that are over: idle, closed, or cut with their endpoint."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from services.gateway_agent.dataplane.libbpf import Map, Words
+from services.gateway_agent.dataplane.maps import PROTOCOLS, SESSION, Direction, SessionValue
+from services.gateway_agent.table import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds without a packet in either direction after which a session is removed."""
+
+    tcp_half_open: int = 30
+    tcp_established: int = 350
+    tcp_closed: int = 10
+    udp_one_way: int = 30
+    udp_two_way: int = 120
+
+    def of(self, protocol: Protocol, two_way: bool, closed: bool) -> int:
+        if protocol is Protocol.UDP:
+            return self.udp_two_way if two_way else self.udp_one_way
+        if closed:
+            return self.tcp_closed
+        return self.tcp_established if two_way else self.tcp_half_open
+
+    @property
+    def shortest(self) -> int:
+        return min(self.tcp_half_open, self.tcp_established, self.tcp_closed, self.udp_one_way, self.udp_two_way)
+
+
+def collect(sessions: Map, slots: Words, timeouts: Timeouts, now: int) -> int:
+    """Removes what is over at `now` (seconds of CLOCK_MONOTONIC), batch by batch; answers how many sessions."""
+    removed = 0
+    for batch in sessions.batches():
+        for entry in _candidates(batch, slots, now - timeouts.shortest):
+            removed += _remove_if_over(sessions, slots, entry, timeouts, now)
+    return removed
+
+
+def _candidates(batch: Iterable[tuple[bytes, bytes]], slots: Words, before: int) -> Iterator[SessionValue]:
+    for _, value in batch:
+        entry = SessionValue._make(SESSION.unpack(value))
+        if entry.last_seen <= before or _is_cut(entry, slots):
+            yield entry
+
+
+def _is_cut(entry: SessionValue, slots: Words) -> bool:
+    return slots[entry.slot].low != entry.epoch
+
+
+def _remove_if_over(sessions: Map, slots: Words, entry: SessionValue, timeouts: Timeouts, now: int) -> bool:
+    """A pair is judged once, at its consumer's entry; the provider's is removed alone only if it is an orphan."""
+    other = _read(sessions, entry.other)
+    if other is None:
+        return _delete(sessions, entry)
+    if entry.direction != Direction.FROM_CONSUMER:
+        return False
+    if not _is_cut(entry, slots) and now - max(entry.last_seen, other.last_seen) < _timeout(entry, other, timeouts):
+        return False
+    return _delete(sessions, entry) and _delete(sessions, other)
+
+
+def _timeout(consumer: SessionValue, provider: SessionValue, timeouts: Timeouts) -> int:
+    two_way = bool(consumer.confirmed and provider.confirmed)
+    closed = bool(consumer.reset or provider.reset or (consumer.finished and provider.finished))
+    return timeouts.of(PROTOCOLS[consumer.protocol], two_way, closed)
+
+
+def _read(sessions: Map, key: bytes) -> SessionValue | None:
+    value = sessions.get(key)
+    return SessionValue._make(SESSION.unpack(value)) if value else None
+
+
+def _delete(sessions: Map, judged: SessionValue) -> bool:
+    """Only if no packet has come since it was judged, and no new session has taken its place."""
+    return _read(sessions, judged.key) == judged and sessions.delete(judged.key)

@@ -1,0 +1,133 @@
+"""What this gateway should forward: a fold of versioned news, whatever order they come in. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from services.gateway_agent.table import Entry, ForwardingTable, Key, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """It should be forwarded, and this gateway has not been told all that it takes."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Nothing may pass. Remembered, so that late news cannot bring it back."""
+
+
+REMOVED = Removed()
+
+Content = Withheld | Entry | Removed
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """What a key is as of a version of it."""
+
+    key: Key
+    version: int
+    content: Content
+
+    def supersedes(self, known: "Versioned | None") -> bool:
+        """Newer news win. A version is told twice with other words only when a lease has come in between."""
+        return known is None or (self.version, _finality(self.content)) > (known.version, _finality(known.content))
+
+
+def _finality(content: Content) -> int:
+    match content:
+        case Withheld():
+            return 0
+        case Removed():
+            return 2
+        case _:
+            return 1
+
+
+class Desired:
+    """Keeps the newest version of every key, tombstones included; a key whose needs are not there is held back.
+
+    `position` is the log's that everything up to has been heard of. `synced` is whether that is the whole table:
+    before, what is not here may only be unheard of.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Key, Versioned] = {}
+        self._users: dict[Key, set[Key]] = {}
+        self._changed: dict[Key, None] = {}
+        self.position = 0
+        self.synced = False
+
+    def hear(self, news: Versioned) -> bool:
+        """Takes news in; says whether they were new."""
+        key, before = news.key, self._known.get(news.key)
+        if not news.supersedes(before):
+            return False
+        was_wanted = self.wanted(key) is not None
+        if before is not None:
+            self._unlink(before)
+        self._known[key] = news
+        self._link(news)
+        self._changed[key] = None
+        if was_wanted != (self.wanted(key) is not None):
+            self._changed.update(dict.fromkeys(self.users(key)))
+        return True
+
+    def replace(self, news: Iterable[Versioned], position: int) -> None:
+        """Starts again from the whole table at a position: what it does not name is not."""
+        before, self._known, self._users = self._known, {}, {}
+        for each in news:
+            self.hear(each)
+        self._changed.update(dict.fromkeys(chain(before, self._known)))
+        self.position, self.synced = position, True
+
+    def known(self, key: Key) -> Versioned | None:
+        return self._known.get(key)
+
+    def wanted(self, key: Key) -> Entry | None:
+        """The entry, if it and all that it needs should be forwarded."""
+        news = self._known.get(key)
+        if news is None or isinstance(news.content, Withheld | Removed):
+            return None
+        entry = news.content
+        return entry if all(self.wanted(need) is not None for need in entry.needs) else None
+
+    def users(self, key: Key) -> Iterator[Key]:
+        """The keys whose entries need this one, directly or by what they need."""
+        for user in self._users.get(key, ()):
+            yield user
+            yield from self.users(user)
+
+    def endpoints(self) -> Iterator[Key]:
+        """The endpoints that were heard of, tombstones included."""
+        return (key for key in self._known if key.kind is Kind.ENDPOINT)
+
+    def table(self) -> ForwardingTable:
+        return ForwardingTable.of(entry for key in self._known if (entry := self.wanted(key)) is not None)
+
+    def take_changed(self) -> tuple[Key, ...]:
+        """The keys of which a version or the need to be forwarded has changed since the last call."""
+        changed, self._changed = tuple(self._changed), {}
+        return changed
+
+    def digest_lines(self) -> list[str]:
+        """A line of kind, id and version for each key that is not removed, sorted: equal tables have equal lines."""
+        kept = (news for news in self._known.values() if news.content != REMOVED)
+        return sorted(f"{news.key.kind} {news.key.id} {news.version}" for news in kept)
+
+    def _link(self, news: Versioned) -> None:
+        for need in _needs(news):
+            self._users.setdefault(need, set()).add(news.key)
+
+    def _unlink(self, news: Versioned) -> None:
+        for need in _needs(news):
+            self._users[need].discard(news.key)
+            if not self._users[need]:
+                del self._users[need]
+
+
+def _needs(news: Versioned) -> frozenset[Key]:
+    return frozenset() if isinstance(news.content, Withheld | Removed) else news.content.needs

@@ -1,0 +1,105 @@
+"""What this gateway can truthfully say of an endpoint. Pure.
+
+The endpoint's owner reads it: no word of it may come from the network on the other side.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.gateway_agent.desired import REMOVED, Desired, Withheld
+from services.gateway_agent.table import Endpoint, Key, Kind, Service
+from services.gateway_agent.tracker import Tracker
+
+ENDPOINT_NOT_MADE = "a gateway cannot set it up yet"
+VPC_NOT_REACHED = "its VPC cannot be reached from a gateway"
+SERVICE_NOT_KNOWN = "a gateway has not heard of the service yet"
+SERVICE_NOT_ANSWERING = "backends of the service do not answer a gateway"
+SERVICE_NOT_REACHED = "backends of the service cannot be reached from a gateway"
+
+
+class Presence(StrEnum):
+    """What a gateway can have of an endpoint."""
+
+    FORWARDING = "forwarding"
+    ABSENT = "absent"
+    HINDERED = "hindered"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What this gateway has of an endpoint at a generation of it; `reason` is what hinders."""
+
+    endpoint: str
+    generation: int
+    presence: Presence
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Something that an endpoint's packets depend on, and how to say that it is not there or fails."""
+
+    key: Key
+    missing: str
+    failing: str
+
+
+class Facts:
+    """Facts from what should be, what is, and what hinders what is."""
+
+    def __init__(self, desired: Desired, tracker: Tracker) -> None:
+        self._desired = desired
+        self._tracker = tracker
+        self._difficulties: Mapping[Key, str] = {}
+
+    def face(self, difficulties: Mapping[Key, str]) -> frozenset[Key]:
+        """Takes in what hinders the data plane; gives the keys of which that is news."""
+        before, self._difficulties = self._difficulties, dict(difficulties)
+        after = self._difficulties
+        return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+    def of(self, endpoint: Key) -> Fact | None:
+        """The fact about an endpoint; None while a change is being made, or if it was never heard of."""
+        known = self._desired.known(endpoint)
+        if known is None:
+            return None
+        if known.content == REMOVED:
+            held = self._tracker.holds(endpoint)
+            return None if held else Fact(endpoint.id, known.version, Presence.ABSENT)
+        if reason := self._hindrance(endpoint):
+            return Fact(endpoint.id, known.version, Presence.HINDERED, reason)
+        if all(self._tracker.is_settled(part.key) for part in self._parts(endpoint)):
+            return Fact(endpoint.id, known.version, Presence.FORWARDING)
+        return None
+
+    def difficulty(self, key: Key) -> str:
+        """What hinders an entry, in the data plane's own words: for the operator."""
+        return self._difficulties.get(key) or self._tracker.reason(key) or ""
+
+    def _hindrance(self, endpoint: Key) -> str | None:
+        known = self._desired.known(endpoint)
+        if known is not None and isinstance(known.content, Withheld):
+            return known.content.reason
+        for part in self._parts(endpoint):
+            if self._desired.wanted(part.key) is None:
+                return part.missing
+            if self.difficulty(part.key):
+                return part.failing
+        return None
+
+    def _parts(self, endpoint: Key) -> Iterator[_Part]:
+        """All that the endpoint's packets depend on, what others depend on first."""
+        entry = self._entry(endpoint)
+        if not isinstance(entry, Endpoint):
+            return
+        yield _Part(Key(Kind.ATTACHMENT, entry.vpc), VPC_NOT_REACHED, VPC_NOT_REACHED)
+        key = Key(Kind.SERVICE, entry.service)
+        if isinstance(service := self._entry(key), Service):
+            yield _Part(Key(Kind.ATTACHMENT, service.vpc), SERVICE_NOT_REACHED, SERVICE_NOT_REACHED)
+        yield _Part(key, SERVICE_NOT_KNOWN, SERVICE_NOT_ANSWERING)
+        yield _Part(endpoint, ENDPOINT_NOT_MADE, ENDPOINT_NOT_MADE)
+
+    def _entry(self, key: Key) -> object:
+        known = self._desired.known(key)
+        return None if known is None else known.content

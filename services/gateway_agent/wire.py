@@ -1,0 +1,187 @@
+"""Entries of the forwarding log <-> the values of this gateway's table."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from uuid import UUID
+
+import structlog
+
+from services.gateway_agent.desired import REMOVED, Content, Versioned, Withheld
+from services.gateway_agent.facts import Fact, Presence
+from services.gateway_agent.table import (
+    ANYWHERE,
+    Attachment,
+    Endpoint,
+    Entry,
+    Key,
+    Kind,
+    PortMapping,
+    Protocol,
+    Service,
+)
+from sidegate.api.events.v1 import endpoint_events_pb2, forwarding_pb2
+from sidegate.api.gateway.v1 import gateway_service_pb2
+from sidegate.api.registry.v1 import endpoint_service_pb2, vpc_pb2
+
+DEFAULT_DEVICE = "sidegate0"
+MAX_REASON = 300
+
+NO_LEASE = Withheld("this gateway has no source address for it yet")
+MALFORMED = Withheld("this gateway does not understand what it was told")
+
+_PROTOCOLS = {
+    endpoint_service_pb2.PortMapping.PROTOCOL_UNSPECIFIED: Protocol.TCP,
+    endpoint_service_pb2.PortMapping.PROTOCOL_TCP: Protocol.TCP,
+    endpoint_service_pb2.PortMapping.PROTOCOL_UDP: Protocol.UDP,
+}
+_PROTOCOL_NUMBERS = {
+    Protocol.TCP: endpoint_service_pb2.PortMapping.PROTOCOL_TCP,
+    Protocol.UDP: endpoint_service_pb2.PortMapping.PROTOCOL_UDP,
+}
+_PRESENCES = {
+    Presence.FORWARDING: gateway_service_pb2.EndpointReport.PRESENCE_FORWARDING,
+    Presence.ABSENT: gateway_service_pb2.EndpointReport.PRESENCE_ABSENT,
+    Presence.HINDERED: gateway_service_pb2.EndpointReport.PRESENCE_HINDERED,
+}
+
+log = structlog.get_logger(__name__)
+
+
+def news_of_event(data: bytes, gateway: str) -> Versioned | None:
+    """What an event of the cell's log changes for a gateway; None for one that is not about forwarding."""
+    event = endpoint_events_pb2.EndpointEvent.FromString(data)
+    return news_of(event.forwarding, gateway) if event.HasField("forwarding") else None
+
+
+def news_of(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> Versioned | None:
+    """What an entry tells a gateway; None for a kind of entries that is newer than this program."""
+    match entry.WhichOneof("entry"):
+        case "attachment":
+            key, version = Key(Kind.ATTACHMENT, entry.attachment.vpc_id), entry.attachment.version
+        case "service":
+            key, version = Key(Kind.SERVICE, entry.service.service_id), entry.service.version
+        case "endpoint":
+            key, version = Key(Kind.ENDPOINT, entry.endpoint.endpoint_id), entry.endpoint.generation
+        case None:
+            return None
+    return Versioned(key, version, _content(entry, key, gateway))
+
+
+def _content(entry: forwarding_pb2.ForwardingEntry, key: Key, gateway: str) -> Content:
+    """What cannot be understood is not forwarded, and takes the place of what was there before."""
+    try:
+        match key.kind:
+            case Kind.ATTACHMENT:
+                return _attachment(entry.attachment)
+            case Kind.SERVICE:
+                return _service(entry.service)
+            case Kind.ENDPOINT:
+                return _endpoint(entry.endpoint, gateway)
+    except ValueError as error:
+        log.error("cannot forward an entry that is malformed", kind=key.kind, id=key.id, why=str(error))
+        return MALFORMED
+
+
+def _attachment(told: forwarding_pb2.AttachmentForwarding) -> Content:
+    if told.removed:
+        return REMOVED
+    if not told.netns.namespace:
+        raise ValueError("it has no target")
+    return Attachment(_id(told.vpc_id), told.netns.namespace, told.netns.device or DEFAULT_DEVICE)
+
+
+def _service(told: forwarding_pb2.ServiceForwarding) -> Content:
+    if told.removed:
+        return REMOVED
+    ports = sorted({_port(mapping) for mapping in told.port_mappings})
+    backends = dict.fromkeys(IPv4Address(address) for address in told.backends)
+    return Service(_id(told.service_id), _id(told.vpc_id), tuple(ports), tuple(backends))
+
+
+def _port(told: endpoint_service_pb2.PortMapping) -> PortMapping:
+    if told.protocol not in _PROTOCOLS:
+        raise ValueError(f"protocol {told.protocol} is unknown")
+    if not (0 < told.client_port < 1 << 16 and 0 < told.server_port < 1 << 16):
+        raise ValueError(f"port mapping {told.client_port}:{told.server_port} is outside 1 to 65535")
+    return PortMapping(told.client_port, told.server_port, _PROTOCOLS[told.protocol])
+
+
+def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
+    if told.removed:
+        return REMOVED
+    source = next((lease.address for lease in told.sources if lease.gateway_id == gateway), None)
+    if source is None:
+        return NO_LEASE
+    return Endpoint(
+        id=_id(told.endpoint_id),
+        marker=told.marker_id,
+        vpc=_id(told.vpc_id),
+        address=IPv4Address(told.address),
+        service=_id(told.service_id),
+        source_address=IPv4Address(source),
+        admission=told.admission,
+        allowed=_networks(told.allowed_cidrs),
+    )
+
+
+def _networks(cidrs: Iterable[str]) -> tuple[IPv4Network, ...]:
+    """One form for each set of addresses, so that tables can be compared."""
+    return tuple(collapse_addresses(IPv4Network(cidr, strict=False) for cidr in cidrs)) or (ANYWHERE,)
+
+
+def _id(text: str) -> str:
+    if str(UUID(text)) != text:
+        raise ValueError(f"{text!r} is no UUID in its usual form")
+    return text
+
+
+def entry_to_proto(entry: Entry, gateway: str) -> forwarding_pb2.ForwardingEntry:
+    """The entry as this gateway forwards it, without versions."""
+    match entry:
+        case Attachment(vpc, namespace, device):
+            netns = vpc_pb2.NetnsTarget(namespace=namespace, device=device)
+            attachment = forwarding_pb2.AttachmentForwarding(vpc_id=vpc, netns=netns)
+            return forwarding_pb2.ForwardingEntry(attachment=attachment)
+        case Service():
+            return forwarding_pb2.ForwardingEntry(service=_service_to_proto(entry))
+        case Endpoint():
+            return forwarding_pb2.ForwardingEntry(endpoint=_endpoint_to_proto(entry, gateway))
+
+
+def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
+    return forwarding_pb2.ServiceForwarding(
+        service_id=service.id,
+        vpc_id=service.vpc,
+        backends=map(str, service.backends),
+        port_mappings=(
+            endpoint_service_pb2.PortMapping(
+                client_port=mapping.client_port,
+                server_port=mapping.server_port,
+                protocol=_PROTOCOL_NUMBERS[mapping.protocol],
+            )
+            for mapping in service.ports
+        ),
+    )
+
+
+def _endpoint_to_proto(endpoint: Endpoint, gateway: str) -> forwarding_pb2.EndpointForwarding:
+    lease = forwarding_pb2.SourceLease(gateway_id=gateway, address=str(endpoint.source_address))
+    return forwarding_pb2.EndpointForwarding(
+        endpoint_id=endpoint.id,
+        marker_id=endpoint.marker,
+        vpc_id=endpoint.vpc,
+        address=str(endpoint.address),
+        service_id=endpoint.service,
+        allowed_cidrs=() if endpoint.allowed == (ANYWHERE,) else map(str, endpoint.allowed),
+        admission=endpoint.admission,
+        sources=[lease],
+    )
+
+
+def fact_to_proto(fact: Fact) -> gateway_service_pb2.EndpointReport:
+    return gateway_service_pb2.EndpointReport(
+        endpoint_id=fact.endpoint,
+        generation=fact.generation,
+        presence=_PRESENCES[fact.presence],
+        reason=fact.reason[:MAX_REASON],
+    )
