@@ -82,6 +82,7 @@ class Subnet(_message.Message):
     CIDR_FIELD_NUMBER: _builtins.int
     GATEWAY_ADDRESS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     vpc_id: _builtins.str
@@ -94,6 +95,8 @@ class Subnet(_message.Message):
     """Its range, /8 to /28, inside one of the VPC's and apart from the VPC's other subnets."""
     gateway_address: _builtins.str
     """The first host address: kept for a router, never given out."""
+    account: _builtins.str
+    """The account of that project: the VPC's."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -108,10 +111,11 @@ class Subnet(_message.Message):
         cidr: _builtins.str = ...,
         gateway_address: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        account: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cidr", b"cidr", "create_time", b"create_time", "gateway_address", b"gateway_address", "id", b"id", "name", b"name", "project", b"project", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cidr", b"cidr", "create_time", b"create_time", "gateway_address", b"gateway_address", "id", b"id", "name", b"name", "project", b"project", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

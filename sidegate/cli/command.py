@@ -1,0 +1,108 @@
+"""From an async function to a command: its options, a session to run in, its answer or its error printed."""
+
+import asyncio
+import functools
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
+
+import typer
+from google.protobuf.message import Message
+from rich.markup import escape
+
+from sidegate import errors
+from sidegate.cli import outcome, tables
+from sidegate.cli.session import Session, Settings, session
+from sidegate.cli.view import Output, View, show
+
+Answer = View | Message | Sequence[Message]
+
+P = ParamSpec("P")
+A = TypeVar("A", bound=Answer)
+Verb = Callable[Concatenate[Session, P], Awaitable[A]]
+
+OutputOption = Annotated[
+    Output | None, typer.Option("--output", "-o", help="How to print the answer; also accepted before the noun.")
+]
+
+
+class Noun:
+    """A noun of the command line and its verbs."""
+
+    def __init__(self, name: str, help: str) -> None:
+        self.name = name
+        self.app = typer.Typer(name=name, help=help, no_args_is_help=True)
+
+    def verb(self, name: str, *examples: str) -> Callable[[Verb[P, A]], Verb[P, A]]:
+        """Makes a function a verb. Its first parameter is the session, the others are the command line's."""
+
+        def register(function: Verb[P, A]) -> Verb[P, A]:
+            command = f"sidegate {self.name} {name}"
+            program = _as_program(function, command, none=f"no {self.name}s")
+            self.app.command(name, epilog=_epilog(examples))(program)
+            return function
+
+        return register
+
+
+def _epilog(examples: Sequence[str]) -> str:
+    return "\n".join(["[bold]Examples[/bold]", *(f"$ {escape(example)}" for example in examples)])
+
+
+def _as_program(function: Callable[..., Awaitable[Answer]], command: str, none: str) -> Callable[..., None]:
+    """What typer calls: the function's parameters without the session, and -o."""
+
+    @functools.wraps(function)
+    def program(context: typer.Context, output: Output | None, **arguments: object) -> None:
+        settings: Settings = context.find_root().obj
+        with _complaining():
+            answer = asyncio.run(_run(function, settings, command, arguments))
+            view = _view(answer, f"{none} in project {settings.project}")
+            show(view, output or settings.output)
+        raise typer.Exit(view.code)
+
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)
+    output = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, annotation=OutputOption, default=None)
+    parameters = [context, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), output]
+    vars(program)["__signature__"] = inspect.Signature(parameters)
+    program.__annotations__ = {each.name: each.annotation for each in parameters}
+    return program
+
+
+async def _run(
+    function: Callable[..., Awaitable[Answer]], settings: Settings, command: str, arguments: dict[str, object]
+) -> Answer:
+    async with session(settings, f"{command} ...") as opened:
+        return await function(opened, **arguments)
+
+
+def _view(answer: Answer, none: str) -> View:
+    match answer:
+        case View():
+            return answer
+        case Message():
+            return tables.resource(answer)
+        case _:
+            return tables.listing(answer, none)
+
+
+@contextmanager
+def _complaining() -> Iterator[None]:
+    """Turns what went wrong into a line on stderr and an exit code."""
+    try:
+        yield
+    except errors.SidegateError as error:
+        complaint = outcome.complaint_of(error)
+    except outcome.Complaint as error:
+        complaint = error
+    else:
+        return
+    complain(complaint)
+    raise typer.Exit(complaint.code)
+
+
+def complain(complaint: outcome.Complaint) -> None:
+    sys.stderr.writelines(f"{line}\n" for line in outcome.lines(complaint))

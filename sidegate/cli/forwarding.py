@@ -1,0 +1,111 @@
+"""A gateway's forwarding table as people read it: endpoint address -> published ports -> backends."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from sidegate.api.events.v1.forwarding_pb2 import (
+    AttachmentForwarding,
+    EndpointForwarding,
+    ForwardingEntry,
+    ServiceForwarding,
+)
+from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableResponse
+from sidegate.cli import facts, words
+from sidegate.cli.view import View, table
+
+ENDPOINT_TITLES = ("endpoint", "in", "clients", "ports", "backends", "in", "seen as", "marker", "difficulty")
+WIDE_TITLES = ("endpoint id", "service id", "admission")
+REST_TITLES = ("kind", "id", "what", "difficulty")
+
+
+def key_of(entry: ForwardingEntry) -> tuple[str, str]:
+    """What names an entry in its table: the kind, and the UUID of the VPC, service or endpoint."""
+    match entry.WhichOneof("entry"):
+        case "attachment":
+            return "attachment", entry.attachment.vpc_id
+        case "service":
+            return "service", entry.service.service_id
+        case _:
+            return "endpoint", entry.endpoint.endpoint_id
+
+
+def view(found: GetTableResponse) -> View:
+    return View(facts.of(found), lambda wide: _Drawing(found).whole(wide))
+
+
+class _Drawing:
+    """A table being drawn: entries by what they refer to one another with."""
+
+    def __init__(self, found: GetTableResponse) -> None:
+        self._found = found
+        entries = [each.entry for each in found.entries]
+        self._attachments = {each.attachment.vpc_id: each.attachment for each in entries if each.HasField("attachment")}
+        self._services = {each.service.service_id: each.service for each in entries if each.HasField("service")}
+        self._endpoints = [each.endpoint for each in entries if each.HasField("endpoint")]
+        self._difficulties: Mapping[tuple[str, str], str] = {
+            key_of(each.entry): words.of(each.difficulty) for each in found.entries if each.difficulty
+        }
+
+    def whole(self, wide: bool) -> RenderableType:
+        parts: list[RenderableType] = [Text(self._summary())]
+        if self._endpoints:
+            titles = ENDPOINT_TITLES + WIDE_TITLES * wide
+            parts += ["", table(titles, [self._endpoint(each, wide) for each in self._endpoints])]
+        if rest := self._rest():
+            parts += ["", table(REST_TITLES, rest)]
+        return Group(*parts)
+
+    def _summary(self) -> str:
+        found = self._found
+        replayed = f", {found.events} events replayed" if found.events else ""
+        return (
+            f"gateway {found.gateway_id} of cell {found.cell}, at position {found.position}{replayed}: "
+            f"{_count(len(self._attachments), 'attachment')}, {_count(len(self._services), 'service')}, "
+            f"{_count(len(self._endpoints), 'endpoint')}"
+        )
+
+    def _endpoint(self, endpoint: EndpointForwarding, wide: bool) -> Sequence[str]:
+        service = self._services.get(endpoint.service_id, ServiceForwarding())
+        sources = [each.address for each in endpoint.sources if each.gateway_id == self._found.gateway_id]
+        row = [
+            endpoint.address,
+            self._network(endpoint.vpc_id),
+            ", ".join(endpoint.allowed_cidrs) or "all",
+            ", ".join(map(words.port_mapping, service.port_mappings)),
+            ", ".join(service.backends),
+            self._network(service.vpc_id),
+            ", ".join(sources),
+            str(endpoint.marker_id),
+            self._difficulty(endpoint, service),
+        ]
+        return [*row, endpoint.endpoint_id, endpoint.service_id, str(endpoint.admission)] if wide else row
+
+    def _network(self, vpc_id: str) -> str:
+        attachment = self._attachments.get(vpc_id, AttachmentForwarding())
+        return words.of(attachment.netns) if attachment.HasField("netns") else vpc_id
+
+    def _difficulty(self, endpoint: EndpointForwarding, service: ServiceForwarding) -> str:
+        keys = (
+            ("endpoint", endpoint.endpoint_id),
+            ("service", endpoint.service_id),
+            ("attachment", endpoint.vpc_id),
+            ("attachment", service.vpc_id),
+        )
+        return "; ".join(dict.fromkeys(self._difficulties[key] for key in keys if key in self._difficulties))
+
+    def _rest(self) -> list[Sequence[str]]:
+        """Attachments, and services that no endpoint leads to."""
+        led_to = {each.service_id for each in self._endpoints}
+        attachments = [("attachment", id, words.of(each.netns)) for id, each in self._attachments.items()]
+        services = [("service", id, _published(each)) for id, each in self._services.items() if id not in led_to]
+        return [(*row, self._difficulties.get((row[0], row[1]), "")) for row in attachments + services]
+
+
+def _published(service: ServiceForwarding) -> str:
+    return f"{', '.join(map(words.port_mapping, service.port_mappings))} -> {', '.join(service.backends)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

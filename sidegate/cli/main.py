@@ -1,0 +1,84 @@
+"""The `sidegate` command: its global options, its nouns, and the last word on what nobody expected."""
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidegate.cli import outcome
+from sidegate.cli.command import Noun, complain
+from sidegate.cli.session import Settings
+from sidegate.cli.view import Output
+
+NOUNS = ("vpc", "subnet", "port", "attachment", "service", "connection", "endpoint", "gateway", "audit")
+TRACE = "SIDEGATE_TRACE"
+
+EPILOG = "\n".join(
+    [
+        "[bold]Examples[/bold]",
+        "$ sidegate vpc create shop --cidr 10.0.0.0/24",
+        "$ sidegate --account payments service list -o json",
+        "$ sidegate --data-dir ./data gateway show",
+        "",
+        "[bold]Exit codes[/bold]",
+        *(f"  {code.value}  {meaning}" for code, meaning in outcome.MEANINGS.items()),
+    ]
+)
+
+app = typer.Typer(name="sidegate", no_args_is_help=True, pretty_exceptions_enable=False, epilog=EPILOG)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata  # noqa: PLC0415 # its import takes as long as a command, for one option
+
+        typer.echo(f"sidegate {metadata.version('sidegate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def sidegate(
+    context: typer.Context,
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The file that a running Sidegate wrote when it was ready (JSON); else SIDEGATE_CONFIG names it, "
+            "else it is ./data/ready.json.",
+        ),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIRECTORY", help="Read ready.json of this directory.")] = None,
+    account: Annotated[str, typer.Option(metavar="NAME", envvar="SIDEGATE_ACCOUNT", help="Who asks.")] = "operator",
+    project: Annotated[str, typer.Option(metavar="NAME", envvar="SIDEGATE_PROJECT", help="For which project.")] = "default",
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to print answers.")] = Output.TABLE,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and end.")
+    ] = False,
+) -> None:
+    """Connect a client in one private network to one service in another, and nothing else."""
+    context.obj = Settings(account, project, output, config, data_dir)
+
+
+def _add(noun: str) -> None:
+    found: Noun = import_module(f"sidegate.cli.nouns.{noun}").noun
+    app.add_typer(found.app)
+
+
+for name in NOUNS:
+    _add(name)
+
+
+def run() -> None:
+    """The program: no traceback reaches a user, unless SIDEGATE_TRACE asks for it."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get(TRACE):
+            raise
+        text = f"{type(error).__name__}: {error}"
+        complain(outcome.Complaint(text, outcome.Exit.UNAVAILABLE, f"this is a fault of ours; {TRACE}=1 shows where"))
+        sys.exit(outcome.Exit.UNAVAILABLE)

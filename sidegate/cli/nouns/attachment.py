@@ -1,0 +1,57 @@
+"""`sidegate attachment`: how gateways reach VPCs."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sidegate.api.registry.v1.vpc_pb2 import Attachment, NetnsTarget
+from sidegate.cli import resolve, tables
+from sidegate.cli.command import Noun
+from sidegate.cli.options import InVpc, OfVpc, OneAttachment
+from sidegate.cli.session import Session
+from sidegate.cli.view import View
+
+noun = Noun("attachment", "How the gateways of a cell reach a VPC. Only the operator makes them.")
+
+
+@noun.verb(
+    "create",
+    "sidegate attachment create --vpc shop --netns shop",
+    "sidegate attachment create --vpc 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --netns shop --device eth1 --cell west",
+)
+async def create(
+    session: Session,
+    vpc: InVpc,
+    netns: Annotated[str, typer.Option(metavar="NAME", help="A network namespace, as `ip netns` names it.")],
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="The device that the gateway makes in it; sidegate0 if not given.")
+    ] = "",
+    cell: Annotated[
+        str, typer.Option(metavar="CELL", help="The cell whose gateways use it; default if not given.")
+    ] = "",
+) -> Attachment:
+    """Attach a VPC to the gateways of a cell."""
+    vpc_id = await resolve.vpc(session.sidegate, vpc)
+    return await session.sidegate.attachments.create(vpc_id, NetnsTarget(namespace=netns, device=device), cell)
+
+
+@noun.verb("get", "sidegate attachment get 6f1c2a3b")
+async def get(session: Session, attachment: OneAttachment) -> Attachment:
+    """Show an attachment."""
+    return await session.sidegate.attachments.get(await resolve.attachment(session.sidegate, attachment))
+
+
+@noun.verb("list", "sidegate attachment list", "sidegate attachment list --vpc shop")
+async def list_(session: Session, vpc: OfVpc = "") -> Sequence[Attachment]:
+    """List attachments."""
+    vpc_id = await resolve.vpc(session.sidegate, vpc) if vpc else ""
+    return [attachment async for attachment in session.sidegate.attachments.list(vpc_id)]
+
+
+@noun.verb("delete", "sidegate attachment delete 6f1c2a3b")
+async def delete(session: Session, attachment: OneAttachment) -> View:
+    """Detach a VPC: it is reached no more in that cell."""
+    id = await resolve.attachment(session.sidegate, attachment)
+    await session.sidegate.attachments.delete(id)
+    return tables.gone("attachment", id)

@@ -1,0 +1,107 @@
+"""`sidegate audit`: who did what; whether the log still says so; what it leads to."""
+
+from collections import deque
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest
+from sidegate.cli import chronicle, comparison, forwarding, parsing, proof
+from sidegate.cli.chronicle import Deed
+from sidegate.cli.command import Noun
+from sidegate.cli.parsing import Place
+from sidegate.cli.session import Session
+from sidegate.cli.view import View
+from sidegate.resources.logs import LogName
+
+noun = Noun("audit", "The event logs: who did what, and the proof of it. For the operator.")
+
+Everything = Annotated[
+    Place | None,
+    typer.Option(
+        "--at",
+        metavar="POSITION|TIME",
+        parser=parsing.place,
+        help="Up to this position of the endpoint service's log, or this moment; else all of it.",
+    ),
+]
+
+
+@noun.verb(
+    "list",
+    "sidegate audit list",
+    "sidegate audit list --account shop --since 10m",
+    "sidegate audit list --stream endpoint-6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --limit 0 -o json",
+)
+async def list_(
+    session: Session,
+    limit: Annotated[int, typer.Option(min=0, help="How many of the newest; 0 for all.")] = 50,
+    stream: Annotated[str, typer.Option(metavar="KIND-ID", help="Only this stream.")] = "",
+    account: Annotated[str, typer.Option(metavar="ACCOUNT", help="Only what this account did.")] = "",
+    since: Annotated[
+        Timestamp | None,
+        typer.Option(metavar="TIME", parser=parsing.moment, help="Only from then on: a moment, or 10m, 2h, 1d ago."),
+    ] = None,
+) -> View:
+    """List who did what, oldest first, of both logs."""
+    deeds: list[Deed] = []
+    for log in LogName:
+        filtered = bool(stream or account or since)
+        records = session.sidegate.audit.log(log)
+        after = 0 if filtered or not limit else max(0, (await records.head()).position - limit)
+        found = records.list(stream=stream, account=account, start=since) if filtered else records.read(after)
+        deeds += deque([Deed.of(log, record) async for record in found], maxlen=limit or None)
+    deeds.sort(key=lambda deed: deed.record.recorded_at)
+    return chronicle.view(deeds[-limit:])
+
+
+@noun.verb(
+    "verify",
+    "sidegate audit verify",
+    "sidegate audit verify evidence/registry.jsonl evidence/endpoint.jsonl",
+)
+async def verify(
+    session: Session,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE...]", help="Exported logs; without any, the live ones.")
+    ] = None,
+) -> View:
+    """Recompute the hash chain of both logs, or of exported ones; name the first position that does not fit."""
+    if files:
+        return proof.view([proof.of_file(file) for file in files])
+    return proof.view([await proof.of_log(session, log) for log in LogName])
+
+
+@noun.verb("export", "sidegate audit export evidence")
+async def export(
+    session: Session,
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Made where it is not there.")],
+) -> View:
+    """Write both logs to files that prove themselves offline: DIRECTORY/registry.jsonl and endpoint.jsonl."""
+    return proof.exported(await proof.export(session, directory))
+
+
+@noun.verb(
+    "replay",
+    "sidegate audit replay --compare",
+    "sidegate audit replay --at 42",
+    "sidegate audit replay --at 2026-11-23T08:30:00 -o json",
+)
+async def replay(
+    session: Session,
+    at: Everything = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Hold it against the kernel's table.")] = False,
+) -> View:
+    """Replay the log into an empty forwarding table, on this machine's gateway."""
+    gateway, place = session.gateway, at or Place()
+    if not compare:
+        return forwarding.view(
+            await gateway.table(GetTableRequest.SOURCE_REPLAY, position=place.position, time=place.time)
+        )
+    # The kernel first: what happens meanwhile must not look like a difference.
+    kernel = await gateway.table(GetTableRequest.SOURCE_KERNEL)
+    place = at or Place(position=kernel.position)
+    replayed = await gateway.table(GetTableRequest.SOURCE_REPLAY, position=place.position, time=place.time)
+    return comparison.view(replayed, kernel)

@@ -1,0 +1,58 @@
+"""`sidegate connection`: endpoints as the owner of their service sees them."""
+
+from collections.abc import Sequence
+
+from sidegate.api.endpoint.v1 import endpoint_pb2
+from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
+from sidegate.cli import resolve, tables
+from sidegate.cli.command import Noun
+from sidegate.cli.options import OneEndpoint, OneService, Timeout, Wait
+from sidegate.cli.session import Session
+from sidegate.cli.view import View
+from sidegate.cli.waits import settle
+
+ACCEPTED, REJECTED = endpoint_pb2.CONNECTION_STATE_ACCEPTED, endpoint_pb2.CONNECTION_STATE_REJECTED
+
+noun = Noun("connection", "Connections to your services: who is connected, and who may be.")
+
+
+@noun.verb("get", "sidegate connection get web 6f1c2a3b")
+async def get(session: Session, service: OneService, endpoint: OneEndpoint) -> Connection:
+    """Show a connection."""
+    return await session.sidegate.connections.get(*await _ids(session, service, endpoint))
+
+
+@noun.verb("list", "sidegate connection list web", "sidegate connection list web -o json")
+async def list_(session: Session, service: OneService) -> Sequence[Connection]:
+    """List the connections of a service."""
+    service_id = await resolve.service(session.sidegate, service)
+    return [connection async for connection in session.sidegate.connections.list(service_id)]
+
+
+@noun.verb("accept", "sidegate connection accept web 6f1c2a3b", "sidegate connection accept web 6f1c2a3b --wait")
+async def accept(
+    session: Session, service: OneService, endpoint: OneEndpoint, wait: Wait = False, within: Timeout = 60.0
+) -> View:
+    """Let packets pass; with --wait, end when they do."""
+    ids = await _ids(session, service, endpoint)
+    connection = await session.sidegate.connections.accept(*ids)
+    if not wait:
+        return tables.resource(connection)
+    return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), ACCEPTED, within)
+
+
+@noun.verb("reject", "sidegate connection reject web 6f1c2a3b")
+async def reject(
+    session: Session, service: OneService, endpoint: OneEndpoint, wait: Wait = False, within: Timeout = 60.0
+) -> View:
+    """Let no packet pass; established sessions are cut."""
+    ids = await _ids(session, service, endpoint)
+    connection = await session.sidegate.connections.reject(*ids)
+    if not wait:
+        return tables.resource(connection)
+    return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), REJECTED, within)
+
+
+async def _ids(session: Session, service: str, endpoint: str) -> tuple[str, str]:
+    service_id = await resolve.service(session.sidegate, service)
+    return service_id, await resolve.connection(session.sidegate, service_id, endpoint)

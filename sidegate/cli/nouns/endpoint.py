@@ -1,0 +1,100 @@
+"""`sidegate endpoint`: addresses that lead to services."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sidegate import errors
+from sidegate.api.endpoint.v1 import endpoint_pb2
+from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.cli import resolve, tables
+from sidegate.cli.command import Noun
+from sidegate.cli.options import Allow, OneEndpoint, Timeout, Wait
+from sidegate.cli.outcome import Complaint, Exit
+from sidegate.cli.session import Session
+from sidegate.cli.view import View
+from sidegate.cli.waits import settle
+
+ACCEPTED, DELETED = endpoint_pb2.CONNECTION_STATE_ACCEPTED, endpoint_pb2.CONNECTION_STATE_DELETED
+
+noun = Noun("endpoint", "Endpoints: addresses in your subnets that lead to services of others.")
+
+
+@noun.verb(
+    "create",
+    "sidegate endpoint create --service region-1.web.6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --subnet front --wait",
+    "sidegate endpoint create --service web --subnet front --ip 10.0.0.20 --allow 10.0.0.0/28 --name to-web",
+)
+async def create(
+    session: Session,
+    *,
+    service: Annotated[str, typer.Option(metavar="SERVICE", help="Its full name or id; its name where it is yours.")],
+    subnet: Annotated[str, typer.Option(metavar="SUBNET", help="Where its address is taken from, by name or id.")],
+    ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else the lowest free one.")] = "",
+    allow: Allow = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="For people; need not be unique.")] = "",
+    wait: Wait = False,
+    within: Timeout = 60.0,
+) -> View:
+    """Request an endpoint; with --wait, end when packets pass."""
+    endpoint = await session.sidegate.endpoints.create(
+        await resolve.connectable(session.sidegate, service),
+        await resolve.subnet(session.sidegate, subnet),
+        address=ip,
+        allowed_cidrs=allow or (),
+        name=name,
+    )
+    if not wait:
+        return tables.resource(endpoint)
+    return await settle(session, endpoint, lambda: session.sidegate.endpoints.get(endpoint.id), ACCEPTED, within)
+
+
+@noun.verb("get", "sidegate endpoint get to-web", "sidegate endpoint get 6f1c2a3b -o json")
+async def get(session: Session, endpoint: OneEndpoint) -> Endpoint:
+    """Show an endpoint."""
+    return await session.sidegate.endpoints.get(await resolve.endpoint(session.sidegate, endpoint))
+
+
+@noun.verb("list", "sidegate endpoint list", "sidegate endpoint list -o wide")
+async def list_(session: Session) -> Sequence[Endpoint]:
+    """List the project's endpoints."""
+    return [endpoint async for endpoint in session.sidegate.endpoints.list()]
+
+
+@noun.verb(
+    "update",
+    "sidegate endpoint update to-web --allow 10.0.0.0/28 --allow 10.0.0.64/28",
+    "sidegate endpoint update to-web --allow-everybody",
+    "sidegate endpoint update 6f1c2a3b --name to-web",
+)
+async def update(
+    session: Session,
+    endpoint: OneEndpoint,
+    allow: Allow = None,
+    allow_everybody: Annotated[
+        bool, typer.Option("--allow-everybody", help="Take the whitelist away: everybody in the VPC may connect.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Another name; '' for none.")] = None,
+) -> Endpoint:
+    """Change the whitelist, as a whole, or the name. Sources that are allowed no more are cut."""
+    if allow and allow_everybody:
+        raise Complaint("--allow and --allow-everybody contradict each other", Exit.USAGE, "give one of them")
+    if not allow and not allow_everybody and name is None:
+        raise Complaint("nothing to change", Exit.USAGE, "give --allow, --allow-everybody or --name")
+    id = await resolve.endpoint(session.sidegate, endpoint)
+    allowed = [] if allow_everybody else allow or None
+    return await session.sidegate.endpoints.update(id, name=name, allowed_cidrs=allowed)
+
+
+@noun.verb("delete", "sidegate endpoint delete to-web", "sidegate endpoint delete 6f1c2a3b --wait")
+async def delete(session: Session, endpoint: OneEndpoint, wait: Wait = False, within: Timeout = 60.0) -> View:
+    """Take an endpoint away; with --wait, end when nothing of it is left."""
+    id = await resolve.endpoint(session.sidegate, endpoint)
+    deleting = await session.sidegate.endpoints.delete(id)
+    if not wait:
+        return tables.resource(deleting)
+    try:
+        return await settle(session, deleting, lambda: session.sidegate.endpoints.get(id), DELETED, within)
+    except errors.NotFound:
+        return tables.gone("endpoint", id)

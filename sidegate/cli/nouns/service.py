@@ -1,0 +1,123 @@
+"""`sidegate service`: what providers publish."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService
+from sidegate.cli import resolve
+from sidegate.cli.command import Noun
+from sidegate.cli.options import BackendPorts, Backends, InVpc, OneService, PortMappings
+from sidegate.cli.outcome import Complaint, Exit
+from sidegate.cli.session import Session
+
+noun = Noun("service", "Endpoint services: what a provider publishes from one of his VPCs.")
+
+Permissions = Annotated[
+    list[str], typer.Argument(metavar="PERMISSION...", help="iam:domain::ACCOUNT, or 'iam:domain::*' for everybody.")
+]
+
+
+@noun.verb(
+    "create",
+    "sidegate service create web --vpc payments --backend 10.0.0.10 --port 80:8080/tcp --approval",
+    "sidegate service create dns --vpc payments --backend 10.0.0.2 --backend 10.0.0.3 --port 53/udp --port 53",
+)
+async def create(
+    session: Session,
+    *,
+    name: Annotated[str, typer.Argument(help="Unique in the project.")],
+    vpc: InVpc,
+    port: PortMappings = None,
+    backend: Backends = None,
+    backend_port: BackendPorts = None,
+    approval: Annotated[bool, typer.Option("--approval", help="Decide on each connection.")] = False,
+) -> EndpointService:
+    """Publish an endpoint service."""
+    backends = await _backends(session, backend, backend_port)
+    if not backends:
+        raise Complaint("a service needs a backend", Exit.USAGE, "give --backend IP or --backend-port PORT")
+    if not port:
+        raise Complaint("a service publishes at least one port", Exit.USAGE, "give --port, such as --port 80:8080/tcp")
+    vpc_id = await resolve.vpc(session.sidegate, vpc)
+    return await session.sidegate.services.create(name, vpc_id, backends, port, approval_required=approval)
+
+
+@noun.verb("get", "sidegate service get web")
+async def get(session: Session, service: OneService) -> EndpointService:
+    """Show a service of the project."""
+    return await session.sidegate.services.get(await resolve.service(session.sidegate, service))
+
+
+@noun.verb("list", "sidegate service list", "sidegate service list -o wide")
+async def list_(session: Session) -> Sequence[EndpointService]:
+    """List the project's services."""
+    return [service async for service in session.sidegate.services.list()]
+
+
+@noun.verb(
+    "update",
+    "sidegate service update web --backend 10.0.0.10 --backend 10.0.0.11",
+    "sidegate service update web --no-approval",
+)
+async def update(
+    session: Session,
+    *,
+    service: OneService,
+    backend: Backends = None,
+    backend_port: BackendPorts = None,
+    port: PortMappings = None,
+    approval: Annotated[
+        bool | None, typer.Option("--approval/--no-approval", help="Decide on each connection.")
+    ] = None,
+) -> EndpointService:
+    """Change backends, ports or the need of approval: each as a whole, what is not named stays."""
+    backends = await _backends(session, backend, backend_port)
+    if not backends and not port and approval is None:
+        raise Complaint("nothing to change", Exit.USAGE, "give --backend, --backend-port, --port or --approval")
+    id = await resolve.service(session.sidegate, service)
+    return await session.sidegate.services.update(
+        id, backends=backends or None, port_mappings=port or None, approval_required=approval
+    )
+
+
+@noun.verb("permit", "sidegate service permit web iam:domain::shop", "sidegate service permit web 'iam:domain::*'")
+async def permit(session: Session, service: OneService, permissions: Permissions) -> EndpointService:
+    """Let accounts connect."""
+    return await session.sidegate.services.permit(await resolve.service(session.sidegate, service), permissions)
+
+
+@noun.verb("forbid", "sidegate service forbid web iam:domain::shop")
+async def forbid(session: Session, service: OneService, permissions: Permissions) -> EndpointService:
+    """Let accounts connect no more. Connections that exist stay."""
+    return await session.sidegate.services.forbid(await resolve.service(session.sidegate, service), permissions)
+
+
+@noun.verb(
+    "lookup",
+    "sidegate --account shop service lookup region-1.web.6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c",
+    "sidegate service lookup web",
+)
+async def lookup(
+    session: Session,
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Its full name or id; its name where it is yours.")],
+) -> ConnectableService:
+    """Show what you may know of a service that you may connect to."""
+    return await session.sidegate.services.lookup(await resolve.connectable(session.sidegate, service))
+
+
+@noun.verb("delete", "sidegate service delete web", "sidegate service delete web --force")
+async def delete(
+    session: Session,
+    service: OneService,
+    force: Annotated[bool, typer.Option("--force", help="End live connections instead of refusing.")] = False,
+) -> EndpointService:
+    """Delete a service without live connections."""
+    id = await resolve.service(session.sidegate, service)
+    return await session.sidegate.services.delete(id, force=force)
+
+
+async def _backends(session: Session, addresses: Sequence[str] | None, ports: Sequence[str] | None) -> list[Backend]:
+    by_address = [Backend(address=each) for each in addresses or ()]
+    return by_address + [Backend(port_id=await resolve.port(session.sidegate, each)) for each in ports or ()]

@@ -1,0 +1,47 @@
+"""`sidegate subnet`: parts of VPCs in which addresses are given out."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sidegate.api.registry.v1.vpc_pb2 import Subnet
+from sidegate.cli import resolve, tables
+from sidegate.cli.command import Noun
+from sidegate.cli.options import InVpc, OfVpc, OneSubnet
+from sidegate.cli.session import Session
+from sidegate.cli.view import View
+
+noun = Noun("subnet", "Parts of a VPC in which addresses are given out.")
+
+
+@noun.verb("create", "sidegate subnet create front --vpc shop --cidr 10.0.0.0/25")
+async def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Unique in the VPC.")],
+    vpc: InVpc,
+    cidr: Annotated[str, typer.Option(metavar="CIDR", help="A range of the VPC's, apart from its other subnets.")],
+) -> Subnet:
+    """Create a subnet."""
+    return await session.sidegate.subnets.create(name, await resolve.vpc(session.sidegate, vpc), cidr)
+
+
+@noun.verb("get", "sidegate subnet get front")
+async def get(session: Session, subnet: OneSubnet) -> Subnet:
+    """Show a subnet."""
+    return await session.sidegate.subnets.get(await resolve.subnet(session.sidegate, subnet))
+
+
+@noun.verb("list", "sidegate subnet list", "sidegate subnet list --vpc shop")
+async def list_(session: Session, vpc: OfVpc = "") -> Sequence[Subnet]:
+    """List the project's subnets."""
+    vpc_id = await resolve.vpc(session.sidegate, vpc) if vpc else ""
+    return [subnet async for subnet in session.sidegate.subnets.list(vpc_id)]
+
+
+@noun.verb("delete", "sidegate subnet delete front")
+async def delete(session: Session, subnet: OneSubnet) -> View:
+    """Delete a subnet in which no address is in use."""
+    id = await resolve.subnet(session.sidegate, subnet)
+    await session.sidegate.subnets.delete(id)
+    return tables.gone("subnet", id)

@@ -1,0 +1,44 @@
+"""Options and arguments that several verbs have."""
+
+from typing import Annotated
+
+import typer
+
+from sidegate.api.registry.v1.endpoint_service_pb2 import PortMapping
+from sidegate.cli import parsing
+
+OneVpc = Annotated[str, typer.Argument(metavar="VPC", help="A VPC: its name, id, or 8 or more characters of the id.")]
+OneSubnet = Annotated[str, typer.Argument(metavar="SUBNET", help="A subnet: its name, id, or beginning of the id.")]
+OnePort = Annotated[str, typer.Argument(metavar="PORT", help="A port: its id, or 8 or more characters of it.")]
+OneAttachment = Annotated[str, typer.Argument(metavar="ATTACHMENT", help="An attachment: its id, or beginning of it.")]
+OneService = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="A service of yours: its name, id, or beginning of the id.")
+]
+OneEndpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint: its name, id, or beginning of it.")]
+
+InVpc = Annotated[str, typer.Option("--vpc", metavar="VPC", help="The VPC, by name or id.")]
+OfVpc = Annotated[str, typer.Option("--vpc", metavar="VPC", help="Only those of this VPC.")]
+
+Backends = Annotated[
+    list[str] | None, typer.Option("--backend", metavar="IP", help="An address in the VPC; give it once for each.")
+]
+BackendPorts = Annotated[
+    list[str] | None, typer.Option("--backend-port", metavar="PORT", help="A port of the VPC, by id; once for each.")
+]
+PortMappings = Annotated[
+    list[PortMapping] | None,
+    typer.Option(
+        "--port",
+        metavar="CLIENT[:SERVER][/tcp|udp]",
+        parser=parsing.port_mapping,
+        help="What is published: 80 stands for 80:80/tcp; once for each.",
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="CIDR", help="Clients that may connect; once for each. None: the whole VPC."),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="End only when it is so; the exit code says whether it became so.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="How long to wait at most.")
+]

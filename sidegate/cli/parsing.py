@@ -1,0 +1,61 @@
+"""Values of the command line that need reading: port mappings, moments, places in a log."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sidegate.api.registry.v1.endpoint_service_pb2 import PortMapping
+
+MAPPING = re.compile(r"(\d{1,5})(?::(\d{1,5}))?(?:/(tcp|udp))?")
+PROTOCOLS = {"tcp": PortMapping.PROTOCOL_TCP, "udp": PortMapping.PROTOCOL_UDP}
+HIGHEST_PORT = 65535
+HIGHEST_POSITION = 2**63 - 1
+
+AGO = re.compile(r"(\d{1,6})([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a log: a position, or a moment."""
+
+    position: int = 0
+    time: Timestamp | None = None
+
+
+def port_mapping(text: str) -> PortMapping:
+    """CLIENT[:SERVER][/tcp|udp]: "80" is 80:80/tcp."""
+    found = MAPPING.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no port mapping: CLIENT[:SERVER][/tcp|udp], such as 80:8080/tcp")
+    client, server = int(found[1]), int(found[2] or found[1])
+    if not (1 <= client <= HIGHEST_PORT and 1 <= server <= HIGHEST_PORT):
+        raise typer.BadParameter(f"{text!r}: ports go from 1 to {HIGHEST_PORT}")
+    return PortMapping(client_port=client, server_port=server, protocol=PROTOCOLS[found[3] or "tcp"])
+
+
+def moment(text: str) -> Timestamp:
+    """An ISO 8601 moment (local time where it names no zone), or one ago: 30s, 10m, 2h, 1d."""
+    stamp = Timestamp()
+    if ago := AGO.fullmatch(text):
+        stamp.FromDatetime(datetime.now(UTC) - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]]))
+        return stamp
+    try:
+        stamp.FromDatetime(datetime.fromisoformat(text).astimezone(UTC))
+    except (ValueError, OverflowError, OSError) as error:
+        text = f"{text!r} is no moment: 2026-11-23T08:30:00, with +01:00 or Z or local; or 30s, 10m, 2h, 1d ago"
+        raise typer.BadParameter(text) from error
+    return stamp
+
+
+def place(text: str) -> Place:
+    """A position, which is a number from 1, or a moment."""
+    if not text.isdecimal():
+        return Place(time=moment(text))
+    position = int(text)
+    if not 1 <= position <= HIGHEST_POSITION:
+        raise typer.BadParameter("positions start at 1")
+    return Place(position=position)

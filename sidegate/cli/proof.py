@@ -1,0 +1,147 @@
+"""The logs as evidence: verified where they are, exported, and verified from what was exported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sidegate.api.events.v1.log_pb2 import LogRecord
+from sidegate.cli import exports
+from sidegate.cli.exports import Header
+from sidegate.cli.facts import Json
+from sidegate.cli.outcome import Complaint, Exit, printable
+from sidegate.cli.session import Session
+from sidegate.cli.view import View, table
+from sidegate.evidence import RecordedEvent, Verdict, Verifier
+from sidegate.resources.logs import LogName
+
+TITLES = ("log", "records", "verdict", "head")
+TELL_EVERY = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A log that was followed from its first record. `source` is "server" or a file's name.
+
+    Of its facts, `records` and `head` (a hash) are what fits, `position` is the first that does not.
+    """
+
+    source: str
+    header: Header
+    verdict: Verdict
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        verdict, fault = self.verdict, self.verdict.fault
+        return {
+            "source": self.source,
+            "log": self.header.log,
+            "log_id": verdict.log_id,
+            "epoch": self.header.epoch,
+            "ok": verdict.ok,
+            "records": verdict.count,
+            "head": verdict.head.hash.hex(),
+            "position": fault.position if fault else None,
+            "flaw": fault.flaw.value if fault else None,
+            "text": fault.text if fault else None,
+        }
+
+    @property
+    def row(self) -> Sequence[str]:
+        name = self.header.log if self.source == "server" else f"{self.header.log} ({self.source})"
+        said = "verified" if self.verdict.ok else str(self.verdict.fault)
+        return [printable(each) for each in (name, str(self.verdict.count), said, self.verdict.head.hash.hex())]
+
+
+async def of_log(session: Session, name: LogName) -> Examined:
+    """Follows a live log to the head that it has now."""
+    header = await _header(session, name)
+    verifier = Verifier(header.log_id)
+    if header.position:
+        async for record in session.sidegate.audit.log(name).read(0, header.position):
+            if record.position % TELL_EVERY == 0:
+                session.tell(f"verifying {name}: {record.position} of {header.position} ...")
+            if verifier.follow(recorded(record)):
+                break
+    return Examined("server", header, exports.conclude(header, verifier.verdict))
+
+
+def of_file(path: Path) -> Examined:
+    try:
+        header, verdict = exports.verify(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except exports.NotALog as error:
+        raise Complaint(f"{path} does not verify: {error}", Exit.NO) from error
+    return Examined(str(path), header, verdict)
+
+
+async def export(session: Session, directory: Path) -> Sequence[tuple[Header, Path]]:
+    """Writes both logs to new files, or neither; files that are there stay as they are."""
+    written: list[tuple[Header, Path]] = []
+    try:
+        with exports.new_files([directory / f"{name}.jsonl" for name in LogName]) as files:
+            for name, (path, file) in zip(LogName, files.items(), strict=True):
+                written.append((await _write(session, name, file), path))
+    except FileExistsError as error:
+        raise Complaint(f"{error.filename} is there already", Exit.REFUSED, "name another directory") from error
+    except OSError as error:
+        raise Complaint(f"cannot write to {directory}: {error.strerror}", Exit.REFUSED) from error
+    return written
+
+
+async def _write(session: Session, name: LogName, file: IO[bytes]) -> Header:
+    header = await _header(session, name)
+    file.write(exports.header_line(header))
+    if header.position:
+        async for record in session.sidegate.audit.log(name).read(0, header.position):
+            file.write(exports.record_line(recorded(record)))
+    return header
+
+
+def recorded(record: LogRecord) -> RecordedEvent:
+    return RecordedEvent(
+        record.position,
+        record.stream,
+        record.version,
+        record.event_id,
+        record.type,
+        record.schema_version,
+        record.recorded_at,
+        record.partition,
+        record.prev,
+        record.data,
+        record.meta,
+        record.hash,
+    )
+
+
+def view(examined: Sequence[Examined]) -> View:
+    """The exit code says whether all of them verify."""
+    code = Exit.OK if all(each.verdict.ok for each in examined) else Exit.NO
+    return View([each.facts for each in examined], lambda _: table(TITLES, [each.row for each in examined]), code)
+
+
+def exported(written: Sequence[tuple[Header, Path]]) -> View:
+    told: list[Json] = [
+        {
+            "log": header.log,
+            "log_id": header.log_id,
+            "epoch": header.epoch,
+            "records": header.position,
+            "file": str(path),
+        }
+        for header, path in written
+    ]
+    rows = [(header.log, str(header.position), str(path)) for header, path in written]
+    return View(told, lambda _: table(("log", "records", "file"), rows))
+
+
+async def _header(session: Session, name: LogName) -> Header:
+    head = await session.sidegate.audit.log(name).head()
+    return Header(name.value, head.log_id, head.epoch, head.position, head.hash.hex())
+
+
+def _unreadable(path: Path, error: OSError) -> Complaint:
+    code = Exit.NOT_THERE if isinstance(error, FileNotFoundError) else Exit.REFUSED
+    return Complaint(f"cannot read {path}: {error.strerror}", code)

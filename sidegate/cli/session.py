@@ -1,0 +1,83 @@
+"""One run of a command: who asks, where Sidegate is, a client when one is needed, and word of what takes long."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+
+from sidegate.cli import config
+from sidegate.cli.config import Addresses
+from sidegate.cli.outcome import Complaint, Exit
+from sidegate.cli.view import Output
+from sidegate.client import Client
+from sidegate.resources.gateways import Gateway
+
+PATIENCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the options before the noun say."""
+
+    account: str
+    project: str
+    output: Output
+    config: Path | None = None
+    data_dir: Path | None = None
+
+
+class Session:
+    """What a verb works with."""
+
+    def __init__(self, settings: Settings, status: Status) -> None:
+        self.settings, self._status = settings, status
+
+    @cached_property
+    def sidegate(self) -> Client:
+        """The client; made when it is first needed, since not every command calls."""
+        found, settings = self._addresses, self.settings
+        return Client(found.registry, found.endpoint, found.gateway, account=settings.account, project=settings.project)
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway of this machine. Raises Complaint where none runs."""
+        if not self._addresses.gateway:
+            because = self._addresses.no_gateway_because or "its ready file names no socket"
+            raise Complaint(f"this Sidegate runs no gateway: {because}", Exit.UNAVAILABLE)
+        return self.sidegate.gateway
+
+    @cached_property
+    def _addresses(self) -> Addresses:
+        settings = self.settings
+        return config.read(config.locate(settings.config, settings.data_dir, os.environ))
+
+    def tell(self, text: str) -> None:
+        """Says what is being done, to a person who has been waiting for more than a second."""
+        self._status.update(text)
+
+    async def close(self) -> None:
+        if "sidegate" in vars(self):
+            await self.sidegate.close()
+
+
+@asynccontextmanager
+async def session(settings: Settings, doing: str) -> AsyncIterator[Session]:
+    console = Console(file=sys.stderr)
+    status = Status(doing, console=console)
+    loop = asyncio.get_running_loop()
+    begin = loop.call_later(PATIENCE_SECONDS, status.start) if console.is_terminal else None
+    opened = Session(settings, status)
+    try:
+        yield opened
+    finally:
+        if begin:
+            begin.cancel()
+        status.stop()
+        await opened.close()

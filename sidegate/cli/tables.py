@@ -1,0 +1,85 @@
+"""Resources as tables: which columns each kind has."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from google.protobuf.message import Message
+from rich.table import Table
+
+from sidegate.cli import facts, words
+from sidegate.cli.outcome import Exit
+from sidegate.cli.view import View, sheet, table
+
+Column = str | Callable[[Message], str]
+
+
+def _service_name(endpoint: Message) -> str:
+    """The name within "<region>.<name>.<id>"."""
+    region_name_id = words.field(endpoint, "service_full_name").split(".")
+    return region_name_id[1] if len(region_name_id) == 3 else words.field(endpoint, "service")
+
+
+COLUMNS: Mapping[str, Mapping[str, Column]] = {
+    "Vpc": {"id": "id", "name": "name", "cidrs": "cidrs", "created": "create_time"},
+    "Subnet": {"id": "id", "name": "name", "cidr": "cidr", "vpc": "vpc_id"},
+    "Port": {"id": "id", "address": "address", "holder": "holder", "subnet": "subnet_id"},
+    "Attachment": {"id": "id", "vpc": "vpc_id", "cell": "cell", "netns": "netns"},
+    "EndpointService": {
+        "id": "id",
+        "name": "name",
+        "ports": "port_mappings",
+        "backends": "backends",
+        "approval": "approval_required",
+        "state": "state",
+    },
+    "Connection": {
+        "endpoint": "endpoint_id",
+        "account": "account",
+        "marker": "marker_id",
+        "state": "state",
+        "requested": "create_time",
+    },
+    "Endpoint": {
+        "id": "id",
+        "name": "name",
+        "service": _service_name,
+        "address": "address",
+        "state": "state",
+        "ready": "ready",
+    },
+}
+
+
+def resource(message: Message, code: Exit = Exit.OK) -> View:
+    """One resource, whole."""
+    return View(facts.of(message), lambda _: sheet(_every_field(message)), code)
+
+
+def gone(kind: str, id: str) -> View:
+    """Word that a resource is deleted, where no state of it is left."""
+    return View({"id": id, "state": "deleted"}, lambda _: f"{kind} {id} is deleted")
+
+
+def listing(messages: Sequence[Message], none: str) -> View:
+    """Resources of one kind; `none` is what to say where there are none."""
+    return View(
+        [facts.of(message) for message in messages],
+        lambda wide: _listed(messages, wide) if messages else None,
+        remark="" if messages else none,
+    )
+
+
+def _listed(messages: Sequence[Message], wide: bool) -> Table:
+    rows = [_every_field(message) if wide else _columns(message) for message in messages]
+    return table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _columns(message: Message) -> dict[str, str]:
+    chosen = COLUMNS[message.DESCRIPTOR.name]
+    return {
+        title: words.field(message, column) if isinstance(column, str) else column(message)
+        for title, column in chosen.items()
+    }
+
+
+def _every_field(message: Message) -> dict[str, str]:
+    return {field.name.replace("_", " "): words.field(message, field.name) for field in message.DESCRIPTOR.fields}

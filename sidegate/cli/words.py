@@ -1,0 +1,73 @@
+"""Values of the contract as people read them."""
+
+from datetime import datetime
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
+from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
+from sidegate.cli import facts
+from sidegate.cli.outcome import printable
+
+GOOD, WAITING, BAD = "green", "yellow", "red"
+STYLES = {
+    "accepted": GOOD,
+    "available": GOOD,
+    "pendingAcceptance": WAITING,
+    "creating": WAITING,
+    "closing": WAITING,
+    "deleting": WAITING,
+    "rejected": BAD,
+    "failed": BAD,
+}
+
+NANOSECONDS = 1_000_000_000
+
+
+def field(message: Message, name: str) -> str:
+    """A field of the message, in words; empty where it is not set."""
+    value, descriptor = getattr(message, name), message.DESCRIPTOR.fields_by_name[name]
+    if descriptor.enum_type:
+        return facts.word(descriptor.enum_type, value)
+    if descriptor.message_type and not descriptor.is_repeated and not message.HasField(name):
+        return ""
+    if descriptor.message_type and descriptor.message_type.GetOptions().map_entry:
+        return ", ".join(f"{key}={value[key]}" for key in sorted(value))
+    return ", ".join(map(of, value)) if descriptor.is_repeated else of(value)
+
+
+def of(value: object) -> str:
+    """One value in words."""
+    match value:
+        case Timestamp():
+            return moment(value.ToNanoseconds())
+        case PortMapping():
+            return port_mapping(value)
+        case Backend(port_id=port) if port:
+            return f"port {port}"
+        case Backend(address=address):
+            return printable(address)
+        case NetnsTarget(namespace=namespace, device=device):
+            return printable(f"{namespace}/{device}" if device else namespace)
+        case Condition(status=True):
+            return "yes"
+        case Condition(reason=reason):
+            return printable(f"no: {reason}" if reason else "no")
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return printable(str(value))
+
+
+def moment(nanoseconds: int) -> str:
+    """A moment in local time, to the second."""
+    return datetime.fromtimestamp(nanoseconds // NANOSECONDS).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def port_mapping(mapping: PortMapping) -> str:
+    """As it is given on the command line: 80:8080/tcp; without the server port where that is not shown."""
+    protocol = "udp" if mapping.protocol == PortMapping.PROTOCOL_UDP else "tcp"
+    server = f":{mapping.server_port}" if mapping.server_port else ""
+    return f"{mapping.client_port}{server}/{protocol}"

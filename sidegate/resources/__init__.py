@@ -1,0 +1,1 @@
+"""The calls of a client, grouped by what they are about."""

@@ -1,0 +1,64 @@
+"""Endpoints: the consumer's side."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
+from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
+from sidegate.transport import Caller
+
+
+class Endpoints:
+    """Addresses in the caller's own subnets that lead to services."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller, self._stub = caller, EndpointsServiceStub(caller.channel)
+
+    async def create(
+        self,
+        service: str,
+        subnet_id: str,
+        *,
+        address: str = "",
+        allowed_cidrs: Sequence[str] = (),
+        name: str = "",
+        request_id: str = "",
+    ) -> Endpoint:
+        """Requests an endpoint of a service (its id or full name); without `allowed_cidrs`, for the whole VPC."""
+        endpoint = Endpoint(
+            service=service, subnet_id=subnet_id, address=address, allowed_cidrs=allowed_cidrs, name=name
+        )
+        request = rpc.CreateEndpointRequest(endpoint=endpoint, request_id=request_id)
+        return await self._caller.write(self._stub.CreateEndpoint, request)
+
+    async def get(self, id: str) -> Endpoint:
+        return await self._caller.ask(self._stub.GetEndpoint, rpc.GetEndpointRequest(id=id))
+
+    async def list(self) -> AsyncIterator[Endpoint]:
+        async for page in self._caller.pages(self._stub.ListEndpoints, rpc.ListEndpointsRequest()):
+            for endpoint in page.endpoints:
+                yield endpoint
+
+    async def update(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        allowed_cidrs: Sequence[str] | None = None,
+        etag: str = "",
+        request_id: str = "",
+    ) -> Endpoint:
+        """Changes what is given; what is None stays. Empty `allowed_cidrs` allow everybody in the VPC."""
+        changes = {"name": name, "allowed_cidrs": allowed_cidrs}
+        request = rpc.UpdateEndpointRequest(
+            endpoint=Endpoint(id=id, etag=etag, name=name or "", allowed_cidrs=allowed_cidrs or ()),
+            update_mask=FieldMask(paths=[path for path, value in changes.items() if value is not None]),
+            request_id=request_id,
+        )
+        return await self._caller.write(self._stub.UpdateEndpoint, request)
+
+    async def delete(self, id: str, *, etag: str = "", request_id: str = "") -> Endpoint:
+        request = rpc.DeleteEndpointRequest(id=id, etag=etag, request_id=request_id)
+        return await self._caller.write(self._stub.DeleteEndpoint, request)

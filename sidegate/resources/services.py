@@ -1,0 +1,130 @@
+"""Endpoint services and their connections: the provider's side."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as endpoint_rpc
+from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
+from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServiceStub
+from sidegate.api.registry.v1 import registry_service_pb2 as rpc
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService, PortMapping
+from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from sidegate.transport import Caller
+
+
+class Services:
+    """What providers publish."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller, self._stub = caller, RegistryServiceStub(caller.channel)
+
+    async def create(
+        self,
+        name: str,
+        vpc_id: str,
+        backends: Sequence[Backend],
+        port_mappings: Sequence[PortMapping],
+        *,
+        approval_required: bool = False,
+        request_id: str = "",
+    ) -> EndpointService:
+        service = EndpointService(
+            name=name,
+            vpc_id=vpc_id,
+            backends=backends,
+            port_mappings=port_mappings,
+            approval_required=approval_required,
+        )
+        request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
+        return await self._caller.write(self._stub.CreateEndpointService, request)
+
+    async def get(self, id: str) -> EndpointService:
+        return await self._caller.ask(self._stub.GetEndpointService, rpc.GetEndpointServiceRequest(id=id))
+
+    async def list(self) -> AsyncIterator[EndpointService]:
+        request = rpc.ListEndpointServicesRequest()
+        async for page in self._caller.pages(self._stub.ListEndpointServices, request):
+            for service in page.endpoint_services:
+                yield service
+
+    async def update(
+        self,
+        id: str,
+        *,
+        backends: Sequence[Backend] | None = None,
+        port_mappings: Sequence[PortMapping] | None = None,
+        approval_required: bool | None = None,
+        etag: str = "",
+        request_id: str = "",
+    ) -> EndpointService:
+        """Changes what is given; what is None stays."""
+        changes = {
+            "backends": backends,
+            "port_mappings": port_mappings,
+            "approval_required": approval_required,
+        }
+        service = EndpointService(
+            id=id,
+            etag=etag,
+            backends=backends or (),
+            port_mappings=port_mappings or (),
+            approval_required=approval_required or False,
+        )
+        request = rpc.UpdateEndpointServiceRequest(
+            endpoint_service=service,
+            update_mask=FieldMask(paths=[path for path, value in changes.items() if value is not None]),
+            request_id=request_id,
+        )
+        return await self._caller.write(self._stub.UpdateEndpointService, request)
+
+    async def delete(self, id: str, *, force: bool = False, etag: str = "", request_id: str = "") -> EndpointService:
+        """With `force`, live connections are ended instead of standing in the way."""
+        request = rpc.DeleteEndpointServiceRequest(id=id, force=force, etag=etag, request_id=request_id)
+        return await self._caller.write(self._stub.DeleteEndpointService, request)
+
+    async def permit(self, id: str, permissions: Sequence[str], *, request_id: str = "") -> EndpointService:
+        """Lets accounts connect: "iam:domain::<account>" or "iam:domain::*"."""
+        request = rpc.AddPermissionsRequest(service_id=id, permissions=permissions, request_id=request_id)
+        return await self._caller.write(self._stub.AddPermissions, request)
+
+    async def forbid(self, id: str, permissions: Sequence[str], *, request_id: str = "") -> EndpointService:
+        """Takes permissions back; connections that exist stay."""
+        request = rpc.RemovePermissionsRequest(service_id=id, permissions=permissions, request_id=request_id)
+        return await self._caller.write(self._stub.RemovePermissions, request)
+
+    async def lookup(self, service: str) -> ConnectableService:
+        """Finds a service that the caller may connect to, by id or full name."""
+        return await self._caller.ask(
+            self._stub.LookupEndpointService, rpc.LookupEndpointServiceRequest(service=service)
+        )
+
+
+class Connections:
+    """Endpoints as the owner of their service sees them."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller, self._stub = caller, ConnectionsServiceStub(caller.channel)
+
+    async def get(self, service_id: str, endpoint_id: str) -> Connection:
+        request = endpoint_rpc.GetConnectionRequest(service_id=service_id, endpoint_id=endpoint_id)
+        return await self._caller.ask(self._stub.GetConnection, request)
+
+    async def list(self, service_id: str) -> AsyncIterator[Connection]:
+        request = endpoint_rpc.ListConnectionsRequest(service_id=service_id)
+        async for page in self._caller.pages(self._stub.ListConnections, request):
+            for connection in page.connections:
+                yield connection
+
+    async def accept(self, service_id: str, endpoint_id: str, *, request_id: str = "") -> Connection:
+        request = endpoint_rpc.AcceptConnectionRequest(
+            service_id=service_id, endpoint_id=endpoint_id, request_id=request_id
+        )
+        return await self._caller.write(self._stub.AcceptConnection, request)
+
+    async def reject(self, service_id: str, endpoint_id: str, *, request_id: str = "") -> Connection:
+        """Lets no packet pass; established sessions are cut."""
+        request = endpoint_rpc.RejectConnectionRequest(
+            service_id=service_id, endpoint_id=endpoint_id, request_id=request_id
+        )
+        return await self._caller.write(self._stub.RejectConnection, request)

@@ -1,0 +1,118 @@
+"""How calls are made: who asks, deadlines, retries that are safe, page after page."""
+
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeVar
+
+import grpc
+
+from sidegate import errors
+
+DEFAULT_TIMEOUT_SECONDS = 5.0
+LONGEST_TIMEOUT_SECONDS = 30.0
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+PAGE_SIZE = 200
+LARGEST_ANSWER_BYTES = 256 * 1024 * 1024  # the whole table of a gateway comes in one
+
+# Only what was certainly not answered is tried again; a request id makes that safe for writes too.
+RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+OPTIONS = (
+    ("grpc.service_config", json.dumps(RETRIES)),
+    ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # An address is dialled as it stands: a proxy for the web is not one for the control plane.
+    ("grpc.enable_http_proxy", 0),
+)
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class Write(Protocol):
+    """A request that changes something: repeated with the same id it gives the first answer again."""
+
+    request_id: str
+
+
+class PageRequest(Protocol):
+    page_size: int
+    page_token: str
+
+
+class Page(Protocol):
+    next_page_token: str
+
+
+W = TypeVar("W", bound=Write)
+PQ = TypeVar("PQ", bound=PageRequest)
+P = TypeVar("P", bound=Page)
+
+
+class Caller:
+    """A channel to one program ("host:port" or "unix:/path"), and the principal that speaks on it."""
+
+    def __init__(self, address: str, *, account: str, project: str, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        for field, name in (("account", account), ("project", project)):
+            if not NAME.fullmatch(name):
+                raise errors.InvalidRequest(
+                    f"{name!r} is no {field}: 1 to 63 letters, digits, '_' and '-'", reason="BAD_PRINCIPAL", field=field
+                )
+        self.channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._address = address
+        self._metadata = (("sidegate-account", account), ("sidegate-project", project))
+        self._timeout = timeout
+
+    async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, within: float | None = None) -> R:
+        """One request, one answer, within as many seconds (the default where None; 30 at most)."""
+        deadline = min(within or self._timeout, LONGEST_TIMEOUT_SECONDS)
+        try:
+            return await method(request, timeout=deadline, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise errors.of(error, self._address) from error
+
+    async def write(self, method: grpc.aio.UnaryUnaryMultiCallable[W, R], request: W) -> R:
+        """Asks for a change, under a request id of its own where it has none."""
+        request.request_id = request.request_id or str(uuid.uuid4())
+        return await self.ask(method, request)
+
+    async def pages(self, method: grpc.aio.UnaryUnaryMultiCallable[PQ, P], request: PQ) -> AsyncIterator[P]:
+        """The pages of a list, each fetched when it is wanted."""
+        request.page_size = request.page_size or PAGE_SIZE
+        while True:
+            page = await self.ask(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncIterator[R]:
+        """One request, many answers, without a deadline: keepalive finds out when the other side is gone."""
+        call = method(request, metadata=self._metadata)
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise errors.of(error, self._address) from error
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        await self.channel.close()
