@@ -6,9 +6,10 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from services.common import errors
 from services.common.eventsourcing import store
@@ -122,7 +123,7 @@ async def test_one_callers_name_is_not_anothers(stub: Stub) -> None:
 async def test_operators_and_our_own_programs_methods_are_refused_to_others(stub: Stub) -> None:
     for call in (
         stub.UpdateEndpoint(
-            endpoint_service_pb2.UpdateEndpointRequest(update_mask={"paths": ["name"]}), metadata=SOMEBODY
+            endpoint_service_pb2.UpdateEndpointRequest(update_mask=FieldMask(paths=["name"])), metadata=SOMEBODY
         ),
         stub.DeleteEndpoint(endpoint_service_pb2.DeleteEndpointRequest(id=AN_ID), metadata=SOMEBODY),
     ):
@@ -212,9 +213,13 @@ async def test_a_call_without_a_deadline_gets_one(
 
 async def test_health_is_told_of_the_program_and_of_each_service(address: str) -> None:
     async with grpc.aio.insecure_channel(address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
         for name in ("", "sidegate.api.endpoint.v1.EndpointsService"):
-            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            answer = await check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
     assert await asyncio.to_thread(is_healthy, address)
     assert not await asyncio.to_thread(is_healthy, "unix:/nowhere")
@@ -222,9 +227,12 @@ async def test_health_is_told_of_the_program_and_of_each_service(address: str) -
 
 async def test_a_client_without_our_files_can_ask_what_is_served(address: str) -> None:
     async with grpc.aio.insecure_channel(address) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-        answers = [answer async for answer in stub.ServerReflectionInfo(requests)]
+        ask = channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        answers = [answer async for answer in ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))]
     served = {service.name for service in answers[0].list_services_response.service}
     assert "sidegate.api.endpoint.v1.EndpointsService" in served
     assert "grpc.health.v1.Health" in served

@@ -1,0 +1,1 @@
+"""Use cases: which stream gets which command, and what is read back."""

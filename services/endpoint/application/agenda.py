@@ -1,0 +1,47 @@
+"""What is to be done soon: kept in memory only, since a start does all of it anyway, and twice does no harm."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Errands:
+    """Services and VPCs to ask the registry about; (cell, gateway) pairs whose endpoints need source addresses."""
+
+    services: set[str] = field(default_factory=set)
+    vpcs: set[str] = field(default_factory=set)
+    newcomers: set[tuple[str, str]] = field(default_factory=set)
+
+
+class Agenda:
+    """Collects errands, and wakes whoever runs them."""
+
+    def __init__(self) -> None:
+        self._errands = Errands()
+        self._news = asyncio.Event()
+
+    def recheck(self, *, service: str, vpcs: tuple[str, ...]) -> None:
+        """What a cell has just begun to use may have changed before anybody listened."""
+        self._errands.services.add(service)
+        self._errands.vpcs.update(vpcs)
+        self._news.set()
+
+    def welcome(self, cell: str, gateway: str) -> None:
+        self._errands.newcomers.add((cell, gateway))
+        self._news.set()
+
+    def take(self) -> Errands:
+        """All errands, which are off the agenda then."""
+        taken, self._errands = self._errands, Errands()
+        self._news.clear()
+        return taken
+
+    def put_back(self, errands: Errands) -> None:
+        """They could not be done: later, then."""
+        self._errands.services.update(errands.services)
+        self._errands.vpcs.update(errands.vpcs)
+        self._errands.newcomers.update(errands.newcomers)
+
+    async def wait(self) -> None:
+        """Returns when something was added since the last `take`."""
+        await self._news.wait()

@@ -1,0 +1,46 @@
+"""Connections for those who publish services: their consumers' endpoints, without their networks."""
+
+from collections.abc import Sequence
+
+from services.common.errors import NotFound
+from services.common.eventsourcing.context import CommandContext
+from services.common.principal import Principal
+from services.endpoint.application.rows import Rows
+from services.endpoint.application.streams import Streams
+from services.endpoint.domain.endpoint import Absent, Deleted, State
+from services.endpoint.domain.endpoint_commands import Accept, Reject, is_provider
+from services.endpoint.projections import ENDPOINT
+from services.endpoint.wire.endpoint import state_of
+from services.endpoint.wire.resource import connection_resource
+from services.endpoint.wire.stored import endpoint_stream
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+
+
+class Connections:
+    def __init__(self, streams: Streams, rows: Rows) -> None:
+        self._streams = streams
+        self._rows = rows
+
+    async def get(self, service: str, endpoint: str, by: Principal) -> endpoint_pb.Connection:
+        state, _ = await self._streams.endpoints.load(endpoint_stream(endpoint))
+        if isinstance(state, Absent | Deleted) or not is_provider(state.facts, service, by):
+            raise NotFound("connection", endpoint)
+        return connection_resource(state)
+
+    async def page(
+        self, service: str, by: Principal, after: int, limit: int
+    ) -> Sequence[tuple[int, endpoint_pb.Connection]]:
+        """A service's connections in order of creation, each with the position to go on from; none of another's."""
+        rows = await self._rows.page(ENDPOINT, parent=service, counterpart=str(by), after=after, limit=limit)
+        return [(position, connection_resource(state_of(row.data))) for position, row in rows]
+
+    async def decide(self, command: Accept | Reject, context: CommandContext) -> endpoint_pb.Connection:
+        stream = endpoint_stream(command.endpoint)
+        outcome = await self._streams.endpoints.execute(stream, command, context, _render)
+        return endpoint_pb.Connection.FromString(outcome.response)
+
+
+def _render(state: State, _version: int) -> bytes:
+    if isinstance(state, Absent):
+        raise TypeError("a decision leaves a connection")
+    return connection_resource(state).SerializeToString()

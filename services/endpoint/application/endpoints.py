@@ -1,0 +1,64 @@
+"""Endpoints for those who own them, and for the registry."""
+
+from collections.abc import Collection, Sequence
+
+from services.common.errors import NotFound
+from services.common.eventsourcing.context import CommandContext
+from services.common.principal import Principal
+from services.endpoint.application.cells import Cells
+from services.endpoint.application.rows import Rows
+from services.endpoint.application.streams import Streams
+from services.endpoint.domain.endpoint import Absent, Deleted, State
+from services.endpoint.domain.endpoint_commands import Change, Delete
+from services.endpoint.projections import ACCEPTED, CREATING, ENDPOINT
+from services.endpoint.wire.endpoint import state_of
+from services.endpoint.wire.stored import endpoint_stream
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+
+MOST_BLOCKERS = 1000
+
+
+class Endpoints:
+    def __init__(self, streams: Streams, rows: Rows, cells: Cells) -> None:
+        self._streams = streams
+        self._rows = rows
+        self._cells = cells
+
+    async def get(self, endpoint: str, by: Principal) -> endpoint_pb.Endpoint:
+        state, _ = await self._streams.endpoints.load(endpoint_stream(endpoint))
+        if isinstance(state, Absent | Deleted) or state.facts.owner != by:
+            raise NotFound("endpoint", endpoint)
+        return self._cells.show(state)
+
+    async def page(self, by: Principal, after: int, limit: int) -> Sequence[tuple[int, endpoint_pb.Endpoint]]:
+        """The project's endpoints in order of creation, each with the position to go on from."""
+        rows = await self._rows.page(ENDPOINT, project=str(by), after=after, limit=limit)
+        return [(position, self._cells.show(state_of(row.data))) for position, row in rows]
+
+    async def change(self, command: Change, context: CommandContext) -> endpoint_pb.Endpoint:
+        return await self._execute(command, context)
+
+    async def delete(self, command: Delete, context: CommandContext) -> endpoint_pb.Endpoint:
+        """Where no gateway has anything of it, it is gone at once."""
+        answer = await self._execute(command, context)
+        state, _ = await self._streams.endpoints.load(endpoint_stream(command.endpoint))
+        if not isinstance(state, Absent):
+            await self._cells.settle(state)
+        return answer
+
+    async def there(self, endpoints: Collection[str]) -> Sequence[str]:
+        """Those that are there, in any state but Deleted."""
+        return sorted(await self._rows.endpoints(endpoints))
+
+    async def blockers(self, service: str) -> Sequence[str]:
+        """Endpoints of a service that forward or are about to; the first thousand."""
+        rows = await self._rows.page(ENDPOINT, parent=service, states=(CREATING, ACCEPTED), limit=MOST_BLOCKERS)
+        return [row.id for _, row in rows]
+
+    async def _execute(self, command: Change | Delete, context: CommandContext) -> endpoint_pb.Endpoint:
+        stream = endpoint_stream(command.endpoint)
+        outcome = await self._streams.endpoints.execute(stream, command, context, self._render)
+        return endpoint_pb.Endpoint.FromString(outcome.response)
+
+    def _render(self, state: State, _version: int) -> bytes:
+        return self._cells.show(state).SerializeToString()

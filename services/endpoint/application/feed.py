@@ -1,0 +1,95 @@
+"""What a gateway agent asks: a cell's table, its events, and a digest to compare with."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from services.common.errors import WrongState
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import RecordedEvent
+from services.common.forwarding_digest import digest, line
+from services.common.rpc.audit import read_range
+from services.endpoint.projections import CellTable, cell_table
+from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
+from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A cell's table at a position of the log."""
+
+    log_id: str
+    table: CellTable
+
+    def entries(self) -> Iterable[forwarding_pb.ForwardingEntry]:
+        return map(_entry, self.table.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    digest: bytes
+    entries: int
+
+
+class Feed:
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+
+    async def snapshot(self, cell: str) -> Snapshot:
+        head = await self._store.head()
+        return Snapshot(head.log_id, await self._store.query(lambda connection: cell_table(connection, cell)))
+
+    def events(self, cell: str, after: int, through: int) -> AsyncIterator[RecordedEvent]:
+        """The cell's events above `after`, up to `through` (0: to the end of the log as it is now)."""
+        return read_range(self._store, after, through, partition=cell)
+
+    async def digest(self, cell: str, position: int) -> Digest:
+        """The digest of the table at a position: of the present one if the cell has had no event since."""
+        table = await self._store.query(lambda connection: cell_table(connection, cell))
+        if position > table.position:
+            text = f"the log is at {table.position}, not yet at {position}"
+            raise WrongState("POSITION_AHEAD", text, metadata={"position": str(table.position)})
+        if position >= table.cell_position:
+            return _digest(map(_entry, table.events))
+        return _digest(await self._table_at(cell, position))
+
+    async def _table_at(self, cell: str, position: int) -> Iterable[forwarding_pb.ForwardingEntry]:
+        entries: dict[tuple[str, str], forwarding_pb.ForwardingEntry] = {}
+        if position:
+            async for event in self.events(cell, 0, position):
+                stored = _entry(event.data)
+                if stored.WhichOneof("entry"):
+                    entries[_key(stored)] = stored
+        return entries.values()
+
+
+def _entry(data: bytes) -> forwarding_pb.ForwardingEntry:
+    return events_pb.EndpointEvent.FromString(data).forwarding
+
+
+def _digest(entries: Iterable[forwarding_pb.ForwardingEntry]) -> Digest:
+    lines = [line(*_key(entry), _version(entry)) for entry in entries if not _removed(entry)]
+    return Digest(digest(lines), len(lines))
+
+
+def _key(entry: forwarding_pb.ForwardingEntry) -> tuple[str, str]:
+    match entry.WhichOneof("entry"):
+        case "attachment":
+            return "attachment", entry.attachment.vpc_id
+        case "service":
+            return "service", entry.service.service_id
+        case _:
+            return "endpoint", entry.endpoint.endpoint_id
+
+
+def _version(entry: forwarding_pb.ForwardingEntry) -> int:
+    match entry.WhichOneof("entry"):
+        case "attachment":
+            return entry.attachment.version
+        case "service":
+            return entry.service.version
+        case _:
+            return entry.endpoint.generation
+
+
+def _removed(entry: forwarding_pb.ForwardingEntry) -> bool:
+    return entry.attachment.removed or entry.service.removed or entry.endpoint.removed

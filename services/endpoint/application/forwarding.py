@@ -1,0 +1,125 @@
+"""What each cell's gateways are told of services and VPCs, kept as the registry has them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import Conflict
+from services.endpoint.application.registry import PublishedService, Registry, Reservation
+from services.endpoint.application.registry import Sources as RegistrySources
+from services.endpoint.application.rows import Rows
+from services.endpoint.application.streams import Streams, no_answer, on_our_own
+from services.endpoint.domain.endpoint_commands import WithdrawService
+from services.endpoint.domain.forwarding import ForwardService, Netns, ReachVpc, RemoveService, ServiceCommand
+from services.endpoint.projections import ATTACHMENT, ENDPOINT, LIVE, SERVICE, services_in_use, vpcs_in_use
+from services.endpoint.wire.stored import attachment_stream, endpoint_stream, service_stream
+
+BATCH = 500
+"""Services or VPCs in one question to the registry."""
+
+
+class Forwarding:
+    """Appends what gateways need of a service or VPC, once per cell in use, and again at every change."""
+
+    def __init__(
+        self, store: SqlStore, streams: Streams, rows: Rows, registry: Registry, clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._streams = streams
+        self._rows = rows
+        self._registry = registry
+        self._clock = clock
+
+    async def prepare(self, cell: str, reservation: Reservation) -> None:
+        """Tells the cell of both VPCs and of the service, before it hears of an endpoint that needs them.
+
+        What it has been told of a VPC before is left alone: it may be newer than the reservation.
+        """
+        vpcs = {
+            reservation.vpc: reservation.consumer[cell],
+            reservation.service.vpc: reservation.provider[cell],
+        }
+        for vpc, target in vpcs.items():
+            await self._reach(cell, vpc, target, expected_version=0)
+        await self._forward(cell, reservation.service.id, ForwardService(reservation.service.in_cell(cell)))
+
+    async def service_changed(self, service: PublishedService) -> None:
+        """Tells each cell that uses the service."""
+        command = [
+            self._forward(cell, service.id, ForwardService(service.in_cell(cell)))
+            for cell in await self._cells(SERVICE, service.id)
+        ]
+        await asyncio.gather(*command)
+
+    async def service_gone(self, service: str) -> None:
+        """Fails the service's endpoints, then tells each cell. In this order: a service that is still forwarded is
+        asked for again at every start, so nothing is left half done."""
+        async for rows in self._rows.batches(ENDPOINT, parent=service, states=LIVE):
+            await asyncio.gather(*(self._withdraw(row.id) for row in rows))
+        for cell in await self._cells(SERVICE, service):
+            await self._forward(cell, service, RemoveService())
+
+    async def refresh(self, services: Collection[str] = (), vpcs: Collection[str] = ()) -> None:
+        """Asks the registry how things are, and tells each cell that uses them what is news to it."""
+        pending = frozenset(vpcs)
+        while services or pending:
+            # The versions are read before the registry is: an older answer can then not come after a newer one.
+            versions = await self._attachment_versions(pending)
+            sources = await self._registry.sources(services, pending)
+            await self._renew_services(services, sources)
+            services, pending = (), await self._renew_attachments(versions, sources)
+
+    async def resync(self) -> None:
+        """Refreshes everything that is in use."""
+        services = await self._store.query(services_in_use)
+        vpcs = await self._store.query(vpcs_in_use)
+        for start in range(0, len(services), BATCH):
+            await self.refresh(services=services[start : start + BATCH])
+        for start in range(0, len(vpcs), BATCH):
+            await self.refresh(vpcs=vpcs[start : start + BATCH])
+
+    async def _renew_services(self, services: Collection[str], sources: RegistrySources) -> None:
+        for id_ in services:
+            service = sources.services.get(id_)
+            if service is None or service.gone:
+                await self.service_gone(id_)
+            else:
+                await self.service_changed(service)
+
+    async def _renew_attachments(
+        self, versions: dict[tuple[str, str], int], sources: RegistrySources
+    ) -> frozenset[str]:
+        """Gives the VPCs of which a cell was told something else in the meantime."""
+        overtaken = set()
+        for (cell, vpc), version in versions.items():
+            if not await self._reach(cell, vpc, sources.targets.get((vpc, cell)), version):
+                overtaken.add(vpc)
+        return frozenset(overtaken)
+
+    async def _attachment_versions(self, vpcs: Collection[str]) -> dict[tuple[str, str], int]:
+        versions = {}
+        for vpc in vpcs:
+            for cell in await self._cells(ATTACHMENT, vpc):
+                _, versions[cell, vpc] = await self._streams.attachments.load(attachment_stream(cell, vpc))
+        return versions
+
+    async def _reach(self, cell: str, vpc: str, target: Netns | None, expected_version: int) -> bool:
+        context = on_our_own("FollowRegistry", self._clock(), expected_version)
+        command = ReachVpc(cell, vpc, target)
+        try:
+            await self._streams.attachments.execute(attachment_stream(cell, vpc), command, context, no_answer)
+        except Conflict:
+            return False
+        return True
+
+    def _forward(self, cell: str, service: str, command: ServiceCommand) -> Awaitable[object]:
+        context = on_our_own("FollowRegistry", self._clock())
+        return self._streams.services.execute(service_stream(cell, service), command, context, no_answer)
+
+    def _withdraw(self, endpoint: str) -> Awaitable[object]:
+        command = WithdrawService(self._clock())
+        context = on_our_own("WithdrawService", command.at)
+        return self._streams.endpoints.execute(endpoint_stream(endpoint), command, context, no_answer)
+
+    async def _cells(self, kind: str, id_: str) -> list[str]:
+        return [row.partition async for rows in self._rows.batches(kind, parent=id_) for row in rows]

@@ -1,0 +1,61 @@
+"""What the endpoint service asks of the registry, in words of its own."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Protocol
+
+from services.common.principal import Principal
+from services.endpoint.domain.forwarding import Netns, PortMapping, ServiceForwarded
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedService:
+    """An endpoint service as the registry has it. One that is `gone` will not come back."""
+
+    id: str
+    full_name: str
+    owner: Principal
+    vpc: str
+    version: int
+    backends: tuple[IPv4Address, ...]
+    ports: tuple[PortMapping, ...]
+    approval_required: bool
+    gone: bool = False
+
+    def in_cell(self, cell: str) -> ServiceForwarded:
+        return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An address that was taken for an endpoint, the service it may lead to, and how each cell reaches both VPCs."""
+
+    port: str
+    vpc: str
+    subnet: str
+    address: IPv4Address
+    service: PublishedService
+    consumer: Mapping[str, Netns]
+    provider: Mapping[str, Netns]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Services by id, and targets by VPC and cell, as they are now; what is missing is gone."""
+
+    services: Mapping[str, PublishedService]
+    targets: Mapping[tuple[str, str], Netns]
+
+
+class Registry(Protocol):
+    """Raises what the registry refuses as Refused; Unavailable where it does not answer."""
+
+    async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
+        """Takes an address for an endpoint, once: asked again, it gives the same answer."""
+
+    async def release(self, endpoint: str) -> None:
+        """Gives an endpoint's address back; again is not an error."""
+
+    async def sources(self, services: Collection[str], vpcs: Collection[str]) -> Sources:
+        """What is forwarded of up to 1000 services and 1000 VPCs."""

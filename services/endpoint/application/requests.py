@@ -1,0 +1,178 @@
+"""A request for an endpoint: an address from the registry, a cell, then the endpoint itself."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from weakref import WeakValueDictionary
+
+import structlog
+
+from services.common.errors import QuotaReached, Refused, WrongState
+from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.store import AlreadyClaimed, EventStore, LimitReached, StoreError
+from services.endpoint.application.agenda import Agenda
+from services.endpoint.application.cells import Cells
+from services.endpoint.application.forwarding import Forwarding
+from services.endpoint.application.limits import UNLIMITED, Limits
+from services.endpoint.application.registry import Registry, Reservation
+from services.endpoint.application.sources import Sources
+from services.endpoint.application.streams import Streams
+from services.endpoint.domain import source_addresses
+from services.endpoint.domain.endpoint import ENDPOINTS, MARKER, Absent, Facts, Placement, State
+from services.endpoint.domain.endpoint_commands import Request
+from services.endpoint.wire.stored import endpoint_stream
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+
+NAMES = uuid.UUID("6d0f5c1e-5a0c-4f0e-9d55-0b6a8a7c9e11")
+"""The name space of ids that are made from requests."""
+
+FIRST_CHOICE = "default"
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An endpoint as its consumer asks for it; an empty address is the lowest free one."""
+
+    name: str
+    service: str
+    subnet: str
+    address: str
+    allowed: tuple[IPv4Network, ...]
+
+
+class Requests:
+    def __init__(
+        self,
+        *,
+        store: EventStore,
+        streams: Streams,
+        registry: Registry,
+        cells: Cells,
+        forwarding: Forwarding,
+        sources: Sources,
+        agenda: Agenda,
+        limits: Limits,
+        marker: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._streams = streams
+        self._registry = registry
+        self._cells = cells
+        self._forwarding = forwarding
+        self._sources = sources
+        self._agenda = agenda
+        self._limits = limits
+        self._marker = marker
+        self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def request(self, wanted: Wanted, context: CommandContext) -> endpoint_pb.Endpoint:
+        """Makes the endpoint, or gives the first answer to the same request again."""
+        id_ = endpoint_id(context)
+        # Of two that repeat one request, neither may give back the address that the other is about to use.
+        async with self._under_way.setdefault(id_, asyncio.Lock()):
+            if (key := context.request_key) and (first := await self._store.recall(key, context.command_hash)):
+                return endpoint_pb.Endpoint.FromString(first.response)
+            return await self._make(id_, wanted, context)
+
+    async def _make(self, id_: str, wanted: Wanted, context: CommandContext) -> endpoint_pb.Endpoint:
+        """A cancelled one leaves its address to the registry, which asks about it before it frees it."""
+        reservation = await self._registry.reserve(
+            endpoint=id_,
+            owner=context.principal,
+            service=wanted.service,
+            subnet=wanted.subnet,
+            address=wanted.address,
+        )
+        try:
+            cell = common_cell(reservation)
+            await self._forwarding.prepare(cell, reservation)
+            answer = await self._append(_facts(id_, wanted, reservation, cell, context), reservation, context)
+        except (Refused, StoreError):
+            await self._release(id_)
+            raise
+        service = reservation.service
+        self._agenda.recheck(service=service.id, vpcs=(reservation.vpc, service.vpc))
+        return answer
+
+    async def _append(self, facts: Facts, reservation: Reservation, context: CommandContext) -> endpoint_pb.Endpoint:
+        taken: frozenset[IPv4Address] = frozenset()
+        while True:
+            joined = self._cells.joined(facts.placement.cell)
+            leases = source_addresses.leases(facts.id, joined, taken)
+            command = Request(
+                replace(facts, marker=self._marker(), sources=leases), reservation.service.approval_required
+            )
+            try:
+                answer = await self._execute(command, context)
+            except AlreadyClaimed as clash:
+                if clash.claim.kind != MARKER:
+                    taken = await self._sources.taken(facts.placement.provider_vpc)
+                continue
+            for gateway in self._cells.joined(facts.placement.cell) - joined:
+                self._agenda.welcome(facts.placement.cell, gateway)
+            return answer
+
+    async def _execute(self, command: Request, context: CommandContext) -> endpoint_pb.Endpoint:
+        limits = {} if self._limits.endpoints == UNLIMITED else {ENDPOINTS: self._limits.endpoints}
+        stream = endpoint_stream(command.facts.id)
+        try:
+            outcome = await self._streams.endpoints.execute(stream, command, context, self._render, limits=limits)
+        except LimitReached as reached:
+            text = f"the project has {reached.value} endpoints, as many as it may: delete one first"
+            raise QuotaReached("ENDPOINT_QUOTA", text) from reached
+        return endpoint_pb.Endpoint.FromString(outcome.response)
+
+    def _render(self, state: State, _version: int) -> bytes:
+        return self._cells.show(state).SerializeToString()
+
+    async def _release(self, id_: str) -> None:
+        """Best effort: the registry asks about addresses of endpoints that it has not heard of, and frees them."""
+        try:
+            state, _ = await self._streams.endpoints.load(endpoint_stream(id_))
+            if isinstance(state, Absent):
+                await self._registry.release(id_)
+        except (Refused, StoreError) as error:
+            log.warning("an address is left to the registry", endpoint=id_, why=str(error))
+
+
+def endpoint_id(context: CommandContext) -> str:
+    """The same for the same request, so that a retry finds what the first attempt left."""
+    if not context.request_id:
+        return str(uuid.uuid4())
+    who = context.principal
+    parts = (who.account, who.project, context.method, context.request_id, context.command_hash.hex())
+    return str(uuid.uuid5(NAMES, "/".join(parts)))
+
+
+def common_cell(reservation: Reservation) -> str:
+    """A cell whose gateways reach both VPCs."""
+    both = reservation.consumer.keys() & reservation.provider.keys()
+    if not both:
+        raise WrongState(
+            "NO_COMMON_CELL",
+            "no gateway reaches both your VPC and the service: ask the operator to attach your VPC where it is",
+        )
+    return FIRST_CHOICE if FIRST_CHOICE in both else min(both)
+
+
+def _facts(id_: str, wanted: Wanted, reservation: Reservation, cell: str, context: CommandContext) -> Facts:
+    service = reservation.service
+    return Facts(
+        id=id_,
+        owner=context.principal,
+        name=wanted.name,
+        service=service.id,
+        service_full_name=service.full_name,
+        subnet=reservation.subnet,
+        vpc=reservation.vpc,
+        address=reservation.address,
+        port=reservation.port,
+        marker=0,
+        placement=Placement(cell, service.owner, service.vpc),
+        created_at=context.at_ns,
+        updated_at=context.at_ns,
+        allowed=wanted.allowed,
+    )

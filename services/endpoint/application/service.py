@@ -1,0 +1,67 @@
+"""The use cases, put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.common.clock import now
+from services.common.eventsourcing.sql_store import SqlStore
+from services.endpoint.application.agenda import Agenda
+from services.endpoint.application.cells import Cells
+from services.endpoint.application.connections import Connections
+from services.endpoint.application.endpoints import Endpoints
+from services.endpoint.application.feed import Feed
+from services.endpoint.application.forwarding import Forwarding
+from services.endpoint.application.limits import Limits
+from services.endpoint.application.registry import Registry
+from services.endpoint.application.requests import Requests
+from services.endpoint.application.rows import Rows
+from services.endpoint.application.sources import Sources, random_marker
+from services.endpoint.application.streams import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointApplication:
+    requests: Requests
+    endpoints: Endpoints
+    connections: Connections
+    cells: Cells
+    forwarding: Forwarding
+    sources: Sources
+    feed: Feed
+    agenda: Agenda
+
+    @classmethod
+    async def open(
+        cls,
+        store: SqlStore,
+        registry: Registry,
+        limits: Limits,
+        clock: Callable[[], int] = now,
+        marker: Callable[[], int] = random_marker,
+    ) -> "EndpointApplication":
+        """On a store that was opened with the projection TABLE."""
+        streams, rows, agenda = Streams(store), Rows(store), Agenda()
+        cells = await Cells.open(streams, rows, agenda, limits, clock)
+        forwarding = Forwarding(store, streams, rows, registry, clock)
+        sources = Sources(store, streams, rows, clock)
+        requests = Requests(
+            store=store,
+            streams=streams,
+            registry=registry,
+            cells=cells,
+            forwarding=forwarding,
+            sources=sources,
+            agenda=agenda,
+            limits=limits,
+            marker=marker,
+        )
+        return cls(
+            requests=requests,
+            endpoints=Endpoints(streams, rows, cells),
+            connections=Connections(streams, rows),
+            cells=cells,
+            forwarding=forwarding,
+            sources=sources,
+            feed=Feed(store),
+            agenda=agenda,
+        )

@@ -1,0 +1,67 @@
+"""Source addresses for endpoints, claimed where they are written; markers likewise."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+import structlog
+
+from services.common.errors import QuotaReached
+from services.common.eventsourcing.store import AlreadyClaimed, EventStore
+from services.endpoint.application.rows import Rows
+from services.endpoint.application.streams import Streams, no_answer, on_our_own
+from services.endpoint.domain import source_addresses
+from services.endpoint.domain.endpoint import SOURCE_ADDRESS, Known
+from services.endpoint.domain.endpoint_commands import LeaseSource
+from services.endpoint.projections import ENDPOINT, LIVE
+from services.endpoint.wire.endpoint import state_of
+from services.endpoint.wire.stored import endpoint_stream
+
+MARKERS = 2**53
+log = structlog.get_logger(__name__)
+
+
+def random_marker() -> int:
+    """A marker id nobody can guess another from: 1 to 2^53 - 1."""
+    return secrets.randbelow(MARKERS - 1) + 1
+
+
+class Sources:
+    """Gives gateways source addresses for endpoints."""
+
+    def __init__(self, store: EventStore, streams: Streams, rows: Rows, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._streams = streams
+        self._rows = rows
+        self._clock = clock
+
+    async def taken(self, provider_vpc: str) -> frozenset[IPv4Address]:
+        holders = await self._store.holders(SOURCE_ADDRESS, f"{provider_vpc}/")
+        return frozenset(IPv4Address(key.rpartition("/")[2]) for key in holders)
+
+    async def lease_all(self, cell: str, gateway: str) -> None:
+        """Gives the gateway an address for each live endpoint of the cell that it has none for."""
+        async for rows in self._rows.batches(ENDPOINT, partition=cell, states=LIVE):
+            await asyncio.gather(*(self.lease(state_of(row.data), gateway) for row in rows))
+
+    async def lease(self, state: Known, gateway: str) -> None:
+        """Gives the gateway an address for the endpoint, if it has none and there is one."""
+        facts = state.facts
+        if any(held.gateway == gateway for held in facts.sources):
+            return
+        taken: frozenset[IPv4Address] = frozenset()
+        while True:
+            try:
+                (lease,) = source_addresses.leases(facts.id, [gateway], taken)
+            except QuotaReached as refusal:
+                log.warning("an endpoint has no source address", endpoint=facts.id, gateway=gateway, why=refusal.text)
+                return
+            try:
+                command = LeaseSource(self._clock(), lease)
+                context = on_our_own("LeaseSource", command.at)
+                await self._streams.endpoints.execute(endpoint_stream(facts.id), command, context, no_answer)
+            except AlreadyClaimed:
+                taken = await self.taken(facts.placement.provider_vpc)
+            else:
+                return

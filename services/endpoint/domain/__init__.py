@@ -1,0 +1,1 @@
+"""What is decided here, as pure functions: endpoints, gateways, forwarding entries, and reports."""

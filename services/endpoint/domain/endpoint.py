@@ -1,0 +1,243 @@
+"""An endpoint's life: its states, what happens to it, and what each event makes of a state."""
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import assert_never
+
+from services.common.eventsourcing.store import Claim, Constraints, Count
+from services.common.principal import Principal
+
+MARKER = "marker"
+SOURCE_ADDRESS = "source-address"
+ENDPOINTS = "endpoints"
+"""The counter of a project's endpoints: each counts until it is Deleted, since it holds an address until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an endpoint is carried, and whose service is on its other side."""
+
+    cell: str
+    provider: Principal
+    provider_vpc: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLease:
+    """The address that one gateway's connections for the endpoint come from, unique in the provider's VPC."""
+
+    gateway: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an endpoint has in every state. Times are nanoseconds since the epoch.
+
+    `generation` counts what alters forwarding, `admission` the approvals, `version` all events.
+    """
+
+    id: str
+    owner: Principal
+    name: str
+    service: str
+    service_full_name: str
+    subnet: str
+    vpc: str
+    address: IPv4Address
+    port: str
+    marker: int
+    placement: Placement
+    created_at: int
+    updated_at: int
+    allowed: tuple[IPv4Network, ...] = ()
+    sources: tuple[SourceLease, ...] = ()
+    generation: int = 1
+    admission: int = 0
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Never requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAcceptance:
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Creating:
+    facts: Facts
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    facts: Facts
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleting:
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    facts: Facts
+
+
+Known = PendingAcceptance | Creating | Accepted | Rejected | Failed | Deleting | Deleted
+State = Absent | Known
+Live = PendingAcceptance | Creating | Accepted | Rejected
+Forwarded = Creating | Accepted
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRequested:
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionApproved:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRejected:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointActivated:
+    at: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChanged:
+    """None stands for what stayed."""
+
+    at: int
+    name: str | None
+    allowed: tuple[IPv4Network, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDeletionRequested:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDeleted:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFailed:
+    at: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAddressLeased:
+    at: int
+    lease: SourceLease
+
+
+Event = (
+    EndpointRequested
+    | ConnectionApproved
+    | ConnectionRejected
+    | EndpointActivated
+    | EndpointChanged
+    | EndpointDeletionRequested
+    | EndpointDeleted
+    | EndpointFailed
+    | SourceAddressLeased
+)
+
+
+def evolve(state: State, event: Event) -> State:
+    if isinstance(event, EndpointRequested):
+        return PendingAcceptance(event.facts)
+    if isinstance(state, Absent):
+        raise TypeError(f"{type(event).__name__} of an endpoint that was never requested")
+    return _next(state, event)
+
+
+def _next(state: Known, event: Event) -> Known:
+    facts = state.facts
+    match event:
+        case EndpointRequested(requested):
+            return PendingAcceptance(requested)
+        case ConnectionApproved(at):
+            return Creating(replace(_regenerated(facts, at), admission=facts.admission + 1), since=at)
+        case ConnectionRejected(at):
+            return Rejected(_regenerated(facts, at))
+        case EndpointActivated(at):
+            return Accepted(_touched(facts, at))
+        case EndpointChanged():
+            return replace(state, facts=_changed(facts, event))
+        case EndpointDeletionRequested(at):
+            return Deleting(_regenerated(facts, at))
+        case EndpointDeleted(at):
+            return Deleted(_touched(facts, at))
+        case EndpointFailed(at, reason):
+            return Failed(_regenerated(facts, at), reason)
+        case SourceAddressLeased(at, lease):
+            return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, lease)))
+        case _:
+            assert_never(event)
+
+
+def _touched(facts: Facts, at: int) -> Facts:
+    return replace(facts, updated_at=at, version=facts.version + 1)
+
+
+def _regenerated(facts: Facts, at: int) -> Facts:
+    return replace(_touched(facts, at), generation=facts.generation + 1)
+
+
+def _changed(facts: Facts, event: EndpointChanged) -> Facts:
+    after = _touched(facts, event.at) if event.allowed is None else _regenerated(facts, event.at)
+    return replace(
+        after,
+        name=facts.name if event.name is None else event.name,
+        allowed=facts.allowed if event.allowed is None else event.allowed,
+    )
+
+
+def constraints(state: State, event: Event) -> Constraints:
+    """What holds across endpoints. A marker is never released: it names its endpoint in the provider's logs."""
+    match event:
+        case EndpointRequested(facts):
+            marker = Claim(MARKER, str(facts.marker))
+            sources = tuple(_claim(facts, lease) for lease in facts.sources)
+            return Constraints(claims=(marker, *sources), counts=(Count(ENDPOINTS, str(facts.owner), 1),))
+        case SourceAddressLeased(lease=lease) if not isinstance(state, Absent):
+            return Constraints(claims=(_claim(state.facts, lease),))
+        case EndpointDeleted() if not isinstance(state, Absent):
+            facts = state.facts
+            return Constraints(
+                releases=tuple(_claim(facts, lease) for lease in facts.sources),
+                counts=(Count(ENDPOINTS, str(facts.owner), -1),),
+            )
+        case _:
+            return Constraints()
+
+
+def _claim(facts: Facts, lease: SourceLease) -> Claim:
+    return Claim(SOURCE_ADDRESS, f"{facts.placement.provider_vpc}/{lease.address}")

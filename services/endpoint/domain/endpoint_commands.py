@@ -1,0 +1,221 @@
+"""What can be asked of an endpoint, and what it makes happen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from services.common.errors import AlreadyExists, NotFound, WrongState
+from services.common.eventsourcing.decider import Decider
+from services.common.principal import Principal
+from services.endpoint.domain.endpoint import (
+    Absent,
+    Accepted,
+    ConnectionApproved,
+    ConnectionRejected,
+    Creating,
+    Deleted,
+    Deleting,
+    EndpointActivated,
+    EndpointChanged,
+    EndpointDeleted,
+    EndpointDeletionRequested,
+    EndpointFailed,
+    EndpointRequested,
+    Event,
+    Facts,
+    PendingAcceptance,
+    Rejected,
+    SourceAddressLeased,
+    SourceLease,
+    State,
+    constraints,
+    evolve,
+)
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The consumer asks for an endpoint with these first facts."""
+
+    facts: Facts
+    approval_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The consumer gives another name or whitelist; None leaves it."""
+
+    at: int
+    by: Principal
+    endpoint: str
+    name: str | None = None
+    allowed: tuple[IPv4Network, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The consumer wants it away."""
+
+    at: int
+    by: Principal
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The service's owner lets packets pass."""
+
+    at: int
+    by: Principal
+    service: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The service's owner lets no packet pass."""
+
+    at: int
+    by: Principal
+    service: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmForwarding:
+    """Every joined gateway of the cell forwards this generation."""
+
+    at: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmAbsence:
+    """No gateway of the cell has anything left of it since this generation."""
+
+    at: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """It must not be Creating for longer than `deadline` nanoseconds."""
+
+    at: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawService:
+    """The service that it leads to is gone."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSource:
+    """A gateway needs a source address for it."""
+
+    at: int
+    lease: SourceLease
+
+
+CallerCommand = Change | Delete | Accept | Reject
+"""Refused with words where it cannot be."""
+SystemCommand = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | LeaseSource
+"""Decided on what was seen earlier: where it no longer fits it changes nothing."""
+Command = Request | CallerCommand | SystemCommand
+
+
+def decide(command: Command, state: State) -> Sequence[Event]:
+    match command:
+        case Request(facts, approval_required):
+            if not isinstance(state, Absent):
+                raise AlreadyExists("ENDPOINT_EXISTS", f"endpoint {facts.id} exists: ask again with a new request_id")
+            requested = EndpointRequested(facts)
+            return [requested] if approval_required else [requested, ConnectionApproved(facts.created_at)]
+        case Change() | Delete() | Accept() | Reject():
+            _require_visible(command, state)
+            return _answer(command, state)
+        case _:
+            return _conclude(command, state)
+
+
+def _require_visible(command: CallerCommand, state: State) -> None:
+    """Not there, gone and another's look the same; only to its owner's delete is one that is gone still there."""
+    kind = "connection" if isinstance(command, Accept | Reject) else "endpoint"
+    if isinstance(state, Absent) or (isinstance(state, Deleted) and not isinstance(command, Delete)):
+        raise NotFound(kind, command.endpoint)
+    if isinstance(command, Accept | Reject):
+        theirs = is_provider(state.facts, command.service, command.by)
+    else:
+        theirs = state.facts.owner == command.by
+    if not theirs:
+        raise NotFound(kind, command.endpoint)
+
+
+def is_provider(facts: Facts, service: str, principal: Principal) -> bool:
+    return facts.service == service and facts.placement.provider == principal
+
+
+def _answer(command: CallerCommand, state: State) -> Sequence[Event]:
+    match command, state:
+        case Accept(at), PendingAcceptance() | Rejected():
+            return [ConnectionApproved(at)]
+        case Accept(), Creating() | Accepted():
+            return []
+        case Reject(at), PendingAcceptance() | Creating() | Accepted():
+            return [ConnectionRejected(at)]
+        case Reject(), Rejected():
+            return []
+        case Change(), PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts):
+            return _change(command, facts)
+        case Delete(), Deleting() | Deleted():
+            return []
+        case Delete(at), _:
+            return [EndpointDeletionRequested(at)]
+        case _:
+            raise WrongState(
+                "WRONG_STATE",
+                f"endpoint {command.endpoint} is {stage(state)}: it cannot be {_participle(command)}",
+                metadata={"state": stage(state)},
+            )
+
+
+def _change(command: Change, facts: Facts) -> Sequence[Event]:
+    name = None if command.name == facts.name else command.name
+    allowed = None if command.allowed == facts.allowed else command.allowed
+    return [] if name is None and allowed is None else [EndpointChanged(command.at, name, allowed)]
+
+
+def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
+    match command, state:
+        case ConfirmForwarding(at, generation), Creating(facts) if facts.generation == generation:
+            return [EndpointActivated(at, generation)]
+        case ConfirmAbsence(at, generation), Deleting(facts) if facts.generation == generation:
+            return [EndpointDeleted(at)]
+        case Expire(at, deadline), Creating(since=since) if at - since >= deadline:
+            return [EndpointFailed(at, f"its gateways did not forward it within {deadline // SECOND} s")]
+        case WithdrawService(at), PendingAcceptance() | Creating() | Accepted() | Rejected():
+            return [EndpointFailed(at, "service deleted")]
+        case (
+            LeaseSource(at, lease),
+            PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts),
+        ) if all(lease.gateway != held.gateway for held in facts.sources):
+            return [SourceAddressLeased(at, lease)]
+        case _:
+            return []
+
+
+def stage(state: State) -> str:
+    """The state's name for people."""
+    return "pending acceptance" if isinstance(state, PendingAcceptance) else type(state).__name__.lower()
+
+
+def _participle(command: CallerCommand) -> str:
+    return {Accept: "accepted", Reject: "rejected", Change: "changed", Delete: "deleted"}[type(command)]
+
+
+ENDPOINT: Decider[Command, State, Event] = Decider(Absent(), decide, evolve, constraints)

@@ -1,0 +1,78 @@
+"""What gateway agents ask, and what they report."""
+
+from collections.abc import AsyncIterator
+
+from google.protobuf.duration_pb2 import Duration
+
+from services.common.eventsourcing.store import EventStore
+from services.common.messaging import subjects
+from services.common.messaging.stream import ENDPOINT
+from services.common.rpc.auth import require_system
+from services.common.rpc.calls import Context
+from services.common.rpc.records import to_log_record
+from services.endpoint.application.cells import Cells
+from services.endpoint.application.feed import Feed
+from services.endpoint.application.limits import Limits
+from services.endpoint.wire.request import statement_of
+from sidegate.api.events.v1 import log_pb2
+from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
+from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+
+
+class GatewayServicer(gateway_grpc.GatewayServiceServicer):
+    def __init__(self, store: EventStore, cells: Cells, feed: Feed, limits: Limits) -> None:
+        self._store, self._cells, self._feed, self._limits = store, cells, feed, limits
+
+    async def Join(self, request: gateway_pb.JoinRequest, context: Context) -> gateway_pb.JoinResponse:
+        require_system()
+        session = await self._cells.join(request.gateway_id, request.cell)
+        head = await self._store.head()
+        return gateway_pb.JoinResponse(
+            session_id=session,
+            log_id=head.log_id,
+            epoch=head.epoch,
+            stream_prefix=ENDPOINT.prefix,
+            subject_filter=subjects.of_cell(request.cell).subject,
+            lease=_duration(self._limits.lease),
+            fence_after=_duration(self._limits.fence_after),
+        )
+
+    async def Snapshot(
+        self, request: gateway_pb.SnapshotRequest, context: Context
+    ) -> AsyncIterator[gateway_pb.SnapshotResponse]:
+        require_system()
+        snapshot = await self._feed.snapshot(request.cell)
+        table = snapshot.table
+        header = gateway_pb.SnapshotHeader(
+            log_id=snapshot.log_id,
+            position=table.position,
+            cell_position=table.cell_position,
+            entries=len(table.events),
+        )
+        yield gateway_pb.SnapshotResponse(header=header)
+        for entry in snapshot.entries():
+            yield gateway_pb.SnapshotResponse(entry=entry)
+
+    async def Events(self, request: gateway_pb.EventsRequest, context: Context) -> AsyncIterator[log_pb2.LogRecord]:
+        require_system()
+        async for event in self._feed.events(request.cell, request.after, request.through):
+            yield to_log_record(event)
+
+    async def ReportState(
+        self, request: gateway_pb.ReportStateRequest, context: Context
+    ) -> gateway_pb.ReportStateResponse:
+        require_system()
+        statements = [statement_of(request.gateway_id, report) for report in request.endpoints]
+        joined = await self._cells.report(request.gateway_id, request.session_id, statements)
+        return gateway_pb.ReportStateResponse(joined=joined)
+
+    async def Digest(self, request: gateway_pb.DigestRequest, context: Context) -> gateway_pb.DigestResponse:
+        require_system()
+        found = await self._feed.digest(request.cell, request.position)
+        return gateway_pb.DigestResponse(digest=found.digest, entries=found.entries)
+
+
+def _duration(nanoseconds: int) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(nanoseconds)
+    return duration

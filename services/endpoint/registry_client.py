@@ -1,0 +1,116 @@
+"""The registry, asked by gRPC."""
+
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+import grpc
+
+from services.common import errors as refusals
+from services.common.principal import SYSTEM, Principal
+from services.endpoint.application.registry import PublishedService, Reservation, Sources
+from services.endpoint.domain.forwarding import Netns
+from services.endpoint.wire.forwarding import port_mapping
+from sidegate import errors, transport
+from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
+from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb
+from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
+from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
+
+GONE = {service_pb.EndpointService.STATE_DELETING, service_pb.EndpointService.STATE_DELETED}
+REFUSALS: Mapping[type[errors.SidegateError], type[refusals.Refused]] = {
+    errors.InvalidRequest: refusals.Invalid,
+    errors.AlreadyExists: refusals.AlreadyExists,
+    errors.WrongState: refusals.WrongState,
+    errors.QuotaReached: refusals.QuotaReached,
+}
+FIELDS = {"service": "endpoint.service", "subnet_id": "endpoint.subnet_id", "address": "endpoint.address"}
+"""Fields of a reservation by the names that the caller of CreateEndpoint knows."""
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class RegistryClient:
+    """A Registry at "host:port"."""
+
+    def __init__(self, address: str) -> None:
+        self._caller = transport.Caller(address, account=SYSTEM, project="endpoint")
+        self._stub = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
+
+    async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
+        request = internal_pb.ReserveEndpointPortRequest(
+            endpoint_id=endpoint,
+            account=owner.account,
+            project=owner.project,
+            service=service,
+            subnet_id=subnet,
+            address=address,
+        )
+        return reservation_of(await self._ask(self._stub.ReserveEndpointPort, request))
+
+    async def release(self, endpoint: str) -> None:
+        await self._ask(self._stub.ReleaseEndpointPort, internal_pb.ReleaseEndpointPortRequest(endpoint_id=endpoint))
+
+    async def sources(self, services: Collection[str], vpcs: Collection[str]) -> Sources:
+        request = internal_pb.GetForwardingSourcesRequest(service_ids=services, vpc_ids=vpcs)
+        answer = await self._ask(self._stub.GetForwardingSources, request)
+        return Sources(
+            services={service.id: service_of(service) for service in answer.services},
+            targets={(each.vpc_id, each.cell): _target(each) for each in answer.attachments},
+        )
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+    async def _ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, A], request: Q) -> A:
+        try:
+            return await self._caller.ask(method, request)
+        except errors.SidegateError as error:
+            raise _refusal(error) from error
+
+
+def service_of(stored: service_pb.EndpointService) -> PublishedService:
+    return PublishedService(
+        id=stored.id,
+        full_name=stored.full_name,
+        owner=Principal(stored.account, stored.project),
+        vpc=stored.vpc_id,
+        version=stored.version,
+        backends=tuple(IPv4Address(backend.address) for backend in stored.backends),
+        ports=tuple(map(port_mapping, stored.port_mappings)),
+        approval_required=stored.approval_required,
+        gone=stored.state in GONE,
+    )
+
+
+def reservation_of(answer: internal_pb.ReserveEndpointPortResponse) -> Reservation:
+    return Reservation(
+        port=answer.port.id,
+        vpc=answer.port.vpc_id,
+        subnet=answer.port.subnet_id,
+        address=IPv4Address(answer.port.address),
+        service=service_of(answer.service),
+        consumer=_by_cell(answer.consumer_attachments),
+        provider=_by_cell(answer.provider_attachments),
+    )
+
+
+def _by_cell(attachments: Iterable[vpc_pb.Attachment]) -> Mapping[str, Netns]:
+    return {attachment.cell: _target(attachment) for attachment in attachments}
+
+
+def _target(attachment: vpc_pb.Attachment) -> Netns:
+    return Netns(attachment.netns.namespace, attachment.netns.device)
+
+
+def _refusal(error: errors.SidegateError) -> refusals.Refused:
+    """The registry's refusal as ours. Whatever is not about the request means that the registry cannot help now."""
+    if isinstance(error, errors.NotFound):
+        return refusals.NotFound(error.metadata.get("kind", "resource"), error.metadata.get("id", ""))
+    kind = REFUSALS.get(type(error))
+    if kind is None:
+        text = "the registry does not answer as it should: nothing was changed, try again"
+        return refusals.Unavailable("REGISTRY_UNAVAILABLE", text)
+    field = FIELDS.get(error.field, error.field)
+    return kind(error.reason, error.text, field=field, metadata=error.metadata, blockers=error.blockers)

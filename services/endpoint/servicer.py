@@ -1,0 +1,89 @@
+"""The public interface: requests to use cases, and back."""
+
+from services.common.rpc import paging
+from services.common.rpc.auth import principal
+from services.common.rpc.calls import Context
+from services.common.rpc.command import command_context
+from services.endpoint.application.connections import Connections
+from services.endpoint.application.endpoints import Endpoints
+from services.endpoint.application.requests import Requests, Wanted
+from services.endpoint.domain.endpoint_commands import Accept, Delete, Reject
+from services.endpoint.wire.request import address_of, change_of, name_of, networks_of, uuid_of
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
+from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
+
+
+class EndpointsServicer(service_grpc.EndpointsServiceServicer):
+    def __init__(self, requests: Requests, endpoints: Endpoints) -> None:
+        self._requests, self._endpoints = requests, endpoints
+
+    async def CreateEndpoint(self, request: service_pb.CreateEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
+        wanted = Wanted(
+            name=name_of(request.endpoint),
+            service=request.endpoint.service,
+            subnet=uuid_of(request.endpoint.subnet_id, "endpoint.subnet_id"),
+            address=address_of(request.endpoint),
+            allowed=networks_of(request.endpoint.allowed_cidrs),
+        )
+        return await self._requests.request(wanted, command_context(request, "CreateEndpoint"))
+
+    async def GetEndpoint(self, request: service_pb.GetEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
+        return await self._endpoints.get(uuid_of(request.id, "id"), principal())
+
+    async def ListEndpoints(
+        self, request: service_pb.ListEndpointsRequest, context: Context
+    ) -> service_pb.ListEndpointsResponse:
+        query, size = paging.query_of(request), paging.page_size(request.page_size)
+        found = await self._endpoints.page(principal(), paging.decode(request.page_token, query), size + 1)
+        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
+        return service_pb.ListEndpointsResponse(
+            endpoints=[endpoint for _, endpoint in found[:size]], next_page_token=token
+        )
+
+    async def UpdateEndpoint(self, request: service_pb.UpdateEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
+        told = command_context(request, "UpdateEndpoint", request.endpoint.etag)
+        return await self._endpoints.change(change_of(request, told.at_ns, told.principal), told)
+
+    async def DeleteEndpoint(self, request: service_pb.DeleteEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
+        told = command_context(request, "DeleteEndpoint", request.etag)
+        return await self._endpoints.delete(Delete(told.at_ns, told.principal, uuid_of(request.id, "id")), told)
+
+
+class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def GetConnection(self, request: service_pb.GetConnectionRequest, context: Context) -> endpoint_pb.Connection:
+        service, endpoint = _ids(request)
+        return await self._connections.get(service, endpoint, principal())
+
+    async def ListConnections(
+        self, request: service_pb.ListConnectionsRequest, context: Context
+    ) -> service_pb.ListConnectionsResponse:
+        query, size = paging.query_of(request), paging.page_size(request.page_size)
+        service, after = uuid_of(request.service_id, "service_id"), paging.decode(request.page_token, query)
+        found = await self._connections.page(service, principal(), after, size + 1)
+        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
+        return service_pb.ListConnectionsResponse(
+            connections=[connection for _, connection in found[:size]], next_page_token=token
+        )
+
+    async def AcceptConnection(
+        self, request: service_pb.AcceptConnectionRequest, context: Context
+    ) -> endpoint_pb.Connection:
+        told = command_context(request, "AcceptConnection")
+        return await self._connections.decide(Accept(told.at_ns, told.principal, *_ids(request)), told)
+
+    async def RejectConnection(
+        self, request: service_pb.RejectConnectionRequest, context: Context
+    ) -> endpoint_pb.Connection:
+        told = command_context(request, "RejectConnection")
+        return await self._connections.decide(Reject(told.at_ns, told.principal, *_ids(request)), told)
+
+
+def _ids(
+    request: service_pb.GetConnectionRequest | service_pb.AcceptConnectionRequest | service_pb.RejectConnectionRequest,
+) -> tuple[str, str]:
+    """The service's id and the endpoint's."""
+    return uuid_of(request.service_id, "service_id"), uuid_of(request.endpoint_id, "endpoint_id")

@@ -1,0 +1,198 @@
+"""An endpoint's events: each with the endpoint, its forwarding entry and its placement as they are after it."""
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import assert_never
+
+from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.common.principal import Principal
+from services.endpoint.domain.endpoint import (
+    Absent,
+    Accepted,
+    ConnectionApproved,
+    ConnectionRejected,
+    Creating,
+    Deleted,
+    Deleting,
+    EndpointActivated,
+    EndpointChanged,
+    EndpointDeleted,
+    EndpointDeletionRequested,
+    EndpointFailed,
+    EndpointRequested,
+    Event,
+    Facts,
+    Failed,
+    Known,
+    PendingAcceptance,
+    Placement,
+    Rejected,
+    SourceAddressLeased,
+    SourceLease,
+    State,
+)
+from services.endpoint.wire.resource import endpoint_resource
+from services.endpoint.wire.stored import UnknownFact, packed, unpacked
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
+from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
+
+
+class EndpointCodec:
+    """Between an endpoint's events and their stored form."""
+
+    def encode(self, event: Event, state: State) -> NewEvent:
+        if isinstance(state, Absent):
+            raise TypeError(f"{type(event).__name__} leaves no endpoint")
+        stored = _fact(event)
+        stored.endpoint.CopyFrom(endpoint_resource(state))
+        stored.forwarding.endpoint.CopyFrom(forwarding_entry(state))
+        stored.placement.CopyFrom(_placement(state.facts.placement))
+        return packed(stored)
+
+    def decode(self, recorded: RecordedEvent) -> Event:
+        stored = unpacked(recorded)
+        at = stored.endpoint.update_time.ToNanoseconds()
+        match stored.WhichOneof("fact"):
+            case "requested":
+                return EndpointRequested(facts_of(stored))
+            case "approved":
+                return ConnectionApproved(at)
+            case "rejected":
+                return ConnectionRejected(at)
+            case "activated":
+                return EndpointActivated(at, stored.activated.generation)
+            case "changed":
+                return _changed(at, stored.changed)
+            case "deletion_requested":
+                return EndpointDeletionRequested(at)
+            case "deleted":
+                return EndpointDeleted(at)
+            case "failed":
+                return EndpointFailed(at, stored.failed.reason)
+            case "source_address_leased":
+                return SourceAddressLeased(at, _lease(stored.source_address_leased.lease))
+            case fact:
+                raise UnknownFact(f"{recorded.type} ({fact}) is no event of an endpoint")
+
+    def partition(self, state: State) -> str:
+        return "" if isinstance(state, Absent) else state.facts.placement.cell
+
+
+def _fact(event: Event) -> events_pb.EndpointEvent:
+    match event:
+        case EndpointRequested():
+            return events_pb.EndpointEvent(requested=events_pb.EndpointRequested())
+        case ConnectionApproved():
+            return events_pb.EndpointEvent(approved=events_pb.ConnectionApproved())
+        case ConnectionRejected():
+            return events_pb.EndpointEvent(rejected=events_pb.ConnectionRejected())
+        case EndpointActivated(generation=generation):
+            return events_pb.EndpointEvent(activated=events_pb.EndpointActivated(generation=generation))
+        case EndpointChanged(name=name, allowed=allowed):
+            cidrs = None if allowed is None else events_pb.AllowedCidrs(cidrs=map(str, allowed))
+            return events_pb.EndpointEvent(changed=events_pb.EndpointChanged(name=name, allowed_cidrs=cidrs))
+        case EndpointDeletionRequested():
+            return events_pb.EndpointEvent(deletion_requested=events_pb.EndpointDeletionRequested())
+        case EndpointDeleted():
+            return events_pb.EndpointEvent(deleted=events_pb.EndpointDeleted())
+        case EndpointFailed(reason=reason):
+            return events_pb.EndpointEvent(failed=events_pb.EndpointFailed(reason=reason))
+        case SourceAddressLeased(lease=lease):
+            leased = events_pb.SourceAddressLeased(lease=_stored_lease(lease))
+            return events_pb.EndpointEvent(source_address_leased=leased)
+        case _:
+            assert_never(event)
+
+
+def forwarding_entry(state: Known) -> forwarding_pb.EndpointForwarding:
+    """What gateways need of an endpoint: nothing passes unless it is Creating or Accepted."""
+    facts = state.facts
+    return forwarding_pb.EndpointForwarding(
+        endpoint_id=facts.id,
+        generation=facts.generation,
+        removed=not isinstance(state, Creating | Accepted),
+        marker_id=facts.marker,
+        vpc_id=facts.vpc,
+        address=str(facts.address),
+        service_id=facts.service,
+        allowed_cidrs=map(str, facts.allowed),
+        admission=facts.admission,
+        sources=map(_stored_lease, facts.sources),
+    )
+
+
+def facts_of(stored: events_pb.EndpointEvent) -> Facts:
+    resource, entry = stored.endpoint, stored.forwarding.endpoint
+    return Facts(
+        id=resource.id,
+        owner=Principal(resource.account, resource.project),
+        name=resource.name,
+        service=resource.service,
+        service_full_name=resource.service_full_name,
+        subnet=resource.subnet_id,
+        vpc=resource.vpc_id,
+        address=IPv4Address(resource.address),
+        port=resource.port_id,
+        marker=resource.marker_id,
+        placement=_read_placement(stored.placement),
+        created_at=resource.create_time.ToNanoseconds(),
+        updated_at=resource.update_time.ToNanoseconds(),
+        allowed=tuple(map(IPv4Network, resource.allowed_cidrs)),
+        sources=tuple(map(_lease, entry.sources)),
+        generation=resource.generation,
+        admission=entry.admission,
+        version=int(resource.etag),
+    )
+
+
+def state_of(data: bytes) -> Known:
+    """The endpoint after a stored event, from that event alone. Of Creating it knows only its last change's time."""
+    stored = events_pb.EndpointEvent.FromString(data)
+    facts = facts_of(stored)
+    match stored.endpoint.state:
+        case endpoint_pb.CONNECTION_STATE_PENDING_ACCEPTANCE:
+            return PendingAcceptance(facts)
+        case endpoint_pb.CONNECTION_STATE_CREATING:
+            return Creating(facts, since=facts.updated_at)
+        case endpoint_pb.CONNECTION_STATE_ACCEPTED:
+            return Accepted(facts)
+        case endpoint_pb.CONNECTION_STATE_REJECTED:
+            return Rejected(facts)
+        case endpoint_pb.CONNECTION_STATE_FAILED:
+            return Failed(facts, stored.endpoint.failure)
+        case endpoint_pb.CONNECTION_STATE_DELETING:
+            return Deleting(facts)
+        case endpoint_pb.CONNECTION_STATE_DELETED:
+            return Deleted(facts)
+        case unknown:
+            raise UnknownFact(f"endpoint {facts.id} is in a state of a later version: {unknown}")
+
+
+def _changed(at: int, changed: events_pb.EndpointChanged) -> EndpointChanged:
+    return EndpointChanged(
+        at,
+        name=changed.name if changed.HasField("name") else None,
+        allowed=tuple(map(IPv4Network, changed.allowed_cidrs.cidrs)) if changed.HasField("allowed_cidrs") else None,
+    )
+
+
+def _stored_lease(lease: SourceLease) -> forwarding_pb.SourceLease:
+    return forwarding_pb.SourceLease(gateway_id=lease.gateway, address=str(lease.address))
+
+
+def _lease(lease: forwarding_pb.SourceLease) -> SourceLease:
+    return SourceLease(lease.gateway_id, IPv4Address(lease.address))
+
+
+def _placement(placement: Placement) -> events_pb.EndpointPlacement:
+    return events_pb.EndpointPlacement(
+        cell=placement.cell,
+        provider_account=placement.provider.account,
+        provider_project=placement.provider.project,
+        provider_vpc_id=placement.provider_vpc,
+    )
+
+
+def _read_placement(stored: events_pb.EndpointPlacement) -> Placement:
+    provider = Principal(stored.provider_account, stored.provider_project)
+    return Placement(stored.cell, provider, stored.provider_vpc_id)

@@ -1,0 +1,115 @@
+"""Events of a cell's services and attachments."""
+
+from ipaddress import IPv4Address
+
+from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.endpoint.domain.forwarding import (
+    AttachmentChanged,
+    AttachmentForwarded,
+    AttachmentState,
+    Netns,
+    PortMapping,
+    Protocol,
+    ServiceForwarded,
+    ServiceForwardingChanged,
+    ServiceRemoved,
+    ServiceState,
+    Unused,
+)
+from services.endpoint.wire.stored import UnknownFact, packed, unpacked
+from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
+from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
+from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
+from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
+
+STORED_PROTOCOL = {
+    Protocol.TCP: service_pb.PortMapping.PROTOCOL_TCP,
+    Protocol.UDP: service_pb.PortMapping.PROTOCOL_UDP,
+}
+
+
+class ServiceCodec:
+    """Between a service's forwarding events and their stored form."""
+
+    def encode(self, event: ServiceForwardingChanged, _state: ServiceState) -> NewEvent:
+        entry = event.entry
+        stored = events_pb.EndpointEvent(
+            service_forwarding_changed=events_pb.ServiceForwardingChanged(cell=entry.cell),
+            forwarding=forwarding_pb.ForwardingEntry(service=_stored_service(entry)),
+        )
+        return packed(stored)
+
+    def decode(self, recorded: RecordedEvent) -> ServiceForwardingChanged:
+        stored = unpacked(recorded)
+        if stored.WhichOneof("fact") != "service_forwarding_changed":
+            raise UnknownFact(f"{recorded.type} is no event of a service's forwarding")
+        cell, entry = stored.service_forwarding_changed.cell, stored.forwarding.service
+        if entry.removed:
+            return ServiceForwardingChanged(ServiceRemoved(cell, entry.service_id, entry.version))
+        return ServiceForwardingChanged(
+            ServiceForwarded(
+                cell=cell,
+                service=entry.service_id,
+                version=entry.version,
+                vpc=entry.vpc_id,
+                backends=tuple(map(IPv4Address, entry.backends)),
+                ports=tuple(map(port_mapping, entry.port_mappings)),
+            )
+        )
+
+    def partition(self, state: ServiceState) -> str:
+        return "" if isinstance(state, Unused) else state.cell
+
+
+class AttachmentCodec:
+    """Between an attachment's events and their stored form."""
+
+    def encode(self, event: AttachmentChanged, _state: AttachmentState) -> NewEvent:
+        entry = event.entry
+        stored = events_pb.EndpointEvent(
+            attachment_changed=events_pb.AttachmentChanged(cell=entry.cell),
+            forwarding=forwarding_pb.ForwardingEntry(attachment=_stored_attachment(entry)),
+        )
+        return packed(stored)
+
+    def decode(self, recorded: RecordedEvent) -> AttachmentChanged:
+        stored = unpacked(recorded)
+        if stored.WhichOneof("fact") != "attachment_changed":
+            raise UnknownFact(f"{recorded.type} is no event of an attachment")
+        entry = stored.forwarding.attachment
+        target = None if entry.removed else Netns(entry.netns.namespace, entry.netns.device)
+        return AttachmentChanged(
+            AttachmentForwarded(stored.attachment_changed.cell, entry.vpc_id, entry.version, target)
+        )
+
+    def partition(self, state: AttachmentState) -> str:
+        return "" if isinstance(state, Unused) else state.cell
+
+
+def port_mapping(stored: service_pb.PortMapping) -> PortMapping:
+    protocol = Protocol.UDP if stored.protocol == service_pb.PortMapping.PROTOCOL_UDP else Protocol.TCP
+    return PortMapping(stored.client_port, stored.server_port, protocol)
+
+
+def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.ServiceForwarding:
+    if isinstance(entry, ServiceRemoved):
+        return forwarding_pb.ServiceForwarding(service_id=entry.service, version=entry.version, removed=True)
+    return forwarding_pb.ServiceForwarding(
+        service_id=entry.service,
+        version=entry.version,
+        vpc_id=entry.vpc,
+        backends=map(str, entry.backends),
+        port_mappings=[
+            service_pb.PortMapping(
+                client_port=port.client_port, server_port=port.server_port, protocol=STORED_PROTOCOL[port.protocol]
+            )
+            for port in entry.ports
+        ],
+    )
+
+
+def _stored_attachment(entry: AttachmentForwarded) -> forwarding_pb.AttachmentForwarding:
+    stored = forwarding_pb.AttachmentForwarding(vpc_id=entry.vpc, version=entry.version, removed=entry.target is None)
+    if entry.target is not None:
+        stored.netns.CopyFrom(vpc_pb.NetnsTarget(namespace=entry.target.namespace, device=entry.target.device))
+    return stored

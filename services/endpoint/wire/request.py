@@ -1,0 +1,93 @@
+"""What callers send, as the domain's values; what cannot be one is refused with the name of its field."""
+
+import re
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from uuid import UUID
+
+from services.common.errors import Invalid
+from services.common.principal import Principal
+from services.endpoint.domain.endpoint_commands import Change
+from services.endpoint.domain.presence import Presence, Statement
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
+from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
+
+MOST_CIDRS = 200
+NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})?")
+CHANGEABLE = ("name", "allowed_cidrs")
+PRESENCES = {
+    gateway_pb.EndpointReport.PRESENCE_FORWARDING: Presence.FORWARDING,
+    gateway_pb.EndpointReport.PRESENCE_ABSENT: Presence.ABSENT,
+    gateway_pb.EndpointReport.PRESENCE_HINDERED: Presence.HINDERED,
+}
+
+
+def change_of(request: service_pb.UpdateEndpointRequest, at: int, by: Principal) -> Change:
+    wanted, paths = request.endpoint, set(request.update_mask.paths)
+    if unknown := sorted(paths.difference(CHANGEABLE)):
+        text = f"'{unknown[0]}' cannot be changed: name one or more of {', '.join(CHANGEABLE)}"
+        raise Invalid("UPDATE_MASK_INVALID", text, field="update_mask")
+    if not paths:
+        text = f"update_mask names nothing to change: name one or more of {', '.join(CHANGEABLE)}"
+        raise Invalid("UPDATE_MASK_INVALID", text, field="update_mask")
+    return Change(
+        at,
+        by,
+        uuid_of(wanted.id, "endpoint.id"),
+        name_of(wanted) if "name" in paths else None,
+        networks_of(wanted.allowed_cidrs) if "allowed_cidrs" in paths else None,
+    )
+
+
+def uuid_of(text: str, field: str) -> str:
+    """A UUID in its usual form: lower case, with dashes."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise Invalid("UUID_INVALID", f"'{text[:64]}' is no UUID", field=field) from None
+
+
+def name_of(endpoint: endpoint_pb.Endpoint) -> str:
+    if not NAME.fullmatch(endpoint.name):
+        text = "a name is up to 63 letters, digits, '_' and '-', and begins with a letter or digit"
+        raise Invalid("NAME_INVALID", text, field="endpoint.name")
+    return endpoint.name
+
+
+def address_of(endpoint: endpoint_pb.Endpoint) -> str:
+    """The address wanted; empty where any will do."""
+    try:
+        return str(IPv4Address(endpoint.address)) if endpoint.address else ""
+    except AddressValueError:
+        text = f"'{endpoint.address}' is no IPv4 address"
+        raise Invalid("ADDRESS_INVALID", text, field="endpoint.address") from None
+
+
+def networks_of(cidrs: Sequence[str]) -> tuple[IPv4Network, ...]:
+    """A whitelist: IPv4 ranges, each once; empty is everybody."""
+    if len(cidrs) > MOST_CIDRS:
+        text = f"a whitelist has up to {MOST_CIDRS} ranges, not {len(cidrs)}"
+        raise Invalid("TOO_MANY_CIDRS", text, field="endpoint.allowed_cidrs")
+    networks: dict[IPv4Network, None] = {}
+    for number, cidr in enumerate(cidrs):
+        network = _network(cidr, f"endpoint.allowed_cidrs[{number}]")
+        networks[network] = None
+    return tuple(networks)
+
+
+def statement_of(gateway: str, report: gateway_pb.EndpointReport) -> Statement:
+    presence = PRESENCES.get(report.presence)
+    if presence is None:
+        raise Invalid("PRESENCE_MISSING", "a report says what the gateway has", field="endpoints.presence")
+    return Statement(gateway, report.endpoint_id, report.generation, presence, report.reason)
+
+
+def _network(cidr: str, field: str) -> IPv4Network:
+    try:
+        network = IPv4Network(cidr, strict=False)
+    except (AddressValueError, NetmaskValueError):
+        raise Invalid("CIDR_INVALID", f"'{cidr}' is no IPv4 range such as 10.0.0.0/24", field=field) from None
+    if cidr.partition("/")[0] != str(network.network_address):
+        raise Invalid("CIDR_INVALID", f"{cidr} has bits set behind its prefix: is {network} meant?", field=field)
+    return network

@@ -1,0 +1,78 @@
+"""An endpoint as its owner sees it, and as a connection the service's owner does."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.endpoint.domain.endpoint import (
+    Accepted,
+    Creating,
+    Deleted,
+    Deleting,
+    Failed,
+    Known,
+    PendingAcceptance,
+    Rejected,
+)
+from services.endpoint.domain.presence import Readiness
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+
+STATES = {
+    PendingAcceptance: endpoint_pb.CONNECTION_STATE_PENDING_ACCEPTANCE,
+    Creating: endpoint_pb.CONNECTION_STATE_CREATING,
+    Accepted: endpoint_pb.CONNECTION_STATE_ACCEPTED,
+    Rejected: endpoint_pb.CONNECTION_STATE_REJECTED,
+    Failed: endpoint_pb.CONNECTION_STATE_FAILED,
+    Deleting: endpoint_pb.CONNECTION_STATE_DELETING,
+    Deleted: endpoint_pb.CONNECTION_STATE_DELETED,
+}
+
+
+def endpoint_resource(state: Known, readiness: Readiness | None = None) -> endpoint_pb.Endpoint:
+    """The endpoint as it is stored; with what the gateways say of it at the moment where that is given."""
+    facts = state.facts
+    resource = endpoint_pb.Endpoint(
+        id=facts.id,
+        project=facts.owner.project,
+        account=facts.owner.account,
+        name=facts.name,
+        service=facts.service,
+        service_full_name=facts.service_full_name,
+        subnet_id=facts.subnet,
+        vpc_id=facts.vpc,
+        address=str(facts.address),
+        port_id=facts.port,
+        allowed_cidrs=map(str, facts.allowed),
+        marker_id=facts.marker,
+        state=STATES[type(state)],
+        failure=state.reason if isinstance(state, Failed) else "",
+        generation=facts.generation,
+        create_time=_timestamp(facts.created_at),
+        update_time=_timestamp(facts.updated_at),
+        etag=str(facts.version),
+    )
+    if readiness is not None:
+        resource.applied_generation = readiness.applied_generation
+        resource.ready.CopyFrom(_condition(readiness))
+    return resource
+
+
+def connection_resource(state: Known) -> endpoint_pb.Connection:
+    facts = state.facts
+    return endpoint_pb.Connection(
+        endpoint_id=facts.id,
+        service_id=facts.service,
+        account=facts.owner.account,
+        marker_id=facts.marker,
+        state=STATES[type(state)],
+        create_time=_timestamp(facts.created_at),
+        update_time=_timestamp(facts.updated_at),
+    )
+
+
+def _condition(readiness: Readiness) -> endpoint_pb.Condition:
+    return endpoint_pb.Condition(status=readiness.status, reason=readiness.reason, since=_timestamp(readiness.since))
+
+
+def _timestamp(nanoseconds: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(nanoseconds)
+    return stamp

@@ -1,0 +1,1 @@
+"""The registry: VPC inventory and endpoint services; the only allocator of addresses."""

@@ -1,0 +1,1 @@
+"""What the registry decides: pure states, commands, events and rules."""

@@ -1,0 +1,95 @@
+"""What an endpoint service publishes: where connections end, on which ports, and who may connect."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network
+
+from services.common.errors import Invalid
+from services.common.principal import Principal
+
+MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
+HIGHEST_PORT = 65_535
+EVERYBODY = "iam:domain::*"
+
+
+class Protocol(Enum):
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """Connections to `client_port` of an endpoint go to `server_port` of a backend."""
+
+    client_port: int
+    server_port: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An endpoint service. `revision` counts its events; times are nanoseconds since the epoch."""
+
+    id: str
+    owner: Principal
+    name: str
+    full_name: str
+    vpc_id: str
+    backends: tuple[IPv4Address, ...]
+    port_mappings: tuple[PortMapping, ...]
+    approval_required: bool
+    created_at: int
+    updated_at: int
+    permissions: tuple[str, ...] = ()
+    revision: int = 1
+
+
+def full_name(region: str, name: str, service_id: str) -> str:
+    """What a provider tells its consumers."""
+    return f"{region}.{name}.{service_id}"
+
+
+def may_connect(service: Service, account: str) -> bool:
+    """Whether the account may know of the service: its own does, and those with a permission."""
+    return account == service.owner.account or not {permission(account), EVERYBODY}.isdisjoint(service.permissions)
+
+
+def permission(account: str) -> str:
+    return f"iam:domain::{account}"
+
+
+def check_backends(backends: Sequence[IPv4Address], network: Sequence[IPv4Network]) -> None:
+    """Refuses backends outside the VPC's ranges, one twice, none and too many."""
+    _check_count(backends, MAX_BACKENDS, "endpoint_service.backends")
+    for index, backend in enumerate(backends):
+        field = f"endpoint_service.backends[{index}]"
+        if not any(backend in cidr for cidr in network):
+            ranges = ", ".join(map(str, network))
+            text = f"{backend} is not in the VPC's {ranges}"
+            raise Invalid("BACKEND_OUTSIDE_VPC", text, field=f"{field}.address")
+        if backend in backends[:index]:
+            raise Invalid("BACKEND_REPEATED", f"{backend} is a backend already", field=field)
+
+
+def check_port_mappings(port_mappings: Sequence[PortMapping]) -> None:
+    """Refuses ports that are none, a client port twice for one protocol, no mapping and too many."""
+    _check_count(port_mappings, MAX_PORT_MAPPINGS, "endpoint_service.port_mappings")
+    seen = set[tuple[int, Protocol]]()
+    for index, mapping in enumerate(port_mappings):
+        field = f"endpoint_service.port_mappings[{index}]"
+        for name, port in (("client_port", mapping.client_port), ("server_port", mapping.server_port)):
+            if not 1 <= port <= HIGHEST_PORT:
+                raise Invalid(
+                    "PORT_OUT_OF_RANGE", f"{port} is not a port: 1 to {HIGHEST_PORT}", field=f"{field}.{name}"
+                )
+        key = (mapping.client_port, mapping.protocol)
+        if key in seen:
+            text = f"client port {mapping.client_port}/{mapping.protocol.value} is published already"
+            raise Invalid("CLIENT_PORT_REPEATED", text, field=f"{field}.client_port")
+        seen.add(key)
+
+
+def _check_count(items: Sequence[object], most: int, field: str) -> None:
+    if not 1 <= len(items) <= most:
+        raise Invalid("WRONG_COUNT", f"{field} needs 1 to {most} items, not {len(items)}", field=field)

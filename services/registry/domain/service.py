@@ -1,0 +1,337 @@
+"""An endpoint service's life: Creating -> Available -> Closing -> Available | Deleting -> Deleted, or Failed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import assert_never
+
+from services.common.errors import NotFound, QuotaReached, WrongState
+from services.common.eventsourcing.decider import Decider
+from services.common.eventsourcing.store import Claim, Constraints, Count
+from services.registry.domain import vpc
+from services.registry.domain.publication import (
+    MAX_PERMISSIONS,
+    PortMapping,
+    Service,
+    check_backends,
+    check_port_mappings,
+)
+from services.registry.domain.service_events import (
+    Event,
+    PermissionsAdded,
+    PermissionsRemoved,
+    ServiceChanged,
+    ServiceClosed,
+    ServiceCreated,
+    ServiceDeleted,
+    ServiceDeletionStarted,
+    ServiceFailed,
+    ServiceOpened,
+    ServiceReopened,
+)
+
+SERVICES = "services"
+"""The counter of a project's services: each counts until it is deleted."""
+
+Network = tuple[IPv4Network, ...]
+"""The ranges of the service's VPC, which never change: backends lie inside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Creating:
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A deletion is being tried; `deadline` (ns since the epoch) tells this attempt from another."""
+
+    service: Service
+    force: bool
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deleting:
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    service: Service
+    reason: str
+
+
+State = Absent | Creating | Available | Closing | Deleting | Deleted | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Nothing has to be waited for at present: the service is open at once."""
+
+    service: Service
+    network: Network
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is None stays."""
+
+    at: int
+    network: Network
+    backends: tuple[IPv4Address, ...] | None = None
+    port_mappings: tuple[PortMapping, ...] | None = None
+    approval_required: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddPermissions:
+    permissions: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePermissions:
+    permissions: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Try a deletion. One that is under way goes on, unless this one ends connections and that one does not."""
+
+    force: bool
+    deadline: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Give up the attempt with this deadline."""
+
+    deadline: int
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartDeletion:
+    """Decide the attempt with this deadline. Without connections the service is gone at once."""
+
+    deadline: int
+    connected: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishDeletion:
+    at: int
+
+
+Command = (
+    Create | Open | Fail | Change | AddPermissions | RemovePermissions | Close | Reopen | StartDeletion | FinishDeletion
+)
+
+_DONE: Mapping[type[Command], str] = {
+    Create: "created",
+    Open: "opened",
+    Fail: "given up",
+    Change: "changed",
+    AddPermissions: "permitted to others",
+    RemovePermissions: "withdrawn from others",
+    Close: "deleted",
+    Reopen: "opened again",
+    StartDeletion: "deleted",
+    FinishDeletion: "deleted",
+}
+
+
+def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 # a case for each row of the machine
+    match command, state:
+        case Create(service, network), Absent():
+            check_backends(service.backends, network)
+            check_port_mappings(service.port_mappings)
+            return [ServiceCreated(service), ServiceOpened(service.created_at)]
+        case Open(at), Creating():
+            return [ServiceOpened(at)]
+        case Fail(reason, at), Creating():
+            return [ServiceFailed(reason, at)]
+        case Change(), Available(service):
+            return _change(command, service)
+        case AddPermissions(permissions, at), Available(service):
+            return _add(permissions, service, at)
+        case RemovePermissions(permissions, at), Available(service):
+            gone = tuple(known for known in service.permissions if known in permissions)
+            return [PermissionsRemoved(gone, at)] if gone else []
+        case Close(force, deadline, at), Available():
+            return [ServiceClosed(force, deadline, at)]
+        case Close(True, deadline, at), Closing(force=False):
+            return [ServiceClosed(True, deadline, at)]
+        case Close(), Closing() | Deleting() | Deleted() | Failed():
+            return []
+        case Reopen(attempt, reason, at), Closing(deadline=deadline) if attempt == deadline:
+            return [ServiceReopened(reason, at)]
+        case Reopen(), Available() | Closing() | Deleting() | Deleted():
+            return []
+        case StartDeletion(attempt, connected, at), Closing(deadline=deadline) if attempt == deadline:
+            return _end(at, connected)
+        case StartDeletion(at=at), Failed():
+            return _end(at, connected=False)
+        case (StartDeletion(), Deleting() | Deleted()) | (FinishDeletion(), Deleted()):
+            return []
+        case FinishDeletion(at), Deleting():
+            return [ServiceDeleted(at)]
+        case ((Change() | AddPermissions() | RemovePermissions()), Deleted(service)):
+            raise NotFound("service", service.id)
+        case _:
+            text = f"the endpoint service is {stage(state)}: it cannot be {_DONE[type(command)]}"
+            raise WrongState("SERVICE_WRONG_STATE", text)
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case ServiceCreated(service):
+            return Creating(service)
+        case ServiceOpened(at) | ServiceReopened(at=at):
+            return Available(_after(state, at))
+        case ServiceFailed(reason, at):
+            return Failed(_after(state, at), reason)
+        case ServiceChanged(at):
+            return Available(_changed(_after(state, at), event))
+        case PermissionsAdded(permissions, at):
+            after = _after(state, at)
+            return Available(replace(after, permissions=(*after.permissions, *permissions)))
+        case PermissionsRemoved(permissions, at):
+            after = _after(state, at)
+            kept = tuple(known for known in after.permissions if known not in permissions)
+            return Available(replace(after, permissions=kept))
+        case ServiceClosed(force, deadline, at):
+            return Closing(_after(state, at), force, deadline)
+        case ServiceDeletionStarted(at):
+            return Deleting(_after(state, at))
+        case ServiceDeleted(at):
+            return Deleted(_after(state, at))
+        case _:
+            assert_never(event)
+
+
+def constraints(state: State, event: Event) -> Constraints:
+    after = evolve(state, event)
+    moved = _offered(state, after)
+    match event:
+        case ServiceCreated(service):
+            return moved + Constraints(
+                claims=(_name(service),),
+                requires=(vpc.claim(service.vpc_id),),
+                counts=(_quota(service, 1), vpc.use(service.vpc_id, 1)),
+            )
+        case ServiceDeleted():
+            service = of(after)
+            return moved + Constraints(
+                releases=(_name(service),), counts=(_quota(service, -1), vpc.use(service.vpc_id, -1))
+            )
+        case _:
+            return moved
+
+
+def of(state: State) -> Service:
+    """The service of a state that has one."""
+    match state:
+        case Absent():
+            raise LookupError("a service's stream begins with ServiceCreated")
+        case _:
+            return state.service
+
+
+def stage(state: State) -> str:
+    """The stage's name for people."""
+    return type(state).__name__.lower()
+
+
+def offer(service: Service) -> Claim:
+    """What a consumer relies on: that the service is open, on the terms of this revision and no others."""
+    return Claim("offer", f"{service.id}/{service.revision}")
+
+
+def _offered(before: State, after: State) -> Constraints:
+    return Constraints(
+        releases=(offer(before.service),) if isinstance(before, Available) else (),
+        claims=(offer(after.service),) if isinstance(after, Available) else (),
+    )
+
+
+def _name(service: Service) -> Claim:
+    return Claim("service-name", f"{service.owner}/{service.name}")
+
+
+def _quota(service: Service, delta: int) -> Count:
+    return Count(SERVICES, str(service.owner), delta)
+
+
+def _after(state: State, at: int) -> Service:
+    service = of(state)
+    return replace(service, updated_at=at, revision=service.revision + 1)
+
+
+def _change(command: Change, service: Service) -> Sequence[Event]:
+    if command.backends is not None:
+        check_backends(command.backends, command.network)
+    if command.port_mappings is not None:
+        check_port_mappings(command.port_mappings)
+    event = ServiceChanged(
+        command.at,
+        command.backends if command.backends != service.backends else None,
+        command.port_mappings if command.port_mappings != service.port_mappings else None,
+        command.approval_required if command.approval_required != service.approval_required else None,
+    )
+    return [] if event == ServiceChanged(command.at) else [event]
+
+
+def _changed(service: Service, event: ServiceChanged) -> Service:
+    return replace(
+        service,
+        backends=service.backends if event.backends is None else event.backends,
+        port_mappings=service.port_mappings if event.port_mappings is None else event.port_mappings,
+        approval_required=service.approval_required if event.approval_required is None else event.approval_required,
+    )
+
+
+def _add(permissions: tuple[str, ...], service: Service, at: int) -> Sequence[Event]:
+    new = tuple(wanted for wanted in dict.fromkeys(permissions) if wanted not in service.permissions)
+    if len(service.permissions) + len(new) > MAX_PERMISSIONS:
+        text = f"a service has {MAX_PERMISSIONS} permissions at most: remove some first"
+        raise QuotaReached("PERMISSIONS_FULL", text, field="permissions")
+    return [PermissionsAdded(new, at)] if new else []
+
+
+def _end(at: int, connected: bool) -> Sequence[Event]:
+    return [ServiceDeletionStarted(at)] if connected else [ServiceDeletionStarted(at), ServiceDeleted(at)]
+
+
+DECIDER: Decider[Command, State, Event] = Decider(Absent(), decide, evolve, constraints)

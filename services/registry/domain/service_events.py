@@ -1,0 +1,81 @@
+"""What happens to an endpoint service. `at` is nanoseconds since the epoch."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from services.registry.domain.publication import PortMapping, Service
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCreated:
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOpened:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFailed:
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChanged:
+    """What is None stayed."""
+
+    at: int
+    backends: tuple[IPv4Address, ...] | None = None
+    port_mappings: tuple[PortMapping, ...] | None = None
+    approval_required: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionsAdded:
+    permissions: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionsRemoved:
+    permissions: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceClosed:
+    force: bool
+    deadline: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReopened:
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDeletionStarted:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDeleted:
+    at: int
+
+
+Event = (
+    ServiceCreated
+    | ServiceOpened
+    | ServiceFailed
+    | ServiceChanged
+    | PermissionsAdded
+    | PermissionsRemoved
+    | ServiceClosed
+    | ServiceReopened
+    | ServiceDeletionStarted
+    | ServiceDeleted
+)

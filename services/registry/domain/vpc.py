@@ -1,0 +1,223 @@
+"""A VPC with its subnets: one aggregate, so that their overlap is a rule of one state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
+from typing import assert_never
+
+from services.common.errors import AlreadyExists, Invalid, NotFound, QuotaReached, WrongState
+from services.common.eventsourcing.decider import Decider
+from services.common.eventsourcing.store import Claim, Constraints, Count
+from services.common.principal import Principal
+from services.registry.domain import addresses
+
+MAX_SUBNETS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    id: str
+    name: str
+    cidr: IPv4Network
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """`revision` counts the events of the VPC and of its subnets."""
+
+    id: str
+    owner: Principal
+    name: str
+    cidrs: tuple[IPv4Network, ...]
+    created_at: int
+    subnets: tuple[Subnet, ...] = ()
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    vpc: Vpc
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    vpc: Vpc
+
+
+State = Absent | Present | Deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    vpc: Vpc
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSubnet:
+    subnet: Subnet
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSubnet:
+    subnet_id: str
+
+
+Command = Create | Delete | CreateSubnet | DeleteSubnet
+
+
+@dataclass(frozen=True, slots=True)
+class VpcCreated:
+    vpc: Vpc
+
+
+@dataclass(frozen=True, slots=True)
+class VpcDeleted:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetCreated:
+    subnet: Subnet
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetDeleted:
+    subnet: Subnet
+
+
+Event = VpcCreated | VpcDeleted | SubnetCreated | SubnetDeleted
+
+
+def decide(command: Command, state: State) -> Sequence[Event]:
+    match command, state:
+        case Create(vpc), Absent():
+            addresses.check_apart(vpc.cidrs, "vpc.cidrs")
+            return [VpcCreated(vpc)]
+        case CreateSubnet(subnet), Present(vpc):
+            _check_subnet(subnet, vpc)
+            return [SubnetCreated(subnet)]
+        case CreateSubnet(), Deleted(vpc):
+            raise NotFound("vpc", vpc.id)
+        case DeleteSubnet(subnet_id), Present(vpc):
+            return [SubnetDeleted(subnet) for subnet in vpc.subnets if subnet.id == subnet_id]
+        case Delete(), Present(vpc) if vpc.subnets:
+            raise in_use(vpc.id, [subnet.id for subnet in vpc.subnets])
+        case Delete(), Present():
+            return [VpcDeleted()]
+        case ((Delete() | DeleteSubnet()), Deleted()):
+            return []
+        case _:
+            stage = type(state).__name__.lower()
+            raise WrongState("VPC_WRONG_STATE", f"cannot {type(command).__name__} while the VPC is {stage}")
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case VpcCreated(vpc):
+            return Present(vpc)
+        case SubnetCreated(subnet):
+            return Present(_with_subnets(state, (*of(state).subnets, subnet)))
+        case SubnetDeleted(subnet):
+            return Present(_with_subnets(state, tuple(kept for kept in of(state).subnets if kept.id != subnet.id)))
+        case VpcDeleted():
+            return Deleted(_with_subnets(state, ()))
+        case _:
+            assert_never(event)
+
+
+def constraints(state: State, event: Event) -> Constraints:
+    match event:
+        case VpcCreated(vpc):
+            return Constraints(claims=(claim(vpc.id), _name(vpc)))
+        case VpcDeleted():
+            vpc = of(state)
+            return Constraints(releases=(claim(vpc.id), _name(vpc)))
+        case SubnetCreated(subnet):
+            return Constraints(claims=(subnet_claim(subnet.id),))
+        case SubnetDeleted(subnet):
+            return Constraints(releases=(subnet_claim(subnet.id),))
+        case _:
+            assert_never(event)
+
+
+def of(state: State) -> Vpc:
+    """The VPC of a state that has one."""
+    match state:
+        case Absent():
+            raise LookupError("a VPC's stream begins with VpcCreated")
+        case _:
+            return state.vpc
+
+
+def claim(vpc_id: str) -> Claim:
+    """Held while the VPC is there."""
+    return Claim("vpc", vpc_id)
+
+
+def subnet_claim(subnet_id: str) -> Claim:
+    """Held while the subnet is there."""
+    return Claim("subnet", subnet_id)
+
+
+def use(vpc_id: str, delta: int) -> Count:
+    """What stands in the way of a VPC's deletion, beside its subnets."""
+    return Count("vpc-uses", vpc_id, delta)
+
+
+def unused(vpc_id: str) -> Constraints:
+    """That nothing uses the VPC at the moment of the append."""
+    return Constraints(counts=(replace(use(vpc_id, 0), limit=0),))
+
+
+def subnet_use(subnet_id: str, delta: int) -> Count:
+    """The addresses in use in a subnet."""
+    return Count("subnet-uses", subnet_id, delta)
+
+
+def subnet_unused(subnet_id: str) -> Constraints:
+    """That no address of the subnet is in use at the moment of the append."""
+    return Constraints(counts=(replace(subnet_use(subnet_id, 0), limit=0),))
+
+
+def in_use(vpc_id: str, blockers: Sequence[str]) -> WrongState:
+    return WrongState("VPC_IN_USE", f"vpc {vpc_id} is in use: delete first {', '.join(blockers)}", blockers=blockers)
+
+
+def _name(vpc: Vpc) -> Claim:
+    return Claim("vpc-name", f"{vpc.owner}/{vpc.name}")
+
+
+def _with_subnets(state: State, subnets: tuple[Subnet, ...]) -> Vpc:
+    vpc = of(state)
+    return replace(vpc, subnets=subnets, revision=vpc.revision + 1)
+
+
+def _check_subnet(subnet: Subnet, vpc: Vpc) -> None:
+    if not addresses.contains(vpc.cidrs, subnet.cidr):
+        ranges = ", ".join(map(str, vpc.cidrs))
+        raise Invalid("CIDR_OUTSIDE_VPC", f"{subnet.cidr} is not inside the VPC's {ranges}", field="subnet.cidr")
+    for other in vpc.subnets:
+        if subnet.id == other.id:
+            raise AlreadyExists("SUBNET_EXISTS", f"subnet {subnet.id} is there already")
+        if subnet.cidr.overlaps(other.cidr):
+            raise Invalid(
+                "CIDR_OVERLAPS", f"{subnet.cidr} overlaps {other.cidr} of the subnet {other.id}", field="subnet.cidr"
+            )
+        if subnet.name == other.name:
+            raise AlreadyExists("NAME_TAKEN", f"the VPC has a subnet {subnet.name} already", field="subnet.name")
+    if len(vpc.subnets) >= MAX_SUBNETS:
+        raise QuotaReached("SUBNETS_FULL", f"a VPC has {MAX_SUBNETS} subnets at most: delete one first")
+
+
+DECIDER: Decider[Command, State, Event] = Decider(Absent(), decide, evolve, constraints)

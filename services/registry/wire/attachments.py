@@ -1,0 +1,65 @@
+"""Attachments, stored and shown."""
+
+from typing import assert_never
+
+from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.registry.domain.attachment import (
+    Attachment,
+    AttachmentCreated,
+    AttachmentDeleted,
+    Event,
+    Netns,
+    State,
+    of,
+)
+from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
+from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
+from sidegate.api.registry.v1 import vpc_pb2
+
+
+class AttachmentCodec:
+    def encode(self, event: Event, state: State) -> NewEvent:
+        shown = attachment_message(of(state))
+        match event:
+            case AttachmentCreated():
+                created = events_pb2.AttachmentCreated()
+                return seal(events_pb2.RegistryEvent(attachment_created=created, attachment=shown))
+            case AttachmentDeleted():
+                deleted = events_pb2.AttachmentDeleted()
+                return seal(events_pb2.RegistryEvent(attachment_deleted=deleted, attachment=shown))
+            case _:
+                assert_never(event)
+
+    def decode(self, event: RecordedEvent) -> Event:
+        message = unseal(event)
+        match message.WhichOneof("fact"):
+            case "attachment_created":
+                return AttachmentCreated(_attachment(message.attachment))
+            case "attachment_deleted":
+                return AttachmentDeleted()
+            case fact:
+                raise UnknownEvent(f"{event.stream} is an attachment's and holds {fact}")
+
+    def partition(self, state: State) -> str:
+        return ""
+
+
+def attachment_message(attachment: Attachment) -> vpc_pb2.Attachment:
+    target = attachment.target
+    return vpc_pb2.Attachment(
+        id=attachment.id,
+        vpc_id=attachment.vpc_id,
+        cell=attachment.cell,
+        netns=vpc_pb2.NetnsTarget(namespace=target.namespace, device=target.device),
+        create_time=timestamp(attachment.created_at),
+    )
+
+
+def _attachment(message: vpc_pb2.Attachment) -> Attachment:
+    return Attachment(
+        id=message.id,
+        vpc_id=message.vpc_id,
+        cell=message.cell,
+        target=Netns(message.netns.namespace, message.netns.device),
+        created_at=nanoseconds(message.create_time),
+    )

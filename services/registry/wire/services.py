@@ -1,0 +1,180 @@
+"""Endpoint services, stored and shown."""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.common.principal import Principal
+from services.registry.domain.publication import Service
+from services.registry.domain.service import (
+    Absent,
+    Available,
+    Closing,
+    Creating,
+    Deleted,
+    Deleting,
+    Failed,
+    State,
+    of,
+)
+from services.registry.domain.service_events import (
+    Event,
+    PermissionsAdded,
+    PermissionsRemoved,
+    ServiceChanged,
+    ServiceClosed,
+    ServiceCreated,
+    ServiceDeleted,
+    ServiceDeletionStarted,
+    ServiceFailed,
+    ServiceOpened,
+    ServiceReopened,
+)
+from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
+from services.registry.wire.publications import backend_message, backend_of, mapping_message, mapping_of
+from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
+from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping
+
+_STATES: Mapping[type[State], EndpointService.State.ValueType] = {
+    Absent: EndpointService.STATE_UNSPECIFIED,
+    Creating: EndpointService.STATE_CREATING,
+    Available: EndpointService.STATE_AVAILABLE,
+    Closing: EndpointService.STATE_CLOSING,
+    Deleting: EndpointService.STATE_DELETING,
+    Deleted: EndpointService.STATE_DELETED,
+    Failed: EndpointService.STATE_FAILED,
+}
+
+
+class ServiceCodec:
+    def encode(self, event: Event, state: State) -> NewEvent:
+        message = _fact(event)
+        message.service.CopyFrom(service_message(state))
+        return seal(message)
+
+    def decode(self, event: RecordedEvent) -> Event:
+        return _event(unseal(event), event)
+
+    def partition(self, state: State) -> str:
+        return ""
+
+
+def service_message(state: State) -> EndpointService:
+    service = of(state)
+    return EndpointService(
+        id=service.id,
+        project=service.owner.project,
+        account=service.owner.account,
+        name=service.name,
+        full_name=service.full_name,
+        vpc_id=service.vpc_id,
+        backends=map(backend_message, service.backends),
+        port_mappings=map(mapping_message, service.port_mappings),
+        approval_required=service.approval_required,
+        permissions=service.permissions,
+        state=_STATES[type(state)],
+        failure=state.reason if isinstance(state, Failed) else "",
+        create_time=timestamp(service.created_at),
+        update_time=timestamp(service.updated_at),
+        etag=str(service.revision),
+        version=service.revision,
+    )
+
+
+def connectable(service: EndpointService) -> ConnectableService:
+    """What those who may connect learn of a service."""
+    return ConnectableService(
+        id=service.id,
+        full_name=service.full_name,
+        port_mappings=(
+            PortMapping(client_port=mapping.client_port, protocol=mapping.protocol) for mapping in service.port_mappings
+        ),
+        approval_required=service.approval_required,
+    )
+
+
+def _fact(event: Event) -> events_pb2.RegistryEvent:
+    make = events_pb2.RegistryEvent
+    match event:
+        case ServiceCreated():
+            return make(service_created=events_pb2.ServiceCreated())
+        case ServiceOpened():
+            return make(service_opened=events_pb2.ServiceOpened())
+        case ServiceChanged():
+            return make(service_changed=_changed(event))
+        case PermissionsAdded(permissions):
+            return make(permissions_added=events_pb2.PermissionsAdded(permissions=permissions))
+        case PermissionsRemoved(permissions):
+            return make(permissions_removed=events_pb2.PermissionsRemoved(permissions=permissions))
+        case ServiceClosed(force, deadline):
+            return make(service_closed=events_pb2.ServiceClosed(force=force, deadline=deadline))
+        case ServiceReopened(reason):
+            return make(service_reopened=events_pb2.ServiceReopened(reason=reason))
+        case ServiceDeletionStarted():
+            return make(service_deletion_started=events_pb2.ServiceDeletionStarted())
+        case ServiceDeleted():
+            return make(service_deleted=events_pb2.ServiceDeleted())
+        case ServiceFailed(reason):
+            return make(service_failed=events_pb2.ServiceFailed(reason=reason))
+        case _:
+            assert_never(event)
+
+
+def _event(message: events_pb2.RegistryEvent, stored: RecordedEvent) -> Event:
+    at = nanoseconds(message.service.update_time)
+    match message.WhichOneof("fact"):
+        case "service_created":
+            return ServiceCreated(_service(message.service))
+        case "service_opened":
+            return ServiceOpened(at)
+        case "service_changed":
+            return _changes(message.service_changed, at)
+        case "permissions_added":
+            return PermissionsAdded(tuple(message.permissions_added.permissions), at)
+        case "permissions_removed":
+            return PermissionsRemoved(tuple(message.permissions_removed.permissions), at)
+        case "service_closed":
+            return ServiceClosed(message.service_closed.force, message.service_closed.deadline, at)
+        case "service_reopened":
+            return ServiceReopened(message.service_reopened.reason, at)
+        case "service_deletion_started":
+            return ServiceDeletionStarted(at)
+        case "service_deleted":
+            return ServiceDeleted(at)
+        case "service_failed":
+            return ServiceFailed(message.service_failed.reason, at)
+        case fact:
+            raise UnknownEvent(f"{stored.stream} is a service's and holds {fact}")
+
+
+def _changed(event: ServiceChanged) -> events_pb2.ServiceChanged:
+    message = events_pb2.ServiceChanged(approval_required=event.approval_required)
+    if event.backends is not None:
+        message.backends.backends.extend(map(backend_message, event.backends))
+    if event.port_mappings is not None:
+        message.port_mappings.port_mappings.extend(map(mapping_message, event.port_mappings))
+    return message
+
+
+def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
+    return ServiceChanged(
+        at,
+        tuple(map(backend_of, message.backends.backends)) if message.HasField("backends") else None,
+        tuple(map(mapping_of, message.port_mappings.port_mappings)) if message.HasField("port_mappings") else None,
+        message.approval_required if message.HasField("approval_required") else None,
+    )
+
+
+def _service(message: EndpointService) -> Service:
+    return Service(
+        id=message.id,
+        owner=Principal(message.account, message.project),
+        name=message.name,
+        full_name=message.full_name,
+        vpc_id=message.vpc_id,
+        backends=tuple(map(backend_of, message.backends)),
+        port_mappings=tuple(map(mapping_of, message.port_mappings)),
+        approval_required=message.approval_required,
+        created_at=nanoseconds(message.create_time),
+        updated_at=nanoseconds(message.update_time),
+    )

@@ -1,0 +1,42 @@
+"""The command line, run inside the test against a fake Sidegate."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from sidegate.cli.main import app
+from tests.support.fake_sidegate import FakeSidegate
+
+CLEAN = {"SIDEGATE_CONFIG": None, "SIDEGATE_ACCOUNT": None, "SIDEGATE_PROJECT": None, "COLUMNS": "100"}
+
+
+class CommandLine:
+    def __init__(self, fake: FakeSidegate) -> None:
+        self._fake = fake
+
+    def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
+        """What the command printed and how it ended; nothing may escape from it but an exit code."""
+        config = () if environment else ("--config", str(self._fake.ready_file))
+        done = CliRunner().invoke(app, [*config, *arguments], env={**CLEAN, **(environment or {})})
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done
+
+    def answer(self, *arguments: str, code: int = 0) -> Any:
+        """What it answers to programs."""
+        done = self.run(*arguments, "-o", "json")
+        assert done.exit_code == code, done.stderr
+        return json.loads(done.stdout)
+
+    def text(self, *arguments: str, code: int = 0) -> str:
+        """What it answers to people who read it through a pipe."""
+        done = self.run(*arguments)
+        assert done.exit_code == code, done.stderr
+        return done.stdout
+
+    def error(self, *arguments: str, code: int) -> str:
+        """What it says on stderr when it fails with that code, and nothing on stdout."""
+        done = self.run(*arguments)
+        assert (done.exit_code, done.stdout) == (code, ""), done.output
+        return done.stderr

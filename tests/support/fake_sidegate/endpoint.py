@@ -1,0 +1,90 @@
+"""The endpoint service's public interface, in memory."""
+
+from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc
+from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, Endpoint
+from tests.support.fake_sidegate.shelf import Context, Shelf, page, replace
+
+
+class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
+    """`after` is the state that an endpoint turns to when it is asked for; None leaves it as it is."""
+
+    def __init__(self) -> None:
+        self.endpoints: Shelf[Endpoint] = Shelf("endpoint")
+        self.first = endpoint_pb2.CONNECTION_STATE_PENDING_ACCEPTANCE
+        self.after: endpoint_pb2.ConnectionState.ValueType | None = None
+        self.markers = iter(range(2**53 - 1, 0, -1))
+
+    def turn(self, endpoint: Endpoint) -> Endpoint:
+        if self.after is not None:
+            endpoint.state = self.after
+        return endpoint
+
+    async def CreateEndpoint(self, request: endpoint_service_pb2.CreateEndpointRequest, context: Context) -> Endpoint:
+        endpoint = request.endpoint
+        endpoint.state = self.first
+        endpoint.address = endpoint.address or "10.0.0.3"
+        endpoint.marker_id = next(self.markers)
+        return self.endpoints.add(endpoint, request.request_id)
+
+    async def GetEndpoint(self, request: endpoint_service_pb2.GetEndpointRequest, context: Context) -> Endpoint:
+        return self.turn(await self.endpoints.find(request.id, context))
+
+    async def ListEndpoints(
+        self, request: endpoint_service_pb2.ListEndpointsRequest, context: Context
+    ) -> endpoint_service_pb2.ListEndpointsResponse:
+        endpoints, token = page(self.endpoints.values(), request)
+        return endpoint_service_pb2.ListEndpointsResponse(endpoints=endpoints, next_page_token=token)
+
+    async def UpdateEndpoint(self, request: endpoint_service_pb2.UpdateEndpointRequest, context: Context) -> Endpoint:
+        endpoint = await self.endpoints.find(request.endpoint.id, context)
+        replace(endpoint, request.endpoint, request.update_mask.paths)
+        return endpoint
+
+    async def DeleteEndpoint(self, request: endpoint_service_pb2.DeleteEndpointRequest, context: Context) -> Endpoint:
+        endpoint = await self.endpoints.find(request.id, context)
+        endpoint.state = endpoint_pb2.CONNECTION_STATE_DELETING
+        return endpoint
+
+
+class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
+    """The same endpoints, as their services' owners see them."""
+
+    def __init__(self, endpoints: FakeEndpoints) -> None:
+        self._all = endpoints
+        self.request_ids: list[str] = []
+
+    def _seen(self, endpoint: Endpoint) -> Connection:
+        return Connection(
+            endpoint_id=endpoint.id,
+            service_id=endpoint.service,
+            account="shop",
+            marker_id=endpoint.marker_id,
+            state=endpoint.state,
+        )
+
+    async def GetConnection(self, request: endpoint_service_pb2.GetConnectionRequest, context: Context) -> Connection:
+        return self._seen(self._all.turn(await self._all.endpoints.find(request.endpoint_id, context)))
+
+    async def ListConnections(
+        self, request: endpoint_service_pb2.ListConnectionsRequest, context: Context
+    ) -> endpoint_service_pb2.ListConnectionsResponse:
+        wanted = [each for each in self._all.endpoints.values() if each.service == request.service_id]
+        endpoints, token = page(wanted, request)
+        connections = map(self._seen, endpoints)
+        return endpoint_service_pb2.ListConnectionsResponse(connections=connections, next_page_token=token)
+
+    async def AcceptConnection(
+        self, request: endpoint_service_pb2.AcceptConnectionRequest, context: Context
+    ) -> Connection:
+        endpoint = await self._all.endpoints.find(request.endpoint_id, context)
+        self.request_ids.append(request.request_id)
+        endpoint.state = endpoint_pb2.CONNECTION_STATE_CREATING
+        return self._seen(endpoint)
+
+    async def RejectConnection(
+        self, request: endpoint_service_pb2.RejectConnectionRequest, context: Context
+    ) -> Connection:
+        endpoint = await self._all.endpoints.find(request.endpoint_id, context)
+        self.request_ids.append(request.request_id)
+        endpoint.state = endpoint_pb2.CONNECTION_STATE_REJECTED
+        return self._seen(endpoint)

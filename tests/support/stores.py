@@ -1,0 +1,97 @@
+"""Event stores to test, and what every test of them needs."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, select, text
+
+from services.common.eventsourcing.memory_store import MemoryStore
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import (
+    AnyVersion,
+    Append,
+    Constraints,
+    Expected,
+    NewEvent,
+    RecordedEvent,
+    Request,
+    RequestKey,
+)
+
+Store = MemoryStore | SqlStore
+OpenStore = Callable[[Path], AbstractAsyncContextManager[Store]]
+
+AT = 1_700_000_000_000_000_000
+NO_CONSTRAINTS = Constraints()
+ANY = AnyVersion()
+
+
+@asynccontextmanager
+async def memory_store(_directory: Path) -> AsyncIterator[Store]:
+    store = MemoryStore()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
+    store = await SqlStore.open(directory / "log.sqlite")
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+STORES: dict[str, OpenStore] = {"memory": memory_store, "sqlite": sqlite_store}
+"""Every implementation of the port: the contract suite runs on each."""
+
+
+def an_append(
+    stream: str = "endpoint-1",
+    *,
+    expected: Expected = ANY,
+    events: int = 1,
+    at: int = AT,
+    partition: str = "cell-1",
+    constraints: Constraints = NO_CONSTRAINTS,
+    request: Request | None = None,
+) -> Append:
+    new = [NewEvent("endpoint.changed", f"{stream} {number}".encode()) for number in range(events)]
+    return Append(stream, expected, new, at, partition, b"somebody", constraints, request)
+
+
+def a_request(request_id: str = "r-1", command: str = "create", response: bytes = b"created") -> Request:
+    return Request(RequestKey("acme", "shop", "CreateEndpoint", request_id), command.encode().ljust(32), response)
+
+
+async def whole_log(store: Store) -> Sequence[RecordedEvent]:
+    return await store.read(0, 1_000_000)
+
+
+class Tally:
+    """A projection: how many events each stream has."""
+
+    name = "tally"
+
+    def __init__(self, version: int = 1, poison: str = "") -> None:
+        self.version = version
+        self.metadata = MetaData()
+        self._poison = poison
+        self._table = Table(
+            "tally", self.metadata, Column("stream", Text, primary_key=True), Column("events", Integer, nullable=False)
+        )
+
+    def apply(self, connection: Connection, event: RecordedEvent) -> None:
+        if event.stream == self._poison:
+            raise ValueError(f"{event.stream} is not for this projection")
+        upsert = text(
+            "INSERT INTO tally (stream, events) VALUES (:stream, 1)"
+            " ON CONFLICT (stream) DO UPDATE SET events = events + 1"
+        )
+        connection.execute(upsert, {"stream": event.stream})
+
+    def read(self, connection: Connection) -> dict[str, int]:
+        return {row.stream: row.events for row in connection.execute(select(self._table))}

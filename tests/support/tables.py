@@ -1,0 +1,116 @@
+"""Forwarding tables for tests: strategies for hypothesis, and what a table lets through."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from services.gateway_agent.table import (
+    ANYWHERE,
+    Attachment,
+    Endpoint,
+    Entry,
+    ForwardingTable,
+    Key,
+    Kind,
+    PortMapping,
+    Protocol,
+    Service,
+)
+
+VPCS = ("vpc-1", "vpc-2", "vpc-3")
+SERVICES = ("service-1", "service-2", "service-3")
+ENDPOINTS = tuple(f"endpoint-{number}" for number in range(1, 6))
+CLIENTS = tuple(IPv4Network("10.0.0.0/30"))
+WHITELISTS = tuple(
+    tuple(IPv4Network(cidr) for cidr in cidrs)
+    for cidrs in (["0.0.0.0/0"], ["10.0.0.0/30"], ["10.0.0.0/31"], ["10.0.0.2/31"], ["10.0.0.1/32", "10.0.0.2/31"])
+)
+
+
+def attachment(vpc: str, namespace: str = "blue", device: str = "sidegate0") -> Attachment:
+    return Attachment(vpc, namespace, device)
+
+
+def service(id_: str, vpc: str, backends: Iterable[str] = ("10.0.0.10",), port: int = 80) -> Service:
+    return Service(id_, vpc, (PortMapping(port, 8080, Protocol.TCP),), tuple(map(IPv4Address, backends)))
+
+
+def endpoint(
+    number: int,
+    vpc: str,
+    service_id: str,
+    *,
+    admission: int = 1,
+    allowed: tuple[IPv4Network, ...] = (ANYWHERE,),
+    id_: str = "",
+) -> Endpoint:
+    """Endpoint `number` always has the address and the source address of that number."""
+    address, source = IPv4Address("10.0.1.0") + number, IPv4Address("198.19.128.0") + number
+    return Endpoint(
+        id_ or f"endpoint-{number}", number, vpc, address, service_id, source, admission=admission, allowed=allowed
+    )
+
+
+attachments = st.builds(attachment, st.sampled_from(VPCS), st.sampled_from(["blue", "green"]))
+services = st.builds(
+    service,
+    st.sampled_from(SERVICES),
+    st.sampled_from(VPCS),
+    st.sampled_from([("10.0.0.10",), ("10.0.0.11",), ("10.0.0.10", "10.0.0.12")]),
+    st.sampled_from([80, 443]),
+)
+endpoints = st.builds(
+    endpoint,
+    st.integers(1, 5),
+    st.sampled_from(VPCS),
+    st.sampled_from(SERVICES),
+    admission=st.integers(1, 3),
+    allowed=st.sampled_from(WHITELISTS),
+)
+
+
+def closed(entries: Iterable[Entry]) -> ForwardingTable:
+    """A table of those entries whose needs are among them."""
+    kept: dict[Key, Entry] = {}
+    for kind in Kind:
+        kept |= {entry.key: entry for entry in entries if entry.key.kind is kind and entry.needs <= kept.keys()}
+    return ForwardingTable(kept)
+
+
+tables = st.lists(attachments | services | endpoints, max_size=14).map(closed)
+
+
+class Flow(NamedTuple):
+    """A client's connection and where it ends."""
+
+    consumer: Attachment
+    endpoint: Endpoint
+    client: IPv4Address
+    mapping: PortMapping
+    provider: Attachment
+    backend: IPv4Address
+
+
+def flows(entries: Mapping[Key, Entry]) -> frozenset[Flow]:
+    """What a table lets through, as packets would see it: an endpoint counts without its whitelist."""
+    return frozenset(
+        flow for entry in entries.values() if isinstance(entry, Endpoint) for flow in _flows(entry, entries)
+    )
+
+
+def _flows(at: Endpoint, entries: Mapping[Key, Entry]) -> Iterable[Flow]:
+    leads_to = entries.get(Key(Kind.SERVICE, at.service))
+    consumer = entries.get(Key(Kind.ATTACHMENT, at.vpc))
+    if not (isinstance(leads_to, Service) and isinstance(consumer, Attachment)):
+        return
+    provider = entries.get(Key(Kind.ATTACHMENT, leads_to.vpc))
+    if not isinstance(provider, Attachment):
+        return
+    anonymous = Endpoint(at.id, at.marker, at.vpc, at.address, at.service, at.source_address, at.admission)
+    for client in CLIENTS:
+        if any(client in network for network in at.allowed):
+            for mapping in leads_to.ports:
+                for backend in leads_to.backends:
+                    yield Flow(consumer, anonymous, client, mapping, provider, backend)

@@ -1,0 +1,332 @@
+"""VPCs with hosts around a data plane: the same questions put to the fake's packets and to the kernel's.
+
+shop = await world.vpc("shop", "10.0.0.10")
+payments = await world.vpc("payments", "10.0.0.10")
+await world.serve(payments, "10.0.0.10", 8080, name="web")
+conversation = await world.connect(shop, "10.0.0.10", "10.0.0.100", 80)
+"""
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from itertools import count
+from pathlib import Path
+from typing import Protocol as Interface
+from uuid import uuid4
+
+from services.gateway_agent.dataplane.build import build
+from services.gateway_agent.dataplane.fake import FakeDataplane
+from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
+from services.gateway_agent.dataplane.kernel import KernelDataplane
+from services.gateway_agent.dataplane.port import Dataplane
+from services.gateway_agent.dataplane.sessions import Timeouts
+from services.gateway_agent.table import Attachment, Protocol, Put
+from tests.support import namespaces
+from tests.support.hosts import TcpClient, TcpEcho, UdpClient, UdpEcho
+from tests.support.namespaces import DEVICE, Namespace
+
+PATIENCE = 10.0  # seconds, for what should come
+REFUSAL_SECONDS = 0.3  # for what should not: a packet that passes takes well below a millisecond
+SESSIONS = 4096
+
+
+class Conversation(Interface):
+    """A connection of TCP, or a pair of addresses that talk UDP."""
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def seen_as(self) -> IPv4Address | None: ...
+    async def echoes(self) -> bool:
+        """Whether something sent now comes back."""
+
+    async def is_cut(self) -> bool:
+        """Whether it does not."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """A VPC that is attached."""
+
+    attachment: Attachment
+
+    @property
+    def id(self) -> str:
+        return self.attachment.vpc
+
+
+class World(ABC):
+    """What a contract test needs of a data plane's surroundings."""
+
+    dataplane: Dataplane
+
+    async def vpc(self, label: str, *addresses: str) -> Vpc:
+        """A new VPC with hosts at these addresses, attached."""
+        vpc = self.unattached(label)
+        await self.dataplane.apply(Put(vpc.attachment))
+        self.add_hosts(vpc, *addresses)
+        return vpc
+
+    @abstractmethod
+    def unattached(self, label: str) -> Vpc: ...
+    @abstractmethod
+    def add_hosts(self, vpc: Vpc, *addresses: str) -> None: ...
+    @abstractmethod
+    def remove_host(self, vpc: Vpc, address: str) -> None: ...
+    @abstractmethod
+    def lose_namespace(self, vpc: Vpc) -> None: ...
+    @abstractmethod
+    def restore_namespace(self, vpc: Vpc) -> None: ...
+    @abstractmethod
+    async def serve(
+        self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
+    ) -> None: ...
+    @abstractmethod
+    async def connect(
+        self,
+        vpc: Vpc,
+        source: str,
+        target: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        source_port: int = 0,
+        patience: float = PATIENCE,
+    ) -> Conversation | None:
+        """None if nothing answers for `patience` seconds."""
+
+    async def reaches(
+        self, vpc: Vpc, source: str, target: str, port: int, protocol: Protocol = Protocol.TCP
+    ) -> Conversation:
+        conversation = await self.connect(vpc, source, target, port, protocol)
+        assert conversation is not None, f"{source} does not reach {target}:{port}/{protocol}"
+        return conversation
+
+    async def refuses(self, vpc: Vpc, source: str, target: str, port: int, protocol: Protocol = Protocol.TCP) -> bool:
+        return await self.connect(vpc, source, target, port, protocol, patience=REFUSAL_SECONDS) is None
+
+    @abstractmethod
+    async def restart(self) -> None:
+        """Closes the data plane and opens another, as a new process of the agent does."""
+
+
+class FakeConversation:
+    """Exchanges packets with a host of FakeWorld, a handshake first if it is TCP."""
+
+    def __init__(self, world: "FakeWorld", flow: Flow) -> None:
+        self._world = world
+        self._flow = flow
+        self._tcp = flow.protocol is Protocol.TCP
+        self.backend = ""
+        self.seen_as: IPv4Address | None = None
+
+    async def open(self) -> bool:
+        if not self._tcp:
+            return await self.echoes()
+        return await self._exchange(TcpFlags.SYN, TcpFlags.SYN | TcpFlags.ACK) and await self.echoes()
+
+    async def echoes(self) -> bool:
+        flags = TcpFlags.ACK if self._tcp else TcpFlags.NONE
+        return await self._exchange(flags, flags)
+
+    async def is_cut(self) -> bool:
+        return not await self.echoes()
+
+    async def close(self) -> None:
+        if self._tcp:
+            await self._exchange(TcpFlags.FIN | TcpFlags.ACK, TcpFlags.FIN | TcpFlags.ACK)
+
+    async def _exchange(self, flags: TcpFlags, answer_flags: TcpFlags) -> bool:
+        arrived = await self._world.dataplane.send(Packet(self._flow, flags))
+        name = self._world.server_of(arrived.flow) if arrived else None
+        if arrived is None or name is None:
+            return False
+        self.backend, self.seen_as = name, arrived.flow.source
+        answer = await self._world.dataplane.send(arrived.answer(answer_flags))
+        return answer is not None and answer.flow == self._flow.turned_round()
+
+
+class FakeWorld(World):
+    dataplane: FakeDataplane
+
+    def __init__(self, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts
+        self.dataplane = FakeDataplane(FakeKernel(), timeouts=timeouts)
+        self._servers: dict[tuple[str, Protocol, IPv4Address, int], str] = {}
+        self._ports = count(40000)
+
+    def unattached(self, label: str) -> Vpc:
+        return Vpc(Attachment(str(uuid4()), f"{label}-{secrets.token_hex(2)}", DEVICE))
+
+    def add_hosts(self, vpc: Vpc, *addresses: str) -> None:
+        for address in addresses:
+            self.dataplane.answer(vpc.id, IPv4Address(address))
+
+    def remove_host(self, vpc: Vpc, address: str) -> None:
+        self.dataplane.silence(vpc.id, IPv4Address(address))
+
+    def lose_namespace(self, vpc: Vpc) -> None:
+        self.dataplane.lose_namespace(vpc.attachment.namespace)
+
+    def restore_namespace(self, vpc: Vpc) -> None:
+        self.dataplane.restore_namespace(vpc.attachment.namespace)
+
+    async def serve(
+        self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
+    ) -> None:
+        self._servers[vpc.id, protocol, IPv4Address(address), port] = name
+
+    async def connect(
+        self,
+        vpc: Vpc,
+        source: str,
+        target: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        source_port: int = 0,
+        patience: float = PATIENCE,
+    ) -> Conversation | None:
+        source_port = source_port or next(self._ports)
+        flow = Flow(vpc.id, protocol, IPv4Address(source), source_port, IPv4Address(target), port)
+        conversation = FakeConversation(self, flow)
+        return conversation if await conversation.open() else None
+
+    async def restart(self) -> None:
+        await self.dataplane.close()
+        self.dataplane = FakeDataplane(self.dataplane.kernel, timeouts=self._timeouts)
+        await self.dataplane.open()
+
+    def server_of(self, flow: Flow) -> str | None:
+        return self._servers.get((flow.vpc, flow.protocol, flow.destination, flow.destination_port))
+
+
+@dataclass(slots=True)
+class KernelConversation:
+    """Of real sockets."""
+
+    client: TcpClient | UdpClient
+
+    @property
+    def backend(self) -> str:
+        return self.client.backend
+
+    @property
+    def seen_as(self) -> IPv4Address | None:
+        return self.client.seen_as
+
+    async def echoes(self) -> bool:
+        return await self.client.echoes(secrets.token_bytes(16), PATIENCE)
+
+    async def is_cut(self) -> bool:
+        return not await self.client.echoes(secrets.token_bytes(16), REFUSAL_SECONDS)
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+class KernelWorld(World):
+    """Network namespaces as VPCs, and a gateway of its own name on this machine."""
+
+    dataplane: KernelDataplane
+
+    def __init__(self, bpffs: Path, timeouts: Timeouts | None = None) -> None:
+        self.gateway_id = f"{namespaces.PREFIX}-{secrets.token_hex(2)}"
+        self._bpffs = bpffs
+        self._timeouts = timeouts
+        self._namespaces: dict[str, Namespace] = {}
+        self._servers: list[TcpEcho | UdpEcho] = []
+        self._conversations: list[Conversation] = []
+        self.dataplane = self.new_dataplane()
+
+    def new_dataplane(self) -> KernelDataplane:
+        return KernelDataplane(self.gateway_id, self._bpffs, SESSIONS, self._timeouts)
+
+    def namespace(self, vpc: Vpc) -> Namespace:
+        return self._namespaces[vpc.id]
+
+    def unattached(self, label: str) -> Vpc:
+        vpc, namespace = str(uuid4()), namespaces.create(label)
+        self._namespaces[vpc] = namespace
+        return Vpc(Attachment(vpc, namespace.name, DEVICE))
+
+    def add_hosts(self, vpc: Vpc, *addresses: str) -> None:
+        for address in addresses:
+            self.namespace(vpc).add_address(f"{address}/24")
+
+    def remove_host(self, vpc: Vpc, address: str) -> None:
+        self.namespace(vpc).ip("address", "delete", f"{address}/24", "dev", DEVICE)
+
+    def lose_namespace(self, vpc: Vpc) -> None:
+        self.namespace(vpc).delete()
+
+    def restore_namespace(self, vpc: Vpc) -> None:
+        namespaces.create_again(self.namespace(vpc))
+
+    async def serve(
+        self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
+    ) -> None:
+        server = TcpEcho if protocol is Protocol.TCP else UdpEcho
+        self._servers.append(await server.start(name, self.namespace(vpc), address, port))
+
+    async def connect(
+        self,
+        vpc: Vpc,
+        source: str,
+        target: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        source_port: int = 0,
+        patience: float = PATIENCE,
+    ) -> Conversation | None:
+        client = TcpClient if protocol is Protocol.TCP else UdpClient
+        found = await client.connect(
+            self.namespace(vpc), target, port, source=source, source_port=source_port, patience=patience
+        )
+        if found is None:
+            return None
+        self._conversations.append(KernelConversation(found))
+        return self._conversations[-1]
+
+    async def restart(self) -> None:
+        await self.dataplane.close()
+        self.dataplane = self.new_dataplane()
+        await self.dataplane.open()
+
+    async def tear_down(self) -> None:
+        """Takes away everything, as far as it got: the last step first, and each whatever becomes of the others."""
+        async with AsyncExitStack() as steps:
+            for namespace in self._namespaces.values():
+                steps.callback(namespaces.delete_if_there, namespace)
+            steps.push_async_callback(self.dataplane.remove_devices)
+            steps.push_async_callback(self.dataplane.uninstall)
+            for server in self._servers:
+                steps.push_async_callback(server.stop)
+            for conversation in self._conversations:
+                steps.push_async_callback(conversation.close)
+
+
+@asynccontextmanager
+async def fake_world(timeouts: Timeouts | None = None) -> AsyncIterator[FakeWorld]:
+    world = FakeWorld(timeouts)
+    await world.dataplane.open()
+    yield world
+
+
+@asynccontextmanager
+async def kernel_world(bpffs: Path, timeouts: Timeouts | None = None) -> AsyncIterator[KernelWorld]:
+    """With the program built, and a BPF filesystem mounted at `bpffs` for as long as the world lasts."""
+    namespaces.require_root()
+    build()
+    world = KernelWorld(bpffs, timeouts)
+    try:
+        await world.dataplane.open()
+        yield world
+    finally:
+        await world.tear_down()

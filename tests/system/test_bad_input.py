@@ -1,0 +1,107 @@
+"""What a person who errs reads: the field or thing at fault, in one line, and nothing half done."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.support.standalone import ROOT, Standalone
+
+
+@pytest.fixture(scope="module")
+async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
+    async with Standalone(tmp_path_factory.mktemp("sidegate"), rootless=True) as running:
+        running.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/16", account="shop")
+        running.answer("subnet", "create", "main", "--vpc", "shop", "--cidr", "10.0.0.0/24", account="shop")
+        yield running
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SUBNET = ("subnet", "create", "more", "--vpc", "shop", "--cidr")
+PORT = ("port", "create", "--subnet", "main", "--holder", "machine/a", "--ip")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("vpc", "create", "v", "--cidr", "10.0.0/24"), 2, "10.0.0/24"),
+        (("vpc", "create", "v", "--cidr", "10.0.0.1/24"), 2, "10.0.0.1/24"),
+        (("vpc", "create", "v", "--cidr", "fd00::/64"), 2, "fd00::/64"),
+        (("vpc", "create", "v", "--cidr", "10.0.0.0/16", "--cidr", "10.0.3.0/24"), 2, "10.0.3.0/24"),
+        (("vpc", "create", "v", "--cidr", "198.19.0.0/16"), 2, "198.19.128.0/17"),
+        (("vpc", "create", "no spaces", "--cidr", "10.0.0.0/24"), 2, "name"),
+        (("vpc", "create", "shop", "--cidr", "10.0.0.0/24"), 4, "shop"),
+        ((*SUBNET, "10.1.0.0/24"), 2, "10.1.0.0/24"),
+        ((*SUBNET, "10.0.0.128/25"), 4, "10.0.0.128/25"),
+        ((*PORT, "10.0.1.5"), 2, "10.0.1.5"),
+        ((*PORT, "10.0.0.0"), 2, "10.0.0.0"),
+        ((*PORT, "10.0.0.255"), 2, "10.0.0.255"),
+        (("vpc", "get", str(uuid4())), 3, "not there"),
+        (("endpoint", "create", "--service", str(uuid4()), "--subnet", "main"), 3, "not there"),
+        (("connection", "accept", str(uuid4()), str(uuid4())), 3, "not there"),
+        (("vpc", "delete", "shop"), 4, "subnet"),
+        (("attachment", "create", "--vpc", str(uuid4()), "--netns", "shop"), 4, "operator"),
+        (("vpc", "create", "v", "--cider", "10.0.0.0/24"), 2, "--cider"),
+        (("service", "create", "s", "--vpc", "shop", "--backend", "10.0.0.9", "--port", "80:99999/tcp"), 2, "99999"),
+        (("service", "create", "s", "--vpc", "shop", "--backend", "192.168.0.9", "--port", "80"), 2, "192.168.0.9"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+async def test_the_error_names_what_is_wrong(
+    sidegate: Standalone, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    before = sidegate.answer("audit", "list", "--limit", "1000")
+    done = sidegate.cli(*arguments, account="shop")
+    assert (done.returncode, words in done.stderr) == (code, True), (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sidegate.answer("audit", "list", "--limit", "1000") == before
+
+
+async def test_an_address_in_use_is_refused_to_the_next(sidegate: Standalone) -> None:
+    sidegate.answer(*PORT, "10.0.0.7", account="shop")
+    done = sidegate.cli(*PORT, "10.0.0.7", account="shop")
+    assert done.returncode == 4
+    assert "10.0.0.7" in done.stderr
+
+
+async def test_a_program_that_is_away_is_named(sidegate: Standalone, tmp_path: Path) -> None:
+    facts = json.loads(json.dumps(sidegate.ready)) | {"registry": {"grpc": "127.0.0.1:1"}}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(facts))
+    program = Path(sys.executable).with_name("sidegate")
+    command = [str(program), "--config", str(config), "--account", "shop", "vpc", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 5
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_database_of_another_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    running = Standalone(tmp_path, rootless=True)
+    await running.start()
+    await running.stop()
+    with sqlite3.connect(running.data / "registry.sqlite") as database:
+        database.execute("UPDATE log_info SET schema_version = 99")
+    database.close()
+    command = [sys.executable, "-m", "services.standalone", "--data-dir", str(running.data)]
+    done = subprocess.run(
+        ["unshare", "--user", *command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "registry.sqlite" in done.stderr
+    assert "99" in done.stderr
+
+
+async def test_a_second_standalone_on_one_directory_is_refused(sidegate: Standalone) -> None:
+    command = [sys.executable, "-m", "services.standalone", "--data-dir", str(sidegate.data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "in use" in done.stderr
+    assert sidegate.answer("vpc", "list", account="shop")

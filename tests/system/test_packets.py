@@ -1,0 +1,220 @@
+"""Packets through the whole system, from the public interface to the wire: what passes, and what must not."""
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend
+from tests.support import namespaces
+from tests.support.standalone import Standalone, require_root, until
+from tests.support.world import (
+    MACHINE,
+    Conversation,
+    Site,
+    ask_over_udp,
+    call,
+    eventually_answers,
+    machine,
+    repeat_over_udp,
+    site,
+    tcp,
+    udp,
+    who_answers,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
+
+SOURCES = ipaddress.ip_network("198.19.128.0/17")
+
+
+@pytest.fixture(scope="module")
+async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
+    require_root()
+    async with Standalone(tmp_path_factory.mktemp("sidegate")) as running:
+        yield running
+
+
+@pytest.fixture
+async def sites(sidegate: Standalone, request: pytest.FixtureRequest) -> AsyncIterator[Sequence[Site]]:
+    """Two consumers and two providers, accounts of this test's own; all of them are 10.0.0.0/24."""
+    accounts = [f"{name}-{request.node.name[5:40].rstrip('_')}" for name in ("anna", "bert", "pia", "quin")]
+    async with contextlib.AsyncExitStack() as stack:
+        made = stack.enter_context(namespaces.make("anna", "bert", "pia", "quin"))
+        pairs = zip(accounts, made, strict=True)
+        yield [await stack.enter_async_context(site(sidegate, account, namespace)) for account, namespace in pairs]
+
+
+async def test_equal_networks_with_equal_addresses_and_ports_each_reach_their_own_backend(
+    sites: Sequence[Site],
+) -> None:
+    anna, bert, pia, quin = sites
+    async with machine(pia.namespace, "pia") as seen_by_pia, machine(quin.namespace, "quin") as seen_by_quin:
+        for consumer, provider in ((anna, pia), (bert, quin)):
+            service = await provider.publish("web", approval=False)
+            await provider.client.services.permit(service.id, [f"iam:domain::{consumer.account}"])
+            endpoint = await consumer.request(service, "10.0.0.100")
+            assert endpoint.address == "10.0.0.100"
+            await consumer.accepted(endpoint)
+        calls = [call(consumer.namespace, "10.0.0.100", 80, source_port=40_000) for consumer in (anna, bert)]
+        conversations = await asyncio.gather(*calls)
+        assert [each.name if each else None for each in conversations] == ["pia", "quin"]
+        for each in conversations:
+            assert each is not None
+            assert await each.goes_on()
+            each.close()
+        for sources in (seen_by_pia, seen_by_quin):
+            assert sources
+            assert all(ipaddress.ip_address(source) in SOURCES for source in sources)
+
+
+async def test_no_packet_passes_before_approval_after_rejection_or_after_deletion(sites: Sequence[Site]) -> None:
+    anna, _, pia, _ = sites
+    async with machine(pia.namespace, "pia"):
+        service = await pia.publish("web", approval=True)
+        await pia.client.services.permit(service.id, [f"iam:domain::{anna.account}"])
+        endpoint = await anna.request(service)
+        assert endpoint.state == ConnectionState.CONNECTION_STATE_PENDING_ACCEPTANCE
+        assert await who_answers(anna.namespace, endpoint.address, 80) is None
+
+        await pia.client.connections.accept(service.id, endpoint.id)
+        assert await eventually_answers(anna.namespace, endpoint.address, 80) == "pia"
+        conversation = await call(anna.namespace, endpoint.address, 80)
+        assert conversation is not None
+
+        await pia.client.connections.reject(service.id, endpoint.id)
+        await until("the rejected conversation to end", lambda: _falls_silent(conversation))
+        assert await who_answers(anna.namespace, endpoint.address, 80) is None
+        conversation.close()
+
+        again = await pia.client.connections.accept(service.id, endpoint.id)
+        assert again.endpoint_id == endpoint.id
+        assert await eventually_answers(anna.namespace, endpoint.address, 80) == "pia"
+        second = await call(anna.namespace, endpoint.address, 80)
+        assert second is not None
+        await anna.client.endpoints.delete(endpoint.id)
+        await until("the deleted conversation to end", lambda: _falls_silent(second))
+        second.close()
+        freed = await anna.request(service)
+        assert freed.address != "", "the address of a deleted endpoint must become free"
+        assert await who_answers(anna.namespace, endpoint.address, 80) is None
+
+
+async def _falls_silent(conversation: Conversation) -> bool:
+    return not await conversation.goes_on(0.2)
+
+
+async def test_only_published_ports_pass_and_only_one_way(sites: Sequence[Site]) -> None:
+    anna, bert, pia, quin = sites
+    async with (
+        machine(pia.namespace, "pia") as seen,
+        machine(pia.namespace, "pia's other", 9090),
+        machine(anna.namespace, "anna", 80),
+        machine(quin.namespace, "quin"),
+    ):
+        service = await pia.publish("web", approval=False)
+        await pia.client.services.permit(service.id, [f"iam:domain::{anna.account}"])
+        endpoint = await anna.accepted(await anna.request(service, "10.0.0.100"))
+        assert await who_answers(anna.namespace, endpoint.address, 80) == "pia"
+        source = seen[0]
+        for where, address, port in (
+            (anna, endpoint.address, 8080),  # the server's own port
+            (anna, endpoint.address, 9090),  # another port of the backend
+            (anna, "10.0.0.1", 80),  # the router's address
+            (anna, "10.0.0.101", 80),  # an address that nobody has
+            (anna, source, 80),  # the provider's side, by an address that only the provider sees
+            (pia, source, 80),  # from the provider to the consumer
+            (pia, endpoint.address, 80),
+            (bert, endpoint.address, 80),  # another consumer, with no endpoint
+            (quin, endpoint.address, 80),
+        ):
+            assert await who_answers(where.namespace, address, port, 0.3) is None, (where.account, address, port)
+
+
+async def test_a_whitelist_lets_in_whom_it_names_and_cuts_whom_it_names_no_more(sites: Sequence[Site]) -> None:
+    anna, _, pia, _ = sites
+    anna.namespace.add_address("10.0.0.11/24")
+    async with machine(pia.namespace, "pia"):
+        service = await pia.publish("web", approval=False)
+        await pia.client.services.permit(service.id, ["iam:domain::*"])
+        endpoint = await anna.accepted(await anna.request(service, allowed=(f"{MACHINE}/32",)))
+        conversation = await call(anna.namespace, endpoint.address, 80)
+        assert conversation is not None
+        await anna.client.endpoints.update(endpoint.id, allowed_cidrs=["10.0.0.11/32"])
+        await until("the source that is allowed no more to be cut", lambda: _falls_silent(conversation))
+        conversation.close()
+        assert await who_answers(anna.namespace, endpoint.address, 80) is None
+        await anna.client.endpoints.update(endpoint.id, allowed_cidrs=[])
+        assert await eventually_answers(anna.namespace, endpoint.address, 80) == "pia"
+
+
+async def test_udp_passes_too(sites: Sequence[Site]) -> None:
+    anna, _, pia, _ = sites
+    with pia.namespace.udp_socket(MACHINE, 5353) as ear:
+        answering = asyncio.create_task(repeat_over_udp(ear, b"pia"))
+        service = await pia.publish("dns", udp(53, 5353), approval=False)
+        await pia.client.services.permit(service.id, ["iam:domain::*"])
+        endpoint = await anna.accepted(await anna.request(service))
+        assert await ask_over_udp(anna.namespace, endpoint.address, 53) == b"pia hello"
+        assert await ask_over_udp(anna.namespace, endpoint.address, 54) is None
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+
+
+async def test_other_backends_and_ports_reach_every_endpoint_and_leave_conversations_alone(
+    sites: Sequence[Site],
+) -> None:
+    anna, _, pia, _ = sites
+    pia.namespace.add_address("10.0.0.11/24")
+    async with machine(pia.namespace, "old"), machine(pia.namespace, "new", address="10.0.0.11"):
+        service = await pia.publish("web", approval=False)
+        await pia.client.services.permit(service.id, ["iam:domain::*"])
+        endpoint = await anna.accepted(await anna.request(service))
+        conversation = await call(anna.namespace, endpoint.address, 80)
+        assert conversation is not None
+        assert conversation.name == "old"
+        await pia.client.services.update(
+            service.id, backends=[Backend(address="10.0.0.11")], port_mappings=[tcp(80, 8080), tcp(81, 8080)]
+        )
+
+        async def moved() -> bool:
+            return await who_answers(anna.namespace, endpoint.address, 81) == "new"
+
+        await until("the new port to lead to the new backend", moved)
+        assert await who_answers(anna.namespace, endpoint.address, 80) == "new"
+        assert await conversation.goes_on()
+        conversation.close()
+
+
+async def test_a_deleted_service_ends_its_connections_when_forced_and_names_them_when_not(
+    sites: Sequence[Site], sidegate: Standalone
+) -> None:
+    anna, _, pia, _ = sites
+    async with machine(pia.namespace, "pia"):
+        service = await pia.publish("web", approval=False)
+        await pia.client.services.permit(service.id, ["iam:domain::*"])
+        endpoint = await anna.accepted(await anna.request(service))
+        refused = sidegate.cli("service", "delete", service.id, account=pia.account)
+        assert refused.returncode == 4
+        assert endpoint.id in refused.stderr
+        conversation = await call(anna.namespace, endpoint.address, 80)
+        assert conversation is not None
+        await pia.client.services.delete(service.id, force=True)
+        await until("the conversation to end", lambda: _falls_silent(conversation))
+        conversation.close()
+
+        async def failed() -> bool:
+            return await anna.state(endpoint) == ConnectionState.CONNECTION_STATE_FAILED
+
+        await until("the endpoint to be FAILED", failed)
+
+
+async def test_the_kernels_table_is_the_logs(sidegate: Standalone, tmp_path: Path) -> None:
+    compared = sidegate.cli("audit", "replay", "--compare", "-o", "json")
+    assert compared.returncode == 0, compared.stdout
+    verified = sidegate.cli("audit", "verify")
+    assert verified.returncode == 0, verified.stdout

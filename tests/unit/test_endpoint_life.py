@@ -1,0 +1,206 @@
+"""Every pair of a state and a command: what happens, or the words of the refusal."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from services.common.errors import AlreadyExists, NotFound, Refused, WrongState
+from services.common.eventsourcing.store import Claim, Constraints, Count
+from services.common.principal import Principal
+from services.endpoint.domain.endpoint import (
+    Accepted,
+    ConnectionApproved,
+    ConnectionRejected,
+    Creating,
+    EndpointActivated,
+    EndpointChanged,
+    EndpointDeleted,
+    EndpointDeletionRequested,
+    EndpointFailed,
+    EndpointRequested,
+    Event,
+    SourceAddressLeased,
+    SourceLease,
+    constraints,
+)
+from services.endpoint.domain.endpoint_commands import (
+    SECOND,
+    Accept,
+    Change,
+    Command,
+    ConfirmAbsence,
+    ConfirmForwarding,
+    Delete,
+    Expire,
+    LeaseSource,
+    Reject,
+    Request,
+    WithdrawService,
+    decide,
+)
+from tests.support.endpoint import (
+    CONSUMER,
+    ENDPOINT_ID,
+    FACTS,
+    PROVIDER,
+    SERVICE_ID,
+    STATES,
+    STRANGER,
+    after,
+    known_facts,
+)
+
+NOW = 10_000
+WIDER = (IPv4Network("10.0.0.0/24"),)
+LEASE = SourceLease("gw-2", IPv4Address("198.19.128.10"))
+
+COMMANDS: dict[str, Command] = {
+    "request": Request(replace(FACTS, created_at=NOW), approval_required=True),
+    "accept": Accept(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID),
+    "reject": Reject(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID),
+    "change": Change(NOW, CONSUMER, ENDPOINT_ID, "other", WIDER),
+    "delete": Delete(NOW, CONSUMER, ENDPOINT_ID),
+    "forwarding": ConfirmForwarding(NOW, generation=2),
+    "absence": ConfirmAbsence(NOW, generation=2),
+    "expire": Expire(NOW, deadline=NOW - 2_000),
+    "withdraw": WithdrawService(NOW),
+    "lease": LeaseSource(NOW, LEASE),
+}
+
+Answer = Event | None | type[Refused]
+APPROVED, REJECTED = ConnectionApproved(NOW), ConnectionRejected(NOW)
+CHANGED, DELETION = EndpointChanged(NOW, "other", WIDER), EndpointDeletionRequested(NOW)
+GONE, LEASED = EndpointFailed(NOW, "service deleted"), SourceAddressLeased(NOW, LEASE)
+REQUESTED = EndpointRequested(replace(FACTS, created_at=NOW))
+LATE = EndpointFailed(NOW, "its gateways did not forward it within 0 s")
+ACTIVATED, DELETED = EndpointActivated(NOW, 2), EndpointDeleted(NOW)
+
+# fmt: off
+STAGES = ("absent", "pending", "creating", "accepted", "rejected", "failed", "deleting", "deleted")
+EXIST, WRONG = AlreadyExists, WrongState
+TABLE: dict[str, tuple[Answer, ...]] = {
+    #              absent     pending   creating   accepted  rejected  failed    deleting  deleted
+    "request":    (REQUESTED, EXIST,    EXIST,     EXIST,    EXIST,    EXIST,    EXIST,    EXIST),
+    "accept":     (NotFound,  APPROVED, None,      None,     APPROVED, WRONG,    WRONG,    NotFound),
+    "reject":     (NotFound,  REJECTED, REJECTED,  REJECTED, None,     WRONG,    WRONG,    NotFound),
+    "change":     (NotFound,  CHANGED,  CHANGED,   CHANGED,  CHANGED,  WRONG,    WRONG,    NotFound),
+    "delete":     (NotFound,  DELETION, DELETION,  DELETION, DELETION, DELETION, None,     None),
+    "forwarding": (None,      None,     ACTIVATED, None,     None,     None,     None,     None),
+    "absence":    (None,      None,     None,      None,     None,     None,     DELETED,  None),
+    "expire":     (None,      None,     LATE,      None,     None,     None,     None,     None),
+    "withdraw":   (None,      GONE,     GONE,      GONE,     GONE,     None,     None,     None),
+    "lease":      (None,      LEASED,   LEASED,    LEASED,   LEASED,   None,     None,     None),
+}
+# fmt: on
+PAIRS = [(stage, name, answer) for name, row in TABLE.items() for stage, answer in zip(STAGES, row, strict=True)]
+
+
+@pytest.mark.parametrize(("stage", "name", "answer"), PAIRS, ids=[f"{name}-{stage}" for stage, name, _ in PAIRS])
+def test_each_command_in_each_state_has_one_answer(stage: str, name: str, answer: Answer) -> None:
+    if isinstance(answer, type):
+        with pytest.raises(answer):
+            decide(COMMANDS[name], STATES[stage])
+    else:
+        assert list(decide(COMMANDS[name], STATES[stage])) == ([] if answer is None else [answer])
+
+
+def test_the_table_holds_every_command_and_every_state() -> None:
+    assert set(TABLE) == set(COMMANDS)
+    assert set(STAGES) == set(STATES)
+
+
+def test_a_request_that_needs_no_approval_is_creating_at_once() -> None:
+    events = decide(Request(FACTS, approval_required=False), STATES["absent"])
+    assert events == [EndpointRequested(FACTS), ConnectionApproved(FACTS.created_at)]
+    assert isinstance(after(*events), Creating)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "absent"])
+@pytest.mark.parametrize("by", [STRANGER, PROVIDER, Principal(CONSUMER.account, "other"), Principal("other", "shop")])
+def test_to_all_but_its_owner_an_endpoint_is_as_if_it_were_not_there(stage: str, by: Principal) -> None:
+    for command in (Change(NOW, by, ENDPOINT_ID, "x"), Delete(NOW, by, ENDPOINT_ID)):
+        assert _refusal(command, stage) == _refusal(command, "absent")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "absent"])
+@pytest.mark.parametrize("by", [STRANGER, CONSUMER, Principal(PROVIDER.account, "other")])
+def test_to_all_but_the_services_owner_a_connection_is_as_if_it_were_not_there(stage: str, by: Principal) -> None:
+    for command in (Accept(NOW, by, SERVICE_ID, ENDPOINT_ID), Reject(NOW, by, SERVICE_ID, ENDPOINT_ID)):
+        assert _refusal(command, stage) == _refusal(command, "absent")
+
+
+def test_a_connection_of_another_service_of_the_same_owner_is_not_there() -> None:
+    command = Accept(NOW, PROVIDER, "another-service", ENDPOINT_ID)
+    assert _refusal(command, "pending") == _refusal(command, "absent")
+
+
+def _refusal(command: Command, stage: str) -> tuple[type[Refused], str, str]:
+    with pytest.raises(Refused) as refused:
+        decide(command, STATES[stage])
+    return type(refused.value), refused.value.reason, refused.value.text
+
+
+@pytest.mark.parametrize("stage", ["failed", "deleting"])
+def test_a_refusal_names_the_state(stage: str) -> None:
+    for name in ("accept", "reject", "change"):
+        with pytest.raises(WrongState, match=stage):
+            decide(COMMANDS[name], STATES[stage])
+
+
+def test_a_change_that_changes_nothing_is_no_event() -> None:
+    same = Change(NOW, CONSUMER, ENDPOINT_ID, FACTS.name, FACTS.allowed)
+    assert decide(same, STATES["accepted"]) == []
+
+
+def test_only_a_whitelist_raises_the_generation_and_a_name_does_not() -> None:
+    accepted = STATES["accepted"]
+    renamed = after(EndpointChanged(NOW, "other", None), state=accepted)
+    widened = after(EndpointChanged(NOW, None, WIDER), state=accepted)
+    assert known_facts(renamed).generation == known_facts(accepted).generation
+    assert known_facts(widened).generation == known_facts(accepted).generation + 1
+    assert isinstance(renamed, Accepted)
+    assert isinstance(widened, Accepted)
+
+
+def test_an_approval_after_a_rejection_is_another_admission_with_the_same_address_and_marker() -> None:
+    again = after(ConnectionRejected(4_000), ConnectionApproved(5_000), state=STATES["accepted"])
+    before, now = known_facts(STATES["accepted"]), known_facts(again)
+    assert now.admission == before.admission + 1
+    assert (now.address, now.marker) == (before.address, before.marker)
+
+
+def test_a_report_of_an_earlier_generation_changes_nothing() -> None:
+    approved_again = after(ConnectionApproved(5_000), state=STATES["rejected"])
+    assert decide(ConfirmForwarding(NOW, generation=2), approved_again) == []
+    assert decide(ConfirmAbsence(NOW, generation=1), STATES["deleting"]) == []
+
+
+def test_an_endpoint_within_its_deadline_does_not_expire() -> None:
+    assert decide(Expire(at=2_000 + 120 * SECOND - 1, deadline=120 * SECOND), STATES["creating"]) == []
+
+
+def test_a_gateway_gets_one_source_address_for_an_endpoint() -> None:
+    leased = after(SourceAddressLeased(NOW, LEASE), state=STATES["accepted"])
+    another = SourceLease(LEASE.gateway, IPv4Address("198.19.128.11"))
+    assert decide(LeaseSource(NOW, another), leased) == []
+
+
+def test_a_request_claims_its_marker_and_source_addresses_and_counts() -> None:
+    vpc = FACTS.placement.provider_vpc
+    assert constraints(STATES["absent"], EndpointRequested(FACTS)) == Constraints(
+        claims=(Claim("marker", "4711"), Claim("source-address", f"{vpc}/198.19.128.9")),
+        counts=(Count("endpoints", "shop-account/shop", 1),),
+    )
+
+
+def test_a_deletion_releases_every_source_address_and_keeps_the_marker() -> None:
+    vpc = FACTS.placement.provider_vpc
+    deleting = after(SourceAddressLeased(NOW, LEASE), EndpointDeletionRequested(NOW), state=STATES["accepted"])
+    assert constraints(deleting, EndpointDeleted(NOW)) == Constraints(
+        releases=(
+            Claim("source-address", f"{vpc}/198.19.128.9"),
+            Claim("source-address", f"{vpc}/198.19.128.10"),
+        ),
+        counts=(Count("endpoints", "shop-account/shop", -1),),
+    )

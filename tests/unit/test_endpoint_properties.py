@@ -1,0 +1,169 @@
+"""What holds of an endpoint whatever is asked of it, in whatever order, however often and however late."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.errors import Refused
+from services.common.eventsourcing.store import Claim
+from services.endpoint.domain.endpoint import (
+    Absent,
+    Accepted,
+    ConnectionApproved,
+    Creating,
+    Deleted,
+    Deleting,
+    Event,
+    Failed,
+    Rejected,
+    SourceLease,
+    State,
+    constraints,
+    evolve,
+)
+from services.endpoint.domain.endpoint_commands import (
+    Accept,
+    Change,
+    Command,
+    ConfirmAbsence,
+    ConfirmForwarding,
+    Delete,
+    Expire,
+    LeaseSource,
+    Reject,
+    Request,
+    WithdrawService,
+    decide,
+)
+from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, PROVIDER, SERVICE_ID, STRANGER, known_facts
+
+times = st.integers(0, 1_000)
+generations = st.integers(0, 12)
+callers = st.sampled_from([CONSUMER, PROVIDER, STRANGER])
+whitelists = st.sampled_from([(), (IPv4Network("10.0.0.0/24"),), (IPv4Network("10.0.0.128/25"),)])
+leases = st.builds(
+    SourceLease,
+    st.sampled_from(["gw-1", "gw-2", "gw-3"]),
+    st.integers(1, 5).map(lambda n: IPv4Address("198.19.128.0") + n),
+)
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(Request, st.just(FACTS), st.booleans()),
+    st.builds(Accept, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
+    st.builds(Reject, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
+    st.builds(
+        Change, times, callers, st.just(ENDPOINT_ID), st.none() | st.sampled_from(["a", "b"]), st.none() | whitelists
+    ),
+    st.builds(Delete, times, callers, st.just(ENDPOINT_ID)),
+    st.builds(ConfirmForwarding, times, generations),
+    st.builds(ConfirmAbsence, times, generations),
+    st.builds(Expire, times, st.integers(0, 500)),
+    st.builds(WithdrawService, times),
+    st.builds(LeaseSource, times, leases),
+)
+histories = st.lists(commands, max_size=25)
+Step = tuple[State, Event, State]
+
+
+def lived(history: list[Command]) -> list[Step]:
+    """The steps that a history of commands makes, from one that starts with a request."""
+    state: State = Absent()
+    steps: list[Step] = []
+    for command in [Request(FACTS, approval_required=True), *history]:
+        try:
+            events = decide(command, state)
+        except Refused:
+            continue
+        for event in events:
+            after = evolve(state, event)
+            steps.append((state, event, after))
+            state = after
+    return steps
+
+
+def forwarded(state: State) -> bool:
+    return isinstance(state, Creating | Accepted)
+
+
+@given(histories)
+def test_generation_admission_and_version_never_go_back(history: list[Command]) -> None:
+    for before, event, after in lived(history)[1:]:
+        earlier, later = known_facts(before), known_facts(after)
+        assert later.generation >= earlier.generation
+        assert later.version == earlier.version + 1
+        assert later.admission == earlier.admission + isinstance(event, ConnectionApproved)
+
+
+@given(histories)
+def test_whatever_alters_forwarding_raises_the_generation(history: list[Command]) -> None:
+    for before, _, after in lived(history)[1:]:
+        earlier, later = known_facts(before), known_facts(after)
+        seen_by_gateways = (forwarded(before), earlier.allowed, earlier.sources, earlier.admission)
+        if seen_by_gateways != (forwarded(after), later.allowed, later.sources, later.admission):
+            assert later.generation > earlier.generation
+
+
+@given(histories)
+def test_packets_pass_only_after_an_approval_that_nothing_has_ended(history: list[Command]) -> None:
+    for before, event, after in lived(history):
+        if forwarded(after) and not forwarded(before):
+            assert isinstance(event, ConnectionApproved)
+
+
+@given(histories)
+def test_what_is_failed_deleting_or_deleted_never_comes_back(history: list[Command]) -> None:
+    ends = {Failed: (Failed, Deleting), Deleting: (Deleting, Deleted), Deleted: ()}
+    for before, _, after in lived(history):
+        if type(before) in ends:
+            assert isinstance(after, ends[type(before)])
+
+
+@given(histories)
+def test_a_rejected_endpoint_comes_back_by_an_approval_only(history: list[Command]) -> None:
+    for before, event, after in lived(history):
+        if isinstance(before, Rejected) and forwarded(after):
+            assert isinstance(event, ConnectionApproved)
+
+
+@given(histories, generations, times)
+def test_a_stale_report_changes_nothing(history: list[Command], generation: int, at: int) -> None:
+    for _, _, state in lived(history):
+        if generation < known_facts(state).generation:
+            assert decide(ConfirmForwarding(at, generation), state) == []
+            assert decide(ConfirmAbsence(at, generation), state) == []
+
+
+@given(histories, commands)
+def test_asked_again_it_answers_the_same_and_changes_nothing(history: list[Command], command: Command) -> None:
+    steps = lived(history)
+    state = steps[-1][2]
+    try:
+        events = decide(command, state)
+    except Refused:
+        return
+    for event in events:
+        state = evolve(state, event)
+    assert decide(command, state) == []
+
+
+@given(histories)
+def test_strangers_change_nothing(history: list[Command]) -> None:
+    theirs = [command for command in history if getattr(command, "by", STRANGER) != STRANGER]
+    unasked = [command for command in history if not hasattr(command, "by") or command in theirs]
+    assert lived(history) == lived(unasked)
+
+
+@given(histories)
+def test_what_is_claimed_is_what_the_endpoint_holds(history: list[Command]) -> None:
+    held: set[Claim] = set()
+    counted = 0
+    for before, event, after in lived(history):
+        meant = constraints(before, event)
+        held = (held - set(meant.releases)) | set(meant.claims)
+        counted += sum(count.delta for count in meant.counts)
+        assert counted == (not isinstance(after, Deleted))
+        sources = {claim for claim in held if claim.kind == "source-address"}
+        assert len(sources) == (
+            0 if isinstance(after, Deleted) else len({s.address for s in known_facts(after).sources})
+        )
+        assert Claim("marker", "4711") in held

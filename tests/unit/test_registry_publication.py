@@ -1,0 +1,83 @@
+"""What a service may publish, and to whom."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from services.common.errors import Invalid
+from services.registry.domain.publication import (
+    MAX_BACKENDS,
+    MAX_PORT_MAPPINGS,
+    Protocol,
+    check_backends,
+    check_port_mappings,
+    full_name,
+    may_connect,
+)
+from tests.support import registry as make
+from tests.support.registry import NETWORK
+
+BACKEND = IPv4Address("10.0.0.10")
+
+
+def test_a_backend_outside_the_vpc_is_named_by_its_field() -> None:
+    with pytest.raises(Invalid) as refused:
+        check_backends([BACKEND, IPv4Address("10.0.1.10")], NETWORK)
+    assert refused.value.field == "endpoint_service.backends[1].address"
+
+
+def test_a_backend_is_given_once() -> None:
+    with pytest.raises(Invalid) as refused:
+        check_backends([BACKEND, IPv4Address("10.0.0.11"), BACKEND], NETWORK)
+    assert refused.value.field == "endpoint_service.backends[2]"
+
+
+@pytest.mark.parametrize("count", [0, MAX_BACKENDS + 1])
+def test_a_service_has_backends_and_not_too_many(count: int) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_backends([BACKEND + number for number in range(count)], NETWORK)
+    assert refused.value.field == "endpoint_service.backends"
+
+
+@pytest.mark.parametrize("count", [0, MAX_PORT_MAPPINGS + 1])
+def test_a_service_publishes_ports_and_not_too_many(count: int) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_port_mappings([make.mapping(number + 1) for number in range(count)])
+    assert refused.value.field == "endpoint_service.port_mappings"
+
+
+def test_one_client_port_may_lead_two_protocols_but_one_of_them_only_once() -> None:
+    both = [make.mapping(53, 53, Protocol.TCP), make.mapping(53, 53, Protocol.UDP)]
+    check_port_mappings(both)
+    with pytest.raises(Invalid) as refused:
+        check_port_mappings([*both, make.mapping(53, 5353, Protocol.UDP)])
+    assert refused.value.field == "endpoint_service.port_mappings[2].client_port"
+
+
+@pytest.mark.parametrize(("client", "server", "field"), [(0, 80, "client_port"), (80, 65_536, "server_port")])
+def test_a_number_that_is_no_port_is_refused(client: int, server: int, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_port_mappings([make.mapping(client, server)])
+    assert refused.value.field == f"endpoint_service.port_mappings[0].{field}"
+
+
+@pytest.mark.parametrize(
+    ("permissions", "account", "allowed"),
+    [
+        ((), "payments", True),
+        ((), "shop", False),
+        (("iam:domain::shop",), "shop", True),
+        (("iam:domain::shop",), "shop2", False),
+        (("iam:domain::shop2",), "shop", False),
+        (("iam:domain::*",), "anybody", True),
+    ],
+)
+def test_only_the_own_account_and_permitted_ones_may_connect(
+    permissions: tuple[str, ...], account: str, allowed: bool
+) -> None:
+    assert may_connect(replace(make.service(), permissions=permissions), account) is allowed
+
+
+def test_a_full_name_has_region_name_and_id() -> None:
+    assert full_name("local", "web", make.uuid(5)) == f"local.web.{make.uuid(5)}"

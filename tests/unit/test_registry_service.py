@@ -1,0 +1,276 @@
+"""An endpoint service's life: every state against every command, and what holds whatever is commanded."""
+
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.errors import NotFound, QuotaReached, Refused, WrongState
+from services.common.eventsourcing.store import Constraints
+from services.registry.domain import service
+from services.registry.domain.publication import MAX_PERMISSIONS, Protocol
+from services.registry.domain.service import (
+    DECIDER,
+    Absent,
+    AddPermissions,
+    Available,
+    Change,
+    Close,
+    Closing,
+    Command,
+    Create,
+    Creating,
+    Deleted,
+    Deleting,
+    Fail,
+    Failed,
+    FinishDeletion,
+    Open,
+    RemovePermissions,
+    Reopen,
+    StartDeletion,
+    State,
+    constraints,
+    decide,
+    evolve,
+)
+from services.registry.domain.service_events import (
+    Event,
+    PermissionsAdded,
+    PermissionsRemoved,
+    ServiceChanged,
+    ServiceClosed,
+    ServiceCreated,
+    ServiceDeleted,
+    ServiceDeletionStarted,
+    ServiceFailed,
+    ServiceOpened,
+    ServiceReopened,
+)
+from tests.support import registry as make
+from tests.support.registry import AT, NETWORK, Ledger
+
+SERVICE = make.service()
+NOW, DEADLINE, LATER = AT + 1, AT + 100, AT + 200
+SHOP, EVERYBODY = "iam:domain::shop", "iam:domain::*"
+
+STATES: dict[str, State] = {
+    "absent": Absent(),
+    "creating": Creating(SERVICE),
+    "available": Available(SERVICE),
+    "closing": Closing(SERVICE, force=False, deadline=DEADLINE),
+    "closing by force": Closing(SERVICE, force=True, deadline=DEADLINE),
+    "deleting": Deleting(SERVICE),
+    "deleted": Deleted(SERVICE),
+    "failed": Failed(SERVICE, "no room"),
+}
+COMMANDS: dict[str, Command] = {
+    "create": Create(SERVICE, NETWORK),
+    "open": Open(NOW),
+    "fail": Fail("no room", NOW),
+    "change": Change(NOW, NETWORK, approval_required=False),
+    "permit": AddPermissions((SHOP,), NOW),
+    "withdraw": RemovePermissions((SHOP,), NOW),
+    "close": Close(force=False, deadline=LATER, at=NOW),
+    "close by force": Close(force=True, deadline=LATER, at=NOW),
+    "reopen": Reopen(DEADLINE, "in use", NOW),
+    "reopen another attempt": Reopen(LATER, "in use", NOW),
+    "delete": StartDeletion(DEADLINE, connected=False, at=NOW),
+    "delete with connections": StartDeletion(DEADLINE, connected=True, at=NOW),
+    "delete in another attempt": StartDeletion(LATER, connected=False, at=NOW),
+    "finish": FinishDeletion(NOW),
+}
+NOTHING: list[Event] = []
+BOTH: list[Event] = [ServiceDeletionStarted(NOW), ServiceDeleted(NOW)]
+REOPENED: list[Event] = [ServiceReopened("in use", NOW)]
+Expected = list[Event] | type[Refused]
+
+# A pair that is not here is refused with WrongState.
+ALLOWED: dict[tuple[str, str], Expected] = {
+    ("absent", "create"): [ServiceCreated(SERVICE), ServiceOpened(AT)],
+    ("creating", "open"): [ServiceOpened(NOW)],
+    ("creating", "fail"): [ServiceFailed("no room", NOW)],
+    ("available", "change"): [ServiceChanged(NOW, approval_required=False)],
+    ("available", "permit"): [PermissionsAdded((SHOP,), NOW)],
+    ("available", "withdraw"): NOTHING,
+    ("available", "close"): [ServiceClosed(False, LATER, NOW)],
+    ("available", "close by force"): [ServiceClosed(True, LATER, NOW)],
+    ("available", "reopen"): NOTHING,
+    ("available", "reopen another attempt"): NOTHING,
+    ("closing", "close"): NOTHING,
+    ("closing", "close by force"): [ServiceClosed(True, LATER, NOW)],
+    ("closing", "reopen"): REOPENED,
+    ("closing", "reopen another attempt"): NOTHING,
+    ("closing", "delete"): BOTH,
+    ("closing", "delete with connections"): [ServiceDeletionStarted(NOW)],
+    ("closing by force", "close"): NOTHING,
+    ("closing by force", "close by force"): NOTHING,
+    ("closing by force", "reopen"): REOPENED,
+    ("closing by force", "reopen another attempt"): NOTHING,
+    ("closing by force", "delete"): BOTH,
+    ("closing by force", "delete with connections"): [ServiceDeletionStarted(NOW)],
+    ("deleting", "close"): NOTHING,
+    ("deleting", "close by force"): NOTHING,
+    ("deleting", "reopen"): NOTHING,
+    ("deleting", "reopen another attempt"): NOTHING,
+    ("deleting", "delete"): NOTHING,
+    ("deleting", "delete with connections"): NOTHING,
+    ("deleting", "delete in another attempt"): NOTHING,
+    ("deleting", "finish"): [ServiceDeleted(NOW)],
+    ("deleted", "change"): NotFound,
+    ("deleted", "permit"): NotFound,
+    ("deleted", "withdraw"): NotFound,
+    ("deleted", "close"): NOTHING,
+    ("deleted", "close by force"): NOTHING,
+    ("deleted", "reopen"): NOTHING,
+    ("deleted", "reopen another attempt"): NOTHING,
+    ("deleted", "delete"): NOTHING,
+    ("deleted", "delete with connections"): NOTHING,
+    ("deleted", "delete in another attempt"): NOTHING,
+    ("deleted", "finish"): NOTHING,
+    ("failed", "close"): NOTHING,
+    ("failed", "close by force"): NOTHING,
+    ("failed", "delete"): BOTH,
+    ("failed", "delete with connections"): BOTH,
+    ("failed", "delete in another attempt"): BOTH,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_answers_every_command(state: str, command: str) -> None:
+    expected = ALLOWED.get((state, command), WrongState)
+    if isinstance(expected, list):
+        decided = decide(COMMANDS[command], STATES[state])
+        assert list(decided) == expected
+        DECIDER.fold(decided, STATES[state])
+    else:
+        with pytest.raises(expected):
+            decide(COMMANDS[command], STATES[state])
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([], Creating),
+        ([ServiceOpened(NOW)], Available),
+        ([ServiceFailed("no room", NOW)], Failed),
+        ([ServiceOpened(NOW), ServiceClosed(False, DEADLINE, NOW)], Closing),
+        ([ServiceOpened(NOW), ServiceClosed(False, DEADLINE, NOW), ServiceReopened("in use", NOW)], Available),
+        ([ServiceOpened(NOW), ServiceClosed(False, DEADLINE, NOW), ServiceDeletionStarted(NOW)], Deleting),
+        ([ServiceDeletionStarted(NOW), ServiceDeleted(NOW)], Deleted),
+    ],
+)
+def test_events_lead_to_their_stage(events: list[Event], expected: type[State]) -> None:
+    assert isinstance(DECIDER.fold([ServiceCreated(SERVICE), *events]), expected)
+
+
+@pytest.mark.parametrize("event", [ServiceOpened(NOW), ServiceDeleted(NOW), PermissionsAdded((SHOP,), NOW)])
+def test_a_stream_cannot_begin_in_the_middle(event: Event) -> None:
+    with pytest.raises(LookupError):
+        evolve(Absent(), event)
+
+
+def test_a_refusal_says_in_which_state_the_service_is() -> None:
+    with pytest.raises(WrongState, match="the endpoint service is closing: it cannot be changed"):
+        decide(COMMANDS["change"], STATES["closing"])
+
+
+def test_a_change_says_only_what_is_another() -> None:
+    command = Change(NOW, NETWORK, SERVICE.backends, (make.mapping(443, 8443),), SERVICE.approval_required)
+    assert decide(command, Available(SERVICE)) == [ServiceChanged(NOW, port_mappings=(make.mapping(443, 8443),))]
+
+
+def test_a_change_to_what_is_there_already_changes_nothing() -> None:
+    command = Change(NOW, NETWORK, SERVICE.backends, SERVICE.port_mappings, SERVICE.approval_required)
+    assert decide(command, Available(SERVICE)) == []
+
+
+def test_a_change_shows_in_the_service() -> None:
+    changed = evolve(
+        Available(SERVICE), ServiceChanged(NOW, (IPv4Address("10.0.0.20"),), (make.mapping(53, 53, Protocol.UDP),))
+    )
+    held = service.of(changed)
+    assert held.backends == (IPv4Address("10.0.0.20"),)
+    assert held.port_mappings == (make.mapping(53, 53, Protocol.UDP),)
+    assert (held.approval_required, held.updated_at, held.revision) == (True, NOW, 2)
+
+
+def test_permissions_are_added_once_and_removed_where_they_are() -> None:
+    added = DECIDER.fold(decide(AddPermissions((SHOP, EVERYBODY, SHOP), NOW), Available(SERVICE)), Available(SERVICE))
+    assert service.of(added).permissions == (SHOP, EVERYBODY)
+    assert decide(AddPermissions((SHOP,), NOW), added) == []
+    removed = decide(RemovePermissions((SHOP, "iam:domain::other"), NOW), added)
+    assert removed == [PermissionsRemoved((SHOP,), NOW)]
+    assert service.of(DECIDER.fold(removed, added)).permissions == (EVERYBODY,)
+
+
+def test_a_service_has_no_more_permissions_than_it_may() -> None:
+    most = tuple(f"iam:domain::account-{number}" for number in range(MAX_PERMISSIONS))
+    full = DECIDER.fold(decide(AddPermissions(most, NOW), Available(SERVICE)), Available(SERVICE))
+    assert decide(AddPermissions(most, NOW), full) == []
+    with pytest.raises(QuotaReached):
+        decide(AddPermissions((SHOP,), NOW), full)
+
+
+COMMAND = st.one_of(
+    st.builds(
+        Change,
+        st.integers(NOW, LATER),
+        st.just(NETWORK),
+        st.none() | st.lists(st.sampled_from(list(NETWORK[0])), max_size=4).map(tuple),
+        st.none() | st.lists(st.builds(make.mapping, st.integers(0, 4), st.integers(0, 4)), max_size=4).map(tuple),
+        st.none() | st.booleans(),
+    ),
+    st.builds(AddPermissions, st.lists(st.sampled_from([SHOP, EVERYBODY])).map(tuple), st.integers(NOW, LATER)),
+    st.builds(RemovePermissions, st.lists(st.sampled_from([SHOP, EVERYBODY])).map(tuple), st.integers(NOW, LATER)),
+    st.builds(Close, st.booleans(), st.integers(1, 3), st.integers(NOW, LATER)),
+    st.builds(Reopen, st.integers(1, 3), st.just("in use"), st.integers(NOW, LATER)),
+    st.builds(StartDeletion, st.integers(1, 3), st.booleans(), st.integers(NOW, LATER)),
+    st.sampled_from(list(COMMANDS.values())),
+)
+
+
+@given(st.lists(COMMAND, max_size=40))
+def test_any_commands_keep_the_services_rules(commands: list[Command]) -> None:
+    state: State = Absent()
+    ledger, together, count = Ledger(), Ledger(), 0
+    for command in [Create(SERVICE, NETWORK), *commands]:
+        try:
+            decided = decide(command, state)
+        except Refused:
+            continue
+        whole = Constraints()
+        for event in decided:
+            needed = constraints(state, event)
+            ledger.apply(needed)
+            whole += needed
+            state, count = evolve(state, event), count + 1
+        together.apply(whole)
+        _check(state, ledger, count)
+        assert together == ledger, "an append's constraints are those of its events"
+
+
+def _check(state: State, ledger: Ledger, count: int) -> None:
+    held = service.of(state)
+    there = 0 if isinstance(state, Deleted) else 1
+    assert held.revision == count
+    assert 1 <= len(held.backends) == len(set(held.backends))
+    assert all(backend in NETWORK[0] for backend in held.backends)
+    assert 1 <= len(held.port_mappings) == len({(each.client_port, each.protocol) for each in held.port_mappings})
+    assert len(held.permissions) == len(set(held.permissions))
+    assert ledger.of("offer") == ([f"{held.id}/{held.revision}"] if isinstance(state, Available) else [])
+    assert ledger.of("service-name") == ["payments/payments-live/web"] * there
+    assert ledger.counts["services", "payments/payments-live"] == there
+    assert ledger.counts["vpc-uses", make.uuid(1)] == there
+
+
+@given(st.lists(COMMAND, max_size=40))
+def test_a_deleted_service_never_comes_back(commands: list[Command]) -> None:
+    state: State = Deleted(SERVICE)
+    for command in commands:
+        try:
+            assert decide(command, state) == []
+        except Refused:
+            continue
