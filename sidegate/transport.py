@@ -38,6 +38,9 @@ OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    # Left to itself, a channel looks for a program that was away for long only every two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
     # An address is dialled as it stands: a proxy for the web is not one for the control plane.
     ("grpc.enable_http_proxy", 0),
 )

@@ -98,6 +98,8 @@ def _complaining() -> Iterator[None]:
         complaint = outcome.complaint_of(error)
     except outcome.Complaint as error:
         complaint = error
+    except UnicodeEncodeError as error:
+        complaint = outcome.Complaint(f"{error.object!r} is not text in UTF-8", outcome.Exit.USAGE)
     else:
         return
     complain(complaint)

@@ -43,7 +43,7 @@ def read(path: Path) -> Addresses:
         raise Complaint(f"no Sidegate found: {path.absolute()} is not there", Exit.UNAVAILABLE, START_ONE) from error
     except OSError as error:
         raise Complaint(f"cannot read {path}: {error.strerror}", Exit.USAGE, START_ONE) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Complaint(f"{path} is not a ready file: {error}", Exit.USAGE, START_ONE) from error
     socket = _text(found, "gateway", "socket")
     return Addresses(

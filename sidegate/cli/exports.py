@@ -55,7 +55,7 @@ def read_header(line: bytes) -> Header:
     try:
         found = json.loads(line)
         header = Header(**{name: kind(found[name]) for name, kind in get_type_hints(Header).items()})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise NotALog("its first line is not the header of an exported log") from error
     if header_line(header) != line:
         raise NotALog("its header has been altered")
@@ -67,7 +67,7 @@ def read_record(line: bytes) -> RecordedEvent:
     try:
         found = json.loads(line)
         columns = {name: _column(found[name], kind) for name, kind in COLUMNS.items()}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError("its line is not that of a record") from error
     return RecordedEvent(**cast("dict[str, Any]", columns))
 

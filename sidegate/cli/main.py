@@ -51,9 +51,13 @@ def sidegate(
             "else it is ./data/ready.json.",
         ),
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIRECTORY", help="Read ready.json of this directory.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIRECTORY", help="Read ready.json of this directory.")
+    ] = None,
     account: Annotated[str, typer.Option(metavar="NAME", envvar="SIDEGATE_ACCOUNT", help="Who asks.")] = "operator",
-    project: Annotated[str, typer.Option(metavar="NAME", envvar="SIDEGATE_PROJECT", help="For which project.")] = "default",
+    project: Annotated[
+        str, typer.Option(metavar="NAME", envvar="SIDEGATE_PROJECT", help="For which project.")
+    ] = "default",
     output: Annotated[Output, typer.Option("--output", "-o", help="How to print answers.")] = Output.TABLE,
     _version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and end.")

@@ -70,6 +70,8 @@ def hint_of(error: errors.SidegateError) -> str:
     if error.blockers:
         more = len(error.blockers) - BLOCKERS_SHOWN
         return f"in the way: {', '.join(error.blockers[:BLOCKERS_SHOWN])}" + (f" and {more} more" if more > 0 else "")
+    if error.retry_after is not None:
+        return f"try again in {error.retry_after:g} s"
     if isinstance(error, errors.NotFound) and (noun := error.metadata.get("kind", "")):
         return f"what is yours is listed by `sidegate {noun} list`" if noun in LISTED else ""
     return next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")

@@ -15,7 +15,7 @@ from sidegate.cli.view import View, table
 from sidegate.evidence import RecordedEvent, Verdict, Verifier
 from sidegate.resources.logs import LogName
 
-TITLES = ("log", "records", "verdict", "head")
+TITLES = ("log", "records", "head", "verdict")
 TELL_EVERY = 10_000
 
 
@@ -50,7 +50,7 @@ class Examined:
     def row(self) -> Sequence[str]:
         name = self.header.log if self.source == "server" else f"{self.header.log} ({self.source})"
         said = "verified" if self.verdict.ok else str(self.verdict.fault)
-        return [printable(each) for each in (name, str(self.verdict.count), said, self.verdict.head.hash.hex())]
+        return [printable(each) for each in (name, str(self.verdict.count), self.verdict.head.hash.hex(), said)]
 
 
 async def of_log(session: Session, name: LogName) -> Examined:

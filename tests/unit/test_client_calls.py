@@ -96,7 +96,7 @@ async def test_a_call_has_a_deadline_of_thirty_seconds_at_most(fake: FakeSidegat
         vpc = await sidegate.vpcs.create("a", ["10.0.0.0/24"])
         await sidegate.vpcs.get(vpc.id)
     (left,) = fake.registry.seconds_left
-    assert given - 3 < left <= given
+    assert left == pytest.approx(given, abs=1.0)
 
 
 async def test_a_list_goes_through_all_its_pages(fake: FakeSidegate, sidegate: Client) -> None:
@@ -187,7 +187,7 @@ async def test_a_name_that_cannot_be_is_refused_before_it_is_sent(
     assert fake.script.calls == []
 
 
-WRITES: dict[str, Callable[[Client], Awaitable[object]]] = {
+CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
     "DeleteVpc": lambda sidegate: sidegate.vpcs.delete("x"),
     "DeleteSubnet": lambda sidegate: sidegate.subnets.delete("x"),
     "DeletePort": lambda sidegate: sidegate.ports.delete("x"),
@@ -207,10 +207,10 @@ WRITES: dict[str, Callable[[Client], Awaitable[object]]] = {
 }
 
 
-@pytest.mark.parametrize("method", WRITES)
+@pytest.mark.parametrize("method", CALLS)
 async def test_what_is_not_there_is_not_found(fake: FakeSidegate, sidegate: Client, method: str) -> None:
     with pytest.raises(errors.NotFound) as caught:
-        await WRITES[method](sidegate)
+        await CALLS[method](sidegate)
     assert fake.called(method) == 1
     assert caught.value.reason == "NOT_FOUND"
     assert caught.value.metadata["kind"]

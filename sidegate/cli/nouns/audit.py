@@ -1,12 +1,14 @@
 """`sidegate audit`: who did what; whether the log still says so; what it leads to."""
 
 from collections import deque
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sidegate.api.events.v1.log_pb2 import LogRecord
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest
 from sidegate.cli import chronicle, comparison, forwarding, parsing, proof
 from sidegate.cli.chronicle import Deed
@@ -52,7 +54,7 @@ async def list_(
         records = session.sidegate.audit.log(log)
         after = 0 if filtered or not limit else max(0, (await records.head()).position - limit)
         found = records.list(stream=stream, account=account, start=since) if filtered else records.read(after)
-        deeds += deque([Deed.of(log, record) async for record in found], maxlen=limit or None)
+        deeds += [Deed.of(log, record) for record in await _newest(found, limit)]
     deeds.sort(key=lambda deed: deed.record.recorded_at)
     return chronicle.view(deeds[-limit:])
 
@@ -105,3 +107,11 @@ async def replay(
     place = at or Place(position=kernel.position)
     replayed = await gateway.table(GetTableRequest.SOURCE_REPLAY, position=place.position, time=place.time)
     return comparison.view(replayed, kernel)
+
+
+async def _newest(records: AsyncIterator[LogRecord], limit: int) -> Iterable[LogRecord]:
+    """The last ones, all where the limit is 0; no more than that is held at a time."""
+    kept: deque[LogRecord] = deque(maxlen=limit or None)
+    async for record in records:
+        kept.append(record)
+    return kept

@@ -6,12 +6,16 @@ from tests.support.fake_sidegate.shelf import Context, Shelf, page, replace
 
 
 class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
-    """`after` is the state that an endpoint turns to when it is asked for; None leaves it as it is."""
+    """`after` is the state that an endpoint turns to when it is asked for; None leaves it as it is.
+
+    With `forgets`, a deleted endpoint is not there any more.
+    """
 
     def __init__(self) -> None:
         self.endpoints: Shelf[Endpoint] = Shelf("endpoint")
         self.first = endpoint_pb2.CONNECTION_STATE_PENDING_ACCEPTANCE
         self.after: endpoint_pb2.ConnectionState.ValueType | None = None
+        self.forgets = False
         self.markers = iter(range(2**53 - 1, 0, -1))
 
     def turn(self, endpoint: Endpoint) -> Endpoint:
@@ -43,6 +47,8 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
     async def DeleteEndpoint(self, request: endpoint_service_pb2.DeleteEndpointRequest, context: Context) -> Endpoint:
         endpoint = await self.endpoints.find(request.id, context)
         endpoint.state = endpoint_pb2.CONNECTION_STATE_DELETING
+        if self.forgets:
+            await self.endpoints.take(request.id, context)
         return endpoint
 
 

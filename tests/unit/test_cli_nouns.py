@@ -1,0 +1,283 @@
+"""Every noun and verb of the command line against a fake that keeps what it is told."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidegate.api.endpoint.v1 import endpoint_pb2
+from tests.support import fake_sidegate
+from tests.support.command_line import CommandLine
+from tests.support.fake_sidegate import FakeSidegate
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
+    with fake_sidegate.running(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def cli(fake: FakeSidegate) -> CommandLine:
+    return CommandLine(fake)
+
+
+@pytest.fixture
+def vpc(cli: CommandLine) -> Any:
+    return cli.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24")
+
+
+@pytest.fixture
+def subnet(cli: CommandLine, vpc: Any) -> Any:
+    return cli.answer("subnet", "create", "front", "--vpc", vpc["id"], "--cidr", "10.0.0.0/24")
+
+
+@pytest.fixture
+def service(cli: CommandLine, vpc: Any) -> Any:
+    backend = ("--backend", "10.0.0.10", "--port", "80:8080/tcp")
+    return cli.answer("service", "create", "web", "--vpc", vpc["id"], *backend, "--approval")
+
+
+@pytest.fixture
+def endpoint(cli: CommandLine, service: Any, subnet: Any) -> Any:
+    return cli.answer(
+        "endpoint", "create", "--service", service["full_name"], "--subnet", subnet["id"], "--name", "to-web"
+    )
+
+
+def test_a_vpc_is_created_shown_listed_and_deleted(cli: CommandLine, vpc: Any) -> None:
+    assert vpc == {
+        "id": vpc["id"],
+        "project": "",
+        "account": "",
+        "name": "shop",
+        "cidrs": ["10.0.0.0/24"],
+        "create_time": "2023-11-14T22:13:20Z",
+        "etag": "",
+    }
+    assert UUID.fullmatch(vpc["id"])
+    assert cli.answer("vpc", "get", "shop") == vpc
+    assert cli.answer("vpc", "list") == [vpc]
+    assert cli.answer("vpc", "delete", "shop") == {"id": vpc["id"], "state": "deleted"}
+    assert cli.answer("vpc", "list") == []
+
+
+def test_a_vpc_may_have_several_ranges(cli: CommandLine) -> None:
+    vpc = cli.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24", "--cidr", "10.2.0.0/16")
+    assert vpc["cidrs"] == ["10.0.0.0/24", "10.2.0.0/16"]
+
+
+def test_a_subnet_is_created_shown_listed_and_deleted(cli: CommandLine, vpc: Any, subnet: Any) -> None:
+    assert (subnet["vpc_id"], subnet["cidr"], subnet["create_time"]) == (vpc["id"], "10.0.0.0/24", None)
+    cli.answer("vpc", "create", "other", "--cidr", "10.0.0.0/24")
+    assert cli.answer("subnet", "get", "front") == subnet
+    assert cli.answer("subnet", "list") == cli.answer("subnet", "list", "--vpc", "shop") == [subnet]
+    assert cli.answer("subnet", "list", "--vpc", "other") == []
+    assert cli.answer("subnet", "delete", "front")["state"] == "deleted"
+
+
+def test_a_port_is_created_shown_listed_and_deleted(cli: CommandLine, subnet: Any) -> None:
+    port = cli.answer("port", "create", "--subnet", "front", "--holder", "machine/web", "--ip", "10.0.0.10")
+    assert (port["subnet_id"], port["holder"], port["address"]) == (subnet["id"], "machine/web", "10.0.0.10")
+    assert cli.answer("port", "create", "--subnet", "front", "--holder", "machine/x")["address"] == "10.0.0.2"
+    assert cli.answer("port", "get", port["id"]) == port
+    assert cli.answer("port", "list", "--subnet", "front")[0] == port
+    assert cli.answer("port", "delete", port["id"]) == {"id": port["id"], "state": "deleted"}
+
+
+def test_an_attachment_is_created_shown_listed_and_deleted(cli: CommandLine, vpc: Any) -> None:
+    attachment = cli.answer("attachment", "create", "--vpc", vpc["id"], "--netns", "shop")
+    assert attachment == {
+        "id": attachment["id"],
+        "vpc_id": vpc["id"],
+        "cell": "",
+        "netns": {"namespace": "shop", "device": ""},
+        "create_time": None,
+    }
+    more = ("--device", "eth1", "--cell", "west")
+    other = cli.answer("attachment", "create", "--vpc", "shop", "--netns", "b", *more)
+    assert (other["netns"]["device"], other["cell"]) == ("eth1", "west")
+    assert cli.answer("attachment", "get", attachment["id"]) == attachment
+    assert cli.answer("attachment", "list", "--vpc", "shop") == [attachment, other]
+    assert cli.answer("attachment", "delete", attachment["id"])["state"] == "deleted"
+
+
+def test_a_service_is_created_shown_and_listed(cli: CommandLine, service: Any) -> None:
+    assert service["backends"] == [{"address": "10.0.0.10"}]
+    assert service["port_mappings"] == [{"client_port": 80, "server_port": 8080, "protocol": "tcp"}]
+    assert (service["approval_required"], service["state"]) == (True, "available")
+    assert cli.answer("service", "get", "web") == service
+    assert cli.answer("service", "list") == [service]
+
+
+def test_a_service_may_have_several_ports_and_backends(cli: CommandLine, vpc: Any, subnet: Any) -> None:
+    port = cli.answer("port", "create", "--subnet", "front", "--holder", "machine/web")
+    backends = ("--backend", "10.0.0.2", "--backend", "10.0.0.3", "--backend-port", port["id"])
+    ports = ("--port", "53/udp", "--port", "53", "--port", "80:8080")
+    made = cli.answer("service", "create", "dns", "--vpc", "shop", *backends, *ports)
+    assert made["backends"] == [{"address": "10.0.0.2"}, {"address": "10.0.0.3"}, {"port_id": port["id"]}]
+    assert [(each["client_port"], each["server_port"], each["protocol"]) for each in made["port_mappings"]] == [
+        (53, 53, "udp"),
+        (53, 53, "tcp"),
+        (80, 8080, "tcp"),
+    ]
+    assert made["approval_required"] is False
+
+
+def test_a_service_changes_in_what_is_named(cli: CommandLine, service: Any) -> None:
+    moved = cli.answer("service", "update", "web", "--backend", "10.0.0.11", "--backend", "10.0.0.12")
+    assert [each["address"] for each in moved["backends"]] == ["10.0.0.11", "10.0.0.12"]
+    assert moved["port_mappings"] == service["port_mappings"]
+    assert cli.answer("service", "update", "web", "--port", "443")["port_mappings"][0]["client_port"] == 443
+    assert cli.answer("service", "update", "web", "--no-approval")["approval_required"] is False
+    assert cli.answer("service", "update", "web", "--approval")["approval_required"] is True
+
+
+def test_accounts_are_permitted_and_forbidden(cli: CommandLine, service: Any) -> None:
+    permitted = cli.answer("service", "permit", service["id"], "iam:domain::a", "iam:domain::b")
+    assert permitted["permissions"] == ["iam:domain::a", "iam:domain::b"]
+    assert cli.answer("service", "forbid", "web", "iam:domain::a")["permissions"] == ["iam:domain::b"]
+
+
+@pytest.mark.parametrize("key", ["id", "full_name", "name"])
+def test_a_service_is_looked_up_by_id_full_name_or_own_name(cli: CommandLine, service: Any, key: str) -> None:
+    found = cli.answer("service", "lookup", service[key])
+    assert found["full_name"] == service["full_name"]
+    assert found["port_mappings"] == [{"client_port": 80, "server_port": 0, "protocol": "tcp"}]
+    assert "80/tcp" in cli.text("service", "lookup", service[key])
+
+
+def test_a_service_is_deleted_by_force_only_when_asked_to(fake: FakeSidegate, cli: CommandLine, service: Any) -> None:
+    assert cli.answer("service", "delete", "web")["state"] == "deleted"
+    assert fake.registry.forced == []
+    cli.answer("service", "delete", "web", "--force")
+    assert fake.registry.forced == [service["id"]]
+
+
+def test_an_endpoint_is_requested_shown_and_listed(cli: CommandLine, endpoint: Any, service: Any, subnet: Any) -> None:
+    assert (endpoint["state"], endpoint["name"], endpoint["address"]) == ("pendingAcceptance", "to-web", "10.0.0.3")
+    assert (endpoint["service"], endpoint["subnet_id"]) == (service["full_name"], subnet["id"])
+    assert endpoint["marker_id"] == 2**53 - 1
+    assert endpoint["ready"] is None
+    assert cli.answer("endpoint", "get", "to-web") == endpoint
+    assert cli.answer("endpoint", "list") == [endpoint]
+
+
+def test_an_endpoint_has_the_address_and_whitelist_that_were_asked_for(
+    cli: CommandLine, service: Any, subnet: Any
+) -> None:
+    more = ("--ip", "10.0.0.20", "--allow", "10.0.0.0/28", "--allow", "10.0.0.64/28")
+    made = cli.answer("endpoint", "create", "--service", "web", "--subnet", "front", *more)
+    assert (made["address"], made["allowed_cidrs"]) == ("10.0.0.20", ["10.0.0.0/28", "10.0.0.64/28"])
+    assert made["service"] == service["id"]
+
+
+def test_an_endpoint_changes_in_what_is_named(cli: CommandLine, endpoint: Any) -> None:
+    narrowed = cli.answer("endpoint", "update", "to-web", "--allow", "10.0.0.0/28")
+    assert (narrowed["allowed_cidrs"], narrowed["name"]) == (["10.0.0.0/28"], "to-web")
+    assert cli.answer("endpoint", "update", "to-web", "--name", "other")["allowed_cidrs"] == ["10.0.0.0/28"]
+    assert cli.answer("endpoint", "update", "other", "--allow-everybody")["allowed_cidrs"] == []
+    assert cli.answer("endpoint", "update", endpoint["id"], "--name", "")["name"] == ""
+
+
+def test_an_endpoint_is_deleted(cli: CommandLine, endpoint: Any) -> None:
+    assert cli.answer("endpoint", "delete", "to-web")["state"] == "deleting"
+
+
+def test_connections_are_listed_shown_accepted_and_rejected(
+    fake: FakeSidegate, cli: CommandLine, service: Any, subnet: Any
+) -> None:
+    made = cli.answer("endpoint", "create", "--service", "web", "--subnet", "front")
+    (connection,) = cli.answer("connection", "list", "web")
+    assert connection == {
+        "endpoint_id": made["id"],
+        "service_id": service["id"],
+        "account": "shop",
+        "marker_id": made["marker_id"],
+        "state": "pendingAcceptance",
+        "create_time": None,
+        "update_time": None,
+    }
+    assert cli.answer("connection", "get", "web", made["id"][:8]) == connection
+    assert cli.answer("connection", "accept", "web", made["id"])["state"] == "creating"
+    assert cli.answer("connection", "reject", service["id"], made["id"])["state"] == "rejected"
+    assert len(set(fake.connections.request_ids)) == 2
+
+
+ACCEPTED, REJECTED = endpoint_pb2.CONNECTION_STATE_ACCEPTED, endpoint_pb2.CONNECTION_STATE_REJECTED
+DELETED, FAILED = endpoint_pb2.CONNECTION_STATE_DELETED, endpoint_pb2.CONNECTION_STATE_FAILED
+
+
+@pytest.mark.usefixtures("service", "subnet")
+@pytest.mark.parametrize(
+    ("turns", "state", "code"), [(ACCEPTED, "accepted", 0), (REJECTED, "rejected", 1), (FAILED, "failed", 1)]
+)
+def test_waiting_for_an_endpoint_tells_what_became_of_it(
+    fake: FakeSidegate, cli: CommandLine, turns: endpoint_pb2.ConnectionState.ValueType, state: str, code: int
+) -> None:
+    fake.endpoints.after = turns
+    made = ("endpoint", "create", "--service", "web", "--subnet", "front", "--wait")
+    assert cli.answer(*made, code=code)["state"] == state
+
+
+def test_waiting_in_vain_names_the_endpoint_its_state_and_the_way_out(
+    fake: FakeSidegate, cli: CommandLine, service: Any, subnet: Any
+) -> None:
+    waiting = ("--wait", "--timeout", "0.2")
+    said = cli.error("endpoint", "create", "--service", "web", "--subnet", "front", *waiting, code=5)
+    (made,) = fake.endpoints.endpoints
+    assert f"endpoint {made} is still pendingAcceptance after 0.2 s" in said
+    assert "hint: the service's owner decides: sidegate connection accept" in said
+
+
+def test_waiting_for_a_connection_ends_when_packets_pass(fake: FakeSidegate, cli: CommandLine, endpoint: Any) -> None:
+    fake.endpoints.after = ACCEPTED
+    accepted = cli.answer("connection", "accept", endpoint["service"].rpartition(".")[2], endpoint["id"], "--wait")
+    assert accepted["state"] == "accepted"
+
+
+def test_waiting_for_a_rejection_ends_at_once(fake: FakeSidegate, cli: CommandLine, endpoint: Any) -> None:
+    service = endpoint["service"].rpartition(".")[2]
+    assert cli.answer("connection", "reject", service, endpoint["id"], "--wait")["state"] == "rejected"
+
+
+def test_waiting_for_a_deletion_ends_when_the_endpoint_says_so(
+    fake: FakeSidegate, cli: CommandLine, endpoint: Any
+) -> None:
+    fake.endpoints.after = DELETED
+    assert cli.answer("endpoint", "delete", "to-web", "--wait")["state"] == "deleted"
+
+
+def test_waiting_for_a_deletion_ends_when_the_endpoint_is_not_there(
+    fake: FakeSidegate, cli: CommandLine, endpoint: Any
+) -> None:
+    fake.endpoints.forgets = True
+    assert cli.answer("endpoint", "delete", "to-web", "--wait") == {"id": endpoint["id"], "state": "deleted"}
+
+
+def test_the_options_before_the_noun_say_who_asks_and_how_to_print(fake: FakeSidegate, cli: CommandLine) -> None:
+    done = cli.run("--account", "shop", "--project", "front", "-o", "json", "vpc", "list")
+    assert done.stdout == "[]\n"
+    metadata = fake.script.calls[-1].metadata
+    assert (metadata["sidegate-account"], metadata["sidegate-project"]) == ("shop", "front")
+
+
+def test_without_a_word_the_operator_asks_for_the_default_project(fake: FakeSidegate, cli: CommandLine) -> None:
+    cli.run("vpc", "list")
+    metadata = fake.script.calls[-1].metadata
+    assert (metadata["sidegate-account"], metadata["sidegate-project"]) == ("operator", "default")
+
+
+def test_the_environment_says_who_asks_and_where(fake: FakeSidegate, cli: CommandLine) -> None:
+    environment = {
+        "SIDEGATE_CONFIG": str(fake.ready_file),
+        "SIDEGATE_ACCOUNT": "shop",
+        "SIDEGATE_PROJECT": "front",
+    }
+    assert cli.run("vpc", "list", environment=environment).exit_code == 0
+    metadata = fake.script.calls[-1].metadata
+    assert (metadata["sidegate-account"], metadata["sidegate-project"]) == ("shop", "front")
