@@ -1,13 +1,13 @@
 """What follows from the registry's events, from time, and from what was left to be done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from services.common.errors import Refused
-from services.common.eventsourcing.store import EventStore, RecordedEvent, StoreError
+from services.common.eventsourcing.store import RecordedEvent, StoreError
+from services.common.rpc.following import Follow
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.forwarding import Forwarding
@@ -15,7 +15,6 @@ from services.endpoint.application.sources import Sources
 from services.endpoint.registry_client import service_of
 from sidegate.api.events.v1 import registry_events_pb2 as registry_pb
 
-REGISTRY_CHECKPOINT = "registry"
 RETRY_SECONDS = 1.0
 TICK_SECONDS = 1.0
 
@@ -23,27 +22,28 @@ log = structlog.get_logger(__name__)
 
 
 class RegistryPolicy:
-    """Follows the registry's log: what it says of services and attachments in use, cells are told."""
+    """Follows the registry's log: what it says of services and attachments in use, cells are told.
 
-    def __init__(self, store: EventStore, forwarding: Forwarding) -> None:
-        self._store = store
+    It keeps no position: at each start it asks how everything in use is, and hears what comes after. So it does not
+    matter what it has missed, nor whether the registry's log is the one of before.
+    """
+
+    def __init__(self, forwarding: Forwarding) -> None:
         self._forwarding = forwarding
 
-    async def run(self, subscribe: Callable[[int], AsyncIterator[RecordedEvent]]) -> None:
-        """Asks how everything in use is, then hears what changes. `subscribe` gives the events above a position."""
+    async def run(self, follow: Follow, pause: float = RETRY_SECONDS) -> None:
+        """Follows for ever; where it is interrupted, it starts again."""
         while True:
             try:
-                await self._follow(subscribe)
-            except (Refused, StoreError, OSError) as error:
+                await self._follow(follow)
+            except (Refused, StoreError) as error:
                 log.warning("the registry cannot be followed, trying again", why=str(error))
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(pause)
 
-    async def _follow(self, subscribe: Callable[[int], AsyncIterator[RecordedEvent]]) -> None:
-        after = await self._store.checkpoint(REGISTRY_CHECKPOINT)
-        await self._forwarding.resync()
-        async for event in subscribe(after):
+    async def _follow(self, follow: Follow) -> None:
+        after = await self._forwarding.resync()
+        async for event in follow(after):
             await self.hear(event)
-            await self._store.save_checkpoint(REGISTRY_CHECKPOINT, event.position)
 
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""
@@ -60,7 +60,7 @@ class RegistryPolicy:
 
 
 class Upkeep:
-    """Runs errands when there are any, and looks at the clock every second."""
+    """Runs errands as soon as there are any, and looks at the clock every second."""
 
     def __init__(self, agenda: Agenda, cells: Cells, forwarding: Forwarding, sources: Sources) -> None:
         self._agenda = agenda
@@ -69,15 +69,9 @@ class Upkeep:
         self._sources = sources
 
     async def run(self) -> None:
-        while True:
-            try:
-                await self.errands()
-                await self._cells.tick()
-            except (Refused, StoreError) as error:
-                log.warning("upkeep is interrupted, trying again", why=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._agenda.wait(), TICK_SECONDS)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_again(self._next_errands))
+            both.create_task(_again(self._next_tick))
 
     async def errands(self) -> None:
         """Does what is on the agenda, or leaves it there."""
@@ -89,3 +83,21 @@ class Upkeep:
         except BaseException:
             self._agenda.put_back(errands)
             raise
+
+    async def _next_errands(self) -> None:
+        await self._agenda.wait()
+        await self.errands()
+
+    async def _next_tick(self) -> None:
+        await self._cells.tick()
+        await asyncio.sleep(TICK_SECONDS)
+
+
+async def _again(step: Callable[[], Awaitable[None]]) -> None:
+    """One step after another, for ever; after one that could not be made, a pause."""
+    while True:
+        try:
+            await step()
+        except (Refused, StoreError) as error:
+            log.warning("upkeep is interrupted, trying again", why=str(error))
+            await asyncio.sleep(RETRY_SECONDS)

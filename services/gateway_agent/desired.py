@@ -1,5 +1,6 @@
 """What this gateway should forward: a fold of versioned news, whatever order they come in. Pure."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +21,9 @@ class Removed:
 
 
 REMOVED = Removed()
+
+REMEMBERED = 100_000
+"""How many tombstones are kept beside those of the last snapshot; endpoints come and go for ever."""
 
 Content = Withheld | Entry | Removed
 
@@ -58,29 +62,23 @@ class Desired:
         self._known: dict[Key, Versioned] = {}
         self._users: dict[Key, set[Key]] = {}
         self._changed: dict[Key, None] = {}
+        self._buried: OrderedDict[Key, None] = OrderedDict()
         self.position = 0
         self.synced = False
 
     def hear(self, news: Versioned) -> bool:
         """Takes news in; says whether they were new."""
-        key, before = news.key, self._known.get(news.key)
-        if not news.supersedes(before):
-            return False
-        was_wanted = self.wanted(key) is not None
-        if before is not None:
-            self._unlink(before)
-        self._known[key] = news
-        self._link(news)
-        self._changed[key] = None
-        if was_wanted != (self.wanted(key) is not None):
-            self._changed.update(dict.fromkeys(self.users(key)))
-        return True
+        heard = self._learn(news)
+        if heard:
+            self._bury(news)
+        return heard
 
     def replace(self, news: Iterable[Versioned], position: int) -> None:
         """Starts again from the whole table at a position: what it does not name is not."""
         before, self._known, self._users = self._known, {}, {}
+        self._buried.clear()
         for each in news:
-            self.hear(each)
+            self._learn(each)
         self._changed.update(dict.fromkeys(chain(before, self._known)))
         self.position, self.synced = position, True
 
@@ -113,10 +111,31 @@ class Desired:
         changed, self._changed = tuple(self._changed), {}
         return changed
 
-    def digest_lines(self) -> list[str]:
-        """A line of kind, id and version for each key that is not removed, sorted: equal tables have equal lines."""
-        kept = (news for news in self._known.values() if news.content != REMOVED)
-        return sorted(f"{news.key.kind} {news.key.id} {news.version}" for news in kept)
+    def versions(self) -> Iterator[tuple[Kind, str, int]]:
+        """Kind, id and version of each key that is not removed: equal tables have equal ones."""
+        return ((*key, news.version) for key, news in self._known.items() if news.content != REMOVED)
+
+    def _learn(self, news: Versioned) -> bool:
+        key, before = news.key, self._known.get(news.key)
+        if not news.supersedes(before):
+            return False
+        was_wanted = self.wanted(key) is not None
+        if before is not None:
+            self._unlink(before)
+        self._known[key] = news
+        self._link(news)
+        self._changed[key] = None
+        if was_wanted != (self.wanted(key) is not None):
+            self._changed.update(dict.fromkeys(self.users(key)))
+        return True
+
+    def _bury(self, news: Versioned) -> None:
+        self._buried.pop(news.key, None)
+        if news.content == REMOVED:
+            self._buried[news.key] = None
+        if len(self._buried) > REMEMBERED:
+            oldest, _ = self._buried.popitem(last=False)
+            del self._known[oldest]
 
     def _link(self, news: Versioned) -> None:
         for need in _needs(news):

@@ -69,9 +69,9 @@ class Facts:
             return None if held else Fact(endpoint.id, known.version, Presence.ABSENT)
         if reason := self._hindrance(endpoint):
             return Fact(endpoint.id, known.version, Presence.HINDERED, reason)
-        if all(self._tracker.is_settled(part.key) for part in self._parts(endpoint)):
-            return Fact(endpoint.id, known.version, Presence.FORWARDING)
-        return None
+        wanted = [self._desired.wanted(part.key) for part in self._parts(endpoint)]
+        made = all(entry is not None and self._tracker.has(entry) for entry in wanted)
+        return Fact(endpoint.id, known.version, Presence.FORWARDING) if made else None
 
     def difficulty(self, key: Key) -> str:
         """What hinders an entry, in the data plane's own words: for the operator."""
@@ -87,6 +87,10 @@ class Facts:
             if self.difficulty(part.key):
                 return part.failing
         return None
+
+    def is_hindered(self, key: Key) -> bool:
+        """Whether the data plane has the entry and says that packets do not pass."""
+        return key in self._difficulties
 
     def _parts(self, endpoint: Key) -> Iterator[_Part]:
         """All that the endpoint's packets depend on, what others depend on first."""

@@ -10,6 +10,10 @@ Clock = Callable[[], float]
 """Seconds that only ever pass; none of them is skipped while the machine sleeps."""
 
 
+KEEP_SECONDS = 1.0
+"""What is written down may be so much older than what was heard; it errs on the safe side."""
+
+
 def boottime() -> float:
     """Seconds since the machine started, those in which it was suspended included."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -26,16 +30,17 @@ class Fence:
     def __init__(self, clock: Clock, after: float, record: Path | None = None) -> None:
         self._clock = clock
         self._record = record
-        self.after = after
-        self.heard = self._recorded()
+        self._kept = -inf
+        self.heard, self.after = self._recorded(after)
+        self._closed = False
 
     @property
     def up(self) -> bool:
-        return self.remaining <= 0
+        return self._closed or self.remaining <= 0
 
     @property
     def remaining(self) -> float:
-        """Seconds until it goes up."""
+        """Seconds until it goes up by itself."""
         return self.heard + self.after - self._clock()
 
     def now(self) -> float:
@@ -43,23 +48,27 @@ class Fence:
 
     def hear(self, asked_at: float) -> None:
         """The control plane has answered what was asked then, and counts us as a member."""
-        if asked_at > self.heard:
-            self.heard = asked_at
-            self._keep()
+        self._closed = False
+        self.heard = max(self.heard, asked_at)
+        if self._record is not None and self.heard - self._kept >= KEEP_SECONDS:
+            self._keep(self._record)
 
     def close(self) -> None:
         """The control plane does not want this gateway to forward: up until it is heard again."""
-        self.heard = -inf
+        self._closed = True
 
-    def _recorded(self) -> float:
+    def _recorded(self, after: float) -> tuple[float, float]:
         now = self._clock()
         with suppress(OSError, ValueError):
-            if self._record is not None and (heard := float(self._record.read_text())) <= now:
-                return heard
-        return now
+            if self._record is not None:
+                heard, recorded_after = map(float, self._record.read_text().split())
+                if heard <= now:
+                    return heard, recorded_after
+        return now, after
 
-    def _keep(self) -> None:
-        if self._record is not None:
-            part = self._record.with_name(self._record.name + ".part")
-            part.write_text(f"{self.heard}\n")
-            part.replace(self._record)
+    def _keep(self, record: Path) -> None:
+        self._kept = self.heard
+        with suppress(OSError):  # a full disk must not end the agent; without a record, a restart counts as word
+            part = record.with_name(record.name + ".part")
+            part.write_text(f"{self.heard} {self.after}\n")
+            part.replace(record)

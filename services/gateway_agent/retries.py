@@ -14,6 +14,9 @@ class Retries:
         self._delays: dict[Key, float] = {}
         self._queue: list[tuple[float, Key]] = []
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._delays
+
     def failed(self, key: Key, now: float) -> bool:
         """Says whether it is the first failure of the key."""
         before = self._delays.get(key)

@@ -76,9 +76,11 @@ class Tracker:
         self._failed[change.key] = reason
 
     def retry(self, keys: Iterable[Key]) -> None:
+        """Opens keys again: those that failed, and those that are as wanted and yet do not work."""
         for key in keys:
-            if self._failed.pop(key, None) is not None:
-                self._sort(key)
+            self._failed.pop(key, None)
+            if key in self._wanted or key in self._actual:
+                self._open[key] = None
 
     @property
     def ready(self) -> bool:
@@ -97,6 +99,10 @@ class Tracker:
     def holds(self, key: Key) -> bool:
         """Whether anything of the key is in the actual table."""
         return key in self._actual
+
+    def has(self, entry: Entry) -> bool:
+        """Whether the actual table has the entry as it stands here."""
+        return self._actual.get(entry.key) == entry
 
     def reason(self, key: Key) -> str | None:
         """Why the last change of the key could not be made."""

@@ -64,6 +64,9 @@ def news_of(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> Versioned | 
             key, version = Key(Kind.ENDPOINT, entry.endpoint.endpoint_id), entry.endpoint.generation
         case None:
             return None
+    if not _is_id(key.id):
+        log.error("an entry of the forwarding log has no id", kind=key.kind, id=key.id)
+        return None
     return Versioned(key, version, _content(entry, key, gateway))
 
 
@@ -130,9 +133,16 @@ def _networks(cidrs: Iterable[str]) -> tuple[IPv4Network, ...]:
 
 
 def _id(text: str) -> str:
-    if str(UUID(text)) != text:
+    if not _is_id(text):
         raise ValueError(f"{text!r} is no UUID in its usual form")
     return text
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def entry_to_proto(entry: Entry, gateway: str) -> forwarding_pb2.ForwardingEntry:

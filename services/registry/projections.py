@@ -1,10 +1,10 @@
 """Read tables: what each event leaves of its resource, found by who owns it and by what it is a part of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, select, text
+from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, select, text
 
 from services.common.eventsourcing import resource_table
 from services.common.eventsourcing.projection import Projection
@@ -18,15 +18,16 @@ from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[R]):
+class Kind(Generic[R_co]):
     """A kind of resource: its name in tables and errors, and where an event has it."""
 
     name: str
-    of: Callable[[RegistryEvent], R]
+    of: Callable[[RegistryEvent], R_co]
 
 
 VPC: Kind[vpc_pb2.Vpc] = Kind("vpc", lambda event: event.vpc)
@@ -35,6 +36,7 @@ PORT: Kind[vpc_pb2.Port] = Kind("port", lambda event: event.port)
 ATTACHMENT: Kind[vpc_pb2.Attachment] = Kind("attachment", lambda event: event.attachment)
 SERVICE: Kind[EndpointService] = Kind("service", lambda event: event.service)
 CLOSING, DELETING = "CLOSING", "DELETING"
+PAGE = 500
 
 _GONE = {"vpc_deleted", "subnet_deleted", "port_released", "attachment_deleted", "service_deleted"}
 
@@ -90,7 +92,9 @@ class VpcRevisions:
     )
 
     def apply(self, connection: Connection, event: RecordedEvent) -> None:
-        if event.stream.startswith("vpc-"):
+        if event.type == "registry.v1.VpcDeleted":
+            connection.execute(delete(self.table).where(self.table.c.stream == event.stream))
+        elif event.stream.startswith("vpc-"):
             connection.execute(self._upsert, {"stream": event.stream, "revision": event.version})
 
 
@@ -128,6 +132,13 @@ class Snapshot:
     def of(self, kind: Kind[R], parent: str, limit: int) -> list[R]:
         """The first resources that are a part of another."""
         return [resource for _, resource in self.page(kind, parent=parent, limit=limit)]
+
+    def all(self, kind: Kind[R], *, states: Sequence[str]) -> Iterator[R]:
+        """Every resource in one of these states."""
+        after = 0
+        while page := self.page(kind, states=states, after=after, limit=PAGE):
+            yield from (resource for _, resource in page)
+            after = page[-1][0]
 
     def _shown(self, kind: Kind[R], rows: Sequence[ResourceRow]) -> list[R]:
         resources = [kind.of(RegistryEvent.FromString(row.data)) for row in rows]

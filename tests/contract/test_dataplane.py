@@ -17,18 +17,14 @@ from services.gateway_agent.table import (
     ForwardingTable,
     Key,
     Kind,
-    PortMapping,
     Protocol,
     Put,
     Remove,
     Service,
 )
-from tests.support.worlds import PATIENCE, Vpc, World, fake_world, kernel_world
+from tests.support.worlds import DNS, ENDPOINT, PATIENCE, WEB, Vpc, World, fake_world, kernel_world
 
-WEB = PortMapping(80, 8080, Protocol.TCP)
-DNS = PortMapping(53, 5353, Protocol.UDP)
 CLIENT, OTHER_CLIENT, BACKEND, OTHER_BACKEND = "10.0.0.10", "10.0.0.11", "10.0.0.10", "10.0.0.20"
-ENDPOINT = "10.0.0.100"
 
 
 @pytest.fixture(params=["fake", pytest.param("kernel", marks=pytest.mark.root)])
@@ -49,12 +45,10 @@ class Story:
     endpoint: Endpoint
 
     async def put(self, *entries: Entry) -> None:
-        for entry in entries:
-            await self.world.dataplane.apply(Put(entry))
+        await self.world.put(*entries)
 
     async def remove(self, *entries: Entry) -> None:
-        for entry in entries:
-            await self.world.dataplane.apply(Remove(entry.key))
+        await self.world.remove(*entries)
 
     async def table(self) -> ForwardingTable:
         return await self.world.dataplane.read()
@@ -72,19 +66,10 @@ async def story(world: World) -> Story:
     await world.serve(payments, BACKEND, 8080, "one")
     await world.serve(payments, OTHER_BACKEND, 8080, "two")
     await world.serve(payments, BACKEND, 5353, "dns", Protocol.UDP)
-    service = Service(str(uuid4()), payments.id, (WEB, DNS), (IPv4Address(BACKEND),))
-    endpoint = Endpoint(
-        id=str(uuid4()),
-        marker=7,
-        vpc=shop.id,
-        address=IPv4Address(ENDPOINT),
-        service=service.id,
-        source_address=IPv4Address("198.19.128.7"),
-        admission=1,
-    )
-    made = Story(world, shop, payments, service, endpoint)
-    await made.put(service)
-    return made
+    service = await world.publish(payments, BACKEND, ports=(WEB, DNS))
+    endpoint = await world.lead(shop, service)
+    await world.remove(endpoint)
+    return Story(world, shop, payments, service, endpoint)
 
 
 @pytest.fixture

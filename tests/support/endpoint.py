@@ -1,7 +1,6 @@
 """Endpoints as tests need them: one set of first facts, and every state that follows from it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from services.common.principal import Principal
@@ -16,6 +15,7 @@ from services.endpoint.domain.endpoint import (
     EndpointRequested,
     Event,
     Facts,
+    Known,
     Placement,
     SourceLease,
     State,
@@ -64,11 +64,10 @@ LIVES: dict[str, Sequence[Event]] = {
 STATES: dict[str, State] = {name: after(*events) for name, events in LIVES.items()}
 
 
-def known_facts(state: State) -> Facts:
+def known(state: State) -> Known:
     assert not isinstance(state, Absent)
-    return state.facts
+    return state
 
 
-def facts_with(*, id_: str, marker: int, address: str, leases: Sequence[SourceLease] = ()) -> Facts:
-    """The first facts of another endpoint of the same project."""
-    return replace(FACTS, id=id_, marker=marker, address=IPv4Address(address), sources=tuple(leases))
+def known_facts(state: State) -> Facts:
+    return known(state).facts

@@ -81,6 +81,7 @@ class FakeRegistry:
     refusals: dict[str, Exception] = field(default_factory=dict)
     failpoints: dict[str, BaseException] = field(default_factory=dict)
     questions: int = 0
+    head: int = 0
 
     async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
         self._refuse("reserve")
@@ -113,6 +114,12 @@ class FakeRegistry:
             {id_: self.services[id_] for id_ in services if id_ in self.services},
             {key: target for key, target in self.targets.items() if key[0] in vpcs},
         )
+
+    async def attached(self) -> Collection[str]:
+        return {vpc for vpc, _ in self.targets}
+
+    async def position(self) -> int:
+        return self.head
 
     def change(self, service: str, *backends: str) -> PublishedService:
         """The service with other backends, at its next version."""

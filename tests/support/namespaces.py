@@ -91,6 +91,11 @@ class Namespace:
     def devices(self) -> set[str]:
         return {link["ifname"] for link in json.loads(self.ip("-json", "link", "show"))}
 
+    def packets(self, direction: str, device: str = DEVICE) -> int:
+        """How many the device has sent ("tx") or received ("rx")."""
+        (link,) = json.loads(self.ip("-json", "-statistics", "link", "show", "dev", device))
+        return int(link["stats64"][direction]["packets"])
+
     def counter(self, protocol: str, name: str) -> int:
         """A counter of the namespace's stack, as in /proc/net/snmp: counter("Tcp", "InCsumErrors")."""
         lines = self.run(Path("/proc/thread-self/net/snmp").read_text).splitlines()
@@ -103,6 +108,9 @@ class Namespace:
             for command in (ETHTOOL_STXCSUM, ETHTOOL_SSG, ETHTOOL_STSO, ETHTOOL_SGSO):
                 value = ctypes.create_string_buffer(struct.pack("=II", command, on))
                 fcntl.ioctl(any_socket, SIOCETHTOOL, struct.pack("=16sQ16x", device.encode(), ctypes.addressof(value)))
+
+    def exists(self) -> bool:
+        return (RUN / self.name).exists()
 
     def delete(self) -> None:
         """Processes and sockets that are still inside keep it alive, nameless."""
@@ -141,13 +149,35 @@ def make(*labels: str) -> Iterator[Sequence[Namespace]]:
 
 
 def delete_if_there(namespace: Namespace) -> None:
-    if (RUN / namespace.name).exists():
+    if namespace.exists():
         namespace.delete()
 
 
 def left_behind() -> list[str]:
     """Namespaces of this test run that are still there."""
     return [path.name for path in RUN.glob(f"{PREFIX}-*")]
+
+
+@dataclass(frozen=True, slots=True)
+class HostDevice:
+    """A network device outside the namespaces; by its alias a gateway of this machine says whose it is."""
+
+    name: str
+    alias: str
+    mac: bytes
+    up: bool
+
+
+def host_devices() -> list[HostDevice]:
+    return [
+        HostDevice(
+            name=link["ifname"],
+            alias=link.get("ifalias", ""),
+            mac=bytes.fromhex(link.get("address", "").replace(":", "")),
+            up="UP" in link["flags"],
+        )
+        for link in json.loads(_ip("-json", "link", "show"))
+    ]
 
 
 def require_root() -> None:

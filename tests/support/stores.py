@@ -59,7 +59,7 @@ def an_append(
     constraints: Constraints = NO_CONSTRAINTS,
     request: Request | None = None,
 ) -> Append:
-    new = [NewEvent("endpoint.changed", f"{stream} {number}".encode()) for number in range(events)]
+    new = [NewEvent("endpoint.changed", f"{stream} {number}".encode(errors="replace")) for number in range(events)]
     return Append(stream, expected, new, at, partition, b"somebody", constraints, request)
 
 

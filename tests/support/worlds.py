@@ -6,9 +6,10 @@ await world.serve(payments, "10.0.0.10", 8080, name="web")
 conversation = await world.connect(shop, "10.0.0.10", "10.0.0.100", 80)
 """
 
+import asyncio
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -21,16 +22,22 @@ from services.gateway_agent.dataplane.build import build
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.kernel import KernelDataplane
+from services.gateway_agent.dataplane.maps import Counter, Maps
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.dataplane.sessions import Timeouts
-from services.gateway_agent.table import Attachment, Protocol, Put
+from services.gateway_agent.table import Attachment, Endpoint, Entry, PortMapping, Protocol, Put, Remove, Service
 from tests.support import namespaces
 from tests.support.hosts import TcpClient, TcpEcho, UdpClient, UdpEcho
-from tests.support.namespaces import DEVICE, Namespace
+from tests.support.namespaces import DEVICE, HostDevice, Namespace
+from tests.support.wire import Wire
 
 PATIENCE = 10.0  # seconds, for what should come
 REFUSAL_SECONDS = 0.3  # for what should not: a packet that passes takes well below a millisecond
 SESSIONS = 4096
+ENDPOINT = "10.0.0.100"
+SOURCE = "198.19.128.7"  # of an endpoint's connections, as the backend sees them
+WEB = PortMapping(80, 8080, Protocol.TCP)
+DNS = PortMapping(53, 5353, Protocol.UDP)
 
 
 class Conversation(Interface):
@@ -72,6 +79,37 @@ class World(ABC):
         self.add_hosts(vpc, *addresses)
         return vpc
 
+    async def put(self, *entries: Entry) -> None:
+        for entry in entries:
+            await self.dataplane.apply(Put(entry))
+
+    async def remove(self, *entries: Entry) -> None:
+        for entry in entries:
+            await self.dataplane.apply(Remove(entry.key))
+
+    async def publish(self, vpc: Vpc, *backends: str, ports: tuple[PortMapping, ...] = (WEB,)) -> Service:
+        """A new service that is put, and whose backends answer."""
+        service = Service(str(uuid4()), vpc.id, ports, tuple(map(IPv4Address, backends)))
+        await self.put(service)
+        async with asyncio.timeout(PATIENCE):
+            while service.key in self.dataplane.difficulties():
+                await self.dataplane.wait_for_news()
+        return service
+
+    async def lead(self, vpc: Vpc, service: Service, address: str = ENDPOINT, source: str = SOURCE) -> Endpoint:
+        """A new endpoint that leads from the VPC to the service, put."""
+        endpoint = Endpoint(
+            id=str(uuid4()),
+            marker=7,
+            vpc=vpc.id,
+            address=IPv4Address(address),
+            service=service.id,
+            source_address=IPv4Address(source),
+            admission=1,
+        )
+        await self.put(endpoint)
+        return endpoint
+
     @abstractmethod
     def unattached(self, label: str) -> Vpc: ...
     @abstractmethod
@@ -104,7 +142,9 @@ class World(ABC):
         self, vpc: Vpc, source: str, target: str, port: int, protocol: Protocol = Protocol.TCP
     ) -> Conversation:
         conversation = await self.connect(vpc, source, target, port, protocol)
-        assert conversation is not None, f"{source} does not reach {target}:{port}/{protocol}"
+        counts = {name: count for name, count in (await self.dataplane.counters()).items() if count}
+        hindered = self.dataplane.difficulties()
+        assert conversation is not None, f"{source} does not reach {target}:{port}/{protocol}: {counts} {hindered}"
         return conversation
 
     async def refuses(self, vpc: Vpc, source: str, target: str, port: int, protocol: Protocol = Protocol.TCP) -> bool:
@@ -235,17 +275,24 @@ class KernelWorld(World):
 
     dataplane: KernelDataplane
 
-    def __init__(self, bpffs: Path, timeouts: Timeouts | None = None) -> None:
+    def __init__(self, bpffs: Path, timeouts: Timeouts | None = None, max_sessions: int = SESSIONS) -> None:
+        self._max_sessions = max_sessions
         self.gateway_id = f"{namespaces.PREFIX}-{secrets.token_hex(2)}"
         self._bpffs = bpffs
         self._timeouts = timeouts
         self._namespaces: dict[str, Namespace] = {}
         self._servers: list[TcpEcho | UdpEcho] = []
+        self._wires: list[Wire] = []
         self._conversations: list[Conversation] = []
         self.dataplane = self.new_dataplane()
 
     def new_dataplane(self) -> KernelDataplane:
-        return KernelDataplane(self.gateway_id, self._bpffs, SESSIONS, self._timeouts)
+        return KernelDataplane(self.gateway_id, self._bpffs, self._max_sessions, self._timeouts)
+
+    @property
+    def maps(self) -> Maps:
+        """What the program sees, for tests of the program itself."""
+        return self.dataplane._kernel.maps
 
     def namespace(self, vpc: Vpc) -> Namespace:
         return self._namespaces[vpc.id]
@@ -253,7 +300,27 @@ class KernelWorld(World):
     def unattached(self, label: str) -> Vpc:
         vpc, namespace = str(uuid4()), namespaces.create(label)
         self._namespaces[vpc] = namespace
+        namespace.set_sysctl("net.ipv6.conf.default.disable_ipv6", "1")  # its chatter would be counted as refused
         return Vpc(Attachment(vpc, namespace.name, DEVICE))
+
+    def device(self, vpc: Vpc) -> HostDevice:
+        """The gateway's end."""
+        (found,) = [device for device in namespaces.host_devices() if device.alias.endswith(vpc.id)]
+        return found
+
+    def wire(self, vpc: Vpc) -> Wire:
+        wire = Wire(self.namespace(vpc), self.device(vpc).mac)
+        self._wires.append(wire)
+        return wire
+
+    async def counts_one(self, counter: Counter, sending: Awaitable[None]) -> None:
+        """Waits until what is sent is counted, once."""
+        before = (await self.dataplane.counters())[counter]
+        await sending
+        async with asyncio.timeout(PATIENCE):
+            while (await self.dataplane.counters())[counter] == before:
+                await asyncio.sleep(0)
+        assert (await self.dataplane.counters())[counter] == before + 1
 
     def add_hosts(self, vpc: Vpc, *addresses: str) -> None:
         for address in addresses:
@@ -306,10 +373,19 @@ class KernelWorld(World):
                 steps.callback(namespaces.delete_if_there, namespace)
             steps.push_async_callback(self.dataplane.remove_devices)
             steps.push_async_callback(self.dataplane.uninstall)
+            for wire in self._wires:
+                steps.callback(wire.close)
             for server in self._servers:
                 steps.push_async_callback(server.stop)
             for conversation in self._conversations:
                 steps.push_async_callback(conversation.close)
+
+    def left_behind(self) -> list[str]:
+        """What of this world is still on the machine."""
+        found = [namespace.name for namespace in self._namespaces.values() if namespace.exists()]
+        found += [device.name for device in namespaces.host_devices() if self.gateway_id in device.alias]
+        found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self._bpffs) in line]
+        return found
 
 
 @asynccontextmanager
@@ -320,13 +396,16 @@ async def fake_world(timeouts: Timeouts | None = None) -> AsyncIterator[FakeWorl
 
 
 @asynccontextmanager
-async def kernel_world(bpffs: Path, timeouts: Timeouts | None = None) -> AsyncIterator[KernelWorld]:
+async def kernel_world(
+    bpffs: Path, timeouts: Timeouts | None = None, max_sessions: int = SESSIONS
+) -> AsyncIterator[KernelWorld]:
     """With the program built, and a BPF filesystem mounted at `bpffs` for as long as the world lasts."""
     namespaces.require_root()
     build()
-    world = KernelWorld(bpffs, timeouts)
+    world = KernelWorld(bpffs, timeouts, max_sessions)
     try:
         await world.dataplane.open()
         yield world
     finally:
         await world.tear_down()
+        assert world.left_behind() == []

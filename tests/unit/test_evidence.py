@@ -201,7 +201,7 @@ def test_the_hash_can_be_computed_from_its_description_alone() -> None:
         return len(content).to_bytes(4, "big") + content
 
     log = a_log(2)
-    columns = b"".join(map(field, log[1][:-1]))
+    columns = b"".join(field(column) for column in log[1][:-1])
     assert hashlib.sha256(b"sidegate.event.1\n" + log[0].hash + field(LOG) + columns).digest() == log[1].hash
 
 

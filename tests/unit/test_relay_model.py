@@ -5,19 +5,21 @@ from collections.abc import Coroutine, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from services.common.eventsourcing.store import Head, RecordedEvent
+from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
 from services.common.messaging.broker import Outrun
 from services.common.messaging.connection import Unsettled
 from services.common.messaging.envelope import EPOCH, Message, from_message, hash_of
 from services.common.messaging.publisher import Publisher
 from services.common.messaging.stream import ENDPOINT, LogEpoch, StreamState
 from services.common.messaging.verdict import KEPT
-from tests.support.nats import Backup, ListLog, cell_subject
+from sidegate.evidence import link_hash
+from tests.support.nats import cell_subject
 
 RELAYS = 2
 ROUND = 30
@@ -100,28 +102,73 @@ class Model:
         return last
 
 
-class SteppedLog(ListLog):
-    """A log whose reads take a while: it may have grown, and moved on, when they are answered."""
+@dataclass(frozen=True, slots=True)
+class Backup:
+    log_id: str
+    epoch: int
+    events: tuple[RecordedEvent, ...]
+
+
+class SteppedLog:
+    """A log with backups, whose reads take a while: it may have grown, and moved on, when they are answered."""
+
+    def __init__(self) -> None:
+        self.log_id = "log"
+        self.epoch = 1
+        self.events: list[RecordedEvent] = []
+
+    @property
+    def position(self) -> int:
+        return len(self.events)
+
+    def add(self, count: int = 1, partition: str = "c1") -> None:
+        """Appends events; no two histories have the same one at a position."""
+        for _ in range(count):
+            position = len(self.events) + 1
+            prev = next((e.position for e in reversed(self.events) if e.partition == partition), 0)
+            previous = self.events[-1].hash if self.events else GENESIS
+            event = RecordedEvent(
+                position=position,
+                stream=f"endpoint-{position}",
+                version=1,
+                event_id=uuid4().bytes,
+                type="endpoint_requested",
+                schema_version=1,
+                recorded_at=position,
+                partition=partition,
+                prev=prev,
+                data=b"fact",
+                meta=b"\x00\xff",
+                hash=b"",
+            )
+            self.events.append(event._replace(hash=link_hash(self.log_id, previous, event)))
+
+    def backup(self) -> Backup:
+        return Backup(self.log_id, self.epoch, tuple(self.events))
+
+    def restore(self, backup: Backup) -> None:
+        self.log_id, self.epoch, self.events = backup.log_id, backup.epoch, list(backup.events)
 
     async def read(self, after: int, limit: int) -> Sequence[RecordedEvent]:
         await Turn()
-        return await super().read(after, limit)
+        return self.events[after : after + limit]
 
     async def head(self) -> Head:
         await Turn()
-        return await super().head()
+        last = self.events[-1].hash if self.events else GENESIS
+        return Head(self.log_id, self.epoch, len(self.events), last)
 
     async def begin_epoch(self, epoch: int) -> Head:
         await Turn()
-        head = await super().begin_epoch(epoch)
-        await Turn()
-        return head
+        if epoch == self.epoch:
+            self.epoch += 1
+        return await self.head()
 
 
 class Relays(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
-        self.log = SteppedLog("log")
+        self.log = SteppedLog()
         self.model = Model()
         self.relays: list[Coroutine[Any, bool, None]] = [self.relay() for _ in range(RELAYS)]
         self.running = [False] * RELAYS

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from services.common.eventsourcing.decider import Decider
+from services.common.eventsourcing.holdings import both
 from services.common.eventsourcing.store import Constraints, Count
 
 C = TypeVar("C")
@@ -31,15 +32,8 @@ def decide(decider: Decider[C, S, E], command: C, state: S) -> Decision[S, E]:
     for event in decider.decide(command, state):
         meaning = decider.constraints(decision.state, event)
         after = decider.evolve(decision.state, event)
-        decision = Decision(after, (*decision.events, (event, after)), _then(decision.constraints, meaning))
+        decision = Decision(after, (*decision.events, (event, after)), both(decision.constraints, meaning))
     return decision
-
-
-def _then(first: Constraints, second: Constraints) -> Constraints:
-    """Both as one, to the same effect as one after the other."""
-    still_claimed = tuple(claim for claim in first.claims if claim not in second.releases)
-    still_required = tuple(claim for claim in second.requires if claim not in first.claims)
-    return replace(first, claims=still_claimed) + replace(second, requires=still_required)
 
 
 def _limited(count: Count, limits: Mapping[str, int]) -> Count:

@@ -1,7 +1,7 @@
 """Claims and counters as they stand: what the rules over more than one stream are checked against."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.common.eventsourcing.store import (
     AlreadyClaimed,
@@ -67,3 +67,13 @@ class Holdings:
                 raise LimitReached(count, value)
             values[counter] = value + count.delta
         return values
+
+
+def both(first: Constraints, second: Constraints) -> Constraints:
+    """A stream's constraints and those that follow them, as one that leaves the same behind.
+
+    A claim that is released again is not asked for at all.
+    """
+    still_claimed = tuple(claim for claim in first.claims if claim not in second.releases)
+    still_required = tuple(claim for claim in second.requires if claim not in first.claims)
+    return replace(first, claims=still_claimed) + replace(second, requires=still_required)

@@ -8,15 +8,12 @@ from typing import NamedTuple
 from services.common.eventsourcing.holdings import Holdings
 from services.common.eventsourcing.store import (
     GENESIS,
-    MAX_EVENT_BYTES,
-    MAX_EVENTS,
     AnyVersion,
     Append,
     Appended,
     Conflict,
     Exact,
     Expected,
-    NewEvent,
     NoStream,
     RecordedEvent,
     RequestKey,
@@ -24,8 +21,6 @@ from services.common.eventsourcing.store import (
     StreamExists,
 )
 from sidegate.evidence import link_hash
-
-MAX_TIME = 2**63
 
 
 class Tail(NamedTuple):
@@ -72,7 +67,6 @@ class Ledger:
         """Takes all of an append or, raising, none of it."""
         if append.request is not None and (first := self.requests.get(append.request.key)) is not None:
             return first.again(append.request.command_hash)
-        _require_limits(append)
         version = self.versions.get(append.stream, 0)
         _require_version(append.stream, append.expected, version)
         events = self._link(append, version)
@@ -133,23 +127,3 @@ def _require_version(stream: str, expected: Expected, version: int) -> None:
             fits = version == wanted
     if not fits:
         raise Conflict(stream, version)
-
-
-def _require_limits(append: Append) -> None:
-    """Raises ValueError for what no store may keep: it would stop those who read the log."""
-    if not append.stream or not append.stream.isprintable() or not append.partition.isprintable():
-        raise ValueError(f"'{append.stream!r}' in '{append.partition!r}' is no name of a stream in a partition")
-    if not 0 <= append.at < MAX_TIME:
-        raise ValueError(f"{append.at} is no time in nanoseconds since the epoch")
-    if len(append.events) > MAX_EVENTS:
-        raise ValueError(f"{append.stream} would get {len(append.events)} events at once, of {MAX_EVENTS} at most")
-    for event in append.events:
-        _require_event_limits(append, event)
-
-
-def _require_event_limits(append: Append, event: NewEvent) -> None:
-    size = len(event.data) + len(append.meta)
-    if size > MAX_EVENT_BYTES:
-        raise ValueError(f"{event.type} of {append.stream} has {size} bytes, of {MAX_EVENT_BYTES} at most")
-    if not event.type or not event.type.isprintable():
-        raise ValueError(f"{event.type!r} is no type of an event")

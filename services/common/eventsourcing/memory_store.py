@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from services.common.eventsourcing.holdings import Holdings
 from services.common.eventsourcing.ledger import Ledger
+from services.common.eventsourcing.limits import require_limits
 from services.common.eventsourcing.store import Append, Appended, Head, RecordedEvent, RequestKey, Unavailable
 from services.common.eventsourcing.tail_watch import TailWatch
 
@@ -27,6 +28,7 @@ class MemoryStore:
 
     async def append(self, append: Append) -> Appended:
         self._require_open()
+        require_limits(append)
         before = len(self._ledger.recorded)
         appended = self._ledger.append(append)
         for event in self._ledger.recorded[before:]:

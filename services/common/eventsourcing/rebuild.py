@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import reduce
+from itertools import groupby
+from operator import attrgetter
 
-from services.common.eventsourcing.holdings import Holdings
+from services.common.eventsourcing.holdings import Holdings, both
 from services.common.eventsourcing.store import Constraints, RecordedEvent
 
 
@@ -14,8 +17,9 @@ def rebuild_holdings(events: Iterable[RecordedEvent], meaning: Callable[[Recorde
     which two streams hold one claim.
     """
     holdings = Holdings()
-    for event in events:
-        holdings.apply(event.stream, _without_conditions(meaning(event)))
+    for stream, run in groupby(events, key=attrgetter("stream")):
+        # As one, for they may be of one append, in which what was claimed and released again was not asked for.
+        holdings.apply(stream, _without_conditions(reduce(both, map(meaning, run))))
     return holdings
 
 

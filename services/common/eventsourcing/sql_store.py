@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, make_url
 from services.common.eventsourcing.database import READERS, Database, database_errors
 from services.common.eventsourcing.group_commit import GroupCommit
 from services.common.eventsourcing.holdings import Holdings
+from services.common.eventsourcing.limits import require_limits
 from services.common.eventsourcing.projection import Projection
 from services.common.eventsourcing.sql_queries import LogQueries
 from services.common.eventsourcing.sql_schema import checkpoints, log_info
@@ -59,6 +60,7 @@ class SqlStore:
         return cls(database, writer, writing)
 
     async def append(self, append: Append) -> Appended:
+        require_limits(append)
         return await self._log.append(append)
 
     async def recall(self, key: RequestKey, command_hash: bytes) -> Appended | None:

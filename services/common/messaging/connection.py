@@ -70,12 +70,13 @@ class Connection:
 
         With `since` it ends at once if `changes` is not that any more.
         """
-        async with asyncio.timeout(0 if since not in (None, self.changes) else seconds) as limit:
-            self._limits.add(limit)
-            try:
-                yield
-            finally:
-                self._limits.discard(limit)
+        with cancellable():
+            async with asyncio.timeout(0 if since not in (None, self.changes) else seconds) as limit:
+                self._limits.add(limit)
+                try:
+                    yield
+                finally:
+                    self._limits.discard(limit)
 
     @asynccontextmanager
     async def exchange(self) -> AsyncIterator[JetStreamContext]:
@@ -95,30 +96,34 @@ class Connection:
         """Connects; tries until it succeeds or is cancelled."""
         client = self._client
         try:
-            await client.connect(
-                self._address.servers,
-                name=self._name,
-                user=self._address.user,
-                password=self._address.password,
-                token=self._address.token,
-                error_cb=self._on_error,
-                disconnected_cb=self._on_disconnected,
-                reconnected_cb=self._on_connected,
-                closed_cb=self._on_closed,
-                reconnect_to_server_handler=_next_server,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=1,
-                connect_timeout=CONNECT_TIMEOUT,
-                ping_interval=PING_INTERVAL,
-                # Nothing is kept for later: what cannot be sent now, its caller decides again.
-                pending_size=0,
-                inbox_prefix="_INBOX_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in self._name),
-            )
+            with cancellable():
+                await self._connect(client)
         except BaseException:
             self._closing = True
             await client.close()
             raise
         await self._on_connected()
+
+    async def _connect(self, client: Client) -> None:
+        await client.connect(
+            self._address.servers,
+            name=self._name,
+            user=self._address.user,
+            password=self._address.password,
+            token=self._address.token,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_connected,
+            closed_cb=self._on_closed,
+            reconnect_to_server_handler=_next_server,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            connect_timeout=CONNECT_TIMEOUT,
+            ping_interval=PING_INTERVAL,
+            # Nothing is kept for later: what cannot be sent now, its caller decides again.
+            pending_size=0,
+            inbox_prefix="_INBOX_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in self._name),
+        )
 
     async def close(self) -> None:
         """Ends the connection for good."""
@@ -189,6 +194,18 @@ def settled() -> Iterator[None]:
         yield
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise Unsettled(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Raises a cancellation again that was swallowed: `wait_for` does so when an answer comes at that very moment."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server | None, float]:

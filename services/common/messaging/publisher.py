@@ -32,12 +32,11 @@ SubjectOf = Callable[[RecordedEvent], str]
 
 
 class Log(Protocol):
-    """What is asked of an EventStore."""
+    """What the steps ask of an EventStore."""
 
     async def read(self, after: int, limit: int) -> Sequence[RecordedEvent]: ...
     async def head(self) -> Head: ...
     async def begin_epoch(self, epoch: int) -> Head: ...
-    async def wait_beyond(self, position: int) -> None: ...
 
 
 class Unpublishable(Exception):

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from services.common.messaging.connection import Connection, Unsettled, settled
+from services.common.messaging.connection import Connection, Unsettled, cancellable, settled
 
 BATCH = 256
 EXPIRES = 30.0
@@ -85,7 +85,7 @@ class Pull:
 
     async def close(self) -> None:
         """Lets go of the consumer. It waits for nobody: a server that does not hear of it drops it when inactive."""
-        with suppress(Unsettled), settled():
+        with suppress(Unsettled), settled(), cancellable():
             if self._subscription is not None:
                 await self._subscription.unsubscribe()
             client = self._connection.client
@@ -108,7 +108,7 @@ class Pull:
         self._asked = BATCH
         request = {"batch": BATCH, "expires": int(EXPIRES * 1e9), "idle_heartbeat": int(HEARTBEAT * 1e9)}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
-        with settled():
+        with settled(), cancellable():
             await self._connection.client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
 
     async def _receive(self, message: Msg) -> None:

@@ -1,6 +1,7 @@
 """The relay: publishes a log to JetStream, whatever becomes of NATS and of the database in between."""
 
 import asyncio
+from typing import Protocol
 
 import structlog
 
@@ -16,10 +17,16 @@ RECHECK = 10.0
 """Seconds of quiet after which the stream is looked at again: it may have been deleted under a live connection."""
 
 
+class GrowingLog(Log, Protocol):
+    """What a relay asks of an EventStore."""
+
+    async def wait_beyond(self, position: int) -> None: ...
+
+
 class Relay:
     """One relay of a log; any number may run. `subject_of` is the service's: it knows what its events are about."""
 
-    def __init__(self, log: Log, connection: Connection, topic: Topic, subject_of: SubjectOf) -> None:
+    def __init__(self, log: GrowingLog, connection: Connection, topic: Topic, subject_of: SubjectOf) -> None:
         self._log = log
         self._connection = connection
         self._topic = topic
@@ -66,16 +73,13 @@ class Relay:
         footing = await self._publisher.settle()
         self._stand(footing)
         while True:
-            reached = await self._publisher.publish(footing)
-            if reached is not footing:
-                footing = reached
-                self._stand(footing)
-                continue
             try:
                 async with self._connection.undisturbed(RECHECK, since=changes):
                     await self._log.wait_beyond(footing.position)
             except TimeoutError:
                 return
+            footing = await self._publisher.publish(footing)
+            self._stand(footing)
 
     def _stand(self, footing: Footing) -> None:
         if self._trouble:

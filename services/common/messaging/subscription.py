@@ -16,6 +16,8 @@ from services.common.messaging.sequencer import Gap, Sequencer
 from services.common.messaging.stream import LogEpoch, StreamState, Topic
 from services.common.messaging.subjects import Selection
 
+__all__ = ["Gap", "GapFill", "LogChanged", "Subscription"]
+
 logger = structlog.get_logger(__name__)
 
 GapFill = Callable[[int, int], Awaitable[Sequence[RecordedEvent]]]

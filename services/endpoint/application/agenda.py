@@ -41,7 +41,8 @@ class Agenda:
         self._errands.services.update(errands.services)
         self._errands.vpcs.update(errands.vpcs)
         self._errands.newcomers.update(errands.newcomers)
+        self._news.set()
 
     async def wait(self) -> None:
-        """Returns when something was added since the last `take`."""
+        """Returns when something is on it."""
         await self._news.wait()

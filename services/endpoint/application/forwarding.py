@@ -1,7 +1,8 @@
 """What each cell's gateways are told of services and VPCs, kept as the registry has them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from itertools import islice
 
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import Conflict
@@ -60,23 +61,30 @@ class Forwarding:
             await self._forward(cell, service, RemoveService())
 
     async def refresh(self, services: Collection[str] = (), vpcs: Collection[str] = ()) -> None:
-        """Asks the registry how things are, and tells each cell that uses them what is news to it."""
-        pending = frozenset(vpcs)
-        while services or pending:
-            # The versions are read before the registry is: an older answer can then not come after a newer one.
-            versions = await self._attachment_versions(pending)
-            sources = await self._registry.sources(services, pending)
-            await self._renew_services(services, sources)
-            services, pending = (), await self._renew_attachments(versions, sources)
+        """Asks the registry how things are, and tells each cell what is news to it: of services that it uses, and of
+        VPCs that are attached there."""
+        for some in _batches(services):
+            await self._renew_services(some, await self._registry.sources(some, ()))
+        for some in _batches(vpcs):
+            await self._refresh_attachments(some)
 
-    async def resync(self) -> None:
-        """Refreshes everything that is in use."""
-        services = await self._store.query(services_in_use)
-        vpcs = await self._store.query(vpcs_in_use)
-        for start in range(0, len(services), BATCH):
-            await self.refresh(services=services[start : start + BATCH])
-        for start in range(0, len(vpcs), BATCH):
-            await self.refresh(vpcs=vpcs[start : start + BATCH])
+    async def resync(self) -> int:
+        """Refreshes all that cells have or should have; gives the registry's position above which news are to be heard."""
+        position = await self._registry.position()
+        vpcs = {*await self._store.query(vpcs_in_use), *await self._registry.attached()}
+        await self.refresh(await self._store.query(services_in_use), vpcs)
+        return position
+
+    async def _refresh_attachments(self, vpcs: Collection[str]) -> None:
+        places = {(cell, vpc) for vpc in vpcs for cell in await self._cells(ATTACHMENT, vpc)}
+        while vpcs:
+            # The versions are read before the registry is: an older answer can then not come after a newer one.
+            versions = await self._attachment_versions(place for place in places if place[1] in vpcs)
+            sources = await self._registry.sources((), vpcs)
+            attached = {(cell, vpc) for vpc, cell in sources.targets}
+            overtaken = await self._renew_attachments(versions, sources)
+            vpcs = overtaken | {vpc for _, vpc in attached - places}
+            places |= attached
 
     async def _renew_services(self, services: Collection[str], sources: RegistrySources) -> None:
         for id_ in services:
@@ -96,11 +104,10 @@ class Forwarding:
                 overtaken.add(vpc)
         return frozenset(overtaken)
 
-    async def _attachment_versions(self, vpcs: Collection[str]) -> dict[tuple[str, str], int]:
+    async def _attachment_versions(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
         versions = {}
-        for vpc in vpcs:
-            for cell in await self._cells(ATTACHMENT, vpc):
-                _, versions[cell, vpc] = await self._streams.attachments.load(attachment_stream(cell, vpc))
+        for cell, vpc in places:
+            _, versions[cell, vpc] = await self._streams.attachments.load(attachment_stream(cell, vpc))
         return versions
 
     async def _reach(self, cell: str, vpc: str, target: Netns | None, expected_version: int) -> bool:
@@ -123,3 +130,10 @@ class Forwarding:
 
     async def _cells(self, kind: str, id_: str) -> list[str]:
         return [row.partition async for rows in self._rows.batches(kind, parent=id_) for row in rows]
+
+
+def _batches(ids: Collection[str]) -> Iterator[list[str]]:
+    """As many as fit in one question."""
+    rest = iter(ids)
+    while some := list(islice(rest, BATCH)):
+        yield some

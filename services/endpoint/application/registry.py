@@ -59,3 +59,9 @@ class Registry(Protocol):
 
     async def sources(self, services: Collection[str], vpcs: Collection[str]) -> Sources:
         """What is forwarded of up to 1000 services and 1000 VPCs."""
+
+    async def attached(self) -> Collection[str]:
+        """Every VPC that gateways of some cell reach."""
+
+    async def position(self) -> int:
+        """The last position of its log: what it answers from now on is at least as new."""

@@ -3,6 +3,7 @@
 Synchronous: netlink calls take milliseconds, so they belong on a thread of their own.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ INGRESS = "ffff:fff2"  # of a clsact qdisc
 NO_ADDRESS_GENERATION = 1  # IN6_ADDR_GEN_MODE_NONE
 LINK_SCOPE = 253
 UP = 1  # IFF_UP
+CARRIER_SECONDS = 0.2
+CARRIER_LOOK_SECONDS = 0.001
 
 Result = TypeVar("Result")
 
@@ -48,6 +51,7 @@ class Link:
     mac: bytes
     far_index: int  # of a veth's other end
     up: bool
+    running: bool  # up, and the kernel knows of its carrier
 
     @classmethod
     def read(cls, message: nlmsg) -> Self:
@@ -58,6 +62,7 @@ class Link:
             mac=bytes.fromhex((message.get_attr("IFLA_ADDRESS") or "").replace(":", "")),
             far_index=message.get_attr("IFLA_LINK") or 0,
             up=bool(message["flags"] & UP),
+            running=message.get_attr("IFLA_OPERSTATE") == "UP",
         )
 
 
@@ -88,7 +93,8 @@ class Devices:
             _guard(host, link.index, program_fd)
             _silence(link.name)
             host.link("set", index=link.index, state="up")
-        _in_namespace(attachment.namespace, lambda inside: _open_far_end(inside, attachment))
+            _in_namespace(attachment.namespace, lambda inside: _open_far_end(inside, attachment))
+            _await_running(host, link.name)
         return VpcDevice(link.index, True, link.mac)
 
     def detach(self, vpc: str) -> None:
@@ -252,12 +258,20 @@ def _open_far_end(inside: IPRoute, attachment: Attachment) -> None:
     link = _need(_link_named(inside, attachment.device), attachment.device)
     if not link.up:
         inside.link("set", index=link.index, state="up")
+        _await_running(inside, link.name)
     try:
         inside.route("add", dst=str(SOURCE_RANGE), oif=link.index, scope=LINK_SCOPE)
     except NetlinkError as error:
         if error.code != EEXIST:
             raise
         _check_route(inside, link.index, attachment)
+
+
+def _await_running(route: IPRoute, name: str) -> None:
+    """A device that just got its carrier drops what is sent until the kernel has noticed, a moment later."""
+    deadline = time.monotonic() + CARRIER_SECONDS
+    while time.monotonic() < deadline and not _need(_link_named(route, name), name).running:
+        time.sleep(CARRIER_LOOK_SECONDS)
 
 
 def _check_route(inside: IPRoute, index: int, attachment: Attachment) -> None:

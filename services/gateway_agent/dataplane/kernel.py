@@ -23,7 +23,7 @@ from services.gateway_agent.table import Attachment, Change, Endpoint, Forwardin
 PROGRAM = "forward"
 DEFAULT_SESSIONS = 131_072
 ENTRIES_PER_SESSION = 2
-TICK_SECONDS = 0.5
+CHECK_SECONDS = 0.5  # a namespace that is deleted tells nobody
 CONSISTENT_READS = 5
 
 
@@ -122,15 +122,15 @@ class _Opened:
         self.table = KernelTable(self.maps)
         self._resolution = Resolution(self.table, difficulties)
         self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
-        self._ticks: asyncio.Task[None] | None = None
+        self._checks: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._ticks = asyncio.create_task(self._tick())
+        self._checks = asyncio.create_task(self._check())
 
     async def close(self) -> None:
-        if self._ticks is not None:
-            self._ticks.cancel()
-            await asyncio.wait([self._ticks])
+        if self._checks is not None:
+            self._checks.cancel()
+            await asyncio.wait([self._checks])
         self.attachments.close()
         self._resolution.close()
         self.maps.close()
@@ -174,10 +174,9 @@ class _Opened:
             totals[counter.value] = sum(value for (value,) in COUNT.iter_unpack(per_cpu))
         return totals
 
-    async def _tick(self) -> None:
+    async def _check(self) -> None:
         while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self._resolution.probe()
+            await asyncio.sleep(CHECK_SECONDS)
             self.attachments.check()
 
 

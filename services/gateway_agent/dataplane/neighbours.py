@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 REFRESH_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+FIRST_RETRIES_SECONDS = (0.05, 0.25)  # of a host that was not heard yet: it may be about to come up
 UNANSWERED_LIMIT = 3
 
 
@@ -26,6 +27,13 @@ class Neighbour:
     next_look: float = 0.0
     services: set[str] = field(default_factory=set)
 
+    @property
+    def patience(self) -> float:
+        """How long to wait for an answer to the next probe."""
+        if self.mac is None and self.unanswered < len(FIRST_RETRIES_SECONDS):
+            return FIRST_RETRIES_SECONDS[self.unanswered]
+        return RETRY_SECONDS
+
 
 class Due(NamedTuple):
     """Hosts to ask now, and the services one of whose hosts is given up."""
@@ -35,7 +43,9 @@ class Due(NamedTuple):
 
 
 class Neighbours:
-    """The hosts that services need. A host that was heard is asked again now and then, a silent one every second."""
+    """The hosts that services need. A host that was heard is asked again now and then, a silent one soon and
+    then every second.
+    """
 
     def __init__(self) -> None:
         self._neighbours: dict[Host, Neighbour] = {}
@@ -83,6 +93,11 @@ class Neighbours:
         for host, _ in self._in(vpc):
             self._look_again(host, now)
 
+    @property
+    def next_look(self) -> float | None:
+        """When `due` may have something."""
+        return self._queue[0][0] if self._queue else None
+
     def due(self, now: float) -> Due:
         """Takes those whose time has come, and counts them as asked."""
         probes: list[Host] = []
@@ -98,9 +113,9 @@ class Neighbours:
             if neighbour.mac is not None and neighbour.unanswered >= UNANSWERED_LIMIT:
                 neighbour.mac = None
                 lost |= neighbour.services
-            neighbour.unanswered += 1
             probes.append(host)
-            self._look_again(host, now + RETRY_SECONDS)
+            self._look_again(host, now + neighbour.patience)
+            neighbour.unanswered += 1
         return Due(probes, frozenset(lost))
 
     def _in(self, vpc: int) -> list[tuple[Host, Neighbour]]:

@@ -10,6 +10,7 @@ from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.neighbours import Host, Neighbours
 from services.gateway_agent.table import Service
 
+SHORTEST_PAUSE_SECONDS = 0.01
 FIRST_ANSWER_SECONDS = 0.02  # a host in reach answers within one; one that is silent must not hold up the others
 
 
@@ -24,9 +25,13 @@ class Resolution:
         self._devices: dict[int, str] = {}  # by number of the VPC
         self._awaited: dict[str, asyncio.Event] = {}
         self._arp = ArpSocket(self._heard)
+        self._loop = asyncio.get_running_loop()
+        self._next_look: asyncio.TimerHandle | None = None
         self._adopt()
 
     def close(self) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
         self._arp.close()
 
     async def put(self, service: Service) -> None:
@@ -36,7 +41,7 @@ class Resolution:
         self._table.put_service(service, self._mac)
         answered = self._awaited[service.id] = asyncio.Event()
         try:
-            self.probe()
+            self._probe()
             if service.backends and not self._ready(service):
                 async with asyncio.timeout(FIRST_ANSWER_SECONDS):
                     await answered.wait()
@@ -58,20 +63,25 @@ class Resolution:
         self._vpcs[name] = vpc
         self._devices[vpc] = name
         self._neighbours.look_at(vpc, time.monotonic())
-        self.probe()
+        self._probe()
 
     def device_gone(self, vpc: int) -> None:
         self._vpcs.pop(self._devices.pop(vpc, ""), None)
         self._rewrite(self._neighbours.lose(vpc))
 
-    def probe(self) -> None:
-        """Asks all whose time has come."""
+    def _probe(self) -> None:
+        """Asks all whose time has come, and again when the next one's has."""
         due = self._neighbours.due(time.monotonic())
         self._rewrite(due.lost)
         for host in due.probes:
             name = self._devices.get(host.vpc)
             if name is not None:
                 self._arp.send(name, self._table.device(host.vpc).mac, host.address)
+        if self._next_look is not None:
+            self._next_look.cancel()
+        if self._neighbours.next_look is not None:
+            delay = max(self._neighbours.next_look - time.monotonic(), SHORTEST_PAUSE_SECONDS)
+            self._next_look = self._loop.call_later(delay, self._probe)
 
     def _adopt(self) -> None:
         """What an earlier agent had resolved goes on being used while it is asked again."""
@@ -85,6 +95,7 @@ class Resolution:
                 if mac:
                     self._neighbours.heard(host, mac, now)
             self._judge(service)
+        self._probe()
 
     def _heard(self, device: str, address: IPv4Address, mac: bytes) -> None:
         vpc = self._vpcs.get(device)

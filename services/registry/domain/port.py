@@ -11,6 +11,9 @@ from services.common.eventsourcing.store import Claim, Constraints
 from services.common.principal import Principal
 from services.registry.domain import vpc
 
+ADDRESS, ENDPOINT_PORT = "address", "endpoint-port"
+"""The kinds of claims: an address of a subnet, and that an endpoint has its one port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -157,12 +160,12 @@ def of(state: State) -> Port:
 
 def address_claim(subnet_id: str, address: IPv4Address | str) -> Claim:
     """An address of a subnet. With an empty address its key is the prefix of all of them."""
-    return Claim("address", f"{subnet_id}/{address}")
+    return Claim(ADDRESS, f"{subnet_id}/{address}")
 
 
 def endpoint_claim(endpoint_id: str) -> Claim:
     """That an endpoint has its one port."""
-    return Claim("endpoint-port", endpoint_id)
+    return Claim(ENDPOINT_PORT, endpoint_id)
 
 
 def _held(port: Port) -> tuple[Claim, ...]:

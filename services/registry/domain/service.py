@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
 from typing import assert_never
 
 from services.common.errors import NotFound, QuotaReached, WrongState
@@ -11,10 +10,22 @@ from services.common.eventsourcing.store import Claim, Constraints, Count
 from services.registry.domain import vpc
 from services.registry.domain.publication import (
     MAX_PERMISSIONS,
-    PortMapping,
     Service,
     check_backends,
     check_port_mappings,
+)
+from services.registry.domain.service_commands import (
+    AddPermissions,
+    Change,
+    Close,
+    Command,
+    Create,
+    Fail,
+    FinishDeletion,
+    Open,
+    RemovePermissions,
+    Reopen,
+    StartDeletion,
 )
 from services.registry.domain.service_events import (
     Event,
@@ -33,8 +44,8 @@ from services.registry.domain.service_events import (
 SERVICES = "services"
 """The counter of a project's services: each counts until it is deleted."""
 
-Network = tuple[IPv4Network, ...]
-"""The ranges of the service's VPC, which never change: backends lie inside them."""
+OFFER = "offer"
+"""The kind of claim that is held while a service is open, on its present terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,84 +90,6 @@ class Failed:
 
 State = Absent | Creating | Available | Closing | Deleting | Deleted | Failed
 
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Nothing has to be waited for at present: the service is open at once."""
-
-    service: Service
-    network: Network
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    reason: str
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What is None stays."""
-
-    at: int
-    network: Network
-    backends: tuple[IPv4Address, ...] | None = None
-    port_mappings: tuple[PortMapping, ...] | None = None
-    approval_required: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AddPermissions:
-    permissions: tuple[str, ...]
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class RemovePermissions:
-    permissions: tuple[str, ...]
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Try a deletion. One that is under way goes on, unless this one ends connections and that one does not."""
-
-    force: bool
-    deadline: int
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reopen:
-    """Give up the attempt with this deadline."""
-
-    deadline: int
-    reason: str
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class StartDeletion:
-    """Decide the attempt with this deadline. Without connections the service is gone at once."""
-
-    deadline: int
-    connected: bool
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class FinishDeletion:
-    at: int
-
-
-Command = (
-    Create | Open | Fail | Change | AddPermissions | RemovePermissions | Close | Reopen | StartDeletion | FinishDeletion
-)
 
 _DONE: Mapping[type[Command], str] = {
     Create: "created",
@@ -276,7 +209,7 @@ def stage(state: State) -> str:
 
 def offer(service: Service) -> Claim:
     """What a consumer relies on: that the service is open, on the terms of this revision and no others."""
-    return Claim("offer", f"{service.id}/{service.revision}")
+    return Claim(OFFER, f"{service.id}/{service.revision}")
 
 
 def _offered(before: State, after: State) -> Constraints:

@@ -12,6 +12,8 @@ from services.common.principal import Principal
 from services.registry.domain import addresses
 
 MAX_SUBNETS = 200
+NAMED_BLOCKERS = 20
+"""How many of those that stand in the way a refusal names: it has to fit into the trailers of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,15 @@ def subnet_unused(subnet_id: str) -> Constraints:
     return Constraints(counts=(replace(subnet_use(subnet_id, 0), limit=0),))
 
 
-def in_use(vpc_id: str, blockers: Sequence[str]) -> WrongState:
+def in_use(vpc_id: str, users: Sequence[str]) -> WrongState:
+    blockers = users[:NAMED_BLOCKERS]
     return WrongState("VPC_IN_USE", f"vpc {vpc_id} is in use: delete first {', '.join(blockers)}", blockers=blockers)
+
+
+def subnet_in_use(subnet_id: str, ports: Sequence[str]) -> WrongState:
+    blockers = ports[:NAMED_BLOCKERS]
+    text = f"addresses of subnet {subnet_id} are in use: delete first, of machines or endpoints, {', '.join(blockers)}"
+    return WrongState("SUBNET_IN_USE", text, blockers=blockers)
 
 
 def _name(vpc: Vpc) -> Claim:

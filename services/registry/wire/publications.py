@@ -1,12 +1,40 @@
-"""Backends and port mappings, stored and shown."""
+"""Backends and port mappings: asked for, stored and shown."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from services.common.errors import Invalid
+from services.registry.domain.addresses import parse_address
 from services.registry.domain.publication import PortMapping, Protocol
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 
-_UDP = service_pb2.PortMapping.PROTOCOL_UDP
-_TCP = service_pb2.PortMapping.PROTOCOL_TCP
+_TCP, _UDP = service_pb2.PortMapping.PROTOCOL_TCP, service_pb2.PortMapping.PROTOCOL_UDP
+_PROTOCOLS: Mapping[service_pb2.PortMapping.Protocol.ValueType, Protocol] = {
+    service_pb2.PortMapping.PROTOCOL_UNSPECIFIED: Protocol.TCP,
+    _TCP: Protocol.TCP,
+    _UDP: Protocol.UDP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OfPort:
+    """A backend that is given by its port: the address is the one that the port has."""
+
+    port_id: str
+
+
+Target = IPv4Address | OfPort
+
+
+def parse_backends(messages: Iterable[service_pb2.Backend]) -> tuple[Target, ...]:
+    """The backends that a caller asks for."""
+    return tuple(_parse_backend(message, index) for index, message in enumerate(messages))
+
+
+def parse_mappings(messages: Iterable[service_pb2.PortMapping]) -> tuple[PortMapping, ...]:
+    """The port mappings that a caller asks for; what names no protocol is TCP."""
+    return tuple(_parse_mapping(message, index) for index, message in enumerate(messages))
 
 
 def backend_message(address: IPv4Address) -> service_pb2.Backend:
@@ -26,6 +54,22 @@ def mapping_message(mapping: PortMapping) -> service_pb2.PortMapping:
 
 
 def mapping_of(message: service_pb2.PortMapping) -> PortMapping:
-    """What names no protocol is TCP."""
-    protocol = Protocol.UDP if message.protocol == _UDP else Protocol.TCP
-    return PortMapping(message.client_port, message.server_port, protocol)
+    return PortMapping(message.client_port, message.server_port, _PROTOCOLS[message.protocol])
+
+
+def _parse_backend(message: service_pb2.Backend, index: int) -> Target:
+    field = f"endpoint_service.backends[{index}]"
+    match message.WhichOneof("target"):
+        case "address":
+            return parse_address(message.address, f"{field}.address")
+        case "port_id":
+            return OfPort(message.port_id)
+        case None:
+            raise Invalid("BACKEND_MISSING", "a backend needs an address or a port_id", field=field)
+
+
+def _parse_mapping(message: service_pb2.PortMapping, index: int) -> PortMapping:
+    if message.protocol not in _PROTOCOLS:
+        field = f"endpoint_service.port_mappings[{index}].protocol"
+        raise Invalid("PROTOCOL_UNKNOWN", "a protocol is TCP or UDP", field=field)
+    return mapping_of(message)

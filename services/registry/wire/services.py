@@ -81,6 +81,24 @@ def service_message(state: State) -> EndpointService:
     )
 
 
+def service_of(message: EndpointService) -> Service:
+    """The service that a message shows, whatever its state."""
+    return Service(
+        id=message.id,
+        owner=Principal(message.account, message.project),
+        name=message.name,
+        full_name=message.full_name,
+        vpc_id=message.vpc_id,
+        backends=tuple(map(backend_of, message.backends)),
+        port_mappings=tuple(map(mapping_of, message.port_mappings)),
+        approval_required=message.approval_required,
+        created_at=nanoseconds(message.create_time),
+        updated_at=nanoseconds(message.update_time),
+        permissions=tuple(message.permissions),
+        revision=message.version,
+    )
+
+
 def connectable(service: EndpointService) -> ConnectableService:
     """What those who may connect learn of a service."""
     return ConnectableService(
@@ -124,7 +142,7 @@ def _event(message: events_pb2.RegistryEvent, stored: RecordedEvent) -> Event:
     at = nanoseconds(message.service.update_time)
     match message.WhichOneof("fact"):
         case "service_created":
-            return ServiceCreated(_service(message.service))
+            return ServiceCreated(service_of(message.service))
         case "service_opened":
             return ServiceOpened(at)
         case "service_changed":
@@ -162,19 +180,4 @@ def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
         tuple(map(backend_of, message.backends.backends)) if message.HasField("backends") else None,
         tuple(map(mapping_of, message.port_mappings.port_mappings)) if message.HasField("port_mappings") else None,
         message.approval_required if message.HasField("approval_required") else None,
-    )
-
-
-def _service(message: EndpointService) -> Service:
-    return Service(
-        id=message.id,
-        owner=Principal(message.account, message.project),
-        name=message.name,
-        full_name=message.full_name,
-        vpc_id=message.vpc_id,
-        backends=tuple(map(backend_of, message.backends)),
-        port_mappings=tuple(map(mapping_of, message.port_mappings)),
-        approval_required=message.approval_required,
-        created_at=nanoseconds(message.create_time),
-        updated_at=nanoseconds(message.update_time),
     )

@@ -134,6 +134,9 @@ class GetForwardingSourcesRequest(_message.Message):
 
     SERVICE_IDS_FIELD_NUMBER: _builtins.int
     VPC_IDS_FIELD_NUMBER: _builtins.int
+    EVERY_VPC_FIELD_NUMBER: _builtins.int
+    every_vpc: _builtins.bool
+    """The attachments of every VPC are wanted, whatever `vpc_ids` says."""
     @_builtins.property
     def service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Services (UUIDs), up to 1000."""
@@ -147,10 +150,11 @@ class GetForwardingSourcesRequest(_message.Message):
         *,
         service_ids: _abc.Iterable[_builtins.str] | None = ...,
         vpc_ids: _abc.Iterable[_builtins.str] | None = ...,
+        every_vpc: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service_ids", b"service_ids", "vpc_ids", b"vpc_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_vpc", b"every_vpc", "service_ids", b"service_ids", "vpc_ids", b"vpc_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

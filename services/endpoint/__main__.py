@@ -1,0 +1,97 @@
+"""`python -m services.endpoint`: the composition root of the endpoint service."""
+
+import sys
+
+from services.common.clock import SECOND
+from services.common.config import EndpointSettings
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import StoreError
+from services.common.hosting import host
+from services.common.messaging.connection import Connection
+from services.common.messaging.stream import ENDPOINT, REGISTRY
+from services.common.principal import SYSTEM
+from services.common.program import run
+from services.common.rpc.following import follow
+from services.common.rpc.server import CannotListen, Hosted
+from services.common.telemetry import configure_logging
+from services.endpoint.application.limits import Limits
+from services.endpoint.application.service import EndpointApplication
+from services.endpoint.gateway_servicer import GatewayServicer
+from services.endpoint.internal_servicer import EndpointInternalServicer
+from services.endpoint.policies import RegistryPolicy, Upkeep
+from services.endpoint.projections import TABLE
+from services.endpoint.registry_client import RegistryClient
+from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
+from services.endpoint.wire.stored import subject
+from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
+from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
+from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from sidegate.transport import Caller
+
+
+def limits_of(settings: EndpointSettings) -> Limits:
+    return Limits(
+        endpoints=settings.endpoint_quota,
+        lease=int(settings.lease_seconds * SECOND),
+        fence_after=int(settings.fence_seconds * SECOND),
+        creation_deadline=int(settings.creation_deadline_seconds * SECOND),
+    )
+
+
+def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) -> list[Hosted]:
+    endpoints = EndpointsServicer(application.requests, application.endpoints)
+    connections = ConnectionsServicer(application.connections)
+    internal = EndpointInternalServicer(application.endpoints)
+    gateways = GatewayServicer(store, application.cells, application.feed, limits)
+    api = "sidegate.api"
+    return [
+        Hosted(
+            f"{api}.endpoint.v1.EndpointsService",
+            lambda server: endpoint_grpc.add_EndpointsServiceServicer_to_server(endpoints, server),
+        ),
+        Hosted(
+            f"{api}.endpoint.v1.ConnectionsService",
+            lambda server: endpoint_grpc.add_ConnectionsServiceServicer_to_server(connections, server),
+        ),
+        Hosted(
+            f"{api}.endpoint.v1.EndpointInternalService",
+            lambda server: internal_grpc.add_EndpointInternalServiceServicer_to_server(internal, server),
+        ),
+        Hosted(
+            f"{api}.gateway.v1.GatewayService",
+            lambda server: gateway_grpc.add_GatewayServiceServicer_to_server(gateways, server),
+        ),
+    ]
+
+
+async def serve(settings: EndpointSettings) -> None:
+    store = await SqlStore.open(settings.database, projections=[TABLE])
+    registry, limits = RegistryClient(settings.registry_address), limits_of(settings)
+    application = await EndpointApplication.open(store, registry, limits)
+    caller = Caller(settings.registry_address, account=SYSTEM, project="endpoint")
+
+    async def follow_registry(connection: Connection) -> None:
+        await RegistryPolicy(application.forwarding).run(follow(connection, REGISTRY, caller))
+
+    upkeep = Upkeep(application.agenda, application.cells, application.forwarding, application.sources)
+    try:
+        parts = hosted(application, store, limits)
+        await host(settings, store, ENDPOINT, subject, hosted=parts, upkeep=upkeep.run, follower=follow_registry)
+    finally:
+        await caller.close()
+        await registry.close()
+
+
+def main() -> int:
+    settings = EndpointSettings()
+    configure_logging("endpoint", settings.log_level)
+    try:
+        run(serve(settings))
+    except (StoreError, CannotListen) as error:
+        print(f"endpoint: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

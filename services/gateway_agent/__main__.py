@@ -1,0 +1,63 @@
+"""`python -m services.gateway_agent`: the composition root of a gateway agent."""
+
+import asyncio
+import os
+import sys
+
+from services.common.config import GatewaySettings
+from services.common.messaging.connection import Connection, connect
+from services.common.principal import SYSTEM
+from services.common.program import run, write_ready
+from services.common.rpc.server import CannotListen
+from services.common.telemetry import configure_logging
+from services.gateway_agent.agent import Agent, AgentSettings
+from services.gateway_agent.dataplane.kernel import KernelDataplane
+from services.gateway_agent.dataplane.port import Unusable
+from sidegate.transport import Caller
+
+
+def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
+    return KernelDataplane(settings.gateway_id, settings.bpffs, settings.max_sessions * 2)  # two entries for each
+
+
+async def serve(settings: GatewaySettings) -> None:
+    caller = Caller(settings.endpoint_address, account=SYSTEM, project=settings.gateway_id)
+
+    async def to_nats() -> Connection:
+        return await connect(settings.nats_url.get_secret_value(), settings.gateway_id)
+
+    about = AgentSettings(settings.gateway_id, settings.cell, settings.socket)
+    agent = Agent(about, dataplane_of(settings), caller, to_nats)
+
+    async def tell() -> None:
+        await agent.serving.wait()
+        write_ready(settings.ready_file, {"socket": str(settings.socket), "pid": os.getpid()})
+
+    try:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(agent.run())
+            parts.create_task(tell())
+    except* (Unusable, CannotListen) as found:
+        raise found.exceptions[0] from None
+    finally:
+        await caller.close()
+
+
+async def uninstall(settings: GatewaySettings) -> None:
+    dataplane = dataplane_of(settings)
+    await dataplane.uninstall()
+
+
+def main() -> int:
+    settings = GatewaySettings()
+    configure_logging("gateway", settings.log_level)
+    try:
+        run(uninstall(settings) if settings.uninstall else serve(settings))
+    except (Unusable, CannotListen) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""A gateway agent: its parts, and how they run together."""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.common.clock import Clock as WallClock
+from services.common.clock import now
+from services.common.rpc.server import Hosted, RpcServer
+from services.gateway_agent.control_plane import ControlPlane
+from services.gateway_agent.dataplane.port import Dataplane
+from services.gateway_agent.desired import Desired
+from services.gateway_agent.facts import Facts
+from services.gateway_agent.feed import Connect, Feed
+from services.gateway_agent.fence import Clock, Fence, boottime
+from services.gateway_agent.pace import Pace
+from services.gateway_agent.reconciler import Reconciler
+from services.gateway_agent.reporter import Reporter
+from services.gateway_agent.table_servicer import TableServicer
+from services.gateway_agent.tracker import Tracker
+from sidegate.api.gateway.v1.gateway_service_pb2_grpc import add_TableServiceServicer_to_server
+from sidegate.transport import Caller
+
+TABLE_SERVICE = "sidegate.api.gateway.v1.TableService"
+GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """`socket` is where the table is shown; what must outlive a restart of the agent alone stands beside it."""
+
+    gateway_id: str
+    cell: str
+    socket: Path
+    pace: Pace = field(default_factory=Pace)
+
+
+class Agent:
+    """Forwards what the log of its cell says. Everything it knows it has from there and from the kernel."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        dataplane: Dataplane,
+        caller: Caller,
+        connect: Connect,
+        *,
+        clock: Clock = boottime,
+        wall_clock: WallClock = now,
+    ) -> None:
+        pace, socket = settings.pace, settings.socket
+        self._pace, self._socket, self._dataplane = pace, socket, dataplane
+        desired, tracker = Desired(), Tracker()
+        fence = Fence(clock, pace.fence_after, record=socket.with_name(socket.name + ".heard"))
+        facts = Facts(desired, tracker)
+        control = ControlPlane(settings.gateway_id, settings.cell, caller, fence)
+        self._reporter = Reporter(control, desired, facts, pace)
+        self.reconciler = Reconciler(
+            dataplane, self._reporter, desired=desired, tracker=tracker, facts=facts, fence=fence, pace=pace
+        )
+        self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace)
+        servicer = TableServicer(
+            control, dataplane, self.reconciler, desired=desired, facts=facts, fence=fence, clock=wall_clock
+        )
+        hosted = Hosted(TABLE_SERVICE, lambda server: add_TableServiceServicer_to_server(servicer, server))
+        self._server = RpcServer(f"unix:{socket}", [hosted])
+        self.serving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Runs until cancelled; the kernel goes on forwarding. Raises Unusable, CannotListen, what breaks a part."""
+        await self._dataplane.open()
+        try:
+            await self._serve()
+            async with asyncio.TaskGroup() as parts:
+                for part in (self.feed.run, self.reconciler.run, self.reconciler.watch, self._reporter.run):
+                    parts.create_task(part())
+                parts.create_task(self._collect())
+        finally:
+            await self._server.stop(GRACE_SECONDS)
+            await self._dataplane.close()
+
+    async def _serve(self) -> None:
+        # The table names every tenant's networks: for root alone, from the first moment on.
+        before = os.umask(0o177)
+        try:
+            await self._server.start()
+        finally:
+            os.umask(before)
+        self.serving.set()
+
+    async def _collect(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.collect)
+            await self._dataplane.collect()

@@ -1,0 +1,177 @@
+"""The level-triggered loop: whatever happened, make the data plane forward what is desired now, and say so."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from services.gateway_agent.dataplane.port import Dataplane, DataplaneError, NotReady
+from services.gateway_agent.desired import Desired
+from services.gateway_agent.facts import Facts
+from services.gateway_agent.fence import Fence
+from services.gateway_agent.pace import Pace
+from services.gateway_agent.reporter import Reporter
+from services.gateway_agent.retries import Retries
+from services.gateway_agent.table import Change, ForwardingTable, Key, Kind
+from services.gateway_agent.tracker import Tracker
+
+LONGEST_REST = 1.0
+"""Seconds; the fence's clock also counts those in which the machine slept, unlike that of the event loop."""
+
+BREATH = 256
+"""Changes after which others on the event loop have their turn."""
+
+PATIENCE = 10_000
+"""Changes after which what was heard meanwhile is looked at first: planning anew is not free."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """`position` is the log's up to which all was tried; `repaired` counts entries that an audit found altered."""
+
+    def __init__(
+        self,
+        dataplane: Dataplane,
+        reporter: Reporter,
+        *,
+        desired: Desired,
+        tracker: Tracker,
+        facts: Facts,
+        fence: Fence,
+        pace: Pace,
+    ) -> None:
+        self._desired = desired
+        self._tracker = tracker
+        self._dataplane = dataplane
+        self._fence = fence
+        self._facts = facts
+        self._reporter = reporter
+        self._pace = pace
+        self._retries = Retries(*pace.retry)
+        self._audit_at = 0.0
+        self._fenced = False
+        self._owed: dict[Key, None] = {}
+        self._wake = asyncio.Event()
+        self.position = 0
+        self.repaired = 0
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether everything that was desired at the last turn is forwarded."""
+        return self._desired.synced and not self._fenced and self._tracker.settled and not self._wake.is_set()
+
+    def nudge(self) -> None:
+        """Something may have changed."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Learns what an earlier agent has left."""
+        self._tracker.resync(await self._dataplane.read())
+        self._audit_at = self._fence.now() + self._pace.audit
+
+    async def run(self) -> None:
+        await self.start()
+        while True:
+            rest = await self.turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._wake.wait()
+
+    async def watch(self) -> None:
+        """Hears the data plane's news."""
+        while True:
+            await self._dataplane.wait_for_news()
+            self.nudge()
+
+    async def turn(self) -> float:
+        """Does all that is to be done now; gives the seconds until something may be due."""
+        self._wake.clear()
+        self._mind_the_fence()
+        if not (self._desired.synced or self._fenced):
+            return LONGEST_REST  # sweeping now would delete what we have yet to hear of
+        if self._fence.now() >= self._audit_at:
+            await self._audit()
+        position = self._desired.position
+        self._take_wishes()
+        self._tracker.retry(self._retries.due(self._fence.now()))
+        await self._make_changes()
+        self._face_difficulties()
+        if self._tracker.ready:
+            return 0.0
+        self.position = position
+        self._tell()
+        return self._rest()
+
+    def _mind_the_fence(self) -> None:
+        if self._fence.up and (self._desired.synced or not self._fenced):
+            log.error("stopping to forward: the control plane has no use for it, or is away for too long")
+            self._tracker.aim(ForwardingTable())
+            # What was heard is out of date: nothing is forwarded again before a new snapshot is there.
+            self._desired.synced = False
+        self._fenced = self._fence.up
+
+    def _take_wishes(self) -> None:
+        if not self._desired.synced:
+            return
+        for key in self._desired.take_changed():
+            self._tracker.want(key, self._desired.wanted(key))
+            self._owed[key] = None
+
+    async def _make_changes(self) -> None:
+        made = 0
+        while self._tracker.ready:
+            for change in self._tracker.pending():
+                await self._make(change)
+                made += 1
+                if made % BREATH == 0:
+                    await asyncio.sleep(0)
+                if made >= PATIENCE and self._wake.is_set():
+                    return
+
+    async def _make(self, change: Change) -> None:
+        try:
+            await self._dataplane.apply(change)
+        except DataplaneError as error:
+            self._fail(change, error)
+            return
+        self._tracker.applied(change)
+        self._reporter.note([change.key])
+        if self._retries.succeeded(change.key):
+            self._reporter.note(self._desired.users(change.key))
+
+    def _fail(self, change: Change, error: DataplaneError) -> None:
+        key = change.key
+        self._tracker.failed(change, str(error))
+        if self._retries.failed(key, self._fence.now()):  # said once, not at every attempt
+            say = log.warning if isinstance(error, NotReady) else log.error
+            say("cannot forward yet, trying again", kind=key.kind, id=key.id, why=str(error))
+            self._reporter.note([key, *self._desired.users(key)])
+
+    def _tell(self) -> None:
+        """A newer generation of what is forwarded already is a fact too, though nothing was made of it."""
+        owed, self._owed = self._owed, {}
+        self._reporter.note(owed)
+        self._reporter.passed(self.position)
+
+    def _face_difficulties(self) -> None:
+        """An attachment in difficulty has lost its device: it is put again until that is back."""
+        difficulties = self._dataplane.difficulties()
+        for key in self._facts.face(difficulties):
+            self._reporter.note([key, *self._desired.users(key)])
+        for key in difficulties:
+            if key.kind is Kind.ATTACHMENT and key not in self._retries:
+                self._retries.failed(key, self._fence.now())
+
+    async def _audit(self) -> None:
+        """Compares with the kernel itself."""
+        surprising = self._tracker.resync(await self._dataplane.read())
+        self._audit_at = self._fence.now() + self._pace.audit
+        if surprising:
+            self.repaired += len(surprising)
+            log.error("the kernel's table was altered, repairing it", entries=len(surprising))
+
+    def _rest(self) -> float:
+        now = self._fence.now()
+        due = min(LONGEST_REST, self._audit_at - now, self._retries.wait(now))
+        return max(0.0, due if self._fence.up else min(due, self._fence.remaining))

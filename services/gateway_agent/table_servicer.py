@@ -1,0 +1,95 @@
+"""What the agent shows on this machine: its table from three sources, and how it is doing."""
+
+from collections.abc import Iterable
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common.clock import SECOND
+from services.common.clock import Clock as WallClock
+from services.common.errors import Unavailable
+from services.common.rpc.calls import Context
+from services.gateway_agent.control_plane import ControlPlane
+from services.gateway_agent.dataplane.port import Dataplane
+from services.gateway_agent.desired import Desired
+from services.gateway_agent.facts import Facts
+from services.gateway_agent.fence import Fence
+from services.gateway_agent.reconciler import Reconciler
+from services.gateway_agent.replay import replay
+from services.gateway_agent.table import Entry, ForwardingTable, Kind
+from services.gateway_agent.wire import entry_to_proto
+from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
+from sidegate.api.gateway.v1.gateway_service_pb2_grpc import TableServiceServicer
+from sidegate.errors import SidegateError
+
+ORDER = {kind: place for place, kind in enumerate(Kind)}
+
+
+class TableServicer(TableServiceServicer):
+    def __init__(
+        self,
+        control: ControlPlane,
+        dataplane: Dataplane,
+        reconciler: Reconciler,
+        *,
+        desired: Desired,
+        facts: Facts,
+        fence: Fence,
+        clock: WallClock,
+    ) -> None:
+        self._control = control
+        self._desired = desired
+        self._dataplane = dataplane
+        self._facts = facts
+        self._reconciler = reconciler
+        self._fence = fence
+        self._clock = clock
+
+    async def GetTable(self, request: gateway_pb.GetTableRequest, context: Context) -> gateway_pb.GetTableResponse:
+        match request.source:
+            case gateway_pb.GetTableRequest.SOURCE_REPLAY:
+                return await self._replayed(request)
+            case gateway_pb.GetTableRequest.SOURCE_DESIRED:
+                return self._shown(self._desired.table(), self._desired.position)
+            case _:
+                position = self._reconciler.position
+                return self._shown(await self._dataplane.read(), position)
+
+    async def GetStatus(self, request: gateway_pb.GetStatusRequest, context: Context) -> gateway_pb.GetStatusResponse:
+        return gateway_pb.GetStatusResponse(
+            gateway_id=self._control.gateway,
+            cell=self._control.cell,
+            position=self._desired.position,
+            in_sync=self._reconciler.in_sync,
+            heard_time=self._heard_time(),
+            counters=await self._dataplane.counters(),
+        )
+
+    async def _replayed(self, request: gateway_pb.GetTableRequest) -> gateway_pb.GetTableResponse:
+        until = {"until": request.time.ToNanoseconds()} if request.HasField("time") else {}
+        try:
+            replayed = await replay(self._control, request.position, **until)
+        except SidegateError as error:
+            raise Unavailable("LOG_UNAVAILABLE", f"the log cannot be read: {error}") from error
+        return self._response(replayed.table.entries.values(), request.position or replayed.position, replayed.events)
+
+    def _shown(self, table: ForwardingTable, position: int) -> gateway_pb.GetTableResponse:
+        shown = self._response(table.entries.values(), position)
+        for entry, each in zip(_sorted(table.entries.values()), shown.entries, strict=True):
+            each.difficulty = self._facts.difficulty(entry.key)
+        return shown
+
+    def _response(self, entries: Iterable[Entry], position: int, events: int = 0) -> gateway_pb.GetTableResponse:
+        gateway = self._control.gateway
+        shown = (gateway_pb.TableEntry(entry=entry_to_proto(entry, gateway)) for entry in _sorted(entries))
+        return gateway_pb.GetTableResponse(
+            gateway_id=gateway, cell=self._control.cell, position=position, entries=shown, events=events
+        )
+
+    def _heard_time(self) -> Timestamp:
+        heard = Timestamp()
+        heard.FromNanoseconds(self._clock() - int((self._fence.now() - self._fence.heard) * SECOND))
+        return heard
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (ORDER[entry.key.kind], entry.key.id))

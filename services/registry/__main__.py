@@ -1,0 +1,75 @@
+"""`python -m services.registry`: the composition root of the registry."""
+
+import sys
+
+from services.common.clock import now
+from services.common.config import RegistrySettings
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import StoreError
+from services.common.hosting import host
+from services.common.messaging.connection import Connection
+from services.common.messaging.stream import ENDPOINT, REGISTRY
+from services.common.principal import SYSTEM
+from services.common.program import run
+from services.common.rpc.following import follow
+from services.common.rpc.server import CannotListen, Hosted
+from services.common.telemetry import configure_logging
+from services.registry.application.registry import Registry
+from services.registry.application.settings import Settings
+from services.registry.endpoint_client import EndpointClient
+from services.registry.internal_servicer import RegistryInternalServicer
+from services.registry.policies import EndpointPolicy, Upkeep
+from services.registry.projections import projections
+from services.registry.servicer import RegistryServicer
+from services.registry.wire.envelope import subject_of
+from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
+from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
+from sidegate.transport import Caller
+
+
+def hosted(registry: Registry) -> list[Hosted]:
+    public = RegistryServicer(registry)
+    internal = RegistryInternalServicer(registry.reservations, registry.inventory)
+    return [
+        Hosted(
+            "sidegate.api.registry.v1.RegistryService",
+            lambda server: registry_grpc.add_RegistryServiceServicer_to_server(public, server),
+        ),
+        Hosted(
+            "sidegate.api.registry.v1.RegistryInternalService",
+            lambda server: internal_grpc.add_RegistryInternalServiceServicer_to_server(internal, server),
+        ),
+    ]
+
+
+async def serve(settings: RegistrySettings) -> None:
+    store = await SqlStore.open(settings.database, projections=projections())
+    endpoints = EndpointClient(settings.endpoint_address)
+    registry = Registry(store, endpoints, Settings(region=settings.region, services=settings.service_quota))
+    caller = Caller(settings.endpoint_address, account=SYSTEM, project="registry")
+
+    async def follow_endpoint(connection: Connection) -> None:
+        await EndpointPolicy(store, registry.reservations, now).run(follow(connection, ENDPOINT, caller))
+
+    upkeep = Upkeep(registry.deletions, registry.reservations, now)
+    try:
+        parts = hosted(registry)
+        await host(settings, store, REGISTRY, subject_of, hosted=parts, upkeep=upkeep.run, follower=follow_endpoint)
+    finally:
+        await caller.close()
+        await endpoints.close()
+
+
+def main() -> int:
+    settings = RegistrySettings()
+    configure_logging("registry", settings.log_level)
+    try:
+        run(serve(settings))
+    except (StoreError, CannotListen) as error:
+        print(f"registry: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

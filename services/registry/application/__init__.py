@@ -1,0 +1,1 @@
+"""Use cases: which stream, which command, what to read back."""

@@ -1,0 +1,79 @@
+"""What a caller may see: what his project owns, and nothing that tells of the rest."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from services.common.errors import Forbidden, NotFound
+from services.common.principal import Principal
+from services.registry.projections import ATTACHMENT, SERVICE, VPC, Kind, Resources
+from sidegate.api.registry.v1 import vpc_pb2
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+
+Owned = TypeVar("Owned", vpc_pb2.Vpc, vpc_pb2.Subnet, vpc_pb2.Port, EndpointService)
+R = TypeVar("R")
+
+MOST_CELLS = 1000
+"""A VPC is attached once in a cell; a region has no more cells than this."""
+
+
+class Inventory:
+    """The operator sees every VPC, to attach it, and alone sees attachments."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def owned(self, kind: Kind[Owned], id_: str, caller: Principal) -> Owned:
+        """A resource of the caller's project. Raises NotFound."""
+        return owned(kind, id_, await self._resources.get(kind, id_), caller)
+
+    async def vpc(self, id_: str, caller: Principal) -> vpc_pb2.Vpc:
+        if not caller.is_operator:
+            return await self.owned(VPC, id_, caller)
+        return there(VPC, id_, await self._resources.get(VPC, id_))
+
+    async def attachment(self, id_: str, caller: Principal) -> vpc_pb2.Attachment:
+        require_operator(caller)
+        return there(ATTACHMENT, id_, await self._resources.get(ATTACHMENT, id_))
+
+    async def page(
+        self, kind: Kind[R], caller: Principal, *, parent: str = "", after: int, limit: int
+    ) -> list[tuple[int, R]]:
+        """Up to `limit` resources of the caller's in order of creation, each with the position to go on from."""
+        if kind.name == ATTACHMENT.name:
+            require_operator(caller)
+        everything = caller.is_operator and kind.name in (VPC.name, ATTACHMENT.name)
+        owner = None if everything else str(caller)
+        return await self._resources.read(
+            lambda now: now.page(kind, owner=owner, parent=parent or None, after=after, limit=limit)
+        )
+
+    async def forwarding(
+        self, service_ids: Sequence[str], vpc_ids: Sequence[str] | None
+    ) -> tuple[list[EndpointService], list[vpc_pb2.Attachment]]:
+        """What gateways need of these: the services that are there, and the attachments of the VPCs (None: of all)."""
+        return await self._resources.read(
+            lambda now: (
+                [service for id_ in service_ids if (service := now.get(SERVICE, id_)) is not None],
+                list(now.all(ATTACHMENT, states=()))
+                if vpc_ids is None
+                else [made for id_ in vpc_ids for made in now.of(ATTACHMENT, id_, MOST_CELLS)],
+            )
+        )
+
+
+def owned(kind: Kind[Owned], id_: str, found: Owned | None, caller: Principal) -> Owned:
+    """What was found, if it is the caller's; another's is refused in the words for what is not there."""
+    if found is None or (found.account, found.project) != (caller.account, caller.project):
+        raise NotFound(kind.name, id_)
+    return found
+
+
+def there(kind: Kind[R], id_: str, found: R | None) -> R:
+    if found is None:
+        raise NotFound(kind.name, id_)
+    return found
+
+
+def require_operator(caller: Principal) -> None:
+    if not caller.is_operator:
+        raise Forbidden("OPERATOR_ONLY", "attachments are the operator's: ask it to attach your VPC")

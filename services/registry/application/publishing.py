@@ -1,0 +1,155 @@
+"""Use cases of endpoint services: publish, change, permit, find."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from services.common.errors import Invalid, NotFound
+from services.common.eventsourcing.context import CommandContext
+from services.common.principal import Principal
+from services.registry.application.inventory import Inventory, owned
+from services.registry.application.settings import UNLIMITED, Settings
+from services.registry.application.streams import Streams, explained, new_id, stream
+from services.registry.domain import service as domain
+from services.registry.domain.publication import PortMapping, Service, full_name, may_connect
+from services.registry.domain.service_commands import (
+    AddPermissions,
+    Change,
+    Command,
+    Create,
+    Network,
+    RemovePermissions,
+)
+from services.registry.projections import PORT, SERVICE, VPC, Resources, Snapshot
+from services.registry.wire.publications import OfPort, Target
+from services.registry.wire.services import connectable, service_message, service_of
+from sidegate.api.registry.v1 import vpc_pb2
+from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A service to be published."""
+
+    name: str
+    vpc_id: str
+    backends: Sequence[Target]
+    port_mappings: tuple[PortMapping, ...]
+    approval_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What is to be another in a service; None stays."""
+
+    backends: Sequence[Target] | None = None
+    port_mappings: tuple[PortMapping, ...] | None = None
+    approval_required: bool | None = None
+
+
+class Publishing:
+    def __init__(self, streams: Streams, inventory: Inventory, resources: Resources, settings: Settings) -> None:
+        self._streams, self._inventory, self._resources = streams, inventory, resources
+        self._settings = settings
+
+    async def create(self, draft: Draft, context: CommandContext) -> EndpointService:
+        if (first := await self._streams.first_answer(context)) is not None:
+            return EndpointService.FromString(first)
+        caller = context.principal
+        network, backends = await self._resources.read(lambda now: _placed(now, draft, caller))
+        id_ = new_id(context)
+        made = Service(
+            id=id_,
+            owner=caller,
+            name=draft.name,
+            full_name=full_name(self._settings.region, draft.name, id_),
+            vpc_id=draft.vpc_id,
+            backends=backends,
+            port_mappings=draft.port_mappings,
+            approval_required=draft.approval_required,
+            created_at=context.at_ns,
+            updated_at=context.at_ns,
+        )
+        return await self._execute(id_, Create(made, network), context)
+
+    async def change(self, id_: str, revision: Revision, context: CommandContext) -> EndpointService:
+        if (first := await self._streams.first_answer(context)) is not None:
+            return EndpointService.FromString(first)
+        command = await self._resources.read(lambda now: _change(now, id_, revision, context))
+        return await self._execute(id_, command, context)
+
+    async def add_permissions(self, id_: str, permissions: Sequence[str], context: CommandContext) -> EndpointService:
+        return await self._permit(id_, AddPermissions(tuple(permissions), context.at_ns), context)
+
+    async def remove_permissions(
+        self, id_: str, permissions: Sequence[str], context: CommandContext
+    ) -> EndpointService:
+        return await self._permit(id_, RemovePermissions(tuple(permissions), context.at_ns), context)
+
+    async def find(self, named: str, caller: Principal) -> ConnectableService:
+        """A service that the caller may connect to, by id or full name. Raises NotFound for every other."""
+        return connectable(await self._resources.read(lambda now: connectable_service(now, named, caller.account)))
+
+    async def _permit(self, id_: str, command: Command, context: CommandContext) -> EndpointService:
+        if (first := await self._streams.first_answer(context)) is not None:
+            return EndpointService.FromString(first)
+        await self._inventory.owned(SERVICE, id_, context.principal)
+        return await self._execute(id_, command, context)
+
+    async def _execute(self, id_: str, command: Command, context: CommandContext) -> EndpointService:
+        most = self._settings.services
+        limits = {} if most == UNLIMITED else {domain.SERVICES: most}
+        with explained():
+            outcome = await self._streams.services.execute(
+                stream("service", id_), command, context, rendered, limits=limits
+            )
+        return EndpointService.FromString(outcome.response)
+
+
+def rendered(state: domain.State, _version: int) -> bytes:
+    return service_message(state).SerializeToString(deterministic=True)
+
+
+def connectable_service(now: Snapshot, named: str, account: str) -> EndpointService:
+    """The service of this id or full name. One that the account may not connect to reads as not there."""
+    found = now.get(SERVICE, named.rpartition(".")[2])
+    if found is None or named not in (found.id, found.full_name) or not may_connect(service_of(found), account):
+        raise NotFound(SERVICE.name, named)
+    return found
+
+
+def _placed(now: Snapshot, draft: Draft, caller: Principal) -> tuple[Network, tuple[IPv4Address, ...]]:
+    vpc = owned(VPC, draft.vpc_id, now.get(VPC, draft.vpc_id), caller)
+    return _network(vpc), _addresses(now, draft.backends, vpc.id)
+
+
+def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext) -> Change:
+    service = owned(SERVICE, id_, now.get(SERVICE, id_), context.principal)
+    vpc = now.get(VPC, service.vpc_id)
+    backends = None if revision.backends is None else _addresses(now, revision.backends, service.vpc_id)
+    return Change(
+        context.at_ns,
+        () if vpc is None else _network(vpc),
+        backends,
+        revision.port_mappings,
+        revision.approval_required,
+    )
+
+
+def _network(vpc: vpc_pb2.Vpc) -> Network:
+    return tuple(map(IPv4Network, vpc.cidrs))
+
+
+def _addresses(now: Snapshot, targets: Sequence[Target], vpc_id: str) -> tuple[IPv4Address, ...]:
+    """The backends' addresses: of a port, the one that it has now."""
+    return tuple(_address(now, target, vpc_id, index) for index, target in enumerate(targets))
+
+
+def _address(now: Snapshot, target: Target, vpc_id: str, index: int) -> IPv4Address:
+    if not isinstance(target, OfPort):
+        return target
+    port = now.get(PORT, target.port_id)
+    if port is None or port.vpc_id != vpc_id:
+        text = f"port {target.port_id} is not in the service's VPC"
+        raise Invalid("BACKEND_PORT_NOT_FOUND", text, field=f"endpoint_service.backends[{index}].port_id")
+    return IPv4Address(port.address)

@@ -1,0 +1,31 @@
+"""The registry whole: every use case on one store."""
+
+from services.common.eventsourcing.sql_store import SqlStore
+from services.registry.application.allocation import Allocator
+from services.registry.application.attachments import Attachments
+from services.registry.application.deletions import Deletions
+from services.registry.application.endpoints import Endpoints
+from services.registry.application.inventory import Inventory
+from services.registry.application.ports import Ports
+from services.registry.application.publishing import Publishing
+from services.registry.application.reservations import Reservations
+from services.registry.application.settings import Settings
+from services.registry.application.streams import Streams
+from services.registry.application.vpcs import Vpcs
+from services.registry.projections import Resources
+
+
+class Registry:
+    """`store` is opened with `projections()`; `endpoints` is how the endpoint service is asked."""
+
+    def __init__(self, store: SqlStore, endpoints: Endpoints, settings: Settings) -> None:
+        self.streams = Streams(store)
+        self.resources = Resources(store)
+        self.inventory = Inventory(self.resources)
+        allocator = Allocator(self.streams)
+        self.vpcs = Vpcs(self.streams, self.inventory, self.resources)
+        self.ports = Ports(self.streams, self.inventory, allocator)
+        self.attachments = Attachments(self.streams, self.inventory)
+        self.publishing = Publishing(self.streams, self.inventory, self.resources, settings)
+        self.deletions = Deletions(self.streams, self.resources, endpoints, settings)
+        self.reservations = Reservations(self.streams, self.resources, allocator, endpoints)

@@ -1,0 +1,88 @@
+"""What can be commanded of an endpoint service. `at` is nanoseconds since the epoch."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from services.registry.domain.publication import PortMapping, Service
+
+Network = tuple[IPv4Network, ...]
+"""The ranges of the service's VPC, which never change: backends lie inside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Nothing has to be waited for at present: the service is open at once."""
+
+    service: Service
+    network: Network
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is None stays."""
+
+    at: int
+    network: Network
+    backends: tuple[IPv4Address, ...] | None = None
+    port_mappings: tuple[PortMapping, ...] | None = None
+    approval_required: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddPermissions:
+    permissions: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePermissions:
+    permissions: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Try a deletion. One that is under way goes on, unless this one ends connections and that one does not."""
+
+    force: bool
+    deadline: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Give up the attempt with this deadline."""
+
+    deadline: int
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartDeletion:
+    """Decide the attempt with this deadline. Without connections the service is gone at once."""
+
+    deadline: int
+    connected: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishDeletion:
+    at: int
+
+
+Command = (
+    Create | Open | Fail | Change | AddPermissions | RemovePermissions | Close | Reopen | StartDeletion | FinishDeletion
+)

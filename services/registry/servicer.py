@@ -1,0 +1,180 @@
+"""The public interface: requests to use cases, and back."""
+
+from typing import TypeVar
+
+from google.protobuf.empty_pb2 import Empty
+
+from services.common.errors import Invalid
+from services.common.rpc import paging
+from services.common.rpc.auth import principal
+from services.common.rpc.calls import Context
+from services.common.rpc.command import command_context
+from services.registry.application.publishing import Draft, Revision
+from services.registry.application.registry import Registry
+from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
+from services.registry.wire.publications import parse_backends, parse_mappings
+from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
+from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
+from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
+from sidegate.api.registry.v1 import vpc_pb2
+
+CHANGEABLE = ("backends", "port_mappings", "approval_required")
+
+R = TypeVar("R")
+ListRequest = (
+    registry_pb2.ListVpcsRequest
+    | registry_pb2.ListSubnetsRequest
+    | registry_pb2.ListPortsRequest
+    | registry_pb2.ListAttachmentsRequest
+    | registry_pb2.ListEndpointServicesRequest
+)
+
+
+class RegistryServicer(registry_grpc.RegistryServiceServicer):
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def CreateVpc(self, request: registry_pb2.CreateVpcRequest, context: Context) -> vpc_pb2.Vpc:
+        told = command_context(request, "CreateVpc")
+        return await self._registry.vpcs.create(request.vpc.name, request.vpc.cidrs, told)
+
+    async def GetVpc(self, request: registry_pb2.GetVpcRequest, context: Context) -> vpc_pb2.Vpc:
+        return await self._registry.inventory.vpc(request.id, principal())
+
+    async def ListVpcs(self, request: registry_pb2.ListVpcsRequest, context: Context) -> registry_pb2.ListVpcsResponse:
+        vpcs, token = await self._page(VPC, request)
+        return registry_pb2.ListVpcsResponse(vpcs=vpcs, next_page_token=token)
+
+    async def DeleteVpc(self, request: registry_pb2.DeleteVpcRequest, context: Context) -> Empty:
+        await self._registry.vpcs.delete(request.id, command_context(request, "DeleteVpc", request.etag))
+        return Empty()
+
+    async def CreateSubnet(self, request: registry_pb2.CreateSubnetRequest, context: Context) -> vpc_pb2.Subnet:
+        subnet, told = request.subnet, command_context(request, "CreateSubnet")
+        return await self._registry.vpcs.create_subnet(subnet.vpc_id, subnet.name, subnet.cidr, told)
+
+    async def GetSubnet(self, request: registry_pb2.GetSubnetRequest, context: Context) -> vpc_pb2.Subnet:
+        return await self._registry.inventory.owned(SUBNET, request.id, principal())
+
+    async def ListSubnets(
+        self, request: registry_pb2.ListSubnetsRequest, context: Context
+    ) -> registry_pb2.ListSubnetsResponse:
+        subnets, token = await self._page(SUBNET, request, request.vpc_id)
+        return registry_pb2.ListSubnetsResponse(subnets=subnets, next_page_token=token)
+
+    async def DeleteSubnet(self, request: registry_pb2.DeleteSubnetRequest, context: Context) -> Empty:
+        await self._registry.vpcs.delete_subnet(request.id, command_context(request, "DeleteSubnet"))
+        return Empty()
+
+    async def CreatePort(self, request: registry_pb2.CreatePortRequest, context: Context) -> vpc_pb2.Port:
+        port, told = request.port, command_context(request, "CreatePort")
+        return await self._registry.ports.create(port.subnet_id, port.address, port.holder, told)
+
+    async def GetPort(self, request: registry_pb2.GetPortRequest, context: Context) -> vpc_pb2.Port:
+        return await self._registry.inventory.owned(PORT, request.id, principal())
+
+    async def ListPorts(
+        self, request: registry_pb2.ListPortsRequest, context: Context
+    ) -> registry_pb2.ListPortsResponse:
+        ports, token = await self._page(PORT, request, request.subnet_id)
+        return registry_pb2.ListPortsResponse(ports=ports, next_page_token=token)
+
+    async def DeletePort(self, request: registry_pb2.DeletePortRequest, context: Context) -> Empty:
+        await self._registry.ports.delete(request.id, command_context(request, "DeletePort"))
+        return Empty()
+
+    async def CreateAttachment(
+        self, request: registry_pb2.CreateAttachmentRequest, context: Context
+    ) -> vpc_pb2.Attachment:
+        wanted, told = request.attachment, command_context(request, "CreateAttachment")
+        return await self._registry.attachments.create(wanted.vpc_id, wanted.cell, wanted.netns, told)
+
+    async def GetAttachment(self, request: registry_pb2.GetAttachmentRequest, context: Context) -> vpc_pb2.Attachment:
+        return await self._registry.inventory.attachment(request.id, principal())
+
+    async def ListAttachments(
+        self, request: registry_pb2.ListAttachmentsRequest, context: Context
+    ) -> registry_pb2.ListAttachmentsResponse:
+        attachments, token = await self._page(ATTACHMENT, request, request.vpc_id)
+        return registry_pb2.ListAttachmentsResponse(attachments=attachments, next_page_token=token)
+
+    async def DeleteAttachment(self, request: registry_pb2.DeleteAttachmentRequest, context: Context) -> Empty:
+        await self._registry.attachments.delete(request.id, command_context(request, "DeleteAttachment"))
+        return Empty()
+
+    async def CreateEndpointService(
+        self, request: registry_pb2.CreateEndpointServiceRequest, context: Context
+    ) -> service_pb2.EndpointService:
+        wanted, told = request.endpoint_service, command_context(request, "CreateEndpointService")
+        return await self._registry.publishing.create(_draft(wanted), told)
+
+    async def GetEndpointService(
+        self, request: registry_pb2.GetEndpointServiceRequest, context: Context
+    ) -> service_pb2.EndpointService:
+        return await self._registry.inventory.owned(SERVICE, request.id, principal())
+
+    async def ListEndpointServices(
+        self, request: registry_pb2.ListEndpointServicesRequest, context: Context
+    ) -> registry_pb2.ListEndpointServicesResponse:
+        services, token = await self._page(SERVICE, request)
+        return registry_pb2.ListEndpointServicesResponse(endpoint_services=services, next_page_token=token)
+
+    async def UpdateEndpointService(
+        self, request: registry_pb2.UpdateEndpointServiceRequest, context: Context
+    ) -> service_pb2.EndpointService:
+        told = command_context(request, "UpdateEndpointService", request.endpoint_service.etag)
+        return await self._registry.publishing.change(request.endpoint_service.id, _revision(request), told)
+
+    async def DeleteEndpointService(
+        self, request: registry_pb2.DeleteEndpointServiceRequest, context: Context
+    ) -> service_pb2.EndpointService:
+        told = command_context(request, "DeleteEndpointService", request.etag)
+        return await self._registry.deletions.delete(request.id, request.force, told)
+
+    async def AddPermissions(
+        self, request: registry_pb2.AddPermissionsRequest, context: Context
+    ) -> service_pb2.EndpointService:
+        told = command_context(request, "AddPermissions")
+        return await self._registry.publishing.add_permissions(request.service_id, request.permissions, told)
+
+    async def RemovePermissions(
+        self, request: registry_pb2.RemovePermissionsRequest, context: Context
+    ) -> service_pb2.EndpointService:
+        told = command_context(request, "RemovePermissions")
+        return await self._registry.publishing.remove_permissions(request.service_id, request.permissions, told)
+
+    async def LookupEndpointService(
+        self, request: registry_pb2.LookupEndpointServiceRequest, context: Context
+    ) -> service_pb2.ConnectableService:
+        return await self._registry.publishing.find(request.service, principal())
+
+    async def _page(self, kind: Kind[R], request: ListRequest, parent: str = "") -> tuple[list[R], str]:
+        """One page of the caller's resources, and the token of the next."""
+        query, size = paging.query_of(request), paging.page_size(request.page_size)
+        after = paging.decode(request.page_token, query)
+        found = await self._registry.inventory.page(kind, principal(), parent=parent, after=after, limit=size + 1)
+        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
+        return [resource for _, resource in found[:size]], token
+
+
+def _draft(wanted: service_pb2.EndpointService) -> Draft:
+    return Draft(
+        name=wanted.name,
+        vpc_id=wanted.vpc_id,
+        backends=parse_backends(wanted.backends),
+        port_mappings=parse_mappings(wanted.port_mappings),
+        approval_required=wanted.approval_required,
+    )
+
+
+def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
+    wanted, paths = request.endpoint_service, set(request.update_mask.paths)
+    if not paths or not paths.issubset(CHANGEABLE):
+        named = ", ".join(sorted(paths.difference(CHANGEABLE))) or "nothing"
+        text = f"update_mask names {named}: name one or more of {', '.join(CHANGEABLE)}"
+        raise Invalid("UPDATE_MASK_INVALID", text, field="update_mask")
+    return Revision(
+        backends=parse_backends(wanted.backends) if "backends" in paths else None,
+        port_mappings=parse_mappings(wanted.port_mappings) if "port_mappings" in paths else None,
+        approval_required=wanted.approval_required if "approval_required" in paths else None,
+    )

@@ -1,0 +1,139 @@
+"""Bytes on their way: every one arrives, with offloads and without, whatever the agent does meanwhile."""
+
+import asyncio
+import hashlib
+import os
+import socket
+
+import pytest
+
+from tests.support.hosts import TcpClient
+from tests.support.worlds import DNS, ENDPOINT, PATIENCE, WEB, KernelConversation, KernelWorld, Vpc
+
+pytestmark = pytest.mark.root
+
+CLIENT, BACKEND = "10.0.0.10", "10.0.0.20"
+MEGABYTE = 1 << 20
+SO_NO_CHECK = 11
+
+
+@pytest.fixture
+async def vpcs(world: KernelWorld) -> tuple[Vpc, Vpc]:
+    """A consumer with an endpoint, and a provider with an echo behind it."""
+    shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
+    await world.serve(payments, BACKEND, 8080)
+    await world.serve(payments, BACKEND, 5353, protocol=DNS.protocol)
+    await world.lead(shop, await world.publish(payments, BACKEND, ports=(WEB, DNS)))
+    return shop, payments
+
+
+async def connect(world: KernelWorld, vpc: Vpc) -> TcpClient:
+    conversation = await world.reaches(vpc, CLIENT, ENDPOINT, 80)
+    assert isinstance(conversation, KernelConversation)
+    assert isinstance(conversation.client, TcpClient)
+    return conversation.client
+
+
+async def echo_megabytes(client: TcpClient, megabytes: int) -> None:
+    """Sends so much to the echo and compares what comes back."""
+    sent, received = hashlib.sha256(), hashlib.sha256()
+
+    async def send() -> None:
+        for _ in range(megabytes):
+            block = os.urandom(MEGABYTE)
+            sent.update(block)
+            client.writer.write(block)
+            await client.writer.drain()
+
+    async def receive() -> None:
+        left = megabytes * MEGABYTE
+        while left:
+            block = await client.reader.read(min(left, MEGABYTE))
+            assert block, "the connection ended early"
+            received.update(block)
+            left -= len(block)
+
+    async with asyncio.timeout(90), asyncio.TaskGroup() as both:
+        both.create_task(send())
+        both.create_task(receive())
+    assert received.digest() == sent.digest()
+
+
+def checksum_errors(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> int:
+    stacks = [world.namespace(vpc) for vpc in vpcs]
+    return sum(stack.counter(protocol, "InCsumErrors") for stack in stacks for protocol in ("Tcp", "Udp"))
+
+
+@pytest.mark.parametrize("offloads", [True, False], ids=["offloads on", "offloads off"])
+async def test_many_megabytes_pass_both_ways_unchanged(
+    world: KernelWorld, vpcs: tuple[Vpc, Vpc], offloads: bool
+) -> None:
+    for vpc in vpcs:
+        world.namespace(vpc).offload(offloads)
+    await echo_megabytes(await connect(world, vpcs[0]), 24)
+    assert checksum_errors(world, vpcs) == 0
+
+
+@pytest.mark.parametrize("offloads", [True, False], ids=["offloads on", "offloads off"])
+async def test_many_megabytes_pass_a_hairpin(world: KernelWorld, vpcs: tuple[Vpc, Vpc], offloads: bool) -> None:
+    """Both ends are other addresses of one namespace; what leaves the gateway comes in by the same device."""
+    _, payments = vpcs
+    world.namespace(payments).offload(offloads)
+    await world.lead(payments, await world.publish(payments, BACKEND))
+    client = await TcpClient.connect(world.namespace(payments), ENDPOINT, 80)
+    assert client is not None
+    await echo_megabytes(client, 8)
+    assert checksum_errors(world, vpcs) == 0
+    await client.close()
+
+
+@pytest.mark.parametrize("offloads", [True, False], ids=["offloads on", "offloads off"])
+@pytest.mark.parametrize("no_checksum", [False, True], ids=["with checksum", "without"])
+async def test_datagrams_of_every_size_pass(
+    world: KernelWorld, vpcs: tuple[Vpc, Vpc], offloads: bool, no_checksum: bool
+) -> None:
+    for vpc in vpcs:
+        world.namespace(vpc).offload(offloads)
+    conversation = await world.reaches(vpcs[0], CLIENT, ENDPOINT, 53, DNS.protocol)
+    assert isinstance(conversation, KernelConversation)
+    assert not isinstance(conversation.client, TcpClient)
+    conversation.client.sock.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, no_checksum)
+    for size in [0, 1, 2, 3, 17, 64, 511, 512, 1000, 1399]:
+        assert await conversation.client.echoes(os.urandom(size)), f"{size} bytes were lost"
+    assert checksum_errors(world, vpcs) == 0
+
+
+async def test_an_agent_that_comes_and_goes_loses_no_byte(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> None:
+    transfer = asyncio.create_task(echo_megabytes(await connect(world, vpcs[0]), 64))
+    restarts = 0
+    while not transfer.done():
+        await world.restart()
+        restarts += 1
+    await transfer
+    assert restarts > 1
+
+
+async def test_replacing_the_program_loses_no_byte_and_no_new_connection(
+    world: KernelWorld, vpcs: tuple[Vpc, Vpc]
+) -> None:
+    shop, payments = vpcs
+    transfer = asyncio.create_task(echo_megabytes(await connect(world, shop), 64))
+    replaced = 0
+    while not transfer.done():
+        await world.put(shop.attachment, payments.attachment)
+        replaced += 2
+        await world.reaches(shop, CLIENT, ENDPOINT, 80)
+    await transfer
+    assert replaced > 2
+    async with asyncio.timeout(PATIENCE):
+        while not await every_packet_came_out(world, vpcs):
+            await asyncio.sleep(0)
+
+
+async def every_packet_came_out(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> bool:
+    """TCP would hide a loss, so packets are counted: those sent, those that the program saw, those received."""
+    stacks = [world.namespace(vpc) for vpc in vpcs]
+    counts = await world.dataplane.counters()
+    seen = counts["forwarded"] + counts["arp_answered"] + counts["arp_passed"]
+    sent = sum(stack.packets("tx") for stack in stacks)
+    return sent == seen == sum(stack.packets("rx") for stack in stacks)

@@ -1,0 +1,174 @@
+"""Connections: what a service's owner may see and decide, and what nobody else may know."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from services.common.errors import NotFound, Refused, WrongState
+from services.common.eventsourcing.store import Conflict
+from services.common.principal import Principal
+from services.endpoint.domain.endpoint_commands import Change
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from tests.support.endpoint_service import (
+    CONSUMER,
+    OPEN_SERVICE,
+    PROVIDER,
+    SERVICE,
+    STRANGER,
+    EndpointWorld,
+    endpoint_world,
+)
+
+CREATING = endpoint_pb.CONNECTION_STATE_CREATING
+REJECTED = endpoint_pb.CONNECTION_STATE_REJECTED
+NOWHERE = "77777777-7777-4777-8777-777777777777"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[EndpointWorld]:
+    async with endpoint_world(tmp_path) as world:
+        yield world
+
+
+async def test_an_accepted_connection_is_on_its_way_and_again_changes_nothing(world: EndpointWorld) -> None:
+    created = await world.create(SERVICE)
+    assert (await world.accept(created.id)).state == CREATING
+    events = await world.types()
+    assert (await world.accept(created.id)).state == CREATING
+    assert await world.types() == events
+
+
+async def test_a_rejected_connection_keeps_its_address_and_can_be_accepted(world: EndpointWorld) -> None:
+    created = await world.create(SERVICE)
+    assert (await world.reject(created.id)).state == REJECTED
+    assert (await world.reject(created.id)).state == REJECTED
+    assert (await world.accept(created.id)).state == CREATING
+    accepted = await world.get(created.id)
+    assert (accepted.address, accepted.marker_id) == (created.address, created.marker_id)
+
+
+async def test_the_owner_sees_the_account_and_the_marker_and_nothing_of_the_network(world: EndpointWorld) -> None:
+    created = await world.create(SERVICE)
+    seen = await world.app.connections.get(SERVICE, created.id, PROVIDER)
+    assert (seen.account, seen.marker_id) == (CONSUMER.account, created.marker_id)
+    assert {name.name for name, _ in seen.ListFields()} == {
+        "endpoint_id",
+        "service_id",
+        "account",
+        "marker_id",
+        "state",
+        "create_time",
+        "update_time",
+    }
+
+
+async def test_a_service_lists_its_own_connections_and_to_others_none(world: EndpointWorld) -> None:
+    first, second = await world.create(SERVICE), await world.create(SERVICE)
+    await world.create(OPEN_SERVICE)
+    found = await world.app.connections.page(SERVICE, PROVIDER, 0, 10)
+    assert [connection.endpoint_id for _, connection in found] == [first.id, second.id]
+    position = found[0][0]
+    rest = await world.app.connections.page(SERVICE, PROVIDER, position, 10)
+    assert [connection.endpoint_id for _, connection in rest] == [second.id]
+    for other in (CONSUMER, STRANGER, Principal(PROVIDER.account, "other"), Principal("other", PROVIDER.project)):
+        assert await world.app.connections.page(SERVICE, other, 0, 10) == []
+
+
+async def refusal(call: Awaitable[object], id_: str) -> tuple[str, str]:
+    with pytest.raises(Refused) as refused:
+        await call
+    assert isinstance(refused.value, NotFound)
+    return refused.value.reason, refused.value.text.replace(id_, "it")
+
+
+async def test_anothers_endpoint_and_one_that_is_not_there_are_refused_in_the_same_words(world: EndpointWorld) -> None:
+    id_ = (await world.create(SERVICE)).id
+    for by in (STRANGER, PROVIDER, Principal(CONSUMER.account, "other"), Principal("other", CONSUMER.project)):
+        assert await refusal(world.get(id_, by), id_) == await refusal(world.get(NOWHERE, by), NOWHERE)
+        assert await refusal(world.delete(id_, by), id_) == await refusal(world.delete(NOWHERE, by), NOWHERE)
+        assert await world.app.endpoints.page(by, 0, 10) == []
+
+
+async def test_anothers_connection_and_one_that_is_not_there_are_refused_in_the_same_words(
+    world: EndpointWorld,
+) -> None:
+    id_, connections = (await world.create(SERVICE)).id, world.app.connections
+    for by in (STRANGER, CONSUMER, Principal(PROVIDER.account, "other")):
+        there, nowhere = connections.get(SERVICE, id_, by), connections.get(SERVICE, NOWHERE, by)
+        assert await refusal(there, id_) == await refusal(nowhere, NOWHERE)
+        assert await refusal(world.accept(id_, by=by), id_) == await refusal(world.accept(NOWHERE, by=by), NOWHERE)
+        assert await refusal(world.reject(id_, by=by), id_) == await refusal(world.reject(NOWHERE, by=by), NOWHERE)
+    await refusal(world.accept(id_, service=OPEN_SERVICE), id_)
+    assert (await world.get(id_)).state == endpoint_pb.CONNECTION_STATE_PENDING_ACCEPTANCE
+
+
+async def test_a_deleted_endpoint_is_not_there_for_either_side(world: EndpointWorld) -> None:
+    id_ = (await world.create(SERVICE)).id
+    await world.delete(id_)
+    await refusal(world.get(id_), id_)
+    await refusal(world.accept(id_), id_)
+    await refusal(world.app.connections.get(SERVICE, id_, PROVIDER), id_)
+    assert await world.app.connections.page(SERVICE, PROVIDER, 0, 10) == []
+    assert await world.app.endpoints.page(CONSUMER, 0, 10) == []
+
+
+async def test_what_is_being_deleted_can_be_neither_accepted_nor_changed(world: EndpointWorld) -> None:
+    await world.join()
+    id_ = (await world.create(SERVICE)).id
+    await world.delete(id_)
+    for call in (world.accept(id_), world.reject(id_), world.change(id_, name="other")):
+        with pytest.raises(WrongState, match="deleting"):
+            await call
+
+
+async def test_accept_and_delete_at_once_always_end_deleted(world: EndpointWorld) -> None:
+    for _ in range(10):
+        id_ = (await world.create(SERVICE)).id
+        answers = await asyncio.gather(world.accept(id_), world.delete(id_), return_exceptions=True)
+        assert not isinstance(answers[1], BaseException)
+        assert await world.app.endpoints.there([id_]) == []
+        types = await world.types(f"endpoint-{id_}")
+        assert types[-2:] == ["DeletionRequested", "Deleted"]
+
+
+async def test_twenty_decisions_at_once_leave_one_state_and_every_generation_once(world: EndpointWorld) -> None:
+    id_ = (await world.create(SERVICE)).id
+    await asyncio.gather(*(world.accept(id_) if number % 2 else world.reject(id_) for number in range(20)))
+    types = await world.types(f"endpoint-{id_}")
+    assert all(one != next_ for one, next_ in pairwise(types))
+    assert (await world.get(id_)).generation == len(types)
+
+
+async def test_a_change_of_the_whitelist_is_another_generation_and_one_of_the_name_is_not(
+    world: EndpointWorld,
+) -> None:
+    created = await world.create()
+    renamed = await world.change(created.id, name="other")
+    assert (renamed.name, renamed.generation) == ("other", created.generation)
+    opened = await world.change(created.id, allowed=())
+    assert opened.etag == renamed.etag
+
+
+async def test_a_change_against_an_older_version_is_refused(world: EndpointWorld) -> None:
+    created = await world.create()
+    await world.change(created.id, name="other")
+    stale = world.context(CONSUMER, "UpdateEndpoint", version=int(created.etag))
+    with pytest.raises(Conflict):
+        await world.app.endpoints.change(Change(world.clock(), CONSUMER, created.id, "late"), stale)
+    assert (await world.get(created.id)).name == "other"
+
+
+async def test_blockers_are_what_forwards_or_is_about_to(world: EndpointWorld) -> None:
+    await world.join()
+    pending, creating, accepted = [await world.create(SERVICE) for _ in range(3)]
+    for each in (creating, accepted):
+        await world.accept(each.id)
+    await world.forwarding(accepted.id)
+    assert await world.app.endpoints.blockers(SERVICE) == [creating.id, accepted.id]
+    await world.reject(accepted.id)
+    assert await world.app.endpoints.blockers(SERVICE) == [creating.id]
+    there = await world.app.endpoints.there([pending.id, NOWHERE])
+    assert there == [pending.id]

@@ -1,0 +1,332 @@
+"""The endpoint service and the registry together, over gRPC: what callers, providers and gateways see."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from services.common.forwarding_digest import digest, line
+from services.endpoint.application.limits import Limits
+from sidegate import errors
+from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2 as internal_pb
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
+from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
+from sidegate.api.registry.v1 import endpoint_service_pb2 as published_pb
+from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb
+from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
+from tests.support.two_services import Caller, TwoServices, two_services
+
+CREATING = endpoint_pb.CONNECTION_STATE_CREATING
+ACCEPTED = endpoint_pb.CONNECTION_STATE_ACCEPTED
+PENDING = endpoint_pb.CONNECTION_STATE_PENDING_ACCEPTANCE
+FORWARDING = gateway_pb.EndpointReport.PRESENCE_FORWARDING
+ABSENT = gateway_pb.EndpointReport.PRESENCE_ABSENT
+NOWHERE = "77777777-7777-4777-8777-777777777777"
+
+
+@dataclass
+class Story:
+    """`shop` may use the service of `payments`; both VPCs are 10.0.0.0/24 and attached in the default cell."""
+
+    services: TwoServices
+    shop: Caller
+    payments: Caller
+    stranger: Caller
+    system: Caller
+    subnet: str
+    service: str
+    session: str = ""
+
+    async def create(self, **fields: str) -> endpoint_pb.Endpoint:
+        request_id = fields.pop("request_id", "")
+        wanted = endpoint_pb.Endpoint(**{"service": self.service, "subnet_id": self.subnet, **fields})  # type: ignore[arg-type] # all of them are texts
+        request = service_pb.CreateEndpointRequest(endpoint=wanted, request_id=request_id)
+        return await self.shop.ask(self.shop.endpoints.CreateEndpoint, request)
+
+    async def get(self, id_: str) -> endpoint_pb.Endpoint:
+        return await self.shop.ask(self.shop.endpoints.GetEndpoint, service_pb.GetEndpointRequest(id=id_))
+
+    async def accept(self, id_: str) -> endpoint_pb.Connection:
+        request = service_pb.AcceptConnectionRequest(service_id=self.service, endpoint_id=id_)
+        return await self.payments.ask(self.payments.connections.AcceptConnection, request)
+
+    async def join(self) -> gateway_pb.JoinResponse:
+        answer: gateway_pb.JoinResponse = await self.system.ask(
+            self.system.gateways.Join, gateway_pb.JoinRequest(gateway_id="gw-1", cell="default")
+        )
+        self.session = answer.session_id
+        return answer
+
+    async def report(self, id_: str, presence: "gateway_pb.EndpointReport.Presence.ValueType", generation: int) -> bool:
+        said = gateway_pb.EndpointReport(endpoint_id=id_, generation=generation, presence=presence)
+        request = gateway_pb.ReportStateRequest(gateway_id="gw-1", session_id=self.session, endpoints=[said])
+        answer: gateway_pb.ReportStateResponse = await self.system.ask(self.system.gateways.ReportState, request)
+        return answer.joined
+
+    async def leased(self, id_: str) -> endpoint_pb.Endpoint:
+        """The endpoint once the gateway has a source address for it."""
+
+        async def has_lease() -> bool:
+            snapshot = await self.services.application.feed.snapshot("default")
+            return any(entry.endpoint.endpoint_id == id_ and entry.endpoint.sources for entry in snapshot.entries())
+
+        await self.services.until(has_lease)
+        return await self.get(id_)
+
+
+async def _attached_vpc(caller: Caller, operator: Caller, name: str) -> tuple[str, str]:
+    """A VPC of 10.0.0.0/24 that the default cell reaches, with one subnet: the ids of both."""
+    wanted = vpc_pb.Vpc(name=name, cidrs=["10.0.0.0/24"])
+    vpc = await caller.ask(caller.registry.CreateVpc, registry_pb.CreateVpcRequest(vpc=wanted))
+    part = vpc_pb.Subnet(vpc_id=vpc.id, name="main", cidr="10.0.0.0/24")
+    subnet = await caller.ask(caller.registry.CreateSubnet, registry_pb.CreateSubnetRequest(subnet=part))
+    reached = vpc_pb.Attachment(vpc_id=vpc.id, netns=vpc_pb.NetnsTarget(namespace=name))
+    await operator.ask(operator.registry.CreateAttachment, registry_pb.CreateAttachmentRequest(attachment=reached))
+    return vpc.id, subnet.id
+
+
+async def _publish(payments: Caller, vpc: str) -> str:
+    wanted = published_pb.EndpointService(
+        name="web",
+        vpc_id=vpc,
+        backends=[published_pb.Backend(address="10.0.0.10")],
+        port_mappings=[published_pb.PortMapping(client_port=80, server_port=8080)],
+        approval_required=True,
+    )
+    create = registry_pb.CreateEndpointServiceRequest(endpoint_service=wanted)
+    service: published_pb.EndpointService = await payments.ask(payments.registry.CreateEndpointService, create)
+    permit = registry_pb.AddPermissionsRequest(service_id=service.id, permissions=["iam:domain::shop"])
+    await payments.ask(payments.registry.AddPermissions, permit)
+    return service.id
+
+
+@pytest.fixture
+async def story(tmp_path: Path) -> AsyncIterator[Story]:
+    async with two_services(tmp_path, Limits(endpoints=3)) as services:
+        operator, system = services.caller("operator", "ops"), services.caller("system", "gateway")
+        shop, payments = services.caller("shop", "shop-live"), services.caller("payments", "payments-live")
+        _, subnet = await _attached_vpc(shop, operator, "shop")
+        vpc, _ = await _attached_vpc(payments, operator, "payments")
+        service = await _publish(payments, vpc)
+        stranger = services.caller("stranger", "shop-live")
+        yield Story(services, shop, payments, stranger, system, subnet, service)
+
+
+async def test_from_the_request_to_accepted_and_back_to_a_free_address(story: Story) -> None:
+    created = await story.create()
+    assert created.state == PENDING
+    await story.join()
+    assert (await story.accept(created.id)).state == CREATING
+    creating = await story.leased(created.id)
+    assert await story.report(created.id, FORWARDING, creating.generation)
+    accepted = await story.get(created.id)
+    assert (accepted.state, accepted.ready.status, accepted.applied_generation) == (ACCEPTED, True, creating.generation)
+    deleting = await story.shop.ask(
+        story.shop.endpoints.DeleteEndpoint, service_pb.DeleteEndpointRequest(id=created.id)
+    )
+    assert await story.report(created.id, ABSENT, deleting.generation)
+    with pytest.raises(errors.NotFound):
+        await story.get(created.id)
+    async with asyncio.timeout(15):
+        while (await story.create()).address != created.address:
+            await _delete_all(story)
+
+
+async def _delete_all(story: Story) -> None:
+    listed = await story.shop.ask(story.shop.endpoints.ListEndpoints, service_pb.ListEndpointsRequest())
+    for each in listed.endpoints:
+        request = service_pb.DeleteEndpointRequest(id=each.id)
+        deleting = await story.shop.ask(story.shop.endpoints.DeleteEndpoint, request)
+        await story.report(each.id, ABSENT, deleting.generation)
+
+
+async def test_a_service_is_found_by_its_full_name_too(story: Story) -> None:
+    by_id = await story.create()
+    by_name = await story.create(service=by_id.service_full_name)
+    assert by_name.service == by_id.service == story.service
+
+
+async def test_a_repeated_request_gives_the_same_endpoint(story: Story) -> None:
+    first, second = await asyncio.gather(story.create(request_id="r"), story.create(request_id="r"))
+    assert first == second == await story.create(request_id="r")
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "field"),
+    [
+        ({"address": "10.0.0"}, errors.InvalidRequest, "endpoint.address"),
+        ({"address": "10.0.1.7"}, errors.InvalidRequest, "endpoint.address"),
+        ({"address": "10.0.0.1"}, errors.InvalidRequest, "endpoint.address"),
+        ({"subnet_id": "no"}, errors.InvalidRequest, "endpoint.subnet_id"),
+        ({"subnet_id": NOWHERE}, errors.NotFound, ""),
+        ({"service": NOWHERE}, errors.NotFound, ""),
+        ({"service": ""}, errors.InvalidRequest, "endpoint.service"),
+        ({"name": "-"}, errors.InvalidRequest, "endpoint.name"),
+    ],
+)
+async def test_a_request_that_cannot_be_is_refused_with_its_field_and_leaves_nothing(
+    story: Story, fields: dict[str, str], kind: type[errors.SidegateError], field: str
+) -> None:
+    with pytest.raises(kind) as refused:
+        await story.create(**fields)
+    assert refused.value.field == field
+    assert (await story.services.endpoint_store.head()).position == 0
+
+
+async def test_an_address_in_use_is_refused_by_name(story: Story) -> None:
+    taken = (await story.create()).address
+    with pytest.raises(errors.AlreadyExists) as refused:
+        await story.create(address=taken)
+    assert refused.value.field == "endpoint.address"
+
+
+async def test_a_quota_is_refused_and_the_address_given_back(story: Story) -> None:
+    addresses = [(await story.create()).address for _ in range(3)]
+    with pytest.raises(errors.QuotaReached, match="delete one first"):
+        await story.create()
+    ports = await story.shop.ask(story.shop.registry.ListPorts, registry_pb.ListPortsRequest())
+    assert sorted(port.address for port in ports.ports) == sorted(addresses)
+
+
+async def test_pages_go_on_where_they_stopped_and_belong_to_who_asked(story: Story) -> None:
+    ids = [(await story.create()).id for _ in range(3)]
+    ask, page = story.shop.ask, story.shop.endpoints.ListEndpoints
+    first = await ask(page, service_pb.ListEndpointsRequest(page_size=2))
+    rest = await ask(page, service_pb.ListEndpointsRequest(page_size=2, page_token=first.next_page_token))
+    assert [each.id for each in [*first.endpoints, *rest.endpoints]] == ids
+    assert rest.next_page_token == ""
+    with pytest.raises(errors.InvalidRequest, match="page_token"):
+        await story.stranger.ask(page, service_pb.ListEndpointsRequest(page_token=first.next_page_token))
+    connections = await story.payments.ask(
+        story.payments.connections.ListConnections, service_pb.ListConnectionsRequest(service_id=story.service)
+    )
+    assert [each.endpoint_id for each in connections.connections] == ids
+
+
+async def test_an_update_with_an_outdated_etag_is_refused(story: Story) -> None:
+    created = await story.create()
+    mask = FieldMask(paths=["name"])
+    renamed = endpoint_pb.Endpoint(id=created.id, name="other", etag=created.etag)
+    request = service_pb.UpdateEndpointRequest(endpoint=renamed, update_mask=mask)
+    updated = await story.shop.ask(story.shop.endpoints.UpdateEndpoint, request)
+    assert (updated.name, updated.etag) == ("other", "2")
+    with pytest.raises(errors.Outdated):
+        await story.shop.ask(story.shop.endpoints.UpdateEndpoint, request)
+    with pytest.raises(errors.Outdated):
+        await story.shop.ask(
+            story.shop.endpoints.DeleteEndpoint, service_pb.DeleteEndpointRequest(id=created.id, etag=created.etag)
+        )
+
+
+async def test_a_stranger_learns_nothing_whatever_he_asks(story: Story) -> None:
+    created = await story.create()
+
+    async def answer(id_: str) -> list[tuple[type, str]]:
+        connections, endpoints = story.stranger.connections, story.stranger.endpoints
+        ids = {"service_id": story.service, "endpoint_id": id_}
+        calls = (
+            story.stranger.ask(endpoints.GetEndpoint, service_pb.GetEndpointRequest(id=id_)),
+            story.stranger.ask(endpoints.DeleteEndpoint, service_pb.DeleteEndpointRequest(id=id_)),
+            story.stranger.ask(connections.GetConnection, service_pb.GetConnectionRequest(**ids)),
+            story.stranger.ask(connections.AcceptConnection, service_pb.AcceptConnectionRequest(**ids)),
+            story.stranger.ask(connections.RejectConnection, service_pb.RejectConnectionRequest(**ids)),
+        )
+        refusals = await asyncio.gather(*calls, return_exceptions=True)
+        return [(type(refusal), str(refusal).replace(id_, "it")) for refusal in refusals]
+
+    assert await answer(created.id) == await answer(NOWHERE)
+    assert {kind for kind, _ in await answer(created.id)} == {errors.NotFound}
+
+
+async def test_only_our_own_programs_may_ask_what_gateways_and_the_registry_ask(story: Story) -> None:
+    for caller in (story.shop, story.services.caller("operator", "ops")):
+        gateways, internal = caller.gateways, caller.internal
+        calls = (
+            caller.ask(gateways.Join, gateway_pb.JoinRequest(gateway_id="gw-9", cell="default")),
+            caller.ask(gateways.ReportState, gateway_pb.ReportStateRequest(gateway_id="gw-9")),
+            caller.ask(gateways.Digest, gateway_pb.DigestRequest(cell="default")),
+            caller.stream(gateways.Snapshot, gateway_pb.SnapshotRequest(cell="default")),
+            caller.stream(gateways.Events, gateway_pb.EventsRequest(cell="default")),
+            caller.ask(internal.CheckEndpoints, internal_pb.CheckEndpointsRequest()),
+            caller.ask(internal.ListBlockers, internal_pb.ListBlockersRequest(service_id=story.service)),
+        )
+        for call in calls:
+            with pytest.raises(errors.Forbidden):
+                await call
+    assert (await story.services.endpoint_store.head()).position == 0
+
+
+async def test_a_gateway_is_told_where_its_log_is_and_what_is_in_it(story: Story) -> None:
+    created = await story.create()
+    joined = await story.join()
+    await story.leased(created.id)
+    head = await story.services.endpoint_store.head()
+    assert (joined.log_id, joined.epoch, joined.stream_prefix) == (head.log_id, head.epoch, "EP")
+    assert joined.subject_filter == "endpoint.v1.default.>"
+    assert (joined.lease.seconds, joined.fence_after.seconds) == (30, 3600)
+    gateways = story.system.gateways
+    header, *parts = await story.system.stream(gateways.Snapshot, gateway_pb.SnapshotRequest(cell="default"))
+    assert (header.header.log_id, header.header.position) == (head.log_id, head.position)
+    assert header.header.cell_position == head.position
+    assert header.header.entries == len(parts) == 4
+    records = await story.system.stream(gateways.Events, gateway_pb.EventsRequest(cell="default", after=1))
+    assert [record.position for record in records] == list(range(2, head.position + 1))
+    found = await story.system.ask(gateways.Digest, gateway_pb.DigestRequest(cell="default", position=head.position))
+    entries = [part.entry for part in parts if not part.entry.endpoint.removed]
+    lines = [
+        line("service", entry.service.service_id, entry.service.version)
+        if entry.HasField("service")
+        else line("attachment", entry.attachment.vpc_id, entry.attachment.version)
+        for entry in entries
+    ]
+    assert (found.digest, found.entries) == (digest(lines), 3)
+    with pytest.raises(errors.WrongState):
+        await story.system.ask(gateways.Digest, gateway_pb.DigestRequest(cell="default", position=head.position + 1))
+
+
+async def test_a_report_without_a_membership_asks_to_join(story: Story) -> None:
+    created = await story.create()
+    assert not await story.report(created.id, FORWARDING, 1)
+
+
+async def test_other_backends_reach_the_cell(story: Story) -> None:
+    await story.create()
+    changed = published_pb.EndpointService(id=story.service, backends=[published_pb.Backend(address="10.0.0.77")])
+    request = registry_pb.UpdateEndpointServiceRequest(
+        endpoint_service=changed, update_mask=FieldMask(paths=["backends"])
+    )
+    await story.payments.ask(story.payments.registry.UpdateEndpointService, request)
+
+    async def told() -> bool:
+        snapshot = await story.services.application.feed.snapshot("default")
+        return any(list(entry.service.backends) == ["10.0.0.77"] for entry in snapshot.entries())
+
+    await story.services.until(told)
+
+
+async def test_live_connections_stand_in_the_way_of_a_services_deletion_and_force_ends_them(story: Story) -> None:
+    created = await story.create()
+    await story.accept(created.id)
+    delete = story.payments.registry.DeleteEndpointService
+    with pytest.raises(errors.WrongState) as refused:
+        await story.payments.ask(delete, registry_pb.DeleteEndpointServiceRequest(id=story.service))
+    assert refused.value.blockers == (created.id,)
+    await story.payments.ask(delete, registry_pb.DeleteEndpointServiceRequest(id=story.service, force=True))
+
+    async def failed() -> bool:
+        return (await story.get(created.id)).failure == "service deleted"
+
+    await story.services.until(failed)
+
+
+async def test_while_the_registry_is_away_a_request_is_refused_as_unavailable(story: Story, tmp_path: Path) -> None:
+    created = await story.create()
+    await story.services.registry_server.stop(0)
+    with pytest.raises(errors.Unavailable):
+        await story.create()
+    assert (await story.get(created.id)).id == created.id
+    assert (await story.accept(created.id)).state == CREATING

@@ -1,0 +1,127 @@
+"""The connection: back by itself after anything, and never silent about what it does not know."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from services.common.messaging.connection import Address, Connection, Unsettled, connect, parse
+from tests.support.nats import DEADLINE, Nats, connected, running, within
+
+
+@pytest.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[Nats]:
+    async with running(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def connection(nats: Nats) -> AsyncIterator[Connection]:
+    async with connected(nats, "one") as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("nats://h:1", Address(["nats://h:1"])),
+        ("h:1", Address(["nats://h:1"])),
+        ("nats://s3%2Fcret@h:1", Address(["nats://h:1"], None, None, "s3/cret")),
+        ("tls://u:p%40@h:1,tls://u:p%40@[::1]:2", Address(["tls://h:1", "tls://[::1]:2"], "u", "p@")),
+    ],
+)
+def test_credentials_are_taken_out_of_a_url(url: str, address: Address) -> None:
+    assert parse(url) == address
+    assert "cret" not in repr(parse(url))
+    assert "p@" not in repr(parse(url))
+
+
+async def test_an_exchange_ends_when_the_connection_is_lost_and_not_when_its_time_is_over(
+    nats: Nats, connection: Connection
+) -> None:
+    began = asyncio.get_running_loop().time()
+    with nats.frozen():
+
+        async def ask() -> None:
+            async with connection.exchange() as jetstream:
+                await jetstream.account_info()
+
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0)
+        await nats.server.kill()
+    with pytest.raises(Unsettled):
+        await asking
+    with pytest.raises(Unsettled, match="away"):
+        await ask()
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_a_server_that_is_silent_is_not_waited_for_for_ever(nats: Nats, connection: Connection) -> None:
+    with nats.frozen(), pytest.raises(Unsettled):
+        async with connection.exchange() as jetstream:
+            await jetstream.account_info()
+
+
+async def test_a_connection_comes_back_after_the_server_does(nats: Nats, connection: Connection) -> None:
+    for _ in range(3):
+        before = connection.changes
+        await nats.crash()
+        await within(partial(returned, connection, before))
+    async with connection.exchange() as jetstream:
+        await jetstream.account_info()
+
+
+def returned(connection: Connection, before: int) -> bool:
+    return connection.connected and connection.changes >= before + 2
+
+
+async def test_a_client_that_gave_up_is_replaced(nats: Nats, connection: Connection) -> None:
+    given_up = connection.client
+    await given_up.close()
+    await within(lambda: connection.connected)
+    assert connection.client is not given_up
+    async with connection.exchange() as jetstream:
+        await jetstream.account_info()
+
+
+async def test_a_wait_ends_when_the_connection_changes(nats: Nats, connection: Connection) -> None:
+    async def wait() -> None:
+        async with connection.undisturbed(DEADLINE):
+            await asyncio.get_running_loop().create_future()
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    before = connection.changes
+    await nats.server.kill()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(waiting, DEADLINE)
+    with pytest.raises(TimeoutError):
+        async with connection.undisturbed(DEADLINE, since=before):
+            await asyncio.get_running_loop().create_future()
+
+
+async def test_connecting_waits_for_a_server_that_comes_later(tmp_path: Path) -> None:
+    async with running(tmp_path / "later") as nats:
+        await nats.server.stop()
+        connecting = asyncio.create_task(connect(nats.server.url, "early"))
+        await nats.server.start()
+        async with asyncio.timeout(DEADLINE):
+            connection = await connecting
+        await connection.close()
+
+
+async def test_a_cancellation_that_the_client_swallows_is_a_cancellation_all_the_same(connection: Connection) -> None:
+    async def swallow() -> None:
+        async with connection.exchange():
+            with suppress(asyncio.CancelledError):  # as wait_for does when the answer comes at that very moment
+                await asyncio.get_running_loop().create_future()
+        raise AssertionError("it went on")
+
+    swallowing = asyncio.create_task(swallow())
+    await asyncio.sleep(0)
+    swallowing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await swallowing

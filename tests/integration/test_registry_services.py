@@ -1,0 +1,264 @@
+"""Endpoint services, through the registry's interface: published, changed, permitted, found, deleted."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from services.common.clock import SECOND, now
+from services.registry.policies import Upkeep
+from sidegate import errors
+from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
+from tests.support.registry_service import RegistryWorld, running_registry
+
+AVAILABLE, CLOSING = EndpointService.STATE_AVAILABLE, EndpointService.STATE_CLOSING
+DELETING, DELETED = EndpointService.STATE_DELETING, EndpointService.STATE_DELETED
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[RegistryWorld]:
+    async with running_registry(tmp_path) as running:
+        yield running
+
+
+async def published(world: RegistryWorld, *accounts: str) -> EndpointService:
+    made = await world.payments.service(await world.payments.vpc())
+    return await world.payments.permit(made.id, *accounts) if accounts else made
+
+
+async def test_a_service_is_open_once_it_is_created(world: RegistryWorld) -> None:
+    made = await published(world)
+    assert made.state == AVAILABLE
+    assert (made.project, made.account, made.version, made.etag) == ("payments-live", "payments", 2, "2")
+    assert made.full_name == f"local.web.{made.id}"
+    assert made.port_mappings[0].protocol == PortMapping.PROTOCOL_TCP
+    assert await world.payments.get_service(made.id) == made
+    listed = await world.payments.ask(
+        world.payments.stub.ListEndpointServices, registry_pb2.ListEndpointServicesRequest()
+    )
+    assert list(listed.endpoint_services) == [made]
+
+
+async def test_a_backend_given_by_its_port_has_the_ports_address(world: RegistryWorld) -> None:
+    vpc = await world.payments.vpc()
+    port = await world.payments.port(await world.payments.subnet(vpc), "10.0.0.77")
+    made = await world.payments.service(vpc, backends=[Backend(port_id=port.id)])
+    assert [backend.address for backend in made.backends] == ["10.0.0.77"]
+
+
+async def test_a_bad_backend_is_named_by_its_field(world: RegistryWorld) -> None:
+    vpc = await world.payments.vpc()
+    port = await world.payments.port(await world.payments.subnet(vpc), "10.0.0.77")
+    foreign = await world.shop.port(await world.shop.subnet(await world.shop.vpc()), "10.0.0.78")
+    first = Backend(address="10.0.0.77")
+    for backend, field in (
+        (Backend(address="10.0.1.77"), "endpoint_service.backends[1].address"),
+        (Backend(address="10.0.0.77"), "endpoint_service.backends[1]"),
+        (Backend(port_id=port.id), "endpoint_service.backends[1]"),
+        (Backend(port_id=str(uuid4())), "endpoint_service.backends[1].port_id"),
+        (Backend(port_id=foreign.id), "endpoint_service.backends[1].port_id"),
+    ):
+        with pytest.raises(errors.InvalidRequest) as refused:
+            await world.payments.service(vpc, backends=[first, backend])
+        assert refused.value.field == field
+
+
+async def test_a_name_is_taken_once_in_a_project(world: RegistryWorld) -> None:
+    vpc = await world.payments.vpc()
+    await world.payments.service(vpc)
+    with pytest.raises(errors.AlreadyExists) as refused:
+        await world.payments.service(vpc)
+    assert (refused.value.reason, refused.value.field) == ("NAME_TAKEN", "endpoint_service.name")
+    await world.shop.service(await world.shop.vpc())
+
+
+async def test_only_what_the_mask_names_is_changed(world: RegistryWorld) -> None:
+    made = await published(world)
+    wanted = EndpointService(
+        id=made.id,
+        backends=[Backend(address="10.0.0.20"), Backend(address="10.0.0.21")],
+        port_mappings=[PortMapping(client_port=53, server_port=5353, protocol=PortMapping.PROTOCOL_UDP)],
+        approval_required=True,
+    )
+    backends = await world.payments.change_service(wanted, "backends")
+    assert [backend.address for backend in backends.backends] == ["10.0.0.20", "10.0.0.21"]
+    assert backends.port_mappings == made.port_mappings
+    assert not backends.approval_required
+    whole = await world.payments.change_service(wanted, "port_mappings", "approval_required")
+    assert (whole.port_mappings[0].client_port, whole.approval_required, whole.version) == (53, True, 4)
+    assert (await world.payments.change_service(wanted, "backends", "approval_required")).version == 4
+
+
+@pytest.mark.parametrize(
+    ("wanted", "paths", "field"),
+    [
+        (EndpointService(), [], "update_mask"),
+        (EndpointService(), ["name"], "update_mask"),
+        (EndpointService(), ["backends"], "endpoint_service.backends"),
+        (EndpointService(backends=[Backend()]), ["backends"], "endpoint_service.backends[0]"),
+        (EndpointService(backends=[Backend(address="1")]), ["backends"], "endpoint_service.backends[0].address"),
+        (EndpointService(backends=[Backend(address="9.9.9.9")]), ["backends"], "endpoint_service.backends[0].address"),
+        (
+            EndpointService(port_mappings=[PortMapping(client_port=70_000, server_port=1)]),
+            ["port_mappings"],
+            "endpoint_service.port_mappings[0].client_port",
+        ),
+        (
+            EndpointService(port_mappings=[PortMapping(client_port=1, server_port=1)] * 2),
+            ["port_mappings"],
+            "endpoint_service.port_mappings[1].client_port",
+        ),
+    ],
+)
+async def test_a_bad_change_is_named_by_its_field(
+    world: RegistryWorld, wanted: EndpointService, paths: list[str], field: str
+) -> None:
+    made = await published(world)
+    request = EndpointService()
+    request.CopyFrom(wanted)
+    request.id = made.id
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await world.payments.change_service(request, *paths)
+    assert refused.value.field == field
+    assert await world.payments.get_service(made.id) == made
+
+
+async def test_a_change_from_an_old_version_is_refused(world: RegistryWorld) -> None:
+    made = await published(world)
+    wanted = EndpointService(id=made.id, etag=made.etag, approval_required=True)
+    await world.payments.change_service(wanted, "approval_required")
+    wanted.approval_required = False
+    with pytest.raises(errors.Outdated):
+        await world.payments.change_service(wanted, "approval_required")
+
+
+async def test_permissions_are_kept_once_each(world: RegistryWorld) -> None:
+    made = await published(world, "shop", "other")
+    again = await world.payments.permit(made.id, "shop")
+    assert list(again.permissions) == ["iam:domain::shop", "iam:domain::other"]
+    assert again.version == made.version
+    assert list((await world.payments.forbid(made.id, "shop", "nobody")).permissions) == ["iam:domain::other"]
+
+
+async def test_a_permitted_account_finds_the_service_and_nothing_of_its_network(world: RegistryWorld) -> None:
+    made = await published(world, "shop")
+    for named in (made.id, made.full_name):
+        found = await world.shop.look_up(named)
+        assert (found.id, found.full_name) == (made.id, made.full_name)
+        assert [(mapping.client_port, mapping.server_port) for mapping in found.port_mappings] == [(80, 0)]
+
+
+async def test_everybody_finds_a_service_that_everybody_may_connect_to(world: RegistryWorld) -> None:
+    made = await published(world, "*")
+    assert (await world.shop.look_up(made.id)).id == made.id
+
+
+@pytest.mark.parametrize("region", ["", "elsewhere."])
+async def test_a_name_that_is_not_exactly_the_services_finds_nothing(world: RegistryWorld, region: str) -> None:
+    made = await published(world, "shop")
+    with pytest.raises(errors.NotFound):
+        await world.shop.look_up(f"{region}web.{made.id}")
+
+
+async def test_a_service_without_connections_is_deleted_at_once(world: RegistryWorld) -> None:
+    made = await published(world)
+    deleted = await world.payments.delete_service(made.id)
+    assert deleted.state == DELETED
+    with pytest.raises(errors.NotFound):
+        await world.payments.get_service(made.id)
+    again = await world.payments.delete_service(made.id)
+    assert again.state == DELETED
+    vpcs = await world.payments.ask(world.payments.stub.ListVpcs, registry_pb2.ListVpcsRequest())
+    await world.payments.service(vpcs.vpcs[0])
+
+
+async def test_connections_stand_in_the_way_of_a_deletion_and_are_named(world: RegistryWorld) -> None:
+    made = await published(world)
+    endpoints = [str(uuid4()) for _ in range(30)]
+    world.endpoints.live[made.id] = endpoints
+    with pytest.raises(errors.WrongState) as refused:
+        await world.payments.delete_service(made.id, request_id="delete-1")
+    assert refused.value.reason == "SERVICE_IN_USE"
+    assert list(refused.value.blockers) == endpoints[:20]
+    assert (await world.payments.get_service(made.id)).state == AVAILABLE
+    world.endpoints.live.clear()
+    assert (await world.payments.delete_service(made.id, request_id="delete-1")).state == DELETED
+
+
+async def test_a_forced_deletion_ends_once_the_connections_are_gone(world: RegistryWorld) -> None:
+    made = await published(world)
+    world.endpoints.live[made.id] = [str(uuid4())]
+    assert (await world.payments.delete_service(made.id, force=True)).state == DELETING
+    upkeep = Upkeep(world.registry.deletions, world.registry.reservations, now)
+    await upkeep.once()
+    assert (await world.payments.get_service(made.id)).state == DELETING
+    world.endpoints.live.clear()
+    await upkeep.once()
+    with pytest.raises(errors.NotFound):
+        await world.payments.get_service(made.id)
+
+
+async def test_a_deletion_waits_for_the_endpoint_service_and_goes_on_when_it_is_back(world: RegistryWorld) -> None:
+    made = await published(world)
+    world.endpoints.away = True
+    with pytest.raises(errors.Unavailable):
+        await world.payments.delete_service(made.id)
+    upkeep = Upkeep(world.registry.deletions, world.registry.reservations, now)
+    await upkeep.once()
+    assert (await world.payments.get_service(made.id)).state == CLOSING
+    world.endpoints.away = False
+    await upkeep.once()
+    with pytest.raises(errors.NotFound):
+        await world.payments.get_service(made.id)
+
+
+async def test_a_deletion_that_is_not_decided_in_time_is_given_up(world: RegistryWorld) -> None:
+    made = await published(world, "shop")
+    world.endpoints.away = True
+    with pytest.raises(errors.Unavailable):
+        await world.payments.delete_service(made.id)
+    with pytest.raises(errors.WrongState):
+        await world.payments.permit(made.id, "other")
+    later = Upkeep(world.registry.deletions, world.registry.reservations, lambda: now() + 31 * SECOND)
+    await later.once()
+    assert (await world.payments.get_service(made.id)).state == AVAILABLE
+
+
+async def test_a_resumed_deletion_with_connections_opens_the_service_again(world: RegistryWorld) -> None:
+    made = await published(world)
+    world.endpoints.away = True
+    with pytest.raises(errors.Unavailable):
+        await world.payments.delete_service(made.id)
+    world.endpoints.away = False
+    world.endpoints.live[made.id] = [str(uuid4())]
+    await Upkeep(world.registry.deletions, world.registry.reservations, now).once()
+    assert (await world.payments.get_service(made.id)).state == AVAILABLE
+
+
+async def test_a_forced_deletion_does_not_wait_for_the_endpoint_service(world: RegistryWorld) -> None:
+    made = await published(world)
+    world.endpoints.away = True
+    assert (await world.payments.delete_service(made.id, force=True)).state == DELETING
+
+
+async def test_a_deletion_from_an_old_version_changes_nothing(world: RegistryWorld) -> None:
+    made = await published(world)
+    await world.payments.permit(made.id, "shop")
+    with pytest.raises(errors.Outdated):
+        await world.payments.delete_service(made.id, etag=made.etag)
+    current = await world.payments.get_service(made.id)
+    assert current.state == AVAILABLE
+    assert (await world.payments.delete_service(made.id, etag=current.etag)).state == DELETED
+
+
+async def test_a_deletion_that_is_tried_again_does_not_stumble_over_its_own_first_step(world: RegistryWorld) -> None:
+    made = await published(world)
+    world.endpoints.away = True
+    for _ in range(2):
+        with pytest.raises(errors.Unavailable):
+            await world.payments.delete_service(made.id, etag=made.etag, request_id="delete-1")
+    world.endpoints.away = False
+    deleted = await world.payments.delete_service(made.id, etag=made.etag, request_id="delete-1")
+    assert deleted.state == DELETED

@@ -1,0 +1,221 @@
+"""The registry in a test: real store, real gRPC, and an endpoint service that answers as it is told."""
+
+import uuid
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.rpc import status_pb2
+
+from services.common.errors import Unavailable
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.principal import OPERATOR, SYSTEM, Principal
+from services.common.rpc.server import Hosted, RpcServer
+from services.registry.application.registry import Registry
+from services.registry.application.settings import Settings
+from services.registry.internal_servicer import RegistryInternalServicer
+from services.registry.projections import projections
+from services.registry.servicer import RegistryServicer
+from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
+from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
+from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
+from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
+from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
+from sidegate.api.registry.v1 import vpc_pb2
+from sidegate.errors import SidegateError
+from sidegate.transport import Caller
+
+PAYMENTS = Principal("payments", "payments-live")
+SHOP = Principal("shop", "shop-live")
+OPERATING = Principal(OPERATOR, "platform")
+PROGRAM = Principal(SYSTEM, "endpoint")
+STANDARD = Settings()
+
+
+@dataclass
+class FakeEndpoints:
+    """The endpoint service as the registry meets it: what is there, what is live, and whether it answers."""
+
+    there: set[str] = field(default_factory=set)
+    live: dict[str, list[str]] = field(default_factory=dict)
+    away: bool = False
+    asked: int = 0
+
+    async def known(self, endpoint_ids: Collection[str]) -> set[str]:
+        self._answer()
+        return self.there.intersection(endpoint_ids)
+
+    async def blockers(self, service_id: str) -> Sequence[str]:
+        self._answer()
+        return list(self.live.get(service_id, ()))
+
+    def _answer(self) -> None:
+        self.asked += 1
+        if self.away:
+            raise Unavailable("ENDPOINT_UNAVAILABLE", "the endpoint service is away")
+
+
+class Client:
+    """A principal that calls the registry."""
+
+    def __init__(self, address: str, who: Principal) -> None:
+        self.who = who
+        self._caller = Caller(address, account=who.account, project=who.project)
+        self.ask, self.pages = self._caller.ask, self._caller.pages
+        self.stub = registry_grpc.RegistryServiceStub(self._caller.channel)
+        self.internal = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
+        self.close = self._caller.close
+
+    async def vpc(self, *cidrs: str, name: str = "main", request_id: str = "") -> vpc_pb2.Vpc:
+        wanted = vpc_pb2.Vpc(name=name, cidrs=cidrs or ("10.0.0.0/24",))
+        return await self.ask(self.stub.CreateVpc, registry_pb2.CreateVpcRequest(vpc=wanted, request_id=request_id))
+
+    async def subnet(
+        self, vpc: vpc_pb2.Vpc, cidr: str = "10.0.0.0/24", name: str = "all", request_id: str = ""
+    ) -> vpc_pb2.Subnet:
+        wanted = vpc_pb2.Subnet(vpc_id=vpc.id, name=name, cidr=cidr)
+        request = registry_pb2.CreateSubnetRequest(subnet=wanted, request_id=request_id)
+        return await self.ask(self.stub.CreateSubnet, request)
+
+    async def port(
+        self, subnet: vpc_pb2.Subnet, address: str = "", holder: str = "machine/web", request_id: str = ""
+    ) -> vpc_pb2.Port:
+        wanted = vpc_pb2.Port(subnet_id=subnet.id, address=address, holder=holder)
+        return await self.ask(self.stub.CreatePort, registry_pb2.CreatePortRequest(port=wanted, request_id=request_id))
+
+    async def attachment(
+        self, vpc_id: str, namespace: str = "payments", cell: str = "", request_id: str = ""
+    ) -> vpc_pb2.Attachment:
+        wanted = vpc_pb2.Attachment(vpc_id=vpc_id, cell=cell, netns=vpc_pb2.NetnsTarget(namespace=namespace))
+        request = registry_pb2.CreateAttachmentRequest(attachment=wanted, request_id=request_id)
+        return await self.ask(self.stub.CreateAttachment, request)
+
+    async def service(
+        self,
+        vpc: vpc_pb2.Vpc,
+        name: str = "web",
+        backends: Iterable[service_pb2.Backend] = (service_pb2.Backend(address="10.0.0.10"),),
+        approval: bool = False,
+        request_id: str = "",
+    ) -> service_pb2.EndpointService:
+        wanted = service_pb2.EndpointService(
+            name=name,
+            vpc_id=vpc.id,
+            backends=backends,
+            port_mappings=[service_pb2.PortMapping(client_port=80, server_port=8080)],
+            approval_required=approval,
+        )
+        request = registry_pb2.CreateEndpointServiceRequest(endpoint_service=wanted, request_id=request_id)
+        return await self.ask(self.stub.CreateEndpointService, request)
+
+    async def get_service(self, id_: str) -> service_pb2.EndpointService:
+        return await self.ask(self.stub.GetEndpointService, registry_pb2.GetEndpointServiceRequest(id=id_))
+
+    async def change_service(
+        self, wanted: service_pb2.EndpointService, *paths: str, request_id: str = ""
+    ) -> service_pb2.EndpointService:
+        request = registry_pb2.UpdateEndpointServiceRequest(
+            endpoint_service=wanted, update_mask=FieldMask(paths=paths), request_id=request_id
+        )
+        return await self.ask(self.stub.UpdateEndpointService, request)
+
+    async def delete_service(
+        self, id_: str, force: bool = False, etag: str = "", request_id: str = ""
+    ) -> service_pb2.EndpointService:
+        request = registry_pb2.DeleteEndpointServiceRequest(id=id_, force=force, etag=etag, request_id=request_id)
+        return await self.ask(self.stub.DeleteEndpointService, request)
+
+    async def permit(self, service_id: str, *accounts: str, request_id: str = "") -> service_pb2.EndpointService:
+        permissions = [f"iam:domain::{account}" for account in accounts]
+        request = registry_pb2.AddPermissionsRequest(
+            service_id=service_id, permissions=permissions, request_id=request_id
+        )
+        return await self.ask(self.stub.AddPermissions, request)
+
+    async def forbid(self, service_id: str, *accounts: str) -> service_pb2.EndpointService:
+        permissions = [f"iam:domain::{account}" for account in accounts]
+        request = registry_pb2.RemovePermissionsRequest(service_id=service_id, permissions=permissions)
+        return await self.ask(self.stub.RemovePermissions, request)
+
+    async def look_up(self, named: str) -> service_pb2.ConnectableService:
+        request = registry_pb2.LookupEndpointServiceRequest(service=named)
+        return await self.ask(self.stub.LookupEndpointService, request)
+
+    async def reserve(
+        self,
+        service: str,
+        subnet: vpc_pb2.Subnet,
+        *,
+        owner: Principal = SHOP,
+        endpoint: str = "",
+        address: str = "",
+    ) -> internal_pb2.ReserveEndpointPortResponse:
+        request = internal_pb2.ReserveEndpointPortRequest(
+            endpoint_id=endpoint or str(uuid.uuid4()),
+            account=owner.account,
+            project=owner.project,
+            service=service,
+            subnet_id=subnet.id,
+            address=address,
+        )
+        return await self.ask(self.internal.ReserveEndpointPort, request)
+
+    async def release(self, endpoint: str) -> None:
+        request = internal_pb2.ReleaseEndpointPortRequest(endpoint_id=endpoint)
+        await self.ask(self.internal.ReleaseEndpointPort, request)
+
+
+@dataclass
+class RegistryWorld:
+    store: SqlStore
+    registry: Registry
+    endpoints: FakeEndpoints
+    address: str
+    payments: Client
+    shop: Client
+    operator: Client
+    program: Client
+
+
+@asynccontextmanager
+async def running_registry(directory: Path, settings: Settings = STANDARD) -> AsyncIterator[RegistryWorld]:
+    """A registry that serves on a free port, and four who call it."""
+    store = await SqlStore.open(directory / "registry.sqlite", projections=projections(), synchronous="NORMAL")
+    endpoints = FakeEndpoints()
+    registry = Registry(store, endpoints, settings)
+    server = RpcServer("127.0.0.1:0", _hosted(registry))
+    address = await server.start()
+    clients = [Client(address, who) for who in (PAYMENTS, SHOP, OPERATING, PROGRAM)]
+    try:
+        yield RegistryWorld(store, registry, endpoints, address, *clients)
+    finally:
+        for client in clients:
+            await client.close()
+        await server.stop(0)
+        await store.close()
+
+
+def _hosted(registry: Registry) -> list[Hosted]:
+    public, internal = RegistryServicer(registry), RegistryInternalServicer(registry.reservations, registry.inventory)
+    return [
+        Hosted(
+            "sidegate.api.registry.v1.RegistryService",
+            lambda server: registry_grpc.add_RegistryServiceServicer_to_server(public, server),
+        ),
+        Hosted(
+            "sidegate.api.registry.v1.RegistryInternalService",
+            lambda server: internal_grpc.add_RegistryInternalServiceServicer_to_server(internal, server),
+        ),
+    ]
+
+
+def status_bytes(error: SidegateError) -> tuple[grpc.StatusCode, status_pb2.Status]:
+    """The whole status of a refusal, as it came over the wire."""
+    cause = error.__cause__
+    assert isinstance(cause, grpc.aio.AioRpcError)
+    packed = dict(cause.trailing_metadata() or ())["grpc-status-details-bin"]
+    assert isinstance(packed, bytes)
+    return cause.code(), status_pb2.Status.FromString(packed)

@@ -1,0 +1,197 @@
+"""Registry and endpoint service in one process, talking gRPC; each hears of the other by its log, without NATS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+
+from services.common.clock import now
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import RecordedEvent
+from services.common.rpc.audit import AuditServicer
+from services.common.rpc.following import Follow
+from services.common.rpc.server import Hosted, RpcServer
+from services.endpoint.application.limits import Limits
+from services.endpoint.application.service import EndpointApplication
+from services.endpoint.gateway_servicer import GatewayServicer
+from services.endpoint.internal_servicer import EndpointInternalServicer
+from services.endpoint.policies import RegistryPolicy, Upkeep
+from services.endpoint.projections import TABLE
+from services.endpoint.registry_client import RegistryClient
+from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
+from services.registry.application.registry import Registry
+from services.registry.application.settings import Settings
+from services.registry.endpoint_client import EndpointClient
+from services.registry.internal_servicer import RegistryInternalServicer
+from services.registry.policies import EndpointPolicy
+from services.registry.projections import projections
+from services.registry.servicer import RegistryServicer
+from sidegate import transport
+from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
+from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
+from sidegate.api.events.v1 import log_pb2_grpc as log_grpc
+from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as registry_internal_grpc
+from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class Caller:
+    """Stubs, and who speaks through them."""
+
+    def __init__(self, registry: str, endpoint: str, account: str, project: str) -> None:
+        self._registry = transport.Caller(registry, account=account, project=project)
+        self._endpoint = transport.Caller(endpoint, account=account, project=project)
+        self.registry = registry_grpc.RegistryServiceStub(self._registry.channel)
+        self.endpoints = endpoint_grpc.EndpointsServiceStub(self._endpoint.channel)
+        self.connections = endpoint_grpc.ConnectionsServiceStub(self._endpoint.channel)
+        self.internal = internal_grpc.EndpointInternalServiceStub(self._endpoint.channel)
+        self.gateways = gateway_grpc.GatewayServiceStub(self._endpoint.channel)
+
+    async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, A], request: Q) -> A:
+        return await self._endpoint.ask(method, request)
+
+    async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, A], request: Q) -> list[A]:
+        return [answer async for answer in self._endpoint.stream(method, request)]
+
+    async def close(self) -> None:
+        await self._registry.close()
+        await self._endpoint.close()
+
+
+@dataclass
+class TwoServices:
+    endpoint_store: SqlStore
+    application: EndpointApplication
+    registry_server: RpcServer
+    registry_address: str
+    endpoint_address: str
+    callers: AsyncExitStack
+
+    def caller(self, account: str, project: str) -> Caller:
+        caller = Caller(self.registry_address, self.endpoint_address, account, project)
+        self.callers.push_async_callback(caller.close)
+        return caller
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Returns when the condition holds; it is asked again after every event of the endpoint service."""
+        async with asyncio.timeout(15):
+            while True:
+                position = (await self.endpoint_store.head()).position
+                if await condition():
+                    return
+                await self.endpoint_store.wait_beyond(position)
+
+
+def following(store: SqlStore) -> Follow:
+    """A store's events above a position, for ever."""
+
+    async def events(after: int) -> AsyncIterator[RecordedEvent]:
+        while True:
+            await store.wait_beyond(after)
+            for event in await store.read(after, 100):
+                yield event
+                after = event.position
+
+    return events
+
+
+@asynccontextmanager
+async def running(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _start(stack: AsyncExitStack, hosted: Sequence[Hosted]) -> tuple[RpcServer, str]:
+    server = RpcServer("127.0.0.1:0", hosted)
+    address = await server.start()
+    stack.push_async_callback(server.stop, 0)
+    return server, address
+
+
+async def _open(stack: AsyncExitStack, store: Awaitable[SqlStore]) -> SqlStore:
+    opened = await store
+    stack.push_async_callback(opened.close)
+    return opened
+
+
+class LateEndpoints:
+    """The endpoint service as the registry asks it, once its address is known."""
+
+    client: EndpointClient
+
+    async def known(self, endpoint_ids: Collection[str]) -> set[str]:
+        return await self.client.known(endpoint_ids)
+
+    async def blockers(self, service_id: str) -> list[str]:
+        return list(await self.client.blockers(service_id))
+
+
+def _registry_parts(registry: Registry, store: SqlStore) -> list[Hosted]:
+    public, audit = RegistryServicer(registry), AuditServicer(store, "registry")
+    internal = RegistryInternalServicer(registry.reservations, registry.inventory)
+    return [
+        Hosted("registry", lambda server: registry_grpc.add_RegistryServiceServicer_to_server(public, server)),
+        Hosted(
+            "internal",
+            lambda server: registry_internal_grpc.add_RegistryInternalServiceServicer_to_server(internal, server),
+        ),
+        Hosted("audit", lambda server: log_grpc.add_AuditServiceServicer_to_server(audit, server)),
+    ]
+
+
+def _endpoint_parts(application: EndpointApplication, store: SqlStore, limits: Limits) -> list[Hosted]:
+    endpoints = EndpointsServicer(application.requests, application.endpoints)
+    connections = ConnectionsServicer(application.connections)
+    internal = EndpointInternalServicer(application.endpoints)
+    gateways = GatewayServicer(store, application.cells, application.feed, limits)
+    return [
+        Hosted("endpoints", lambda server: endpoint_grpc.add_EndpointsServiceServicer_to_server(endpoints, server)),
+        Hosted(
+            "connections", lambda server: endpoint_grpc.add_ConnectionsServiceServicer_to_server(connections, server)
+        ),
+        Hosted(
+            "internal", lambda server: internal_grpc.add_EndpointInternalServiceServicer_to_server(internal, server)
+        ),
+        Hosted("gateways", lambda server: gateway_grpc.add_GatewayServiceServicer_to_server(gateways, server)),
+    ]
+
+
+@asynccontextmanager
+async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]:
+    async with AsyncExitStack() as stack:
+        registry_store = await _open(
+            stack, SqlStore.open(path / "registry.db", projections=projections(), synchronous="NORMAL")
+        )
+        endpoint_store = await _open(
+            stack, SqlStore.open(path / "endpoint.db", projections=[TABLE], synchronous="NORMAL")
+        )
+        late = LateEndpoints()
+        registry = Registry(registry_store, late, Settings())
+        server, registry_address = await _start(stack, _registry_parts(registry, registry_store))
+        client = RegistryClient(registry_address)
+        stack.push_async_callback(client.close)
+        application = await EndpointApplication.open(endpoint_store, client, limits)
+        _, endpoint_address = await _start(stack, _endpoint_parts(application, endpoint_store, limits))
+        late.client = EndpointClient(endpoint_address)
+        stack.push_async_callback(late.client.close)
+        upkeep = Upkeep(application.agenda, application.cells, application.forwarding, application.sources)
+        for work in (
+            upkeep.run(),
+            RegistryPolicy(application.forwarding).run(following(registry_store)),
+            EndpointPolicy(registry_store, registry.reservations, now).run(following(endpoint_store)),
+        ):
+            await stack.enter_async_context(running(work))
+        callers = await stack.enter_async_context(AsyncExitStack())
+        yield TwoServices(endpoint_store, application, server, registry_address, endpoint_address, callers)

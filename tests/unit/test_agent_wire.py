@@ -1,0 +1,144 @@
+"""Entries of the forwarding log as one gateway understands them."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway_agent.desired import REMOVED, Versioned
+from services.gateway_agent.facts import Fact, Presence
+from services.gateway_agent.table import (
+    ANYWHERE,
+    Attachment,
+    Endpoint,
+    Entry,
+    Key,
+    Kind,
+    PortMapping,
+    Protocol,
+    Service,
+)
+from services.gateway_agent.wire import MALFORMED, NO_LEASE, entry_to_proto, fact_to_proto, news_of, news_of_event
+from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
+from sidegate.api.events.v1.forwarding_pb2 import ForwardingEntry
+from sidegate.api.gateway.v1.gateway_service_pb2 import EndpointReport
+from tests.support.agent import GATEWAY, PAYMENTS, SHOP, WEB, attachment, endpoint, id_of, service
+
+ports = st.builds(PortMapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(Protocol))
+entries = st.one_of(
+    st.builds(Attachment, st.uuids().map(str), st.just("shop"), st.just("eth1")),
+    st.builds(
+        Service,
+        st.uuids().map(str),
+        st.uuids().map(str),
+        st.sets(ports, min_size=1).map(sorted).map(tuple),
+        st.lists(st.ip_addresses(v=4), min_size=1, unique=True).map(tuple),
+    ),
+    st.builds(
+        Endpoint,
+        st.uuids().map(str),
+        st.integers(1, 2**53 - 1),
+        st.uuids().map(str),
+        st.ip_addresses(v=4),
+        st.uuids().map(str),
+        st.ip_addresses(v=4),
+        st.integers(1, 100),
+        st.sampled_from([(ANYWHERE,), (IPv4Network("10.0.0.0/24"), IPv4Network("10.2.0.0/16"))]),
+    ),
+)
+
+
+@given(entries)
+def test_an_entry_survives_the_way_to_the_wire_and_back(entry: Entry) -> None:
+    assert news_of(entry_to_proto(entry, GATEWAY), GATEWAY) == Versioned(entry.key, 0, entry)
+
+
+def test_the_source_address_is_the_one_leased_to_this_gateway() -> None:
+    told = endpoint("7")
+    told.endpoint.sources.add(gateway_id="gw-2", address="198.19.130.1")
+    mine, others = news_of(told, GATEWAY), news_of(told, "gw-2")
+    assert mine is not None
+    assert others is not None
+    assert isinstance(mine.content, Endpoint)
+    assert isinstance(others.content, Endpoint)
+    assert mine.content.source_address == IPv4Address("198.19.128.7")
+    assert others.content.source_address == IPv4Address("198.19.130.1")
+
+
+def test_an_endpoint_without_a_lease_for_this_gateway_is_withheld() -> None:
+    assert news_of(endpoint("7", 3), "gw-2") == Versioned(Key(Kind.ENDPOINT, id_of("7")), 3, NO_LEASE)
+
+
+@pytest.mark.parametrize(
+    ("told", "key", "version"),
+    [
+        (attachment(SHOP, "", 4, removed=True), Key(Kind.ATTACHMENT, SHOP), 4),
+        (service(5, removed=True), Key(Kind.SERVICE, WEB), 5),
+        (endpoint("1", 6, removed=True), Key(Kind.ENDPOINT, id_of("1")), 6),
+    ],
+)
+def test_what_is_removed_is_remembered_with_its_version(told: ForwardingEntry, key: Key, version: int) -> None:
+    assert news_of(told, GATEWAY) == Versioned(key, version, REMOVED)
+
+
+def test_an_attachment_without_a_device_gets_the_usual_one() -> None:
+    news = news_of(attachment(SHOP, "shop"), GATEWAY)
+    assert news is not None
+    assert news.content == Attachment(SHOP, "shop", "sidegate0")
+
+
+def test_ports_and_whitelists_have_one_form() -> None:
+    told = service(1, "10.0.0.2", "10.0.0.1", "10.0.0.2")
+    told.service.port_mappings.add(client_port=53, server_port=53, protocol=2)
+    told.service.port_mappings.add(client_port=53, server_port=53, protocol=2)
+    news = news_of(told, GATEWAY)
+    mappings = (PortMapping(53, 53, Protocol.UDP), PortMapping(80, 8080, Protocol.TCP))
+    backends = (IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1"))
+    assert news is not None
+    assert news.content == Service(WEB, PAYMENTS, mappings, backends)
+    whitelist = endpoint("1")
+    whitelist.endpoint.allowed_cidrs.extend(["10.0.1.0/24", "10.0.0.0/24", "10.0.0.7/32"])
+    news = news_of(whitelist, GATEWAY)
+    assert news is not None
+    assert isinstance(news.content, Endpoint)
+    assert news.content.allowed == (IPv4Network("10.0.0.0/23"),)
+
+
+def malformed() -> list[ForwardingEntry]:
+    address, source, cidr, vpc = endpoint("1"), endpoint("1"), endpoint("1"), endpoint("1")
+    address.endpoint.address = "10.0.0"
+    source.endpoint.sources[0].address = "fd00::1"
+    cidr.endpoint.allowed_cidrs.append("everybody")
+    vpc.endpoint.vpc_id = "shop"
+    backend, port, protocol = service(1, "db.example"), service(1), service(1)
+    port.service.port_mappings.add(client_port=0, server_port=80)
+    protocol.service.port_mappings.add(client_port=1, server_port=1, protocol=99)  # type: ignore[arg-type]  # a later one
+    return [address, source, cidr, vpc, backend, port, protocol, attachment(SHOP, "")]
+
+
+@pytest.mark.parametrize("told", malformed())
+def test_what_cannot_be_understood_is_not_forwarded_and_takes_the_place_of_what_was(told: ForwardingEntry) -> None:
+    news = news_of(told, GATEWAY)
+    assert news is not None
+    assert (news.version, news.content) == (1, MALFORMED)
+
+
+def test_an_event_that_is_not_about_forwarding_is_no_news() -> None:
+    joined = events_pb.EndpointEvent(gateway_joined=events_pb.GatewayJoined(gateway_id=GATEWAY, cell="c1"))
+    assert news_of_event(joined.SerializeToString(), GATEWAY) is None
+    assert news_of_event(events_pb.EndpointEvent(forwarding=ForwardingEntry()).SerializeToString(), GATEWAY) is None
+    assert news_of_event(events_pb.EndpointEvent(forwarding=service()).SerializeToString(), GATEWAY) is not None
+
+
+def test_an_entry_without_an_id_is_no_news() -> None:
+    told = service()
+    told.service.service_id = "web"
+    assert news_of(told, GATEWAY) is None
+
+
+def test_a_fact_becomes_a_report() -> None:
+    report = fact_to_proto(Fact(id_of("1"), 3, Presence.HINDERED, "x" * 400))
+    assert report == EndpointReport(
+        endpoint_id=id_of("1"), generation=3, presence=EndpointReport.PRESENCE_HINDERED, reason="x" * 300
+    )

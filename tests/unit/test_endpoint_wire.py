@@ -1,0 +1,239 @@
+"""Stored events: the same bytes for ever, and what they mean; requests as the domain's values."""
+
+import json
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from services.common.errors import Invalid
+from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.endpoint.domain import forwarding, gateway
+from services.endpoint.domain.endpoint import (
+    ConnectionApproved,
+    ConnectionRejected,
+    EndpointActivated,
+    EndpointChanged,
+    EndpointDeleted,
+    EndpointDeletionRequested,
+    EndpointFailed,
+    EndpointRequested,
+    SourceAddressLeased,
+    SourceLease,
+)
+from services.endpoint.domain.endpoint_commands import ENDPOINT, Change
+from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
+from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
+from services.endpoint.wire.gateway import GatewayCodec, member_of
+from services.endpoint.wire.request import change_of
+from services.endpoint.wire.resource import connection_resource
+from services.endpoint.wire.stored import TYPES, UnknownFact, subject
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
+from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
+from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, STATES, known
+
+GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("endpoint_events.json").read_text())
+"""The bytes of each stored event as the first version wrote them, in hexadecimal. Never changed, only added to."""
+
+LIFE = (
+    EndpointRequested(FACTS),
+    ConnectionApproved(2_000),
+    EndpointActivated(3_000, 2),
+    EndpointChanged(4_000, "renamed", (IPv4Network("10.0.0.0/24"), IPv4Network("10.1.0.0/16"))),
+    SourceAddressLeased(5_000, SourceLease("gw-2", IPv4Address("198.19.200.1"))),
+    ConnectionRejected(6_000),
+    EndpointFailed(7_000, "service deleted"),
+    EndpointDeletionRequested(8_000),
+    EndpointDeleted(9_000),
+)
+SERVICE = forwarding.ServiceForwarded(
+    cell="default",
+    service=FACTS.service,
+    version=3,
+    vpc=FACTS.placement.provider_vpc,
+    backends=(IPv4Address("10.0.0.10"), IPv4Address("10.0.0.11")),
+    ports=(
+        forwarding.PortMapping(80, 8080, forwarding.Protocol.TCP),
+        forwarding.PortMapping(53, 53, forwarding.Protocol.UDP),
+    ),
+)
+SERVICE_EVENT = forwarding.ServiceForwardingChanged(SERVICE)
+ATTACHMENT = forwarding.AttachmentForwarded("default", FACTS.vpc, 1, forwarding.Netns("shop", "sidegate0"))
+ATTACHMENT_EVENT = forwarding.AttachmentChanged(ATTACHMENT)
+GATEWAY_EVENTS = (
+    gateway.GatewayJoined("gw-1", "default"),
+    gateway.GatewayLost("gw-1", "default", 1_700_000_000_000_000_000),
+    gateway.GatewayRetired("gw-1", "default"),
+)
+
+
+def recorded(event: NewEvent, stream: str = "endpoint-1", partition: str = "default") -> RecordedEvent:
+    return RecordedEvent(
+        position=1,
+        stream=stream,
+        version=1,
+        event_id=bytes(16),
+        type=event.type,
+        schema_version=event.schema_version,
+        recorded_at=1,
+        partition=partition,
+        prev=0,
+        data=event.data,
+        meta=b"",
+        hash=bytes(32),
+    )
+
+
+def everything_stored() -> dict[str, NewEvent]:
+    """One event of each kind, by its stored name."""
+    stored: list[NewEvent] = []
+    state = ENDPOINT.initial
+    for event in LIFE:
+        state = ENDPOINT.evolve(state, event)
+        stored.append(EndpointCodec().encode(event, state))
+    stored.append(ServiceCodec().encode(SERVICE_EVENT, SERVICE))
+    stored.append(AttachmentCodec().encode(ATTACHMENT_EVENT, ATTACHMENT))
+    stored += [GatewayCodec().encode(event, gateway.Absent()) for event in GATEWAY_EVENTS]
+    return {event.type: event for event in stored}
+
+
+STORED = everything_stored()
+
+
+def test_there_is_a_golden_event_of_every_stored_type() -> None:
+    assert set(STORED) == set(TYPES.values()) == set(GOLDEN)
+
+
+@pytest.mark.parametrize("type_", sorted(STORED))
+def test_an_event_is_stored_as_it_always_was(type_: str) -> None:
+    assert STORED[type_].data.hex() == GOLDEN[type_]
+
+
+def golden(type_: str) -> RecordedEvent:
+    return recorded(NewEvent(type_, bytes.fromhex(GOLDEN[type_])))
+
+
+@pytest.mark.parametrize("event", LIFE, ids=lambda event: type(event).__name__)
+def test_a_golden_event_of_an_endpoint_means_what_it_always_did(event: object) -> None:
+    meant = [EndpointCodec().decode(golden(type_)) for type_ in GOLDEN if type_ in STORED_OF_LIFE]
+    assert event in meant
+
+
+STORED_OF_LIFE = {EndpointCodec().encode(event, STATES["accepted"]).type for event in LIFE}
+
+
+def test_golden_events_of_cells_mean_what_they_always_did() -> None:
+    assert ServiceCodec().decode(golden("endpoint.v1.ServiceForwardingChanged")) == SERVICE_EVENT
+    assert AttachmentCodec().decode(golden("endpoint.v1.AttachmentChanged")) == ATTACHMENT_EVENT
+    for event, name in zip(GATEWAY_EVENTS, ("GatewayJoined", "GatewayLost", "GatewayRetired"), strict=True):
+        assert GatewayCodec().decode(golden(f"endpoint.v1.{name}")) == event
+    assert member_of(golden("endpoint.v1.GatewayLost").data) == gateway.Lost(
+        "gw-1", "default", 1_700_000_000_000_000_000
+    )
+
+
+def test_every_stored_event_holds_the_endpoint_as_it_is_after_it() -> None:
+    state = ENDPOINT.initial
+    for event in LIFE:
+        state = ENDPOINT.evolve(state, event)
+        held = state_of(EndpointCodec().encode(event, state).data)
+        assert type(held) is type(state)
+        assert held.facts == state.facts
+
+
+@pytest.mark.parametrize("stage", ["pending", "creating", "accepted", "rejected", "failed", "deleting", "deleted"])
+def test_only_creating_and_accepted_endpoints_are_forwarded(stage: str) -> None:
+    entry = forwarding_entry(known(STATES[stage]))
+    assert entry.removed == (stage not in ("creating", "accepted"))
+
+
+def test_removed_entries_come_back_as_removed() -> None:
+    gone = forwarding.ServiceForwardingChanged(forwarding.ServiceRemoved("default", "web", 4))
+    assert ServiceCodec().decode(recorded(ServiceCodec().encode(gone, gone.entry))) == gone
+    unreached = forwarding.AttachmentChanged(forwarding.AttachmentForwarded("default", "shop", 2, None))
+    assert AttachmentCodec().decode(recorded(AttachmentCodec().encode(unreached, unreached.entry))) == unreached
+
+
+@pytest.mark.parametrize("codec", [EndpointCodec(), ServiceCodec(), AttachmentCodec(), GatewayCodec()])
+def test_an_event_of_a_later_version_is_refused_and_not_guessed(
+    codec: EndpointCodec | ServiceCodec | AttachmentCodec | GatewayCodec,
+) -> None:
+    with pytest.raises(UnknownFact):
+        codec.decode(recorded(NewEvent("endpoint.v2.Unheard", events_pb.EndpointEvent().SerializeToString())))
+
+
+def test_subjects_name_cell_kind_project_and_id() -> None:
+    subjects = {type_: subject(recorded(event, _stream(type_))) for type_, event in STORED.items()}
+    assert subjects["endpoint.v1.Requested"] == f"endpoint.v1.default.endpoint.shop.{ENDPOINT_ID}"
+    assert subjects["endpoint.v1.GatewayLost"] == "endpoint.v1.default.gateway.operator.gw-1"
+    forwarding_subject = subjects["endpoint.v1.ServiceForwardingChanged"]
+    assert forwarding_subject == "endpoint.v1.default.service_forwarding.operator.web"
+    assert subjects["endpoint.v1.AttachmentChanged"] == "endpoint.v1.default.attachment.operator.shop"
+
+
+def _stream(type_: str) -> str:
+    streams = {
+        "ServiceForwardingChanged": "service_forwarding-default/web",
+        "AttachmentChanged": "attachment-default/shop",
+    }
+    return streams.get(type_.rpartition(".")[2], "gateway-gw-1")
+
+
+def test_a_connection_shows_nothing_of_the_consumers_network() -> None:
+    shown = connection_resource(known(STATES["accepted"]))
+    text = str(shown)
+    for secret in (FACTS.vpc, FACTS.subnet, str(FACTS.address), FACTS.port, FACTS.name, CONSUMER.project + '"'):
+        assert secret not in text
+
+
+def update(paths: list[str], **fields: object) -> service_pb.UpdateEndpointRequest:
+    request = service_pb.UpdateEndpointRequest()
+    request.endpoint.id = ENDPOINT_ID
+    request.update_mask.paths.extend(paths)
+    for name, value in fields.items():
+        if isinstance(value, list):
+            getattr(request.endpoint, name).extend(value)
+        else:
+            setattr(request.endpoint, name, value)
+    return request
+
+
+def test_an_update_changes_what_its_mask_names_and_nothing_else() -> None:
+    request = update(["name"], name="other", allowed_cidrs=["10.0.0.0/24"])
+    assert change_of(request, 1, CONSUMER) == Change(1, CONSUMER, ENDPOINT_ID, "other", None)
+    emptied = update(["allowed_cidrs"])
+    assert change_of(emptied, 1, CONSUMER) == Change(1, CONSUMER, ENDPOINT_ID, None, ())
+
+
+def test_a_range_that_is_given_twice_is_kept_once() -> None:
+    request = update(["allowed_cidrs"], allowed_cidrs=["10.0.0.0/24", "10.1.0.0/24", "10.0.0.0/24"])
+    assert change_of(request, 1, CONSUMER).allowed == (IPv4Network("10.0.0.0/24"), IPv4Network("10.1.0.0/24"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (update([]), "update_mask"),
+        (update(["name", "address"]), "update_mask"),
+        (update(["name"], name="-no"), "endpoint.name"),
+        (update(["name"], name="n" * 64), "endpoint.name"),
+        (update(["name"], id="not-a-uuid"), "endpoint.id"),
+        (update(["allowed_cidrs"], allowed_cidrs=["10.0.0.0/24", "10.0.0.300/24"]), "endpoint.allowed_cidrs[1]"),
+        (update(["allowed_cidrs"], allowed_cidrs=["10.0.0.7/24"]), "endpoint.allowed_cidrs[0]"),
+        (update(["allowed_cidrs"], allowed_cidrs=["10.0.0.0/33"]), "endpoint.allowed_cidrs[0]"),
+        (update(["allowed_cidrs"], allowed_cidrs=["fd00::/8"]), "endpoint.allowed_cidrs[0]"),
+        (update(["allowed_cidrs"], allowed_cidrs=[""]), "endpoint.allowed_cidrs[0]"),
+        (update(["allowed_cidrs"], allowed_cidrs=[f"10.0.{n}.0/24" for n in range(201)]), "endpoint.allowed_cidrs"),
+    ],
+)
+def test_a_malformed_update_is_refused_with_the_name_of_its_field(
+    request_: service_pb.UpdateEndpointRequest, field: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        change_of(request_, 1, CONSUMER)
+    assert refused.value.field == field
+
+
+def test_a_range_with_bits_behind_its_prefix_is_answered_with_the_one_that_is_meant() -> None:
+    with pytest.raises(Invalid, match=r"is 10\.0\.0\.0/24 meant"):
+        change_of(update(["allowed_cidrs"], allowed_cidrs=["10.0.0.7/24"]), 1, CONSUMER)

@@ -1,0 +1,227 @@
+"""The registry's stored events: the same bytes for ever, and what they mean."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.errors import Invalid
+from services.common.eventsourcing.aggregate import Codec
+from services.common.eventsourcing.decider import Decider
+from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.registry.domain import attachment, port, service, vpc
+from services.registry.domain.publication import Protocol
+from services.registry.domain.service_events import (
+    PermissionsAdded,
+    PermissionsRemoved,
+    ServiceChanged,
+    ServiceClosed,
+    ServiceCreated,
+    ServiceDeleted,
+    ServiceDeletionStarted,
+    ServiceFailed,
+    ServiceOpened,
+    ServiceReopened,
+)
+from services.registry.projections import row_of
+from services.registry.wire.attachments import AttachmentCodec
+from services.registry.wire.envelope import STORED_NAMES, UnknownEvent, subject_of
+from services.registry.wire.ports import PortCodec
+from services.registry.wire.publications import OfPort, parse_backends, parse_mappings
+from services.registry.wire.services import ServiceCodec, connectable, service_message, service_of
+from services.registry.wire.vpcs import VpcCodec
+from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
+from tests.support import registry as make
+from tests.support.registry import AT
+
+GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("registry_events.json").read_text())
+"""The bytes of each stored event as the first version wrote them, in hexadecimal. Never changed, only added to."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """A stream from its beginning: what happened, with the codec that stores it."""
+
+    stream: str
+    decider: Decider[Any, Any, Any]
+    codec: Codec[Any, Any]
+    events: Sequence[Any]
+
+    def stored(self) -> list[NewEvent]:
+        state, found = self.decider.initial, []
+        for event in self.events:
+            state = self.decider.evolve(state, event)
+            found.append(self.codec.encode(event, state))
+        return found
+
+
+SERVICE = make.service("10.0.0.10", "10.0.0.11", mappings=[make.mapping(), make.mapping(53, 53, Protocol.UDP)])
+CHANGE = ServiceChanged(AT + 2, (IPv4Address("10.0.0.20"),), (make.mapping(443, 8443),), False)
+LIVES = (
+    Life(
+        f"vpc-{make.uuid(1)}",
+        vpc.DECIDER,
+        VpcCodec(),
+        [
+            vpc.VpcCreated(make.vpc("10.0.0.0/24", "10.1.0.0/16")),
+            vpc.SubnetCreated(make.subnet()),
+            vpc.SubnetDeleted(make.subnet()),
+            vpc.VpcDeleted(),
+        ],
+    ),
+    Life(
+        f"port-{make.uuid(3)}",
+        port.DECIDER,
+        PortCodec(),
+        [port.PortReserved(make.port(holder=port.Endpoint(make.uuid(9)))), port.PortReleased()],
+    ),
+    Life(
+        f"attachment-{make.uuid(4)}",
+        attachment.DECIDER,
+        AttachmentCodec(),
+        [attachment.AttachmentCreated(make.attachment()), attachment.AttachmentDeleted()],
+    ),
+    Life(
+        f"service-{make.uuid(5)}",
+        service.DECIDER,
+        ServiceCodec(),
+        [
+            ServiceCreated(SERVICE),
+            ServiceOpened(AT + 1),
+            CHANGE,
+            PermissionsAdded(("iam:domain::shop", "iam:domain::*"), AT + 3),
+            PermissionsRemoved(("iam:domain::*",), AT + 4),
+            ServiceClosed(True, AT + 1_000, AT + 5),
+            ServiceReopened("connections stand in the way", AT + 6),
+            ServiceDeletionStarted(AT + 7),
+            ServiceDeleted(AT + 8),
+        ],
+    ),
+    Life(
+        f"service-{make.uuid(5)}",
+        service.DECIDER,
+        ServiceCodec(),
+        [ServiceCreated(SERVICE), ServiceFailed("x", AT + 1)],
+    ),
+)
+
+
+def recorded(event: NewEvent, stream: str, version: int = 1) -> RecordedEvent:
+    return RecordedEvent(1, stream, version, bytes(16), event.type, 1, AT, "", 0, event.data, b"", bytes(32))
+
+
+STORED = {
+    stored.type: (life, stored, event)
+    for life in LIVES
+    for stored, event in zip(life.stored(), life.events, strict=True)
+}
+
+
+def test_every_event_has_golden_bytes() -> None:
+    assert set(GOLDEN) == set(STORED) == set(STORED_NAMES.values())
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_bytes_of_the_first_version_are_read_as_what_they_meant(name: str) -> None:
+    life, _, event = STORED[name]
+    old = recorded(NewEvent(name, bytes.fromhex(GOLDEN[name])), life.stream)
+    assert life.codec.decode(old) == event
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.stream.partition("-")[0])
+def test_a_stream_is_read_as_it_was_written(life: Life) -> None:
+    read = [life.codec.decode(recorded(event, life.stream)) for event in life.stored()]
+    assert read == list(life.events)
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.stream.partition("-")[0])
+def test_an_event_of_another_kind_of_stream_is_refused(life: Life) -> None:
+    strangers = [stored for other, stored, _ in STORED.values() if type(other.codec) is not type(life.codec)]
+    for stranger in strangers:
+        with pytest.raises(UnknownEvent):
+            life.codec.decode(recorded(stranger, life.stream))
+
+
+def test_an_event_of_a_later_version_is_refused_with_its_name() -> None:
+    with pytest.raises(UnknownEvent, match=r"registry\.v2\.ServiceMoved"):
+        ServiceCodec().decode(recorded(NewEvent("registry.v2.ServiceMoved", b""), "service-1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("registry.v1.VpcCreated", f"registry.v1.vpc.payments-live.{make.uuid(1)}"),
+        ("registry.v1.SubnetDeleted", f"registry.v1.subnet.payments-live.{make.uuid(2)}"),
+        ("registry.v1.PortReleased", f"registry.v1.port.payments-live.{make.uuid(3)}"),
+        ("registry.v1.AttachmentDeleted", f"registry.v1.attachment.operator.{make.uuid(4)}"),
+        ("registry.v1.ServiceDeleted", f"registry.v1.service.payments-live.{make.uuid(5)}"),
+    ],
+)
+def test_an_event_is_published_under_its_kind_project_and_id(name: str, subject: str) -> None:
+    life, stored, _ = STORED[name]
+    assert subject_of(recorded(stored, life.stream)) == subject
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_resource_leaves_the_table_when_it_is_gone(name: str) -> None:
+    life, stored, _ = STORED[name]
+    row = row_of(recorded(stored, life.stream))
+    assert row is not None
+    gone = ("VpcDeleted", "SubnetDeleted", "PortReleased", "AttachmentDeleted", "ServiceDeleted")
+    assert row.live is not name.endswith(gone)
+    assert row.data == stored.data
+
+
+def test_an_event_of_a_service_has_the_state_after_it() -> None:
+    rows = [row_of(recorded(stored, "service-1")) for stored in LIVES[3].stored()]
+    assert [row.state for row in rows if row is not None] == [
+        "CREATING",
+        *["AVAILABLE"] * 4,
+        "CLOSING",
+        "AVAILABLE",
+        "DELETING",
+        "DELETED",
+    ]
+
+
+def test_a_service_is_shown_with_its_version_as_etag() -> None:
+    state = service.DECIDER.fold([ServiceCreated(SERVICE), ServiceOpened(AT + 1)])
+    message = service_message(state)
+    assert (message.etag, message.version) == ("2", 2)
+    assert service_of(message) == service.of(state)
+
+
+def test_who_may_connect_learns_nothing_of_the_providers_network() -> None:
+    shown = connectable(service_message(service.Available(SERVICE)))
+    assert {field.name for field, _ in shown.ListFields()} == {"id", "full_name", "port_mappings", "approval_required"}
+    assert [mapping.server_port for mapping in shown.port_mappings] == [0, 0]
+
+
+def test_backends_are_addresses_or_ports() -> None:
+    asked = [service_pb2.Backend(address="10.0.0.10"), service_pb2.Backend(port_id=make.uuid(3))]
+    assert parse_backends(asked) == (IPv4Address("10.0.0.10"), OfPort(make.uuid(3)))
+
+
+@pytest.mark.parametrize(
+    ("backend", "field"),
+    [
+        (service_pb2.Backend(), "endpoint_service.backends[1]"),
+        (service_pb2.Backend(address="10.0.0"), "endpoint_service.backends[1].address"),
+    ],
+)
+def test_a_backend_that_is_none_is_named_by_its_field(backend: service_pb2.Backend, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_backends([service_pb2.Backend(address="10.0.0.10"), backend])
+    assert refused.value.field == field
+
+
+def test_a_mapping_without_a_protocol_is_tcp_and_one_with_an_unknown_is_refused() -> None:
+    assert parse_mappings([service_pb2.PortMapping(client_port=80, server_port=8080)]) == (make.mapping(),)
+    unknown = service_pb2.PortMapping.FromString(b"\x08\x50\x10\x50\x18\x09")
+    with pytest.raises(Invalid) as refused:
+        parse_mappings([unknown])
+    assert refused.value.field == "endpoint_service.port_mappings[0].protocol"
