@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol, TypeVar
 
 import grpc
@@ -106,7 +106,7 @@ class Caller:
                 return
             request.page_token = page.next_page_token
 
-    async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncIterator[R]:
+    async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R, None]:
         """One request, many answers, without a deadline: keepalive finds out when the other side is gone."""
         call = method(request, metadata=self._metadata)
         try:

@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 
 
 class RegistryPolicy:
-    """Follows the registry's log: what it says of services and attachments in use, cells are told.
+    """Follows the registry's log: what it says of services in use and of attachments, cells are told.
 
-    It keeps no position: at each start it asks how everything in use is, and hears what comes after. So it does not
+    It keeps no position: at each start it asks how everything is, and hears what comes after. So it does not
     matter what it has missed, nor whether the registry's log is the one of before.
     """
 

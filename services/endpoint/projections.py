@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from services.common.eventsourcing.resource_table import RESOURCES, ResourceRow, ResourceTable, get
 from services.common.eventsourcing.sql_schema import events, tail
 from services.common.eventsourcing.store import RecordedEvent
-from services.endpoint.wire.stored import unpacked
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 
@@ -26,7 +25,7 @@ FORWARDED, REMOVED = "FORWARDED", "REMOVED"
 
 def row_of(event: RecordedEvent) -> ResourceRow | None:
     """The row that an event leaves. `project` and `counterpart` are account/project of consumer and provider."""
-    stored = unpacked(event)
+    stored = events_pb.EndpointEvent.FromString(event.data)
     match stored.WhichOneof("fact"):
         case "service_forwarding_changed":
             entry = stored.forwarding.service
@@ -90,6 +89,14 @@ def endpoint_rows(connection: Connection, ids: Collection[str]) -> dict[str, Res
     """Of these endpoints, those that are there."""
     found = ((id_, get(connection, ENDPOINT, id_)) for id_ in set(ids))
     return {id_: row for id_, row in found if row is not None}
+
+
+def told(connection: Connection, cell: str, ids: Collection[str]) -> frozenset[str]:
+    """Of these services and VPCs, those that the cell has been told of."""
+    columns = RESOURCES.c
+    entries = [entry_id(cell, id_) for id_ in ids]
+    wanted = select(columns.parent).where(columns.kind.in_((SERVICE, ATTACHMENT)), columns.id.in_(entries))
+    return frozenset(row.parent for row in connection.execute(wanted))
 
 
 @dataclass(frozen=True, slots=True)

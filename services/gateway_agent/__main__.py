@@ -17,7 +17,7 @@ from sidegate.transport import Caller
 
 
 def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
-    return KernelDataplane(settings.gateway_id, settings.bpffs, settings.max_sessions * 2)  # two entries for each
+    return KernelDataplane(settings.gateway_id, settings.bpffs, settings.max_sessions)
 
 
 async def serve(settings: GatewaySettings) -> None:

@@ -1,7 +1,7 @@
 """The control plane as one gateway asks it. Every failure is a `sidegate.errors.SidegateError`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -110,7 +110,7 @@ class ControlPlane:
             raise errors.Unavailable(f"the snapshot broke off after {received} of {header.entries} entries")
         return Snapshot(header.log_id, header.position, tuple(news))
 
-    async def events(self, after: int, through: int = 0) -> AsyncIterator[RecordedEvent]:
+    async def events(self, after: int, through: int = 0) -> AsyncGenerator[RecordedEvent, None]:
         """The cell's events with after < position <= through; 0 is the end of the log as it is now."""
         request = gateway_pb.EventsRequest(cell=self.cell, after=after, through=through)
         async with aclosing(self._caller.stream(self._stub.Events, request)) as records:

@@ -71,7 +71,7 @@ class Feed:
             await self._pause(self._pace.compare)
         except* SidegateError as failure:
             if self._failures == 0:  # said once, not at every attempt
-                log.warning("the control plane is away, forwarding goes on", why=str(failure.exceptions[0]))
+                log.warning("cannot follow the log, trying again", why=str(failure.exceptions[0]))
             await self._pause(self._pace.reconnect[1])
 
     async def _pause(self, longest: float) -> None:

@@ -1,6 +1,7 @@
 """What the agent shows on this machine: its table from three sources, and how it is doing."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,6 +21,9 @@ from services.gateway_agent.wire import entry_to_proto
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import TableServiceServicer
 from sidegate.errors import SidegateError
+
+BREATH = 256
+"""Entries after which others on the event loop have their turn."""
 
 ORDER = {kind: place for place, kind in enumerate(Kind)}
 
@@ -49,10 +53,10 @@ class TableServicer(TableServiceServicer):
             case gateway_pb.GetTableRequest.SOURCE_REPLAY:
                 return await self._replayed(request)
             case gateway_pb.GetTableRequest.SOURCE_DESIRED:
-                return self._shown(self._desired.table(), self._desired.position)
+                return await self._shown(self._desired.table(), self._desired.position)
             case _:
                 position = self._reconciler.position
-                return self._shown(await self._dataplane.read(), position)
+                return await self._shown(await self._dataplane.read(), position)
 
     async def GetStatus(self, request: gateway_pb.GetStatusRequest, context: Context) -> gateway_pb.GetStatusResponse:
         return gateway_pb.GetStatusResponse(
@@ -70,20 +74,21 @@ class TableServicer(TableServiceServicer):
             replayed = await replay(self._control, request.position, **until)
         except SidegateError as error:
             raise Unavailable("LOG_UNAVAILABLE", f"the log cannot be read: {error}") from error
-        return self._response(replayed.table.entries.values(), request.position or replayed.position, replayed.events)
-
-    def _shown(self, table: ForwardingTable, position: int) -> gateway_pb.GetTableResponse:
-        shown = self._response(table.entries.values(), position)
-        for entry, each in zip(_sorted(table.entries.values()), shown.entries, strict=True):
-            each.difficulty = self._facts.difficulty(entry.key)
+        shown = self._response(request.position or replayed.position)
+        shown.events = replayed.events
+        async for entry in _in_order(replayed.table):
+            shown.entries.add(entry=entry_to_proto(entry, self._control.gateway))
         return shown
 
-    def _response(self, entries: Iterable[Entry], position: int, events: int = 0) -> gateway_pb.GetTableResponse:
-        gateway = self._control.gateway
-        shown = (gateway_pb.TableEntry(entry=entry_to_proto(entry, gateway)) for entry in _sorted(entries))
-        return gateway_pb.GetTableResponse(
-            gateway_id=gateway, cell=self._control.cell, position=position, entries=shown, events=events
-        )
+    async def _shown(self, table: ForwardingTable, position: int) -> gateway_pb.GetTableResponse:
+        shown = self._response(position)
+        async for entry in _in_order(table):
+            told, difficulty = entry_to_proto(entry, self._control.gateway), self._facts.difficulty(entry.key)
+            shown.entries.add(entry=told, difficulty=difficulty)
+        return shown
+
+    def _response(self, position: int) -> gateway_pb.GetTableResponse:
+        return gateway_pb.GetTableResponse(gateway_id=self._control.gateway, cell=self._control.cell, position=position)
 
     def _heard_time(self) -> Timestamp:
         heard = Timestamp()
@@ -91,5 +96,9 @@ class TableServicer(TableServiceServicer):
         return heard
 
 
-def _sorted(entries: Iterable[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda entry: (ORDER[entry.key.kind], entry.key.id))
+async def _in_order(table: ForwardingTable) -> AsyncIterator[Entry]:
+    """By kind and id, with pauses: whoever looks at a large table must not hold up forwarding."""
+    for number, key in enumerate(sorted(table.entries, key=lambda key: (ORDER[key.kind], key.id)), 1):
+        yield table.entries[key]
+        if number % BREATH == 0:
+            await asyncio.sleep(0)

@@ -4,7 +4,6 @@ import asyncio
 import sys
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
 
 from services.common.messaging.server import ServerFailed
@@ -25,8 +24,8 @@ def banner(system: System, data: DataDirectory) -> str:
         f"gateway   {data.gateway_socket if facts['gateway'] else 'none: ' + system.no_gateway}",
         f"data      {data.path}  (logs in {data.path / 'logs'})",
         "",
-        f"try:  .venv/bin/sidegate --data-dir {data.path} vpc create shop --cidr 10.0.0.0/24",
-        "      README.md goes on from there. Ctrl-C ends all of it; the data stays.",
+        f"try       .venv/bin/sidegate --data-dir {data.path} vpc create shop --cidr 10.0.0.0/24",
+        "          README.md goes on from there. Ctrl-C ends all of it; the data stays.",
     ]
     return "\n".join(lines)
 
@@ -35,7 +34,7 @@ async def serve(settings: StandaloneSettings, data: DataDirectory) -> None:
     system = System(settings, data)
     try:
         await system.start()
-        Console().print(Panel(Text(banner(system, data)), title=f"Sidegate {system.facts['version']}", expand=False))
+        Console(soft_wrap=True).print(Text(f"Sidegate {system.facts['version']}\n\n{banner(system, data)}"))
         await asyncio.Event().wait()
     finally:
         await system.stop()

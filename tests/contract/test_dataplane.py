@@ -261,6 +261,17 @@ async def test_other_backends_take_new_connections_and_leave_established_ones(op
     assert conversation.backend == "one"
 
 
+async def test_a_service_in_another_vpc_cuts_what_led_to_the_old_one(open_story: Story) -> None:
+    world = open_story.world
+    other = await world.vpc("other", BACKEND)
+    await world.serve(other, BACKEND, 8080, "elsewhere")
+    conversation = await world.reaches(open_story.shop, CLIENT, ENDPOINT, 80)
+    await open_story.put(replace(open_story.service, vpc=other.id))
+    assert await conversation.is_cut()
+    assert (await world.reaches(open_story.shop, CLIENT, ENDPOINT, 80)).backend == "elsewhere"
+    assert (await open_story.table()).entries[open_story.endpoint.key] == open_story.endpoint
+
+
 async def test_a_port_that_is_no_longer_published_is_cut_and_others_are_not(open_story: Story) -> None:
     web = await open_story.world.reaches(open_story.shop, CLIENT, ENDPOINT, 80)
     dns = await open_story.world.reaches(open_story.shop, CLIENT, ENDPOINT, 53, Protocol.UDP)

@@ -67,6 +67,14 @@ async def test_an_announcement_and_a_broken_request_are_not_answered(world: Kern
     assert await answers(wire, [arp_request(wire.mac, ENDPOINT, ENDPOINT), *broken]) == []
 
 
+async def test_a_new_endpoint_is_announced(world: KernelWorld) -> None:
+    """A host that asked before there was one need not wait until it asks again."""
+    shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
+    service, wire = await world.publish(payments, BACKEND), world.wire(shop)
+    await world.lead(shop, service)
+    assert await wire.receive() == arp_request(wire.gateway, ENDPOINT, ENDPOINT)
+
+
 async def test_a_backend_that_checks_the_way_back_is_found(world: KernelWorld) -> None:
     shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
     for name in ("all", "sidegate0"):

@@ -1,25 +1,42 @@
 """An agent that is killed between any two writes of a change: nothing passes wrongly, and the next agent heals it."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 from unittest.mock import patch
-from uuid import uuid4
 
 import pytest
 
-from services.gateway_agent.dataplane.libbpf import Map, Pair, Words
-from services.gateway_agent.dataplane.maps import Counter
-from services.gateway_agent.table import Change, Endpoint, Entry, ForwardingTable, Kind, PortMapping, Protocol, Put, Remove, Service
-from tests.support.wire import Segment, Seen, Wire
-from tests.support.worlds import KernelWorld, Vpc
+from services.gateway_agent.dataplane.contents import read_contents
+from services.gateway_agent.dataplane.fake import FakeDataplane
+from services.gateway_agent.dataplane.fake_kernel import Flow, Packet, TcpFlags
+from services.gateway_agent.dataplane.libbpf import Map, Words
+from services.gateway_agent.table import (
+    Change,
+    Endpoint,
+    Entry,
+    ForwardingTable,
+    Kind,
+    PortMapping,
+    Protocol,
+    Put,
+    Remove,
+    Service,
+)
+from tests.support.wire import ACK, Segment, Wire
+from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
 
 pytestmark = pytest.mark.root
 
-CLIENT, OTHER_CLIENT, STRANGER = "10.0.0.77", "10.0.0.78", "192.0.2.1"
+CLIENT, OTHER_CLIENT = "10.0.0.77", "10.0.0.78"
 BACKEND, OTHER_BACKEND = "10.0.0.20", "10.0.0.21"
+OTHER_ENDPOINT = "10.0.0.101"
 MOST_WRITES = 40
+
+Outcome = tuple[str, str, int] | None  # source, destination and its port of what came out
 
 
 class Killed(BaseException):
@@ -28,7 +45,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_before_write(number: int) -> Iterator[None]:
-    """The next writes to maps succeed up to this one, which does not happen and is the last thing that does not."""
+    """The next writes to maps happen up to this one, which does not, nor any after it."""
     written = 0
 
     def counted(write: Callable[..., object]) -> Callable[..., object]:
@@ -51,6 +68,8 @@ def killed_before_write(number: int) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Scene:
+    """`shop` with an endpoint that leads to `payments`, wires to send by, and the fake to say what may come out."""
+
     world: KernelWorld
     shop: Vpc
     payments: Vpc
@@ -58,22 +77,171 @@ class Scene:
     to_payments: Wire
     service: Service
     endpoint: Endpoint
-    source_port: int = 10_000
+    spare: Vpc
+    source_ports: Iterator[int]
 
     @property
-    def attachments(self) -> list[Entry]:
-        return [self.shop.attachment, self.payments.attachment]
+    def entries(self) -> list[Entry]:
+        return [self.shop.attachment, self.payments.attachment, self.service, self.endpoint]
 
     async def converge(self, wanted: Sequence[Entry]) -> None:
         """What an agent does: what is there and not wanted goes, users first; then what is missing comes."""
         table = await self.world.dataplane.read()
-        order = list(Kind)
-        unwanted = [entry for key, entry in table.entries.items() if key not in {entry.key for entry in wanted}]
+        keys, order = {entry.key for entry in wanted}, list(Kind)
+        unwanted = [entry for key, entry in table.entries.items() if key not in keys]
         await self.world.remove(*sorted(unwanted, key=lambda entry: -order.index(entry.key.kind)))
         await self.world.put(*(entry for entry in wanted if table.entries.get(entry.key) != entry))
         assert await self.world.dataplane.read() == ForwardingTable.of(wanted)
+        async with asyncio.timeout(PATIENCE):
+            while self.world.dataplane.difficulties():
+                await self.world.dataplane.wait_for_news()
 
-    async def outcome(self, segment: Segment) -> Seen | None:
-        """What comes out of it in `payments`, if it passes."""
+    def probes(self) -> list[Segment]:
+        """New connections, each from a port of its own."""
+        return [
+            Segment(client, address, next(self.source_ports), port)
+            for client in (CLIENT, OTHER_CLIENT)
+            for address in (ENDPOINT, OTHER_ENDPOINT)
+            for port in (80, 81)
+        ]
+
+    async def outcome(self, segment: Segment) -> Outcome:
         before = await self.world.dataplane.counters()
-        ...
+        await self.from_shop.send_ipv4(segment.pack())
+        async with asyncio.timeout(PATIENCE):
+            while (after := await self.world.dataplane.counters()) == before:
+                await asyncio.sleep(0)
+        if after["forwarded"] == before["forwarded"]:
+            return None
+        (seen,) = await self.to_payments.receive_through(b"")
+        return seen.source, seen.destination, seen.destination_port
+
+    async def allowed(self, entries: Sequence[Entry], segment: Segment) -> Outcome:
+        """What becomes of it by a table."""
+        fake = FakeDataplane()
+        await fake.open()
+        for entry in entries:
+            await fake.apply(Put(entry))
+        source, destination = IPv4Address(segment.source), IPv4Address(segment.destination)
+        flow = Flow(self.shop.id, Protocol.TCP, source, segment.source_port, destination, segment.destination_port)
+        sent = await fake.send(Packet(flow, TcpFlags.SYN))
+        return (str(sent.flow.source), str(sent.flow.destination), sent.flow.destination_port) if sent else None
+
+
+@pytest.fixture
+async def scene(world: KernelWorld) -> Scene:
+    shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", BACKEND, OTHER_BACKEND)
+    service = await world.publish(payments, BACKEND)
+    endpoint = await world.lead(shop, service)
+    world.namespace(payments).ip("route", "delete", "198.19.128.0/17")  # nobody answers: a probe is one packet
+    wires = world.wire(shop), world.wire(payments)
+    return Scene(world, shop, payments, *wires, service, endpoint, world.unattached("spare"), count(10_000))
+
+
+Alter = Callable[[Scene], tuple[list[Entry], list[Entry], Change]]
+
+
+def with_other(scene: Scene, service: Service | None = None, endpoint: Endpoint | None = None) -> list[Entry]:
+    attachments: list[Entry] = [scene.shop.attachment, scene.payments.attachment]
+    return [*attachments, service or scene.service, endpoint or scene.endpoint]
+
+
+def change_of_endpoint(**values: object) -> Alter:
+    def alter(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+        before = replace(scene.endpoint, allowed=(IPv4Network(f"{CLIENT}/32"), IPv4Network(f"{OTHER_CLIENT}/32")))
+        after = replace(before, **values)  # type: ignore[arg-type]  # the fields of the dataclass
+        return with_other(scene, endpoint=before), with_other(scene, endpoint=after), Put(after)
+
+    return alter
+
+
+def change_of_service(**values: object) -> Alter:
+    def alter(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+        after = replace(scene.service, **values)  # type: ignore[arg-type]  # the fields of the dataclass
+        return with_other(scene), with_other(scene, service=after), Put(after)
+
+    return alter
+
+
+def new_endpoint(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+    return scene.entries[:3], scene.entries, Put(scene.endpoint)
+
+
+def removed_endpoint(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+    return scene.entries, scene.entries[:3], Remove(scene.endpoint.key)
+
+
+def new_service(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+    return scene.entries[:2], scene.entries[:3], Put(scene.service)
+
+
+def removed_service(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+    return scene.entries[:3], scene.entries[:2], Remove(scene.service.key)
+
+
+def new_attachment(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+    return scene.entries, [*scene.entries, scene.spare.attachment], Put(scene.spare.attachment)
+
+
+def removed_attachment(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+    return [*scene.entries, scene.spare.attachment], scene.entries, Remove(scene.spare.attachment.key)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        pytest.param(new_endpoint, id="a new endpoint"),
+        pytest.param(removed_endpoint, id="a removed endpoint"),
+        pytest.param(change_of_endpoint(admission=2), id="another admission"),
+        pytest.param(change_of_endpoint(allowed=(IPv4Network(f"{CLIENT}/32"),)), id="a narrower whitelist"),
+        pytest.param(change_of_endpoint(allowed=()), id="an empty whitelist"),
+        pytest.param(change_of_endpoint(allowed=(IPv4Network("10.0.0.0/8"),)), id="a wider whitelist"),
+        pytest.param(change_of_endpoint(address=IPv4Address(OTHER_ENDPOINT)), id="another address"),
+        pytest.param(
+            change_of_endpoint(source_address=IPv4Address("198.19.129.1"), allowed=(IPv4Network(f"{CLIENT}/32"),)),
+            id="another source address and whitelist",
+        ),
+        pytest.param(new_service, id="a new service"),
+        pytest.param(removed_service, id="a removed service"),
+        pytest.param(change_of_service(backends=(IPv4Address(OTHER_BACKEND),)), id="another backend"),
+        pytest.param(change_of_service(ports=(PortMapping(81, 8081, Protocol.TCP),)), id="another port"),
+        pytest.param(
+            change_of_service(ports=(PortMapping(80, 8088, Protocol.TCP),), backends=(IPv4Address(OTHER_BACKEND),)),
+            id="the port leads elsewhere",
+        ),
+        pytest.param(new_attachment, id="a new attachment"),
+        pytest.param(removed_attachment, id="a removed attachment"),
+    ],
+)
+async def test_a_change_that_is_interrupted_anywhere_is_safe_and_is_healed(scene: Scene, alter: Alter) -> None:
+    before, after, change = alter(scene)
+    for writes in range(1, MOST_WRITES):
+        await scene.converge(before)
+        old = scene.probes()
+        established = [(probe, await scene.outcome(probe)) for probe in old]
+        killed = await apply_and_kill(scene, change, writes)
+
+        for probe in scene.probes():
+            permitted = {None, await scene.allowed(before, probe), await scene.allowed(after, probe)}
+            assert await scene.outcome(probe) in permitted, f"{probe} after {writes - 1} writes"
+        for probe, was in established:
+            assert await scene.outcome(replace(probe, flags=ACK)) in {None, was}
+
+        await scene.world.restart()
+        assert read_contents(scene.world.maps).leftovers == []
+        await scene.converge(after)
+        for probe in scene.probes():
+            assert await scene.outcome(probe) == await scene.allowed(after, probe)
+        if not killed:
+            assert writes > 2
+            return
+    raise AssertionError("the change never ended")
+
+
+async def apply_and_kill(scene: Scene, change: Change, writes: int) -> bool:
+    try:
+        with killed_before_write(writes):
+            await scene.world.dataplane.apply(change)
+    except Killed:
+        return True
+    return False

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.gateway_agent import facts
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel
-from tests.support.agent import BACKEND, BASE, PAYMENTS, QUICK, agent, endpoint, eventually, id_of, service
+from tests.support.agent import BACKEND, BASE, PAYMENTS, QUICK, WEB, agent, endpoint, eventually, id_of, service
 from tests.support.control_plane import ABSENT, FORWARDING, HINDERED, control_plane
 
 
@@ -158,3 +158,16 @@ async def test_a_gone_service_hinders_its_endpoints(tmp_path: Path) -> None:
             await control.tell(service(2, removed=True))
             assert await control.reported(id_of("1"), HINDERED) == facts.SERVICE_NOT_KNOWN
             assert not await gateway.dataplane.forwards()
+
+
+async def test_a_change_of_backends_that_fails_is_a_hindrance_until_it_succeeds(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, FakeKernel(), tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            gateway.dataplane.refused.add(WEB)
+            await control.tell(service(2, "10.0.0.10", "10.0.0.11"))
+            assert await control.reported(id_of("1"), HINDERED) == facts.SERVICE_NOT_ANSWERING
+            assert await gateway.dataplane.forwards(), "what was there goes on"
+            gateway.dataplane.refused.clear()
+            await control.reported(id_of("1"), FORWARDING)

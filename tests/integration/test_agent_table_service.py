@@ -131,10 +131,13 @@ async def test_the_socket_is_for_root_alone_and_one_left_behind_is_replaced(tmp_
     left_behind = socket.socket(socket.AF_UNIX)
     left_behind.bind(str(tmp_path / "gateway.sock"))
     left_behind.close()
-    async with control_plane() as control, agent(control, FakeKernel(), tmp_path) as gateway:
-        async with gateway.table_service() as service_:
-            assert (await service_.status()).gateway_id == GATEWAY
-            assert gateway.socket.stat().st_mode & 0o777 == 0o600
+    async with (
+        control_plane() as control,
+        agent(control, FakeKernel(), tmp_path) as gateway,
+        gateway.table_service() as service_,
+    ):
+        assert (await service_.status()).gateway_id == GATEWAY
+        assert gateway.socket.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_removed_endpoint_is_in_no_table(tmp_path: Path) -> None:

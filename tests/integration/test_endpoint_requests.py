@@ -25,7 +25,9 @@ from tests.support.endpoint_service import (
     SHOP_VPC,
     STRANGER,
     EndpointWorld,
+    FakeRegistry,
     endpoint_world,
+    start,
 )
 
 
@@ -110,6 +112,35 @@ async def test_quotas_of_projects_are_apart(world: EndpointWorld) -> None:
     for _ in range(5):
         await world.create()
     await world.create(by=PROVIDER)
+
+
+class PatientRegistry(FakeRegistry):
+    """Gives an address back when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def release(self, endpoint: str) -> None:
+        self.asked.set()
+        await self.let_go.wait()
+        await super().release(endpoint)
+
+
+async def test_a_failed_request_does_not_give_back_the_address_of_its_repetition(world: EndpointWorld) -> None:
+    created = [await world.create() for _ in range(5)]
+    registry = PatientRegistry()
+    registry.held = world.registry.held
+    patient = await start(world.store, registry, world.clock, Limits(endpoints=5))
+    failing = asyncio.create_task(patient.create(request_id="r1"))
+    await registry.asked.wait()
+    await patient.delete(created[0].id)
+    repeated = asyncio.create_task(patient.create(request_id="r1"))
+    await asyncio.wait([repeated], timeout=0.2)
+    registry.let_go.set()
+    with pytest.raises(QuotaReached):
+        await failing
+    assert (await repeated).id in registry.held
 
 
 async def test_without_a_common_cell_nothing_is_kept_and_the_words_name_no_network(world: EndpointWorld) -> None:

@@ -39,6 +39,15 @@ def test_credentials_are_taken_out_of_a_url(url: str, address: Address) -> None:
     assert "p@" not in repr(parse(url))
 
 
+@pytest.mark.parametrize(
+    "url", ["", "nats://", "nats://s3cret@", "s3cret@h", "http://s3cret@h:1", "h:1,", "s3cret@h:x"]
+)
+def test_what_is_no_address_is_refused_without_the_credentials_in_it(url: str) -> None:
+    with pytest.raises(ValueError, match="is not the address of a NATS server") as refused:
+        parse(url)
+    assert "s3cret" not in str(refused.value)
+
+
 async def test_an_exchange_ends_when_the_connection_is_lost_and_not_when_its_time_is_over(
     nats: Nats, connection: Connection
 ) -> None:

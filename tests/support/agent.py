@@ -12,6 +12,7 @@ from services.common.messaging.connection import Connection
 from services.gateway_agent.agent import Agent, AgentSettings
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
+from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.fence import Clock, boottime
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.table import Change, ForwardingTable, Protocol
@@ -86,18 +87,21 @@ BASE = (attachment(SHOP, "shop"), attachment(PAYMENTS, "payments"), service())
 
 
 class Recorded(FakeDataplane):
-    """Remembers what an agent made it do."""
+    """Remembers what an agent made it do; refuses changes of the ids in `refused`."""
 
     def __init__(self, kernel: FakeKernel) -> None:
         super().__init__(kernel)
         self.changes: list[Change] = []
         self.reads = 0
+        self.refused: set[str] = set()
 
     async def read(self) -> ForwardingTable:
         self.reads += 1
         return await super().read()
 
     async def apply(self, change: Change) -> None:
+        if change.key.id in self.refused:
+            raise DataplaneError("the map is full")
         await super().apply(change)
         self.changes.append(change)
 

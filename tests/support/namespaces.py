@@ -180,6 +180,10 @@ def host_devices() -> list[HostDevice]:
     ]
 
 
+def shut_host_device(name: str) -> None:
+    _ip("link", "set", name, "down")
+
+
 def require_root() -> None:
     assert os.geteuid() == 0, "this test makes network namespaces and loads BPF programs: run it as root"
 

@@ -1,14 +1,13 @@
 """The registry in a test: real store, real gRPC, and an endpoint service that answers as it is told."""
 
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.rpc import status_pb2
 
 from services.common.errors import Unavailable
 from services.common.eventsourcing.sql_store import SqlStore
@@ -37,23 +36,29 @@ STANDARD = Settings()
 
 @dataclass
 class FakeEndpoints:
-    """The endpoint service as the registry meets it: what is there, what is live, and whether it answers."""
+    """The endpoint service as the registry meets it: what is there, what is live, and whether it answers.
+
+    `meanwhile` is what happens just before the question of that number is answered.
+    """
 
     there: set[str] = field(default_factory=set)
     live: dict[str, list[str]] = field(default_factory=dict)
     away: bool = False
     asked: int = 0
+    meanwhile: dict[int, Callable[[], Awaitable[object]]] = field(default_factory=dict)
 
     async def known(self, endpoint_ids: Collection[str]) -> set[str]:
-        self._answer()
+        await self._answer()
         return self.there.intersection(endpoint_ids)
 
     async def blockers(self, service_id: str) -> Sequence[str]:
-        self._answer()
+        await self._answer()
         return list(self.live.get(service_id, ()))
 
-    def _answer(self) -> None:
+    async def _answer(self) -> None:
         self.asked += 1
+        if happens := self.meanwhile.pop(self.asked, None):
+            await happens()
         if self.away:
             raise Unavailable("ENDPOINT_UNAVAILABLE", "the endpoint service is away")
 
@@ -212,10 +217,10 @@ def _hosted(registry: Registry) -> list[Hosted]:
     ]
 
 
-def status_bytes(error: SidegateError) -> tuple[grpc.StatusCode, status_pb2.Status]:
-    """The whole status of a refusal, as it came over the wire."""
+def status_of(error: SidegateError) -> tuple[grpc.StatusCode, bytes]:
+    """The code and the google.rpc.Status of a refusal, as they came over the wire."""
     cause = error.__cause__
     assert isinstance(cause, grpc.aio.AioRpcError)
-    packed = dict(cause.trailing_metadata() or ())["grpc-status-details-bin"]
-    assert isinstance(packed, bytes)
-    return cause.code(), status_pb2.Status.FromString(packed)
+    status = dict(cause.trailing_metadata() or ())["grpc-status-details-bin"]
+    assert isinstance(status, bytes)
+    return cause.code(), status

@@ -67,6 +67,7 @@ class Caller:
 
 @dataclass
 class TwoServices:
+    registry_store: SqlStore
     endpoint_store: SqlStore
     application: EndpointApplication
     registry_server: RpcServer
@@ -79,14 +80,15 @@ class TwoServices:
         self.callers.push_async_callback(caller.close)
         return caller
 
-    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Returns when the condition holds; it is asked again after every event of the endpoint service."""
-        async with asyncio.timeout(15):
-            while True:
-                position = (await self.endpoint_store.head()).position
-                if await condition():
-                    return
-                await self.endpoint_store.wait_beyond(position)
+
+async def until(store: SqlStore, condition: Callable[[], Awaitable[bool]]) -> None:
+    """Returns when the condition holds; it is asked again after every event of the store."""
+    async with asyncio.timeout(15):
+        while True:
+            position = (await store.head()).position
+            if await condition():
+                return
+            await store.wait_beyond(position)
 
 
 def following(store: SqlStore) -> Follow:
@@ -194,4 +196,6 @@ async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]
         ):
             await stack.enter_async_context(running(work))
         callers = await stack.enter_async_context(AsyncExitStack())
-        yield TwoServices(endpoint_store, application, server, registry_address, endpoint_address, callers)
+        yield TwoServices(
+            registry_store, endpoint_store, application, server, registry_address, endpoint_address, callers
+        )

@@ -85,20 +85,32 @@ async def machine(
 ) -> AsyncIterator[list[str]]:
     """A server that says its name and then repeats what it hears; gives the source addresses that it saw."""
     sources: list[str] = []
+    served: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sources.append(writer.get_extra_info("peername")[0])
-        writer.write(f"{name}\n".encode())
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(line)
-        writer.close()
+        try:
+            sources.append(writer.get_extra_info("peername")[0])
+            writer.write(f"{name}\n".encode())
+            with contextlib.suppress(ConnectionError):
+                while line := await reader.readline():
+                    writer.write(line)
+        finally:  # a client that was cut off never says goodbye
+            writer.transport.abort()
 
-    server = await asyncio.start_server(serve, sock=namespace.tcp_listener(address, port))
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        served.add(task)
+        task.add_done_callback(served.discard)
+
+    server = await asyncio.start_server(accept, sock=namespace.tcp_listener(address, port))
     try:
         yield sources
     finally:
         server.close()
+        for task in tuple(served):
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
+        await server.wait_closed()
 
 
 class Conversation:

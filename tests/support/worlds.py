@@ -278,7 +278,7 @@ class KernelWorld(World):
     def __init__(self, bpffs: Path, timeouts: Timeouts | None = None, max_sessions: int = SESSIONS) -> None:
         self._max_sessions = max_sessions
         self.gateway_id = f"{namespaces.PREFIX}-{secrets.token_hex(2)}"
-        self._bpffs = bpffs
+        self.bpffs = bpffs
         self._timeouts = timeouts
         self._namespaces: dict[str, Namespace] = {}
         self._servers: list[TcpEcho | UdpEcho] = []
@@ -287,7 +287,7 @@ class KernelWorld(World):
         self.dataplane = self.new_dataplane()
 
     def new_dataplane(self) -> KernelDataplane:
-        return KernelDataplane(self.gateway_id, self._bpffs, self._max_sessions, self._timeouts)
+        return KernelDataplane(self.gateway_id, self.bpffs, self._max_sessions, self._timeouts)
 
     @property
     def maps(self) -> Maps:
@@ -307,6 +307,13 @@ class KernelWorld(World):
         """The gateway's end."""
         (found,) = [device for device in namespaces.host_devices() if device.alias.endswith(vpc.id)]
         return found
+
+    def shut(self, vpc: Vpc) -> None:
+        """As another program of the machine might do."""
+        namespaces.shut_host_device(self.device(vpc).name)
+
+    def pins(self) -> list[Path]:
+        return list(self.bpffs.glob(f"sidegate/{self.gateway_id}/*/*"))
 
     def wire(self, vpc: Vpc) -> Wire:
         wire = Wire(self.namespace(vpc), self.device(vpc).mac)
@@ -384,7 +391,7 @@ class KernelWorld(World):
         """What of this world is still on the machine."""
         found = [namespace.name for namespace in self._namespaces.values() if namespace.exists()]
         found += [device.name for device in namespaces.host_devices() if self.gateway_id in device.alias]
-        found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self._bpffs) in line]
+        found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.bpffs) in line]
         return found
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from tests.support.standalone import ROOT, Standalone
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
     async with Standalone(tmp_path_factory.mktemp("sidegate"), rootless=True) as running:
         running.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/16", account="shop")

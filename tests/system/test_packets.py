@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend
@@ -32,14 +33,14 @@ pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
 SOURCES = ipaddress.ip_network("198.19.128.0/17")
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
     require_root()
     async with Standalone(tmp_path_factory.mktemp("sidegate")) as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def sites(sidegate: Standalone, request: pytest.FixtureRequest) -> AsyncIterator[Sequence[Site]]:
     """Two consumers and two providers, accounts of this test's own; all of them are 10.0.0.0/24."""
     accounts = [f"{name}-{request.node.name[5:40].rstrip('_')}" for name in ("anna", "bert", "pia", "quin")]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway_agent import facts
@@ -80,8 +80,8 @@ def test_an_endpoint_that_is_held_back_says_what_it_waits_for(unheard: Entry, re
     ],
 )
 def test_what_hinders_is_told_in_words_that_name_nothing(hindered: Entry, reason: str) -> None:
-    secret = "backend 10.0.0.9 in namespace payments"
-    assert fact(ALL, ALL, {hindered.key: secret}) == Fact(CLIENT.id, 1, Presence.HINDERED, reason)
+    words = "backend 10.0.0.9 in namespace payments"
+    assert fact(ALL, ALL, {hindered.key: words}) == Fact(CLIENT.id, 1, Presence.HINDERED, reason)
 
 
 def test_a_change_that_fails_is_a_hindrance() -> None:
@@ -102,6 +102,7 @@ def test_only_what_is_news_about_difficulties_is_given_back() -> None:
     assert told.face({WEB.key: "c"}) == {SHOP.key}
 
 
+@settings(deadline=None)
 @given(tables, tables, st.booleans())
 def test_what_is_said_to_be_forwarded_passes_packets_as_desired(
     wanted: ForwardingTable, actual: ForwardingTable, same: bool

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway_agent.desired import REMOVED, Versioned
@@ -49,6 +49,7 @@ entries = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(entries)
 def test_an_entry_survives_the_way_to_the_wire_and_back(entry: Entry) -> None:
     assert news_of(entry_to_proto(entry, GATEWAY), GATEWAY) == Versioned(entry.key, 0, entry)
@@ -113,7 +114,7 @@ def malformed() -> list[ForwardingEntry]:
     vpc.endpoint.vpc_id = "shop"
     backend, port, protocol = service(1, "db.example"), service(1), service(1)
     port.service.port_mappings.add(client_port=0, server_port=80)
-    protocol.service.port_mappings.add(client_port=1, server_port=1, protocol=99)  # type: ignore[arg-type]  # a later one
+    protocol.service.port_mappings.add(client_port=1, server_port=1, protocol=99)
     return [address, source, cidr, vpc, backend, port, protocol, attachment(SHOP, "")]
 
 

@@ -54,7 +54,9 @@ def test_a_stream_that_tells_another_history_is_a_fork(
 def test_streams_of_earlier_epochs_are_retired_and_the_oldest_deleted() -> None:
     head = Head("log", 7, 10, A)
     earlier = [stream(epoch=2, live=False), stream(epoch=6), stream(epoch=4, live=False), stream(epoch=5, live=False)]
-    assert judge(Survey(earlier, A, head, A)) == Create(LogEpoch("log", 7), retire=("EP-6",), delete=("EP-2",))
+    assert judge(Survey(earlier, A, head, A)) == Create(
+        LogEpoch("log", 7), retire=("EP-6", "EP-5", "EP-4"), delete=("EP-2",)
+    )
 
 
 @pytest.mark.parametrize("name", ["EP-0", "EP-01", "EP-", "EP-1x", "EP-1\n", "XEP-1", "EP--1", "EP-٣", "REG-1", ""])

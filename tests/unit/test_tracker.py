@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from services.gateway_agent.table import Change, Entry, ForwardingTable, Key, Put, Remove
@@ -169,6 +169,7 @@ def test_users_of_an_entry_that_vanished_are_put_anew() -> None:
     assert run(tracker, switch) == [Remove(CLIENT.key), Put(DB), Put(CLIENT)]
 
 
+@settings(deadline=None)
 @given(tables, tables)
 def test_the_steps_lead_from_any_table_to_any_other_and_are_safe_at_every_moment(
     old: ForwardingTable, new: ForwardingTable
@@ -182,6 +183,7 @@ def test_the_steps_lead_from_any_table_to_any_other_and_are_safe_at_every_moment
     assert_every_state_is_safe(switch, old, new)
 
 
+@settings(deadline=None)
 @given(tables, tables, st.data())
 def test_failures_delay_the_steps_and_never_make_them_unsafe(
     old: ForwardingTable, new: ForwardingTable, data: st.DataObject
@@ -197,6 +199,7 @@ def test_failures_delay_the_steps_and_never_make_them_unsafe(
     assert_every_state_is_safe(switch, old, new)
 
 
+@settings(deadline=None)
 @given(tables, st.lists(tables, min_size=1, max_size=4))
 def test_a_resync_at_any_moment_changes_nothing_of_the_outcome(
     old: ForwardingTable, later: list[ForwardingTable]
@@ -227,6 +230,6 @@ def cost_of_one_change(endpoints: int, changed: Entry) -> int:
     return cost
 
 
-def test_one_change_costs_the_same_among_ten_and_among_a_hundred_thousand() -> None:
+def test_one_change_costs_the_same_among_ten_and_among_ten_thousand() -> None:
     for changed in (replace(CLIENT, admission=2), service("service-1", "vpc-2", ["10.0.0.99"])):
-        assert cost_of_one_change(100_000, changed) == cost_of_one_change(10, changed) < 300
+        assert cost_of_one_change(10_000, changed) == cost_of_one_change(10, changed) < 300

@@ -178,9 +178,12 @@ async def connect(url: str, name: str) -> Connection:
 
 
 def parse(url: str) -> Address:
-    """Takes the credentials out of a URL, so that no message of the client can show them."""
+    """Takes the credentials out of a URL, so that no message of the client can show them. Raises ValueError."""
     parts = [urlsplit(one if "://" in one else f"nats://{one}") for one in url.split(",")]
     servers = [f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts]
+    for part, server in zip(parts, servers, strict=True):
+        if part.scheme not in ("nats", "tls") or not part.hostname or not part.netloc.rpartition(":")[2].isdecimal():
+            raise ValueError(f"{server} is not the address of a NATS server: nats://host:port")
     username, password = parts[0].username, parts[0].password
     if username is None or password is None:
         return Address(servers, token=unquote(username) if username else None)

@@ -10,19 +10,20 @@ from services.common.eventsourcing.store import MAX_EVENT_BYTES, RecordedEvent
 from services.common.messaging.stream import LogEpoch
 from sidegate.evidence import link_hash
 
-LOG_ID = "Sidegate-Log-Id"
-EPOCH = "Sidegate-Epoch"
-EVENT_ID = "Sidegate-Event-Id"
-HASH = "Sidegate-Hash"
-PREVIOUS_HASH = "Sidegate-Previous-Hash"
-PREV = "Sidegate-Prev"
-TYPE = "Sidegate-Type"
-SCHEMA_VERSION = "Sidegate-Schema-Version"
-STREAM = "Sidegate-Stream"
-VERSION = "Sidegate-Version"
-RECORDED_AT = "Sidegate-Recorded-At"
-PARTITION = "Sidegate-Partition"
-META = "Sidegate-Meta"
+# Short, since the client looks at each of their letters; they need no prefix in streams that are ours alone.
+LOG_ID = "log_id"
+EPOCH = "epoch"
+EVENT_ID = "event_id"
+HASH = "hash"
+PREVIOUS_HASH = "prev_hash"
+PREV = "prev"
+TYPE = "type"
+SCHEMA_VERSION = "schema"
+STREAM = "stream"
+VERSION = "version"
+RECORDED_AT = "recorded_at"
+PARTITION = "partition"
+META = "meta"
 
 
 class EventTooLarge(ValueError):

@@ -79,12 +79,13 @@ class Relay:
             except TimeoutError:
                 return
             footing = await self._publisher.publish(footing)
+            self._failures = 0  # not earlier: two logs that fight over one stream both find their footing
             self._stand(footing)
 
     def _stand(self, footing: Footing) -> None:
         if self._trouble:
             logger.info("publishing", stream=footing.stream, position=footing.position)
-        self._trouble, self._failures = "", 0
+        self._trouble = ""
         self._position = footing.position
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()

@@ -1,6 +1,7 @@
 """Subjects: how they are built from names that anybody may have chosen, and how they are matched."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 MAX_TOKEN = 255
@@ -26,6 +27,7 @@ class Selection:
     partition: str | None = None
 
 
+@lru_cache(4096)
 def token(name: str) -> str:
     """The name as one token of a subject: letters, digits, `-`, `_` and `~` as they are, the rest as %XX.
 
@@ -49,12 +51,12 @@ def names(subject: str) -> tuple[str, ...]:
 
 def registry(kind: str, project: str, resource: str) -> str:
     """The subject of an event of the registry."""
-    return _join("registry", "v1", kind, project, resource)
+    return f"registry.v1.{token(kind)}.{token(project)}.{token(resource)}"
 
 
 def endpoint(cell: str, kind: str, project: str, resource: str) -> str:
     """The subject of an event of endpoint."""
-    return _join("endpoint", "v1", cell, kind, project, resource)
+    return f"endpoint.v1.{token(cell)}.{token(kind)}.{token(project)}.{token(resource)}"
 
 
 def everything(program: str) -> Selection:
@@ -76,7 +78,3 @@ def matches(pattern: str, subject: str) -> bool:
             return False
         given = given[: len(wanted)]
     return len(wanted) == len(given) and all(w in (ANY, g) for w, g in zip(wanted, given, strict=True))
-
-
-def _join(*parts: str) -> str:
-    return ".".join(token(part) for part in parts)

@@ -86,9 +86,6 @@ def _foreign(stream: StreamState, log: LogEpoch) -> str:
 
 
 def _create(survey: Survey) -> Create:
-    earlier = sorted(survey.streams, key=attrgetter("log.epoch"), reverse=True)
-    return Create(
-        survey.log,
-        retire=tuple(stream.name for stream in earlier if stream.live),
-        delete=tuple(stream.name for stream in earlier[KEPT:]),
-    )
+    # All that are kept are retired, not only the live one: a relay may have died while it did that.
+    earlier = [stream.name for stream in sorted(survey.streams, key=attrgetter("log.epoch"), reverse=True)]
+    return Create(survey.log, retire=tuple(earlier[:KEPT]), delete=tuple(earlier[KEPT:]))

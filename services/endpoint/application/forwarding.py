@@ -20,7 +20,8 @@ BATCH = 500
 
 
 class Forwarding:
-    """Appends what gateways need of a service or VPC, once per cell in use, and again at every change."""
+    """Appends what gateways need: of a service once per cell that uses it, of a VPC once per cell that reaches it,
+    and again at every change."""
 
     def __init__(
         self, store: SqlStore, streams: Streams, rows: Rows, registry: Registry, clock: Callable[[], int]
@@ -34,15 +35,16 @@ class Forwarding:
     async def prepare(self, cell: str, reservation: Reservation) -> None:
         """Tells the cell of both VPCs and of the service, before it hears of an endpoint that needs them.
 
-        What it has been told of a VPC before is left alone: it may be newer than the reservation.
+        What it has been told before is left alone: it may be newer than the reservation.
         """
-        vpcs = {
-            reservation.vpc: reservation.consumer[cell],
-            reservation.service.vpc: reservation.provider[cell],
-        }
+        service = reservation.service
+        vpcs = {reservation.vpc: reservation.consumer[cell], service.vpc: reservation.provider[cell]}
+        told = await self._rows.told(cell, [*vpcs, service.id])
         for vpc, target in vpcs.items():
-            await self._reach(cell, vpc, target, expected_version=0)
-        await self._forward(cell, reservation.service.id, ForwardService(reservation.service.in_cell(cell)))
+            if vpc not in told:
+                await self._reach(cell, vpc, target, expected_version=0)
+        if service.id not in told:
+            await self._forward(cell, service.id, ForwardService(service.in_cell(cell)))
 
     async def service_changed(self, service: PublishedService) -> None:
         """Tells each cell that uses the service."""
@@ -69,7 +71,7 @@ class Forwarding:
             await self._refresh_attachments(some)
 
     async def resync(self) -> int:
-        """Refreshes all that cells have or should have; gives the registry's position above which news are to be heard."""
+        """Refreshes all that cells have or should have; gives the registry's position above which news begin."""
         position = await self._registry.position()
         vpcs = {*await self._store.query(vpcs_in_use), *await self._registry.attached()}
         await self.refresh(await self._store.query(services_in_use), vpcs)

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from weakref import WeakValueDictionary
 
 import structlog
@@ -98,7 +98,7 @@ class Requests:
         return answer
 
     async def _append(self, facts: Facts, reservation: Reservation, context: CommandContext) -> endpoint_pb.Endpoint:
-        taken: frozenset[IPv4Address] = frozenset()
+        taken: set[str] = set()
         while True:
             joined = self._cells.joined(facts.placement.cell)
             leases = source_addresses.leases(facts.id, joined, taken)

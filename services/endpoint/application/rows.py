@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from services.common.eventsourcing import resource_table
 from services.common.eventsourcing.resource_table import ResourceRow
 from services.common.eventsourcing.sql_store import SqlStore
-from services.endpoint.projections import endpoint_rows
+from services.endpoint.projections import endpoint_rows, told
 
 BATCH = 500
 
@@ -17,6 +17,10 @@ class Rows:
     async def endpoints(self, ids: Collection[str]) -> dict[str, ResourceRow]:
         """Of these endpoints, those that are there in any state but Deleted."""
         return await self._store.query(lambda connection: endpoint_rows(connection, ids))
+
+    async def told(self, cell: str, ids: Collection[str]) -> frozenset[str]:
+        """Of these services and VPCs, those that the cell has been told of."""
+        return await self._store.query(lambda connection: told(connection, cell, ids))
 
     async def page(
         self,

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from contextlib import suppress
 
 import structlog
 
@@ -12,7 +12,7 @@ from services.common.eventsourcing.store import AlreadyClaimed, EventStore
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain import source_addresses
-from services.endpoint.domain.endpoint import SOURCE_ADDRESS, Known
+from services.endpoint.domain.endpoint import SOURCE_ADDRESS, Facts
 from services.endpoint.domain.endpoint_commands import LeaseSource
 from services.endpoint.projections import ENDPOINT, LIVE
 from services.endpoint.wire.endpoint import state_of
@@ -36,32 +36,32 @@ class Sources:
         self._rows = rows
         self._clock = clock
 
-    async def taken(self, provider_vpc: str) -> frozenset[IPv4Address]:
+    async def taken(self, provider_vpc: str) -> set[str]:
+        """The source addresses in use in a provider's VPC."""
         holders = await self._store.holders(SOURCE_ADDRESS, f"{provider_vpc}/")
-        return frozenset(IPv4Address(key.rpartition("/")[2]) for key in holders)
+        return {key.rpartition("/")[2] for key in holders}
 
     async def lease_all(self, cell: str, gateway: str) -> None:
         """Gives the gateway an address for each live endpoint of the cell that it has none for."""
+        taken: dict[str, set[str]] = {}
         async for rows in self._rows.batches(ENDPOINT, partition=cell, states=LIVE):
-            await asyncio.gather(*(self.lease(state_of(row.data), gateway) for row in rows))
+            facts = [state_of(row.data).facts for row in rows]
+            lacking = [each for each in facts if all(held.gateway != gateway for held in each.sources)]
+            for vpc in {each.placement.provider_vpc for each in lacking} - taken.keys():
+                taken[vpc] = await self.taken(vpc)
+            await asyncio.gather(*(self._lease(each, gateway, taken[each.placement.provider_vpc]) for each in lacking))
 
-    async def lease(self, state: Known, gateway: str) -> None:
-        """Gives the gateway an address for the endpoint, if it has none and there is one."""
-        facts = state.facts
-        if any(held.gateway == gateway for held in facts.sources):
-            return
-        taken: frozenset[IPv4Address] = frozenset()
+    async def _lease(self, facts: Facts, gateway: str, taken: set[str]) -> None:
+        """Gives the gateway an address for the endpoint, if there is one; notes it, and what turns out to be taken."""
         while True:
             try:
                 (lease,) = source_addresses.leases(facts.id, [gateway], taken)
             except QuotaReached as refusal:
                 log.warning("an endpoint has no source address", endpoint=facts.id, gateway=gateway, why=refusal.text)
                 return
-            try:
-                command = LeaseSource(self._clock(), lease)
-                context = on_our_own("LeaseSource", command.at)
+            taken.add(str(lease.address))
+            command = LeaseSource(self._clock(), lease)
+            context = on_our_own("LeaseSource", command.at)
+            with suppress(AlreadyClaimed):
                 await self._streams.endpoints.execute(endpoint_stream(facts.id), command, context, no_answer)
-            except AlreadyClaimed:
-                taken = await self.taken(facts.placement.provider_vpc)
-            else:
                 return

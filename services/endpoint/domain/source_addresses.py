@@ -17,21 +17,19 @@ def derived(endpoint: str, gateway: str) -> int:
     return int.from_bytes(sha256(f"{endpoint}/{gateway}".encode()).digest()[:8]) % SIZE
 
 
-def leases(endpoint: str, gateways: Iterable[str], taken: Collection[IPv4Address]) -> tuple[SourceLease, ...]:
+def leases(endpoint: str, gateways: Iterable[str], taken: Collection[str]) -> tuple[SourceLease, ...]:
     """A lease for each gateway, at addresses that are neither taken nor one another's."""
-    held = set(taken)
     found: list[SourceLease] = []
     for gateway in sorted(gateways):
-        address = _free(derived(endpoint, gateway), held)
-        held.add(address)
-        found.append(SourceLease(gateway, address))
+        own = {str(lease.address) for lease in found}
+        found.append(SourceLease(gateway, _free(derived(endpoint, gateway), taken, own)))
     return tuple(found)
 
 
-def _free(start: int, taken: Collection[IPv4Address]) -> IPv4Address:
+def _free(start: int, *taken: Collection[str]) -> IPv4Address:
     for step in range(SIZE):
         address = FIRST + (start + step) % SIZE
-        if address not in taken:
+        if not any(str(address) in each for each in taken):
             return address
     raise QuotaReached(
         "SOURCE_ADDRESSES_EXHAUSTED", "the service has as many endpoints as a gateway can tell apart: none is free"

@@ -54,11 +54,16 @@ def probe(mac: bytes, target: IPv4Address) -> bytes:
     return ArpFrame(REQUEST, mac, NOBODY, bytes(6), target).pack(BROADCAST)
 
 
+def announcement(mac: bytes, address: IPv4Address) -> bytes:
+    """Says to all where an address is (RFC 5227): who has asked in vain need not wait to ask again."""
+    return ArpFrame(REQUEST, mac, address, bytes(6), address).pack(BROADCAST)
+
+
 Heard = Callable[[str, IPv4Address, bytes], None]
 
 
 class ArpSocket:
-    """Sends probes out of devices, and tells `heard(device, address, mac)` of every host that shows itself."""
+    """Sends frames out of devices, and tells `heard(device, address, mac)` of every host that shows itself."""
 
     def __init__(self, heard: Heard) -> None:
         self._heard = heard
@@ -66,10 +71,10 @@ class ArpSocket:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._read)
 
-    def send(self, device: str, mac: bytes, target: IPv4Address) -> None:
+    def send(self, device: str, frame: bytes) -> None:
         """Lost if the device is gone or its queue full: whoever asks, asks again."""
         with suppress(OSError):
-            self._socket.sendto(probe(mac, target), (device, ETHERTYPE))
+            self._socket.sendto(frame, (device, ETHERTYPE))
 
     def close(self) -> None:
         self._loop.remove_reader(self._socket)

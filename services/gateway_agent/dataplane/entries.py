@@ -118,11 +118,11 @@ def check_ids(entry: Entry) -> None:
 
 def _check_id(text: str) -> None:
     try:
-        canonical = str(UUID(text))
+        if str(UUID(text)) == text:
+            return
     except ValueError:
-        canonical = ""
-    if canonical != text:
-        raise DataplaneError(f"{text!r} is not a UUID in lower case with hyphens")
+        pass
+    raise DataplaneError(f"{text!r} is not a UUID in lower case with hyphens")
 
 
 def _check_name(pattern: re.Pattern[str], what: str, name: str) -> None:

@@ -51,10 +51,15 @@ class KernelDataplane:
         self._opened: _Opened | None = None
 
     async def open(self) -> None:
+        if self._opened is not None:
+            raise DataplaneError("the data plane is open already")
         loaded = await asyncio.to_thread(load, self._pins, self._max_sessions)
         self._opened = _Opened(loaded, self._devices, self._difficulties)
-        await self._opened.attachments.adopt()
-        self._opened.start()
+        try:
+            await self._opened.start()
+        except BaseException:
+            await self.close()
+            raise
 
     async def read(self) -> ForwardingTable:
         """Read on a thread of its own; again, if a backend was heard or given up meanwhile."""
@@ -124,7 +129,8 @@ class _Opened:
         self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
         self._checks: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        await self.attachments.adopt()
         self._checks = asyncio.create_task(self._check())
 
     async def close(self) -> None:
@@ -154,6 +160,7 @@ class _Opened:
                 await self._resolution.put(entry)
             case Endpoint():
                 self.table.put_endpoint(entry)
+                self._resolution.announce(entry.vpc, entry.address)
 
     async def _remove(self, key: Key) -> None:
         match key.kind:
@@ -192,7 +199,7 @@ def load(pins: Pins, max_sessions: int) -> LoadedObject:
     except LibbpfMissing as error:
         raise Unusable(str(error)) from error
     except BpfError as error:
-        raise Unusable(f"this kernel does not take the forwarding program: {error}") from error
+        raise Unusable(f"the forwarding program cannot be loaded: {error}") from error
     for name, sizes in SIZES.items():
         if (loaded.maps[name].key_size, loaded.maps[name].entry_size) != sizes:
             loaded.close()

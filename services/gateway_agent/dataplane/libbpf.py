@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 
 BATCH = 1024
 WORD = 8
+LONGEST_MESSAGE = 2000
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
@@ -207,19 +208,15 @@ class LoadedObject:
         with _messages() as said:
             handle = _library().bpf_object__open_file(str(path).encode(), None)
             if not handle:
-                raise BpfError(ctypes.get_errno(), f"opening {path}: {''.join(said)}")
-            for each in _maps_of(handle):
-                name = _library().bpf_map__name(each).decode()
-                pin = pins / name
-                size = _pinned_size(pin) or max_entries.get(name)
-                if size is not None:
-                    _checked(_library().bpf_map__set_max_entries(each, size), f"sizing map {name}")
-                _checked(_library().bpf_map__set_pin_path(each, str(pin).encode()), f"pinning map {name}")
-            result = _library().bpf_object__load(handle)
-            if result < 0:
+                raise BpfError(ctypes.get_errno(), f"opening {path}: {_tail(said)}")
+            try:
+                for each in _maps_of(handle):
+                    _prepare(each, pins, max_entries)
+                _checked(_library().bpf_object__load(handle), f"loading {path}")
+                return cls(handle, program)
+            except BpfError as error:
                 _library().bpf_object__close(handle)
-                raise BpfError(-result, f"loading {path}: {os.strerror(-result)}\n{''.join(said)}")
-        return cls(handle, program)
+                raise BpfError(error.errno, f"{error.strerror}: {_tail(said)}") from error
 
     def close(self) -> None:
         """Closes every descriptor; what is pinned or attached lives on."""
@@ -231,6 +228,19 @@ def _maps_of(handle: int) -> Iterator[int]:
     while each:
         yield each
         each = _library().bpf_object__next_map(handle, each)
+
+
+def _prepare(each: int, pins: Path, max_entries: Mapping[str, int]) -> None:
+    name = _library().bpf_map__name(each).decode()
+    size = _pinned_size(pins / name) or max_entries.get(name)
+    if size is not None:
+        _checked(_library().bpf_map__set_max_entries(each, size), f"sizing map {name}")
+    _checked(_library().bpf_map__set_pin_path(each, str(pins / name).encode()), f"pinning map {name}")
+
+
+def _tail(said: list[str]) -> str:
+    """The end of what libbpf said: there a verifier's log gives its reason."""
+    return "".join(said)[-LONGEST_MESSAGE:].strip()
 
 
 def _describe(each: int) -> Map:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from ipaddress import IPv4Address
 
-from services.gateway_agent.dataplane.arp import ArpSocket
+from services.gateway_agent.dataplane.arp import ArpSocket, announcement, probe
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.neighbours import Host, Neighbours
@@ -59,6 +59,13 @@ class Resolution:
         self._neighbours.watch(service, (), time.monotonic())
         self._difficulties.clear(known.key)
 
+    def announce(self, vpc: str, address: IPv4Address) -> None:
+        """Tells the hosts of a VPC that the gateway has an address there."""
+        number = self._table.vpc_number(vpc)
+        name = self._devices.get(number)
+        if name is not None:
+            self._arp.send(name, announcement(self._table.device(number).mac, address))
+
     def device_there(self, vpc: int, name: str) -> None:
         self._vpcs[name] = vpc
         self._devices[vpc] = name
@@ -76,7 +83,7 @@ class Resolution:
         for host in due.probes:
             name = self._devices.get(host.vpc)
             if name is not None:
-                self._arp.send(name, self._table.device(host.vpc).mac, host.address)
+                self._arp.send(name, probe(self._table.device(host.vpc).mac, host.address))
         if self._next_look is not None:
             self._next_look.cancel()
         if self._neighbours.next_look is not None:

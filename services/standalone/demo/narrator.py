@@ -3,16 +3,15 @@
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
 
 PICTURE = """\
-   VPC shop  10.0.0.0/24                                VPC payments  10.0.0.0/24
- ┌───────────────────────┐       ┌───────────┐       ┌────────────────────────────┐
- │ client 10.0.0.10 ─────┼──────▶│  gateway  │──────▶│ HTTP server 10.0.0.10:8080 │
- │        endpoint :80   │       │  (eBPF)   │       │ sees 198.19.x.x            │
- └───────────────────────┘       └───────────┘       └────────────────────────────┘
-         asks for an endpoint      one way only              publishes, approves
+  VPC shop, 10.0.0.0/24                       VPC payments, 10.0.0.0/24
+ ┌──────────────────────┐   ┌─────────┐   ┌──────────────────────────────┐
+ │ client 10.0.0.10     │   │ gateway │   │ HTTP server 10.0.0.10:8080   │
+ │ endpoint, port 80 ───┼──▶│ (eBPF)  │──▶│ sees a source in 198.19.x.x  │
+ └──────────────────────┘   └─────────┘   └──────────────────────────────┘
+  asks for an endpoint       one way        publishes, permits, approves
 """
 
 
@@ -22,24 +21,26 @@ class Narrator:
         self._step = 0
 
     def open(self) -> None:
-        self._console.print(Panel(Text(PICTURE), title="Sidegate", expand=False))
+        self._console.print(Text(PICTURE))
 
     def step(self, title: str) -> None:
         self._step += 1
         self._console.print(f"\n[bold]{self._step}. {title}[/bold]")
 
     def command(self, account: str, arguments: Iterable[str]) -> None:
-        self._console.print(Text(f"   $ sidegate --account {account} {' '.join(arguments)}", style="cyan"))
+        self._console.print(
+            Text(f"   $ sidegate --account {account} {' '.join(arguments)}", style="cyan"), soft_wrap=True
+        )
 
     def tell(self, text: str) -> None:
-        self._console.print(Text(f"   {text}"))
+        self._console.print(Text(f"   {text}"), soft_wrap=True)
 
     def measured(self, text: str) -> None:
-        self._console.print(Text(f"   ✓ {text}", style="green"))
+        self._console.print(Text(f"   ✓ {text}", style="green"), soft_wrap=True)
 
     def lines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self._console.print(Text(f"     {line}", style="dim"), soft_wrap=True)
 
     def failed(self, text: str) -> None:
-        self._console.print(Text(f"   ✗ {text}", style="bold red"))
+        self._console.print(Text(f"   ✗ {text}", style="bold red"), soft_wrap=True)

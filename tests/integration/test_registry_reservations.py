@@ -1,0 +1,232 @@
+"""Addresses for endpoints: reserved with the right to connect, released when the endpoint is gone or never came."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from services.common.clock import SECOND, now
+from services.common.errors import Unavailable
+from services.common.eventsourcing.store import RecordedEvent
+from services.common.principal import Principal
+from services.registry.policies import DOUBT_AFTER, ENDPOINT_CHECKPOINT, EndpointPolicy, Upkeep
+from sidegate import errors
+from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.events.v1.endpoint_events_pb2 import EndpointDeleted, EndpointEvent, EndpointFailed
+from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
+from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
+from sidegate.api.registry.v1 import vpc_pb2
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from tests.support.registry_service import RegistryWorld, running_registry
+
+
+@dataclass
+class Street(RegistryWorld):
+    """A service that the shop may connect to, and a subnet of the shop's: both attached."""
+
+    service: EndpointService
+    subnet: vpc_pb2.Subnet
+
+    async def ports(self) -> list[str]:
+        listed = await self.shop.ask(self.shop.stub.ListPorts, registry_pb2.ListPortsRequest())
+        return [port.address for port in listed.ports]
+
+    def upkeep(self, later: int = 0) -> Upkeep:
+        return Upkeep(self.registry.deletions, self.registry.reservations, lambda: now() + later)
+
+
+@pytest.fixture
+async def street(tmp_path: Path) -> AsyncIterator[Street]:
+    async with running_registry(tmp_path) as world:
+        payments, shop = await world.payments.vpc(), await world.shop.vpc()
+        await world.operator.attachment(payments.id, "payments")
+        await world.operator.attachment(shop.id, "shop")
+        await world.operator.attachment(shop.id, "shop", "east")
+        service = await world.payments.service(payments)
+        service = await world.payments.permit(service.id, "shop")
+        yield Street(**vars(world), service=service, subnet=await world.shop.subnet(shop))
+
+
+async def test_a_reservation_answers_with_all_that_an_endpoint_needs(street: Street) -> None:
+    endpoint = str(uuid4())
+    got = await street.program.reserve(street.service.full_name, street.subnet, endpoint=endpoint)
+    assert (got.port.address, got.port.holder) == ("10.0.0.2", f"endpoint/{endpoint}")
+    assert (got.port.project, got.port.account) == ("shop-live", "shop")
+    assert got.service == street.service
+    assert {(each.cell, each.netns.namespace) for each in got.consumer_attachments} == {
+        ("default", "shop"),
+        ("east", "shop"),
+    }
+    assert [(each.cell, each.netns.namespace) for each in got.provider_attachments] == [("default", "payments")]
+    assert await street.ports() == ["10.0.0.2"]
+
+
+async def test_the_same_endpoint_gets_the_same_port_again(street: Street) -> None:
+    endpoint = str(uuid4())
+    first = await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    again = await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint, address="10.0.0.2")
+    assert (again.port.id, again.port.address) == (first.port.id, "10.0.0.2")
+    assert await street.ports() == ["10.0.0.2"]
+    with pytest.raises(errors.AlreadyExists) as refused:
+        await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint, address="10.0.0.9")
+    assert refused.value.field == "address"
+
+
+async def test_an_address_that_is_in_use_or_not_in_the_subnet_is_refused_with_its_field(street: Street) -> None:
+    await street.shop.port(street.subnet, "10.0.0.10")
+    with pytest.raises(errors.AlreadyExists) as taken:
+        await street.program.reserve(street.service.id, street.subnet, address="10.0.0.10")
+    assert taken.value.field == "address"
+    with pytest.raises(errors.InvalidRequest) as outside:
+        await street.program.reserve(street.service.id, street.subnet, address="10.9.0.10")
+    assert outside.value.field == "address"
+
+
+async def test_a_service_that_is_closing_takes_no_endpoints_and_says_nothing_of_its_owner(street: Street) -> None:
+    street.endpoints.away = True
+    with pytest.raises(errors.Unavailable):
+        await street.payments.delete_service(street.service.id)
+    with pytest.raises(errors.WrongState) as refused:
+        await street.program.reserve(street.service.id, street.subnet)
+    assert refused.value.reason == "SERVICE_NOT_AVAILABLE"
+    assert "payments" not in refused.value.text
+    assert await street.ports() == []
+
+
+async def test_only_our_own_programs_reserve_release_and_read_sources(street: Street) -> None:
+    sources = internal_pb2.GetForwardingSourcesRequest(service_ids=[street.service.id])
+    for client in (street.shop, street.payments, street.operator):
+        with pytest.raises(errors.Forbidden):
+            await client.reserve(street.service.id, street.subnet)
+        with pytest.raises(errors.Forbidden):
+            await client.release(str(uuid4()))
+        with pytest.raises(errors.Forbidden):
+            await client.ask(client.internal.GetForwardingSources, sources)
+
+
+async def test_a_released_address_is_free_again_and_again_is_no_error(street: Street) -> None:
+    endpoint = str(uuid4())
+    first = await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    await street.program.release(endpoint)
+    await street.program.release(endpoint)
+    assert await street.ports() == []
+    second = await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    assert second.port.address == first.port.address
+    assert second.port.id != first.port.id
+
+
+async def test_a_project_cannot_take_the_address_of_its_endpoint_away(street: Street) -> None:
+    endpoint = str(uuid4())
+    got = await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    with pytest.raises(errors.WrongState) as refused:
+        await street.shop.ask(street.shop.stub.DeletePort, registry_pb2.DeletePortRequest(id=got.port.id))
+    assert refused.value.blockers == (endpoint,)
+
+
+async def test_an_own_account_needs_no_permission(street: Street) -> None:
+    own = Principal("payments", "another-project")
+    vpc = await street.payments.vpc("10.7.0.0/24", name="second")
+    subnet = await street.payments.subnet(vpc, "10.7.0.0/24")
+    with pytest.raises(errors.NotFound):
+        await street.program.reserve(street.service.id, subnet, owner=own)
+    got = await street.program.reserve(street.service.id, subnet, owner=street.payments.who)
+    assert got.port.address == "10.7.0.2"
+
+
+async def test_sources_of_forwarding_are_those_that_are_there(street: Street) -> None:
+    request = internal_pb2.GetForwardingSourcesRequest(
+        service_ids=[street.service.id, str(uuid4())], vpc_ids=[street.subnet.vpc_id, str(uuid4())]
+    )
+    got = await street.program.ask(street.program.internal.GetForwardingSources, request)
+    assert list(got.services) == [street.service]
+    assert [(each.vpc_id, each.cell) for each in got.attachments] == [
+        (street.subnet.vpc_id, "default"),
+        (street.subnet.vpc_id, "east"),
+    ]
+
+
+async def test_the_address_of_a_deleted_endpoint_is_free_again(street: Street) -> None:
+    gone, failed = str(uuid4()), str(uuid4())
+    for endpoint in (gone, failed):
+        await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    policy = EndpointPolicy(street.store, street.registry.reservations, now)
+    for _ in range(2):
+        await policy.hear(heard("endpoint.v1.Deleted", EndpointEvent(deleted=EndpointDeleted()), gone))
+        await policy.hear(heard("endpoint.v1.Failed", EndpointEvent(failed=EndpointFailed()), failed))
+    assert await street.ports() == ["10.0.0.3"]
+
+
+async def test_what_was_heard_is_not_heard_again_after_a_restart(street: Street) -> None:
+    endpoint = str(uuid4())
+    await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    started: list[int] = []
+
+    class Heard(Exception):
+        pass
+
+    async def subscribe(after: int) -> AsyncIterator[RecordedEvent]:
+        started.append(after)
+        yield heard("endpoint.v1.Deleted", EndpointEvent(deleted=EndpointDeleted()), endpoint, 7)
+        raise Heard
+
+    for _ in range(2):
+        with pytest.raises(Heard):
+            await EndpointPolicy(street.store, street.registry.reservations, now).run(subscribe)
+    assert started == [0, 7]
+    assert await street.store.checkpoint(ENDPOINT_CHECKPOINT) == 7
+    assert await street.ports() == []
+
+
+async def test_a_reservation_that_nobody_knows_is_released_after_a_minute_and_not_before(street: Street) -> None:
+    known, unknown = str(uuid4()), str(uuid4())
+    street.endpoints.there.add(known)
+    await street.shop.port(street.subnet)
+    for endpoint in (known, unknown):
+        await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    await street.upkeep(59 * SECOND).once()
+    assert await street.ports() == ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
+    await street.upkeep(61 * SECOND).once()
+    assert await street.ports() == ["10.0.0.2", "10.0.0.3"]
+
+
+async def test_nothing_is_released_while_the_endpoint_service_is_away(street: Street) -> None:
+    await street.program.reserve(street.service.id, street.subnet)
+    street.endpoints.away = True
+    with pytest.raises(Unavailable):
+        await street.upkeep(61 * SECOND).once()
+    assert await street.ports() == ["10.0.0.2"]
+    street.endpoints.away = False
+    await street.upkeep(61 * SECOND).once()
+    assert await street.ports() == []
+
+
+async def test_what_is_settled_is_not_asked_about_again_until_in_doubt(street: Street) -> None:
+    known = str(uuid4())
+    street.endpoints.there.add(known)
+    await street.program.reserve(street.service.id, street.subnet, endpoint=known)
+    later = 61 * SECOND
+    upkeep = Upkeep(street.registry.deletions, street.registry.reservations, lambda: now() + later)
+    for _ in range(3):
+        await upkeep.once()
+    assert street.endpoints.asked == 1
+    street.endpoints.there.clear()
+    later += DOUBT_AFTER
+    await upkeep.once()
+    assert await street.ports() == []
+
+
+async def test_a_reservation_that_is_renewed_while_it_is_asked_about_stays(street: Street) -> None:
+    endpoint = str(uuid4())
+    await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    # The second question is the one that decides.
+    street.endpoints.meanwhile[2] = lambda: street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    await street.upkeep(61 * SECOND).once()
+    assert await street.ports() == ["10.0.0.2"]
+
+
+def heard(name: str, event: EndpointEvent, endpoint_id: str, position: int = 1) -> RecordedEvent:
+    event.endpoint.CopyFrom(Endpoint(id=endpoint_id))
+    data, stream = event.SerializeToString(), f"endpoint-{endpoint_id}"
+    return RecordedEvent(position, stream, 1, bytes(16), name, 1, now(), "default", 0, data, b"", bytes(32))

@@ -1,0 +1,148 @@
+"""What the program in C and the agent in Python must agree on, and what the agent refuses to write."""
+
+import re
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway_agent.dataplane import build, maps
+from services.gateway_agent.dataplane.bpffs import Pins
+from services.gateway_agent.dataplane.entries import MOST_LISTED, Entries, check_entry, check_ids
+from services.gateway_agent.dataplane.kernel_table import Numbers
+from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.table import Attachment, Endpoint, Entry, PortMapping, Protocol, Service
+
+UUID = "3e428a55-2848-45c1-a30f-ccce9485e15d"
+WEB = PortMapping(80, 8080, Protocol.TCP)
+ATTACHMENT = Attachment(UUID, "shop", "sidegate0")
+SERVICE = Service(UUID, UUID, (WEB,), (IPv4Address("10.0.0.20"),))
+ENDPOINT = Endpoint(UUID, 7, UUID, IPv4Address("10.0.0.100"), UUID, IPv4Address("198.19.128.7"), 1)
+
+addresses = st.builds(IPv4Address, st.integers(0, 2**32 - 1))
+macs = st.binary(min_size=6, max_size=6)
+words = st.integers(0, 2**32 - 1)
+longs = st.integers(0, 2**64 - 1)
+
+
+def test_counters_have_the_same_names_in_the_same_order_on_both_sides() -> None:
+    enum = (build.BPF / "counters.h").read_text().partition("enum counter {")[2].partition("}")[0]
+    names = re.findall(r"^\t([A-Z_]+),", enum, re.MULTILINE)
+    assert names == [*Counter.__members__, "COUNTERS"]
+
+
+def test_structs_have_the_sizes_that_the_header_asserts() -> None:
+    asserted = re.findall(r"sizeof\(struct (\w+)\) == (\d+)", (build.BPF / "maps.h").read_text())
+    sizes = {
+        "vpc": maps.VpcDevice.LAYOUT.size,
+        "endpoint": maps.EndpointValue.LAYOUT.size,
+        "backend": maps.BackendValue.LAYOUT.size,
+        "tuple": maps.TUPLE.size,
+        "session": maps.SESSION.size,
+    }
+    assert {name: int(size) for name, size in asserted} == sizes
+
+
+@given(words, st.booleans(), macs)
+def test_a_device_survives_packing(ifindex: int, local_peer: bool, mac: bytes) -> None:
+    value = maps.VpcDevice(ifindex, local_peer, mac)
+    assert maps.VpcDevice.unpack(value.pack()) == value
+
+
+@given(st.builds(maps.EndpointValue, words, words, words, addresses, longs, longs, st.uuids().map(str)))
+def test_an_endpoint_survives_packing(value: maps.EndpointValue) -> None:
+    assert maps.EndpointValue.unpack(value.pack()) == value
+
+
+@given(addresses, words, macs, st.integers(0, 65535))
+def test_a_backend_survives_packing(address: IPv4Address, vpc: int, mac: bytes, place: int) -> None:
+    value = maps.BackendValue(address, vpc, mac, place)
+    assert maps.BackendValue.unpack(value.pack()) == value
+
+
+@given(st.builds(PortMapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(Protocol)))
+def test_a_port_mapping_survives_packing(mapping: PortMapping) -> None:
+    assert maps.read_port(maps.port_key(3, 4, mapping), maps.port_value(mapping, 5)) == (5, mapping)
+
+
+@pytest.mark.parametrize(
+    "record", [maps.AttachmentRecord(3, "shop", "sidegate0"), maps.AttachmentRecord(3, "n" * 127, "d" * 15)]
+)
+def test_an_attachment_survives_packing(record: maps.AttachmentRecord) -> None:
+    assert maps.AttachmentRecord.unpack(record.pack()) == record
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        (Attachment(UUID, "a/b", "sidegate0"), "is not a name for a network namespace"),
+        (Attachment(UUID, "shop", "sixteen-letters-"), "is not a name for a device"),
+        (Service(UUID, UUID, (WEB, PortMapping(80, 81, Protocol.TCP)), ()), "hold one of them twice"),
+        (Service(UUID, UUID, (PortMapping(0, 80, Protocol.TCP),), ()), "outside 1 to 65535"),
+        (Service(UUID, UUID, (PortMapping(80, 65536, Protocol.TCP),), ()), "outside 1 to 65535"),
+        (Service(UUID, UUID, (), (IPv4Address("10.0.0.1"),) * (MOST_LISTED + 1)), "more than the"),
+        (Endpoint(UUID, -1, UUID, ENDPOINT.address, UUID, ENDPOINT.source_address, 1), "marker and admission"),
+        (
+            Endpoint(
+                UUID, 1, UUID, ENDPOINT.address, UUID, ENDPOINT.source_address, 1, (IPv4Network("10.0.0.0/8"),) * 2
+            ),
+            "hold one of them twice",
+        ),
+    ],
+)
+def test_what_no_data_plane_can_hold_is_refused_by_name(entry: Entry, complaint: str) -> None:
+    with pytest.raises(DataplaneError, match=complaint):
+        check_entry(entry)
+
+
+@pytest.mark.parametrize("text", ["vpc-1", "", UUID.upper(), UUID.replace("-", "")])
+def test_an_id_that_is_no_uuid_is_refused(text: str) -> None:
+    with pytest.raises(DataplaneError, match="is not a UUID in lower case with hyphens"):
+        check_ids(Attachment(text, "shop", "sidegate0"))
+    check_ids(ENDPOINT)
+
+
+@pytest.mark.parametrize("gateway_id", ["", "a.b", "a/b", "x" * 65])
+def test_a_gateway_id_that_cannot_be_a_directory_of_pins_is_refused(gateway_id: str, tmp_path: Path) -> None:
+    with pytest.raises(DataplaneError, match="gateway id"):
+        Pins(tmp_path, gateway_id)
+
+
+def test_numbers_are_used_again_lowest_first_and_end() -> None:
+    numbers = Numbers("things", 5, used=[2])
+    assert [numbers.take() for _ in range(3)] == [1, 3, 4]
+    with pytest.raises(DataplaneError, match="holds 4 things and no more"):
+        numbers.take()
+    for number in (3, 1):
+        numbers.give_back(number)
+    assert [numbers.take(), numbers.take()] == [1, 3]
+
+
+def test_entries_know_who_needs_whom() -> None:
+    entries = Entries()
+    with pytest.raises(DataplaneError, match="needs attachment"):
+        entries.check_put(SERVICE)
+    for entry in (ATTACHMENT, SERVICE, ENDPOINT):
+        entries.check_put(entry)
+        entries.put(entry)
+    assert entries.endpoint_at(UUID, ENDPOINT.address) == ENDPOINT
+    assert entries.users(SERVICE.key) == [ENDPOINT]
+    with pytest.raises(DataplaneError, match="is needed by endpoint"):
+        entries.check_remove(SERVICE.key)
+    entries.remove(ENDPOINT.key)
+    entries.check_remove(SERVICE.key)
+    assert entries.endpoint_at(UUID, ENDPOINT.address) is None
+
+
+def test_a_change_of_any_source_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("forward.bpf.c", "maps.h"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(build, "BPF", tmp_path)
+    empty = build.sources_digest()
+    (tmp_path / "maps.h").write_text("struct vpc;")
+    changed = build.sources_digest()
+    (tmp_path / "maps.h").rename(tmp_path / "renamed.h")
+    assert len({empty, changed, build.sources_digest()}) == 3
