@@ -52,6 +52,7 @@ class Reconciler:
         self._audit_at = 0.0
         self._fenced = False
         self._owed: dict[Key, None] = {}
+        self._made: dict[Key, None] = {}
         self._wake = asyncio.Event()
         self.position = 0
         self.repaired = 0
@@ -96,7 +97,7 @@ class Reconciler:
         self._take_wishes()
         self._tracker.retry(self._retries.due(self._fence.now()))
         await self._make_changes()
-        self._face_difficulties()
+        self._tell_of_changes()
         if self._tracker.ready:
             return 0.0
         self.position = position
@@ -125,6 +126,7 @@ class Reconciler:
                 await self._make(change)
                 made += 1
                 if made % BREATH == 0:
+                    self._tell_of_changes()
                     await asyncio.sleep(0)
                 if made >= PATIENCE and self._wake.is_set():
                     return
@@ -136,9 +138,9 @@ class Reconciler:
             self._fail(change, error)
             return
         self._tracker.applied(change)
-        self._reporter.note([change.key])
+        self._made[change.key] = None
         if self._retries.succeeded(change.key):
-            self._reporter.note(self._desired.users(change.key))
+            self._made.update(dict.fromkeys(self._desired.users(change.key)))
 
     def _fail(self, change: Change, error: DataplaneError) -> None:
         key = change.key
@@ -147,6 +149,12 @@ class Reconciler:
             say = log.warning if isinstance(error, NotReady) else log.error
             say("cannot forward yet, trying again", kind=key.kind, id=key.id, why=str(error))
             self._reporter.note([key, *self._desired.users(key)])
+
+    def _tell_of_changes(self) -> None:
+        """Not before it is known what hinders them: a service whose backends are silent is made, too."""
+        self._face_difficulties()
+        made, self._made = self._made, {}
+        self._reporter.note(made)
 
     def _tell(self) -> None:
         """A newer generation of what is forwarded already is a fact too, though nothing was made of it."""

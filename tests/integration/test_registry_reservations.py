@@ -1,5 +1,6 @@
 """Addresses for endpoints: reserved with the right to connect, released when the endpoint is gone or never came."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +177,29 @@ async def test_what_was_heard_is_not_heard_again_after_a_restart(street: Street)
             await EndpointPolicy(street.store, street.registry.reservations, now).run(subscribe)
     assert started == [0, 7]
     assert await street.store.checkpoint(ENDPOINT_CHECKPOINT) == 7
+    assert await street.ports() == []
+
+
+async def test_following_goes_on_where_it_was_interrupted(street: Street) -> None:
+    endpoints = [str(uuid4()), str(uuid4())]
+    for endpoint in endpoints:
+        await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
+    heard_all = asyncio.Event()
+
+    async def subscribe(after: int) -> AsyncIterator[RecordedEvent]:
+        yield heard("endpoint.v1.Deleted", EndpointEvent(deleted=EndpointDeleted()), endpoints[after], after + 1)
+        if after == 0:
+            raise Unavailable("LOG_INTERRUPTED", "the endpoint service's log cannot be followed")
+        heard_all.set()
+        await asyncio.get_running_loop().create_future()
+
+    policy = EndpointPolicy(street.store, street.registry.reservations, now)
+    following = asyncio.create_task(policy.run(subscribe))
+    try:
+        await asyncio.wait_for(heard_all.wait(), 10)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
     assert await street.ports() == []
 
 

@@ -34,6 +34,7 @@ from services.registry.wire.ports import PortCodec
 from services.registry.wire.publications import OfPort, parse_backends, parse_mappings
 from services.registry.wire.services import ServiceCodec, connectable, service_message, service_of
 from services.registry.wire.vpcs import VpcCodec
+from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from tests.support import registry as make
 from tests.support.registry import AT
@@ -123,6 +124,11 @@ STORED = {
 
 def test_every_event_has_golden_bytes() -> None:
     assert set(GOLDEN) == set(STORED) == set(STORED_NAMES.values())
+
+
+def test_every_fact_of_the_contract_has_a_stored_name() -> None:
+    facts = RegistryEvent.DESCRIPTOR.oneofs_by_name["fact"].fields
+    assert {field.name for field in facts} == set(STORED_NAMES)
 
 
 @pytest.mark.parametrize("name", GOLDEN)

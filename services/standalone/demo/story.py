@@ -111,6 +111,7 @@ class Story:
 
     async def _first_byte_after_accept(self) -> float:
         async with self._client("payments") as client:
+            await client.connections.get(self.service["id"], self.endpoint["id"])  # the channel is open from here on
             client_process = self.shop.start("first-byte", self.address, 80, 30)
             await asyncio.to_thread(client_process.hear)
             begun = time.monotonic_ns()
@@ -130,6 +131,7 @@ class Story:
     async def _first_byte_after_create(self, service: str) -> float:
         async with self._client("shop") as client:
             address = "10.0.0.77"
+            await client.endpoints.get(self.endpoint["id"])  # the channel is open from here on
             client_process = self.shop.start("first-byte", address, 80, 30)
             await asyncio.to_thread(client_process.hear)
             begun = time.monotonic_ns()
@@ -181,6 +183,7 @@ class Story:
 
     async def _last_tick_after_reject(self, connection: Actor) -> float:
         async with self._client("payments") as client:
+            await client.connections.get(self.service["id"], self.endpoint["id"])
             begun = time.monotonic_ns()
             await client.connections.reject(self.service["id"], self.endpoint["id"])
         last = await asyncio.to_thread(connection.hear_until, "last")

@@ -21,9 +21,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class LogRecord(_message.Message):
-    """One event with every column of the log. Their hash is
-    SHA256("sidegate-log-v1" || hash of the record before || each column in the order below, log_id first, as
-    u32 big-endian length || bytes), numbers in decimal.
+    """One event with every column of the log. `hash` is
+    SHA256("sidegate.event.1\\n" || hash of the record before (32 zero bytes before the first) || log_id || each column
+    in the order below up to meta), where log_id and each column is its length as a 32-bit number, then its bytes;
+    numbers are 8 bytes, signed. All of it is big-endian. `sidegate.evidence` is this in Python.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
