@@ -6,7 +6,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.dataplane.libbpf import Pair
+from services.gateway_agent.dataplane.maps import Counter, EndpointValue
 from services.gateway_agent.table import Endpoint
 from tests.support.wire import ACK, FIN, ICMP, IPV4, IPV6, RST, SYN, TCP, UDP, Seen, Segment, Wire, ethernet
 from tests.support.worlds import DNS, ENDPOINT, SOURCE, WEB, KernelWorld, Vpc
@@ -179,6 +180,17 @@ async def test_a_removed_endpoint_refuses_packets_of_its_sessions_in_both_direct
         (scene.payments, Segment(BACKEND, SOURCE, 8080, seen.source_port, flags=ACK)),
     ]:
         await world.counts_one(Counter.REFUSED_STALE_EPOCH, wire.send_ipv4(segment.pack()))
+
+
+async def test_an_endpoint_that_is_half_removed_opens_nothing(scene: Scene) -> None:
+    """An agent that is killed after the cut leaves an entry whose epoch is not its slot's."""
+    slots = scene.world.maps.slots
+    ((_, value),) = scene.world.maps.endpoints.items()
+    slot = EndpointValue.unpack(value).slot
+    slots[slot] = Pair(slots[slot].low + 1, slots[slot].high)
+    opening = scene.shop.send(scene.from_shop(OPENING))
+    await scene.world.counts_one(Counter.REFUSED_STALE_EPOCH, opening)
+    assert scene.endpoint.key not in (await scene.world.dataplane.read()).entries
 
 
 async def test_a_service_without_backends_refuses(scene: Scene) -> None:

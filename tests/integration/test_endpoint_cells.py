@@ -250,10 +250,13 @@ async def test_the_deadline_counts_from_the_approval(world: EndpointWorld) -> No
 async def test_a_gateway_that_joins_gets_source_addresses_for_what_is_live(world: EndpointWorld) -> None:
     pending, creating, deleted = await world.create(SERVICE), await world.create(), await world.create()
     await world.delete(deleted.id)
+    world.clock.advance(7)
     await world.join()
     holders = await world.store.holders("source-address", f"{PAYMENTS_VPC}/")
     assert sorted(holders.values()) == sorted([f"endpoint-{pending.id}", f"endpoint-{creating.id}"])
-    assert (await world.get(creating.id)).generation == creating.generation + 1
+    leased = await world.get(creating.id)
+    assert leased.generation == creating.generation + 1
+    assert leased.update_time.ToNanoseconds() == world.clock()
 
 
 async def test_a_gateway_that_comes_back_gets_addresses_for_what_came_meanwhile(world: EndpointWorld) -> None:

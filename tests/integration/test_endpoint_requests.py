@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import NotFound, QuotaReached, Refused, Unavailable, WrongState
-from services.common.eventsourcing.store import RequestReused
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import Append, Appended, RequestReused
+from services.common.eventsourcing.store import Unavailable as StoreUnavailable
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.requests import Wanted
 from services.endpoint.application.service import EndpointApplication
 from services.endpoint.domain.forwarding import Netns
 from services.endpoint.domain.source_addresses import derived
+from services.endpoint.projections import TABLE
+from services.endpoint.wire.stored import ENDPOINT_STREAM
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from tests.support.endpoint_service import (
     CONSUMER,
@@ -24,6 +28,7 @@ from tests.support.endpoint_service import (
     SERVICE,
     SHOP_VPC,
     STRANGER,
+    Clock,
     EndpointWorld,
     FakeRegistry,
     endpoint_world,
@@ -112,6 +117,34 @@ async def test_quotas_of_projects_are_apart(world: EndpointWorld) -> None:
     for _ in range(5):
         await world.create()
     await world.create(by=PROVIDER)
+
+
+class UnsureStore(SqlStore):
+    """A store whose next append is made, and reported as failed: the answer was lost on the way."""
+
+    unsure = False
+
+    async def append(self, append: Append) -> Appended:
+        appended = await super().append(append)
+        if self.unsure and append.stream.startswith(ENDPOINT_STREAM):
+            raise StoreUnavailable("the connection was lost")
+        return appended
+
+
+async def test_an_address_is_kept_where_it_is_not_known_whether_the_endpoint_was_made(tmp_path: Path) -> None:
+    store = await UnsureStore.open(tmp_path / "endpoint.db", projections=[TABLE])
+    assert isinstance(store, UnsureStore)
+    try:
+        world = await start(store, FakeRegistry(), Clock(), Limits())
+        store.unsure = True
+        with pytest.raises(StoreUnavailable):
+            await world.create(request_id="r1")
+        store.unsure = False
+        created = await world.create(request_id="r1")
+        assert set(world.registry.held) == {created.id}
+        assert (await world.types()).count("Requested") == 1
+    finally:
+        await store.close()
 
 
 class PatientRegistry(FakeRegistry):

@@ -176,12 +176,15 @@ async def test_no_address_is_reserved_once_a_permission_is_taken_away(world: Reg
         assert "registry.v1.PortReserved" not in types[removed:]
 
 
-async def test_an_endpoint_that_asks_many_times_at_once_has_one_port(world: RegistryWorld) -> None:
+@pytest.mark.parametrize("address", ["", "10.0.0.99"])
+async def test_an_endpoint_that_asks_many_times_at_once_has_one_port(world: RegistryWorld, address: str) -> None:
     service = await world.payments.service(await world.payments.vpc())
     await world.payments.permit(service.id, "*")
     subnet = await world.shop.subnet(await world.shop.vpc())
     endpoint = str(uuid4())
-    won, lost = await at_once([world.program.reserve(service.id, subnet, endpoint=endpoint) for _ in range(MANY)])
+    won, lost = await at_once(
+        [world.program.reserve(service.id, subnet, endpoint=endpoint, address=address) for _ in range(MANY)]
+    )
     assert lost == []
     assert len({got.port.id for got in won}) == 1
     listed = await world.shop.ask(world.shop.stub.ListPorts, registry_pb2.ListPortsRequest())

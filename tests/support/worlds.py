@@ -320,13 +320,16 @@ class KernelWorld(World):
         self._wires.append(wire)
         return wire
 
+    async def counts_more(self, counter: Counter, than: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while (await self.dataplane.counters())[counter] <= than:
+                await asyncio.sleep(0)
+
     async def counts_one(self, counter: Counter, sending: Awaitable[None]) -> None:
         """Waits until what is sent is counted, once."""
         before = (await self.dataplane.counters())[counter]
         await sending
-        async with asyncio.timeout(PATIENCE):
-            while (await self.dataplane.counters())[counter] == before:
-                await asyncio.sleep(0)
+        await self.counts_more(counter, before)
         assert (await self.dataplane.counters())[counter] == before + 1
 
     def add_hosts(self, vpc: Vpc, *addresses: str) -> None:

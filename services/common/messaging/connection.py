@@ -196,7 +196,7 @@ def settled() -> Iterator[None]:
     try:
         yield
     except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise Unsettled(str(error) or type(error).__name__) from error
+        raise Unsettled(str(error) or "the connection was lost, or NATS takes too long") from error
 
 
 @contextmanager

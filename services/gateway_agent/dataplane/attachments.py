@@ -38,7 +38,8 @@ class Attachments:
         self._resolution = resolution
         self._difficulties = difficulties
         self._attached: dict[str, Attached] = {}
-        self._monitor = LinkMonitor(self._changed, self.check)
+        self._vpcs: dict[int, str] = {}  # by interface index
+        self._monitor = LinkMonitor(self._changed, self._check_devices)
 
     def close(self) -> None:
         self._monitor.close()
@@ -54,44 +55,56 @@ class Attachments:
     async def put(self, attachment: Attachment) -> None:
         try:
             device = await asyncio.to_thread(self._devices.attach, attachment, self._program_fd)
-        except NetlinkError as error:
+        except (NetlinkError, OSError) as error:
             raise NotReady(f"no device for VPC {attachment.vpc}: {error}") from error
+        name = self._devices.name(attachment.vpc)
         self._table.put_attachment(attachment, device)
-        self._attached[attachment.vpc] = Attached(
-            self._devices.name(attachment.vpc), device.ifindex, namespace_identity(attachment.namespace)
-        )
+        self._detach(attachment.vpc)
+        self._attached[attachment.vpc] = Attached(name, device.ifindex, namespace_identity(attachment.namespace))
+        self._vpcs[device.ifindex] = attachment.vpc
         self._difficulties.clear(attachment.key)
-        self._resolution.device_there(self._table.vpc_number(attachment.vpc), self._devices.name(attachment.vpc))
+        self._resolution.device_there(self._table.vpc_number(attachment.vpc), name)
 
     async def remove(self, attachment: Attachment) -> None:
         """First no packet passes, then the device goes, and last the record that says it was to go."""
-        number = self._table.vpc_number(attachment.vpc)
-        self._attached.pop(attachment.vpc, None)
-        self._table.put_device(number, NO_DEVICE)
-        self._resolution.device_gone(number)
+        self._take_out_of_use(attachment.vpc)
         await asyncio.to_thread(self._devices.detach, attachment.vpc)
         self._table.remove_attachment(attachment.vpc)
         self._difficulties.clear(attachment.key)
 
-    def check(self) -> None:
-        """Looks whether every device is still there and up, in the namespace in which it was made."""
-        for attachment in self._table.entries.attachments():
-            attached = self._attached.get(attachment.vpc)
-            if attached is None:
-                continue
-            where = f"network namespace {attachment.namespace}"
-            if namespace_identity(attachment.namespace) != attached.namespace:
+    def check_namespaces(self) -> None:
+        """Looks whether every namespace is still the one in which the device was made."""
+        for vpc, attached in tuple(self._attached.items()):
+            attachment = self._table.entries.attachment(vpc)
+            if attachment and namespace_identity(attachment.namespace) != attached.namespace:
+                where = f"network namespace {attachment.namespace}"
                 self._lose(attachment, f"{where} went away, and device {attachment.device} with it")
-            elif not is_up(attached.device, attached.ifindex):
-                self._lose(attachment, f"device {attachment.device} in {where} went away or is down")
+
+    def _check_devices(self) -> None:
+        for vpc in tuple(self._attached):
+            self._check_device(vpc)
+
+    def _check_device(self, vpc: str) -> None:
+        attachment, attached = self._table.entries.attachment(vpc), self._attached[vpc]
+        if attachment and not is_up(attached.device, attached.ifindex):
+            where = f"network namespace {attachment.namespace}"
+            self._lose(attachment, f"device {attachment.device} in {where} went away, or our end of it is down")
 
     def _changed(self, ifindex: int) -> None:
-        if any(attached.ifindex == ifindex for attached in self._attached.values()):
-            self.check()
+        if ifindex in self._vpcs:
+            self._check_device(self._vpcs[ifindex])
 
     def _lose(self, attachment: Attachment, reason: str) -> None:
-        number = self._table.vpc_number(attachment.vpc)
-        self._attached.pop(attachment.vpc, None)
+        self._take_out_of_use(attachment.vpc)
+        self._difficulties.judge(attachment.key, reason)
+
+    def _take_out_of_use(self, vpc: str) -> None:
+        number = self._table.vpc_number(vpc)
+        self._detach(vpc)
         self._table.put_device(number, NO_DEVICE)
         self._resolution.device_gone(number)
-        self._difficulties.judge(attachment.key, reason)
+
+    def _detach(self, vpc: str) -> None:
+        attached = self._attached.pop(vpc, None)
+        if attached is not None:
+            del self._vpcs[attached.ifindex]

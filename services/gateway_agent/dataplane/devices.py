@@ -198,8 +198,8 @@ def _in_namespace(name: str, work: Callable[[IPRoute], Result]) -> Result:
     with ThreadPoolExecutor(1) as thread:
         try:
             return thread.submit(enter).result()
-        except FileNotFoundError as error:
-            raise NotReady(f"network namespace {name} went away: ip netns add {name}") from error
+        except OSError as error:
+            raise NotReady(f"network namespace {name} cannot be entered: {error.strerror}") from error
 
 
 def _link_named(route: IPRoute, name: str) -> Link | None:

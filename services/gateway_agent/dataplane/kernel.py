@@ -184,7 +184,7 @@ class _Opened:
     async def _check(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            self.attachments.check()
+            self.attachments.check_namespaces()
 
 
 def load(pins: Pins, max_sessions: int) -> LoadedObject:

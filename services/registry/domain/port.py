@@ -170,7 +170,8 @@ def endpoint_claim(endpoint_id: str) -> Claim:
 
 def _held(port: Port) -> tuple[Claim, ...]:
     address = address_claim(port.subnet_id, port.address)
-    return (address, endpoint_claim(port.holder.id)) if isinstance(port.holder, Endpoint) else (address,)
+    # The endpoint's first: one that asks twice at once is told of itself, not that its address is taken.
+    return (endpoint_claim(port.holder.id), address) if isinstance(port.holder, Endpoint) else (address,)
 
 
 DECIDER: Decider[Command, State, Event] = Decider(Absent(), decide, evolve, constraints)

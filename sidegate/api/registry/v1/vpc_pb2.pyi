@@ -44,7 +44,9 @@ class Vpc(_message.Message):
     """Changes with every change of the VPC or of a subnet of it; given back in a delete, it must still fit."""
     @_builtins.property
     def cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its IPv4 ranges, such as "10.0.0.0/16": 1 to 8, /8 to /28 each, apart from one another and from 198.19.128.0/17."""
+        """Its IPv4 ranges, such as "10.0.0.0/16": 1 to 8, unicast, /8 to /28 each, apart from one another and from
+        198.19.128.0/17.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

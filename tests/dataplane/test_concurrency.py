@@ -1,0 +1,114 @@
+"""Changes while packets come in on another CPU: no mixture of old and new is ever seen."""
+
+import asyncio
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from services.gateway_agent.dataplane.libbpf import Pair
+from services.gateway_agent.dataplane.maps import SESSION, Counter, EndpointValue, SessionValue
+from services.gateway_agent.table import Endpoint, Service
+from tests.support.wire import ACK, IPV4, Segment, Wire, ethernet
+from tests.support.worlds import ENDPOINT, KernelWorld
+
+pytestmark = pytest.mark.root
+
+NOBODY = "10.0.0.77"  # whose stack answers nothing, as the address is nobody's
+BACKENDS = ("10.0.0.20", "10.0.0.21", "10.0.0.22")
+OPENING = Segment(NOBODY, ENDPOINT, 0, 80)
+ROUNDS = 300
+
+
+@dataclass(slots=True)
+class Scene:
+    world: KernelWorld
+    endpoint: Endpoint
+    service: Service
+    shop: Wire
+
+    async def counts(self, *counters: Counter) -> int:
+        counted = await self.world.dataplane.counters()
+        return sum(counted[counter] for counter in counters)
+
+    @contextmanager
+    def sending(self, frames: Iterator[bytes]) -> Iterator[None]:
+        """A thread on a CPU of its own sends them until the block ends."""
+        done, begun = threading.Event(), threading.Event()
+
+        def send() -> None:
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # of this thread alone
+            for frame in frames:
+                self.shop.send_now(frame)
+                begun.set()
+                if done.is_set():
+                    return
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            begun.wait()
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def openings(self) -> Iterator[bytes]:
+        """Each opens a session of its own, over and over."""
+        segments = (replace(OPENING, source_port=port) for port in range(20_000, 22_000))
+        frames = [ethernet(self.shop.gateway, self.shop.mac, IPV4, segment.pack()) for segment in segments]
+        return itertools.cycle(frames)
+
+
+@pytest.fixture
+async def scene(world: KernelWorld) -> Scene:
+    shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", *BACKENDS)
+    service = await world.publish(payments, *BACKENDS)
+    endpoint = await world.lead(shop, service)
+    world.namespace(payments).ip("route", "delete", "198.19.128.0/17")
+    return Scene(world, endpoint, service, world.wire(shop))
+
+
+async def test_other_lists_that_allow_the_same_refuse_nobody(scene: Scene) -> None:
+    whitelists = [(IPv4Network("10.0.0.0/8"),), (IPv4Network("10.0.0.0/24"), IPv4Network("192.0.2.0/24"))]
+    backends = [tuple(map(IPv4Address, order)) for order in (BACKENDS, BACKENDS[::-1])]
+    with scene.sending(scene.openings()):
+        for allowed, order in itertools.islice(itertools.cycle(zip(whitelists, backends, strict=True)), ROUNDS):
+            await scene.world.put(replace(scene.endpoint, allowed=allowed), replace(scene.service, backends=order[:2]))
+            await asyncio.sleep(0)
+    refused = Counter.REFUSED_NOT_ALLOWED, Counter.REFUSED_NO_PORT, Counter.REFUSED_NO_BACKEND
+    assert await scene.counts(*refused) == 0
+    assert await scene.counts(Counter.FORWARDED) > ROUNDS
+
+
+async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(scene: Scene) -> None:
+    ((_, value),) = scene.world.maps.endpoints.items()
+    endpoint = EndpointValue.unpack(value)
+    slots = scene.world.maps.slots
+    _, allow_version = slots[endpoint.slot]
+    with scene.sending(scene.openings()):
+        for epoch in itertools.islice(itertools.cycle([endpoint.epoch + 1, endpoint.epoch]), 100 * ROUNDS):
+            slots[endpoint.slot] = Pair(epoch, allow_version)
+    sessions = [SessionValue._make(SESSION.unpack(entry)) for _, entry in scene.world.maps.sessions.items()]
+    assert sessions
+    assert {session.epoch for session in sessions} == {endpoint.epoch}
+    assert await scene.counts(Counter.REFUSED_STALE_EPOCH) > 0
+
+
+async def test_after_a_cut_no_packet_of_an_old_session_passes(scene: Scene) -> None:
+    """From the moment in which `apply` is done: what passes afterwards was not sent by an old session."""
+    world = scene.world
+    await scene.shop.send_ipv4(replace(OPENING, source_port=1000).pack())
+    data = replace(OPENING, source_port=1000, flags=ACK).pack()
+    frame = ethernet(scene.shop.gateway, scene.shop.mac, IPV4, data)
+    with scene.sending(itertools.repeat(frame)):
+        await world.remove(scene.endpoint)
+        await world.counts_more(Counter.REFUSED_STALE_EPOCH, than=0)
+        forwarded = await scene.counts(Counter.FORWARDED)
+        await world.counts_more(Counter.REFUSED_STALE_EPOCH, than=await scene.counts(Counter.REFUSED_STALE_EPOCH))
+    assert await scene.counts(Counter.FORWARDED) == forwarded
