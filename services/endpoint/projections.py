@@ -119,13 +119,13 @@ def cell_table(connection: Connection, cell: str) -> CellTable:
     for kind in (ATTACHMENT, SERVICE, ENDPOINT):
         wanted = select(columns.data).where(columns.partition == cell, columns.kind == kind, columns.state != REMOVED)
         found += (bytes(row.data) for row in connection.execute(wanted.order_by(columns.created_position)))
-    return CellTable(tail(connection), cell_tail(connection, cell), tuple(found))
+    return CellTable(*tails(connection, cell), tuple(found))
 
 
-def cell_tail(connection: Connection, cell: str) -> int:
-    """The position of the cell's last event; 0 if there is none."""
+def tails(connection: Connection, cell: str) -> tuple[int, int]:
+    """The positions of the log's last event and of the cell's; 0 if there is none."""
     last = select(func.max(events.c.position)).where(events.c.partition == cell)
-    return connection.execute(last).scalar() or 0
+    return tail(connection), connection.execute(last).scalar() or 0
 
 
 def services_in_use(connection: Connection) -> list[str]:

@@ -54,7 +54,8 @@ async def live_a_while(world: EndpointWorld, seed: int, steps: int = 120) -> Non
                     await world.join(gateway)
                 case 7 | 8:
                     presence = chance.choice(list(Presence))
-                    await world.say(chance.choice(ids or [""]), presence, gateway=gateway)
+                    generation = chance.choice([None, None, 1, 2, 3])
+                    await world.say(chance.choice(ids or [""]), presence, gateway=gateway, generation=generation)
                 case 9:
                     world.registry.change(SERVICE, f"10.0.0.{chance.randrange(1, 99)}")
                     world.registry.targets[SHOP_VPC, "default"] = Netns("shop", f"dev{chance.randrange(9)}")

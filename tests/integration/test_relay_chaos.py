@@ -36,7 +36,7 @@ from tests.support.nats import (
     within,
 )
 
-SHORT = 7.0
+SHORT = 5.0
 SOAK = float(os.environ.get("SIDEGATE_SOAK_SECONDS", "60"))
 CELLS = ("a", "b", "c", "d")
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
 
-from services.common.errors import OutOfRange, Unavailable, WrongState
+from services.common.errors import Outdated, OutOfRange, WrongState
 from services.common.eventsourcing.memory_store import MemoryStore
 from services.common.eventsourcing.store import AnyVersion, Append, NewEvent, RecordedEvent
 from services.common.forwarding_digest import digest, line
@@ -176,7 +176,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
     ) -> gateway_pb.ReportStateResponse:
         if self.refuse_reports:
             self.refused += 1
-            raise Unavailable("STORE_UNAVAILABLE", "the database is away")
+            raise Outdated("CHANGED_MEANWHILE", "a refusal that no channel tries again by itself")
         if request.session_id not in self.valid:
             return gateway_pb.ReportStateResponse(joined=False)
         async with self._news:

@@ -73,7 +73,13 @@ class Standalone:
         command = [*self._prefix, sys.executable, "-m", "services.standalone", *places, *self._arguments]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**os.environ, "SIDEGATE_SUPERVISED": "1"},  # it ends with the tests, however they end
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         await until("standalone", self._is_ready, START_SECONDS)
 

@@ -1,5 +1,6 @@
 """What a gateway agent asks: a cell's table, its events, and a digest to compare with."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.forwarding_digest import digest, line
 from services.common.rpc.audit import read_range
-from services.endpoint.projections import CellTable, cell_table
+from services.endpoint.projections import CellTable, cell_table, tails
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 
@@ -44,13 +45,16 @@ class Feed:
 
     async def digest(self, cell: str, position: int) -> Digest:
         """The digest of the table at a position: of the present one if the cell has had no event since."""
-        table = await self._store.query(lambda connection: cell_table(connection, cell))
-        if position > table.position:
-            text = f"the log is at {table.position}, not yet at {position}"
-            raise WrongState("POSITION_AHEAD", text, metadata={"position": str(table.position)})
-        if position >= table.cell_position:
-            return _digest(map(_entry, table.events))
-        return _digest(await self._table_at(cell, position))
+        last, last_of_cell = await self._store.query(lambda connection: tails(connection, cell))
+        if position > last:
+            text = f"the log is at {last}, not yet at {position}"
+            raise WrongState("POSITION_AHEAD", text, metadata={"position": str(last)})
+        if position >= last_of_cell:
+            table = await self._store.query(lambda connection: cell_table(connection, cell))
+            if position >= table.cell_position:
+                # Tables may be large: a thread of its own leaves the event loop to others.
+                return await asyncio.to_thread(_digest, map(_entry, table.events))
+        return await asyncio.to_thread(_digest, await self._table_at(cell, position))
 
     async def _table_at(self, cell: str, position: int) -> Iterable[forwarding_pb.ForwardingEntry]:
         entries: dict[tuple[str, str], forwarding_pb.ForwardingEntry] = {}

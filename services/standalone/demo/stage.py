@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -115,7 +116,13 @@ class Sidegate:
         self.data = directory / "data"
         self._output = (directory / "standalone.log").open("w+")
         command = [sys.executable, "-m", "services.standalone", "--data-dir", str(self.data)]
-        self._process = subprocess.Popen(command, stdout=self._output, stderr=self._output, stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command,
+            env={**os.environ, "SIDEGATE_SUPERVISED": "1"},  # it ends with the demo, however that ends
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+        )
 
     @property
     def ready(self) -> Mapping[str, Any]:
