@@ -156,7 +156,12 @@ class NatsServer:
         try:
             with (self._directory / "nats.err").open("wb") as errors:
                 return await asyncio.create_subprocess_exec(
-                    *command, stdin=asyncio.subprocess.DEVNULL, stdout=errors, stderr=errors, pass_fds=(lock,)
+                    *command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    pass_fds=(lock,),
+                    start_new_session=True,  # Ctrl-C is for whoever started us, and ends the server in good order
                 )
         finally:
             os.close(lock)  # the server has inherited it, and holds it as long as it lives
