@@ -156,7 +156,8 @@ class TableService:
 
 async def never() -> Connection:
     """A NATS server that is not there."""
-    return await asyncio.get_running_loop().create_future()
+    absent: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+    return await absent
 
 
 @asynccontextmanager

@@ -175,7 +175,7 @@ class EndpointWorld:
     async def get(self, endpoint: str, by: Principal = CONSUMER) -> endpoint_pb.Endpoint:
         return await self.app.endpoints.get(endpoint, by)
 
-    async def change(self, endpoint: str, **what: object) -> endpoint_pb.Endpoint:
+    async def change(self, endpoint: str, **what: Any) -> endpoint_pb.Endpoint:
         command = replace(Change(self.clock(), CONSUMER, endpoint), **what)
         return await self.app.endpoints.change(command, self.context(CONSUMER, "UpdateEndpoint"))
 
