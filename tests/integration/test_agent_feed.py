@@ -125,3 +125,13 @@ async def test_an_agent_follows_when_the_log_is_replaced_by_another(tmp_path: Pa
             await control.tell(*BASE, endpoint("1"))
             await control.reported(id_of("1"), FORWARDING, generation=1)
             assert not gateway.dataplane.kernel.entries.endpoint(id_of("2"))
+
+
+async def test_a_snapshot_that_broke_off_is_not_taken_for_the_whole_table(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint("1"))
+        control.broken_snapshots = 2
+        async with agent(control, FakeKernel(), tmp_path):
+            await control.reported(id_of("1"), FORWARDING)
+            assert control.snapshots == 3
+            assert all(report.presence == FORWARDING for call in control.calls for report in call.endpoints)

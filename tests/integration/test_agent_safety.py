@@ -133,6 +133,21 @@ async def test_an_agent_that_hears_nothing_for_too_long_forwards_no_more_until_i
             assert not await gateway.dataplane.forwards("1")
 
 
+async def test_every_renewal_of_the_lease_keeps_the_fence_down(tmp_path: Path) -> None:
+    clock = Clock()
+    async with control_plane(lease=0.3, fence_after=60.0) as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, FakeKernel(), tmp_path, clock=clock) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            for _ in range(3):
+                clock.seconds += 50.0
+                renewals = len(control.calls)
+                await eventually("two renewals", lambda renewals=renewals: len(control.calls) >= renewals + 2)
+                await gateway.agent.reconciler.turn()
+            assert gateway.dataplane.kernel.entries.endpoint(id_of("1"))
+            assert control.snapshots == 1
+
+
 async def test_a_restart_is_no_sign_of_the_control_plane(tmp_path: Path) -> None:
     clock = Clock()
     async with control_plane(fence_after=60.0) as control:

@@ -75,6 +75,8 @@ async def test_the_table_of_any_position_and_any_moment_can_be_replayed(tmp_path
         async with agent(control, FakeKernel(), tmp_path) as gateway, gateway.table_service() as service_:
             at_position = await service_.table(REPLAY, position=then)
             assert (endpoints(at_position), at_position.position, at_position.events) == ({id_of("1")}, then, 4)
+            elsewhere = await control.tell_elsewhere()
+            assert (await service_.table(REPLAY, position=elsewhere)).position == elsewhere
             assert endpoints(await service_.table(REPLAY, at=2999)) == {id_of("1")}
             assert endpoints(await service_.table(REPLAY, at=3000)) == set()
             assert endpoints(await service_.table(REPLAY, at=4000)) == {id_of("2")}

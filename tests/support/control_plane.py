@@ -62,6 +62,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
     calls: list[gateway_pb.ReportStateRequest] = field(default_factory=list)
     unreadable: set[int] = field(default_factory=set)
     retired: bool = False
+    broken_snapshots: int = 0
     refuse_reports: bool = False
     refused: int = 0
     address: str = "127.0.0.1:0"
@@ -81,6 +82,11 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
             event = NewEvent("endpoint.v1.Changed", events_pb.EndpointEvent(forwarding=entry).SerializeToString())
             await self.log.append(Append("endpoint-1", AnyVersion(), [event], at=at, partition=CELL))
         return (await self.log.head()).position
+
+    async def tell_elsewhere(self) -> int:
+        """Appends an event of another cell; gives its position."""
+        event = NewEvent("endpoint.v1.Changed", events_pb.EndpointEvent().SerializeToString())
+        return (await self.log.append(Append("endpoint-2", AnyVersion(), [event], at=0, partition="c2"))).position
 
     def begin_another_log(self) -> None:
         """As after the database was lost; sessions are lost with it."""
@@ -160,6 +166,9 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         )
         yield gateway_pb.SnapshotResponse(header=header)
         await self.may_send.wait()
+        if self.broken_snapshots:
+            self.broken_snapshots -= 1
+            entries.pop()
         for entry in entries:
             yield gateway_pb.SnapshotResponse(entry=entry)
 

@@ -40,5 +40,5 @@ def build() -> bool:
     return True
 
 
-if __name__ == "__main__":
-    print(f"{'built' if build() else 'up to date'}: {OBJECT}")
+if __name__ == "__main__" and build():
+    print(f"setup: built {OBJECT.name}")
