@@ -44,8 +44,7 @@ async def test_nothing_is_said_twice(tmp_path: Path) -> None:
         await control.tell(*BASE, *(endpoint(str(number)) for number in range(1, 21)))
         async with agent(control, FakeKernel(), tmp_path):
             await control.reported(id_of("20"), FORWARDING)
-            quiet = len(control.calls)
-            await eventually("three renewals of the lease", lambda: len(control.calls) >= quiet + 3)
+            await control.renewed(times=3)
             assert sum(len(call.endpoints) for call in control.calls) == 20
 
 

@@ -116,6 +116,12 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         async with asyncio.timeout(DEADLINE), self._news:
             await self._news.wait_for(lambda: any(call.position >= position for call in self.calls))
 
+    async def renewed(self, times: int) -> None:
+        """Waits for so many more reports."""
+        calls = len(self.calls)
+        async with asyncio.timeout(DEADLINE), self._news:
+            await self._news.wait_for(lambda: len(self.calls) >= calls + times)
+
     async def joined(self, times: int) -> None:
         async with asyncio.timeout(DEADLINE), self._news:
             await self._news.wait_for(lambda: len(self.sessions) >= times)
