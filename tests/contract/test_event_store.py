@@ -22,6 +22,7 @@ from services.common.eventsourcing.store import (
     StreamExists,
     Unavailable,
 )
+from services.common.eventsourcing.tail_watch import POLL_SECONDS
 from sidegate.evidence import Link, verify
 from tests.support.stores import AT, STORES, Store, an_append, whole_log
 
@@ -266,6 +267,13 @@ async def test_everybody_who_waits_for_a_position_is_woken_by_it(store: Store) -
     assert not waiting[3].done()
     await store.append(an_append())
     await asyncio.wait_for(waiting[3], PATIENCE)
+
+
+async def test_a_commit_wakes_those_who_wait_sooner_than_a_look_at_the_log_would(store: Store) -> None:
+    rounds = 20
+    async with asyncio.timeout(rounds * POLL_SECONDS / 2):
+        for position in range(rounds):
+            await asyncio.gather(store.wait_beyond(position), store.append(an_append()))
 
 
 async def test_a_checkpoint_is_kept_by_its_name(store: Store) -> None:
