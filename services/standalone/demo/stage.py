@@ -70,6 +70,10 @@ class Vpc:
     def remove(self) -> None:
         for actor in self._actors:
             actor.end()
+        # A server that was cut off and killed leaves a socket that still waits for answers, and with it the namespace,
+        # nameless, for minutes: the gateway's device must not wait for that.
+        with contextlib.suppress(Failed):
+            run("ip", "-n", self.name, "link", "delete", DEVICE)
         with contextlib.suppress(Failed):
             run("ip", "netns", "delete", self.name)
 
