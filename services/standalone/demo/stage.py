@@ -65,7 +65,6 @@ class Vpc:
             run("ip", "netns", "add", self.name)
         except Failed as error:
             raise Failed(f"{error} (an earlier demo was killed? `ip netns delete {self.name}`)") from None
-        run("ip", "-n", self.name, "link", "set", "lo", "up")
 
     def remove(self) -> None:
         for actor in self._actors:
@@ -172,6 +171,7 @@ def raised(*names: str) -> Iterator[tuple[Sidegate, tuple[Vpc, ...]]]:
         for vpc in vpcs:
             vpc.make()
             ending.callback(vpc.remove)
+            run("ip", "-n", vpc.name, "link", "set", "lo", "up")
         sidegate = Sidegate(directory)
         ending.callback(sidegate.stop)
         sidegate.wait_until_ready()
