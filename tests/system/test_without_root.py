@@ -4,13 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.standalone import ROOT, Standalone
+from tests.support.standalone import ROOT, Standalone, until
 
 
 async def test_without_root_standalone_runs_the_control_plane_and_says_so(tmp_path: Path) -> None:
     async with Standalone(tmp_path, rootless=True) as sidegate:
         assert sidegate.ready["gateway"] is None
-        assert "not root" in sidegate.output
+
+        async def is_said() -> bool:
+            return "not root" in sidegate.output
+
+        await until("standalone to say why there is no gateway", is_said)
         vpc = sidegate.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24", account="shop")
         assert sidegate.answer("vpc", "list", account="shop") == [vpc]
         shown = sidegate.cli("gateway", "show")
