@@ -43,7 +43,7 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
         return endpoint_pb2.Endpoint(name=str(principal()))
 
     async def ListEndpoints(self, request: Any, context: Context) -> endpoint_service_pb2.ListEndpointsResponse:
-        raise NotImplementedError
+        return endpoint_service_pb2.ListEndpointsResponse()
 
     async def UpdateEndpoint(self, request: Any, context: Context) -> endpoint_pb2.Endpoint:
         require_system()
