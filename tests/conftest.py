@@ -1,44 +1,56 @@
-"""What every test has: a look, at the very end, for anything that was left behind."""
+"""What every test has: a look, at the very end, for anything of this run that was left behind."""
 
 import os
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import namespaces, standalone
+
 PATIENCE_SECONDS = 10.0
+RUN = f"SIDEGATE_TEST_RUN={uuid.uuid4()}"
+"""In the environment of every process that this run starts, so that it can tell its own from others'."""
 
 
-def things_of_ours() -> set[str]:
-    """Namespaces, gateways' devices, BPF file systems and programs that are there now."""
+def devices() -> Iterator[str]:
+    ours = (namespaces.PREFIX, *standalone.GATEWAYS)
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout.splitlines()
+    for line in links:
+        _, _, alias = line.partition("alias sidegate/")
+        if any(name in alias for name in ours):
+            yield f"device {line.split(':')[1].strip()}"
+
+
+def processes() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if RUN.encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
+                yield f"process {(path.parent / 'cmdline').read_text()}"
+        except OSError:  # it has ended, or is not ours to look at
+            continue
+
+
+def things_of_this_run(temporary: Path) -> set[str]:
+    mounts = Path("/proc/mounts").read_text().splitlines()
     return {
-        *(f"network namespace {path.name}" for path in Path("/run/netns").glob("*")),
-        *(f"device {line.split(':')[1].strip()}" for line in links if "alias sidegate/" in line),
-        *(f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if " bpf " in line),
-        *(f"process {described}" for described in programs_of_ours()),
+        *(f"network namespace {path.name}" for path in Path("/run/netns").glob(f"{namespaces.PREFIX}-*")),
+        *(f"mount {line}" for line in mounts if str(temporary) in line or namespaces.PREFIX in line),
+        *devices(),
+        *processes(),
     }
 
 
-def programs_of_ours() -> Iterator[str]:
-    """Processes, by id and command, that are servers or programs of Sidegate."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_text().replace("\0", " ")
-        except OSError:
-            continue
-        if ("nats-server" in command or "-m services." in command) and path.parent.name != str(os.getpid()):
-            yield f"{path.parent.name} {command.strip()}"
-
-
 @pytest.fixture(scope="session", autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
+def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fails the last test of the run where something of ours is still there after ten seconds."""
-    before = things_of_ours()
+    name, _, value = RUN.partition("=")
+    os.environ[name] = value
     yield
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (left := things_of_ours() - before) and time.monotonic() < deadline:
+    temporary, deadline = tmp_path_factory.getbasetemp(), time.monotonic() + PATIENCE_SECONDS
+    while (left := things_of_this_run(temporary)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == set()

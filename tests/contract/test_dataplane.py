@@ -17,6 +17,7 @@ from services.gateway_agent.table import (
     ForwardingTable,
     Key,
     Kind,
+    PortMapping,
     Protocol,
     Put,
     Remove,
@@ -185,6 +186,16 @@ async def test_every_backend_gets_connections(open_story: Story) -> None:
     assert {conversation.backend for conversation in conversations} == {"one", "two"}
 
 
+async def test_a_backend_that_does_not_answer_gets_no_connections(open_story: Story) -> None:
+    world, silent = open_story.world, "10.0.0.30"
+    world.add_hosts(open_story.payments, silent)
+    world.remove_host(open_story.payments, silent)
+    await open_story.put(replace(open_story.service, backends=tuple(map(IPv4Address, (silent, BACKEND)))))
+    conversations = [await world.reaches(open_story.shop, CLIENT, ENDPOINT, 80) for _ in range(10)]
+    assert {conversation.backend for conversation in conversations} == {"one"}
+    assert world.dataplane.difficulties() == {}
+
+
 # ---- what a change cuts, and what it leaves
 
 
@@ -278,6 +289,15 @@ async def test_a_port_that_is_no_longer_published_is_cut_and_others_are_not(open
     await open_story.put(replace(open_story.service, ports=(DNS,)))
     assert await web.is_cut()
     assert await dns.echoes()
+
+
+async def test_a_port_that_leads_elsewhere_is_cut(open_story: Story) -> None:
+    world = open_story.world
+    await world.serve(open_story.payments, BACKEND, 8088, "elsewhere")
+    conversation = await world.reaches(open_story.shop, CLIENT, ENDPOINT, 80)
+    await open_story.put(replace(open_story.service, ports=(PortMapping(80, 8088, Protocol.TCP),)))
+    assert await conversation.is_cut()
+    assert (await world.reaches(open_story.shop, CLIENT, ENDPOINT, 80)).backend == "elsewhere"
 
 
 async def test_sessions_outlive_the_agent(open_story: Story) -> None:

@@ -14,6 +14,7 @@ from services.gateway_agent.dataplane.contents import read_contents
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.libbpf import Map, Words
+from services.gateway_agent.dataplane.maps import NO_DEVICE
 from services.gateway_agent.table import (
     Change,
     Endpoint,
@@ -26,7 +27,7 @@ from services.gateway_agent.table import (
     Remove,
     Service,
 )
-from tests.support.wire import ACK, Segment, Wire
+from tests.support.wire import ACK, SYN, Segment, Wire
 from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
 
 pytestmark = pytest.mark.root
@@ -116,15 +117,17 @@ class Scene:
         (seen,) = await self.to_payments.receive_through(b"")
         return seen.source, seen.destination, seen.destination_port
 
-    async def allowed(self, entries: Sequence[Entry], segment: Segment) -> Outcome:
-        """What becomes of it by a table."""
+    async def oracle(self, entries: Sequence[Entry]) -> FakeDataplane:
         fake = FakeDataplane()
         await fake.open()
         for entry in entries:
             await fake.apply(Put(entry))
+        return fake
+
+    async def allowed(self, oracle: FakeDataplane, segment: Segment) -> Outcome:
         source, destination = IPv4Address(segment.source), IPv4Address(segment.destination)
         flow = Flow(self.shop.id, Protocol.TCP, source, segment.source_port, destination, segment.destination_port)
-        sent = await fake.send(Packet(flow, TcpFlags.SYN))
+        sent = await oracle.send(Packet(flow, TcpFlags.SYN if segment.flags == SYN else TcpFlags.ACK))
         return (str(sent.flow.source), str(sent.flow.destination), sent.flow.destination_port) if sent else None
 
 
@@ -217,25 +220,41 @@ async def test_a_change_that_is_interrupted_anywhere_is_safe_and_is_healed(scene
     before, after, change = alter(scene)
     for writes in range(1, MOST_WRITES):
         await scene.converge(before)
-        old = scene.probes()
-        established = [(probe, await scene.outcome(probe)) for probe in old]
+        old, new, lasting = [await scene.oracle(entries) for entries in (before, after, before)]
+        openings = scene.probes()
+        established = [await scene.outcome(each) for each in openings]
+        assert established == [await scene.allowed(lasting, each) for each in openings]
         killed = await apply_and_kill(scene, change, writes)
+        await lasting.apply(change)
 
         for probe in scene.probes():
-            permitted = {None, await scene.allowed(before, probe), await scene.allowed(after, probe)}
+            permitted = {None, await scene.allowed(old, probe), await scene.allowed(new, probe)}
             assert await scene.outcome(probe) in permitted, f"{probe} after {writes - 1} writes"
-        for probe, was in established:
-            assert await scene.outcome(replace(probe, flags=ACK)) in {None, was}
+        for opening, was in zip(openings, established, strict=True):
+            assert await scene.outcome(replace(opening, flags=ACK)) in {None, was}
 
         await scene.world.restart()
         assert read_contents(scene.world.maps).leftovers == []
         await scene.converge(after)
         for probe in scene.probes():
-            assert await scene.outcome(probe) == await scene.allowed(after, probe)
+            assert await scene.outcome(probe) == await scene.allowed(new, probe)
+        for opening in openings:
+            packet = replace(opening, flags=ACK)
+            assert await scene.outcome(packet) == await scene.allowed(lasting, packet), f"after {writes - 1} writes"
         if not killed:
             assert writes > 2
             return
     raise AssertionError("the change never ended")
+
+
+async def test_what_is_removed_leaves_nothing_in_the_maps(scene: Scene) -> None:
+    await scene.converge([*scene.entries, scene.spare.attachment])
+    await scene.converge([])
+    maps = scene.world.maps
+    for each in (maps.devices, maps.endpoints, maps.allowed, maps.ports, maps.backends, maps.attachments):
+        assert list(each.items()) == [], each.name
+    assert list(maps.service_names.items()) == []
+    assert {value for _, value in maps.vpcs.items()} == {NO_DEVICE.pack()}
 
 
 async def apply_and_kill(scene: Scene, change: Change, writes: int) -> bool:

@@ -1,11 +1,11 @@
 """The life of sessions in the kernel's map: how they begin, when they are over, and how they share what is scarce."""
 
 import asyncio
+import itertools
 import os
 import threading
-import time
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,6 +13,7 @@ from struct import pack
 
 import pytest
 
+from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import SESSION, TUPLE, Counter, Direction, SessionValue
 from services.gateway_agent.dataplane.sessions import Timeouts, collect
 from services.gateway_agent.table import Endpoint, Service
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.root
 
 NOBODY = "10.0.0.77"  # an address of the consumer's network whose stack answers nothing, as it is not its own
 BACKENDS = ("10.0.0.20", "10.0.0.21", "10.0.0.22")
+NOW = 100_000  # seconds of the clock by which sessions are judged here
 OPENING = Segment(NOBODY, ENDPOINT, 40000, 80)
 
 
@@ -54,17 +56,26 @@ class Scene:
             sent += 1
         assert await self._seen() == before + sent, "a packet of the test got lost on its way to the program"
 
+    def entries(self) -> dict[bytes, SessionValue]:
+        return {key: SessionValue._make(SESSION.unpack(value)) for key, value in self.world.maps.sessions.items()}
+
     def sessions(self) -> list[SessionValue]:
         """The consumer's entry of each, after a look that the provider's is there and says the same."""
-        entries = {key: SessionValue._make(SESSION.unpack(value)) for key, value in self.world.maps.sessions.items()}
+        entries = self.entries()
         for key, entry in entries.items():
             assert entry.key == key
             assert entries[entry.other].other == key
         return [entry for entry in entries.values() if entry.direction == Direction.FROM_CONSUMER]
 
-    def collect_later(self, seconds: int) -> int:
-        maps = self.world.maps
-        return collect(maps.sessions, maps.slots, Timeouts(), int(time.monotonic()) + seconds)
+    def age(self, seconds: int, *directions: Direction) -> None:
+        """Makes entries of these directions (or all) last seen so long before `collect`'s now."""
+        for key, value in list(self.world.maps.sessions.items()):
+            entry = SessionValue._make(SESSION.unpack(value))
+            if entry.direction in (directions or tuple(Direction)):
+                self.world.maps.sessions.put(key, SESSION.pack(*entry._replace(last_seen=NOW - seconds)))
+
+    def collect(self) -> int:
+        return collect(self.world.maps.sessions, self.world.maps.slots, Timeouts(), NOW)
 
     async def count(self, counter: Counter) -> int:
         return (await self.world.dataplane.counters())[counter]
@@ -108,20 +119,49 @@ async def test_sessions_are_over_after_as_long_as_their_state_allows(scene: Scen
     await scene.reply(two_way)
 
     assert len(scene.sessions()) == 7
-    removed_at = [scene.collect_later(seconds) for seconds in (7, 12, 27, 32, 117, 122, 347, 352)]
-    assert removed_at == [0, 2, 0, 2, 0, 1, 0, 2]
+    removed = {}
+    for seconds in (9, 10, 29, 30, 119, 120, 349, 350):
+        scene.age(seconds)
+        removed[seconds] = scene.collect()
+    assert removed == {9: 0, 10: 2, 29: 0, 30: 2, 119: 0, 120: 1, 349: 0, 350: 2}
     assert scene.sessions() == []
 
 
-async def test_a_packet_keeps_both_entries_of_its_session(scene: Scene) -> None:
+@pytest.mark.parametrize("direction", list(Direction))
+async def test_a_packet_of_either_direction_keeps_both_entries(scene: Scene, direction: Direction) -> None:
     await scene.send(OPENING)
-    assert scene.collect_later(25) == 0
-    for entry in scene.world.maps.sessions.items():
-        value = SessionValue._make(SESSION.unpack(entry[1]))
-        if value.direction == Direction.FROM_PROVIDER:
-            old = value._replace(last_seen=value.last_seen - 1000)
-            scene.world.maps.sessions.put(entry[0], SESSION.pack(*old))
-    assert scene.collect_later(25) == 0
+    scene.age(25)
+    scene.age(1000, direction)
+    assert scene.collect() == 0
+    assert len(scene.sessions()) == 1
+
+
+async def test_a_packet_is_noted_in_the_entry_of_its_direction(scene: Scene) -> None:
+    await scene.send(OPENING)
+    for direction in Direction:
+        scene.age(NOW)
+        await (scene.send(OPENING) if direction is Direction.FROM_CONSUMER else scene.reply(OPENING, SYN | ACK))
+        seen = {entry.direction: entry.last_seen for entry in scene.entries().values()}
+        assert seen[direction] > 0
+        assert seen[not direction] == 0
+
+
+async def test_a_packet_that_comes_while_its_session_is_judged_saves_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.send(OPENING)
+    scene.age(1000)
+    read = Map.batches
+
+    def read_then_renew(sessions: Map, size: int = 10) -> Iterator[list[tuple[bytes, bytes]]]:
+        for batch in read(sessions, size):
+            scene.age(0, Direction.FROM_CONSUMER)
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Map, "batches", read_then_renew)
+        patch.setattr(Map, "items", lambda sessions: itertools.chain.from_iterable(read(sessions)))
+        assert scene.collect() == 0
     assert len(scene.sessions()) == 1
 
 
@@ -129,14 +169,18 @@ async def test_an_entry_whose_other_half_is_missing_is_collected(scene: Scene) -
     await scene.send(OPENING)
     (session,) = scene.sessions()
     scene.world.maps.sessions.delete(session.key)
-    assert scene.collect_later(15) == 1
-    assert list(scene.world.maps.sessions.items()) == []
+    scene.age(9)
+    assert scene.collect() == 0, "its other half may be about to come"
+    scene.age(10)
+    assert scene.collect() == 1
+    assert scene.entries() == {}
 
 
 async def test_sessions_that_were_cut_are_collected_at_once(scene: Scene) -> None:
     await scene.send(OPENING)
     await scene.world.put(replace(scene.endpoint, admission=2))
-    assert scene.collect_later(0) == 1
+    scene.age(0)
+    assert scene.collect() == 1
 
 
 async def test_a_syn_on_a_closed_session_makes_a_new_one(scene: Scene) -> None:
@@ -204,7 +248,8 @@ async def test_a_full_table_refuses_and_recovers(scene: Scene) -> None:
     full = await scene.count(Counter.REFUSED_TABLE_FULL)
     assert full >= 400
     assert len(scene.sessions()) == SESSIONS + 500 - full
-    assert scene.collect_later(1000) == SESSIONS + 500 - full
+    scene.age(1000)
+    assert scene.collect() == SESSIONS + 500 - full
     await scene.send(OPENING)
 
 

@@ -104,10 +104,8 @@ class Namespace:
 
     def offload(self, on: bool, device: str = DEVICE) -> None:
         """Segmentation and checksums of what is sent: by the device (the default), or by the stack."""
-        with self.udp_socket() as any_socket:
-            for command in (ETHTOOL_STXCSUM, ETHTOOL_SSG, ETHTOOL_STSO, ETHTOOL_SGSO):
-                value = ctypes.create_string_buffer(struct.pack("=II", command, on))
-                fcntl.ioctl(any_socket, SIOCETHTOOL, struct.pack("=16sQ16x", device.encode(), ctypes.addressof(value)))
+        with self.udp_socket() as inside:
+            _set_offload(inside, device, on)
 
     def exists(self) -> bool:
         return (RUN / self.name).exists()
@@ -181,6 +179,18 @@ def host_devices() -> list[HostDevice]:
 
 def shut_host_device(name: str) -> None:
     _ip("link", "set", name, "down")
+
+
+def offload_host_device(name: str, on: bool) -> None:
+    """As Namespace.offload, for a device outside the namespaces."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+        _set_offload(outside, name, on)
+
+
+def _set_offload(any_socket: socket.socket, device: str, on: bool) -> None:
+    for command in (ETHTOOL_STXCSUM, ETHTOOL_SSG, ETHTOOL_STSO, ETHTOOL_SGSO):
+        value = ctypes.create_string_buffer(struct.pack("=II", command, on))
+        fcntl.ioctl(any_socket, SIOCETHTOOL, struct.pack("=16sQ16x", device.encode(), ctypes.addressof(value)))
 
 
 def require_root() -> None:

@@ -16,6 +16,8 @@ from sidegate.client import Client
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
+GATEWAYS: set[str] = set()
+"""Ids of all gateways that this run has started."""
 
 R = TypeVar("R")
 
@@ -82,6 +84,8 @@ class Standalone:
                 start_new_session=True,
             )
         await until("standalone", self._is_ready, START_SECONDS)
+        if gateway := self.ready["gateway"]:
+            GATEWAYS.add(gateway["id"])
 
     async def _is_ready(self) -> bool:
         assert self._process is not None

@@ -22,7 +22,7 @@ from services.gateway_agent.dataplane.build import build
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.kernel import KernelDataplane
-from services.gateway_agent.dataplane.maps import Counter, Maps
+from services.gateway_agent.dataplane.maps import AttachmentRecord, Counter, Maps, pack_id
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.table import Attachment, Endpoint, Entry, PortMapping, Protocol, Put, Remove, Service
@@ -307,6 +307,10 @@ class KernelWorld(World):
         """The gateway's end."""
         (found,) = [device for device in namespaces.host_devices() if device.alias.endswith(vpc.id)]
         return found
+
+    def device_number(self, vpc: Vpc) -> int:
+        """The VPC's local number."""
+        return AttachmentRecord.unpack(self.maps.attachments.get(pack_id(vpc.id)) or b"").vpc
 
     def shut(self, vpc: Vpc) -> None:
         """As another program of the machine might do."""
