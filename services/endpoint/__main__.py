@@ -11,7 +11,7 @@ from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.principal import SYSTEM
 from services.common.program import run
-from services.common.rpc.following import follow
+from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import CannotListen, Hosted
 from services.common.telemetry import configure_logging
 from services.endpoint.application.limits import Limits
@@ -71,7 +71,7 @@ async def serve(settings: EndpointSettings) -> None:
     caller = Caller(settings.registry_address, account=SYSTEM, project="endpoint")
 
     async def follow_registry(connection: Connection) -> None:
-        await RegistryPolicy(application.forwarding).run(follow(connection, REGISTRY, caller))
+        await RegistryPolicy(application.forwarding).run(FollowRemote(connection, REGISTRY, caller))
 
     upkeep = Upkeep(application.agenda, application.cells, application.forwarding, application.sources)
     try:

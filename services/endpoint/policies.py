@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import structlog
 
@@ -41,9 +42,11 @@ class RegistryPolicy:
             await asyncio.sleep(pause)
 
     async def _follow(self, follow: Follow) -> None:
-        after = await self._forwarding.resync()
-        async for event in follow(after):
-            await self.hear(event)
+        since = await follow.head()  # before it is asked: what it answers then is at least as new
+        await self._forwarding.resync()
+        async with aclosing(follow.events(since)) as events:
+            async for event in events:
+                await self.hear(event)
 
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""

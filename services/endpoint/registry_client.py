@@ -12,8 +12,6 @@ from services.endpoint.application.registry import PublishedService, Reservation
 from services.endpoint.domain.forwarding import Netns
 from services.endpoint.wire.forwarding import port_mapping
 from sidegate import errors, transport
-from sidegate.api.events.v1 import log_pb2 as log_pb
-from sidegate.api.events.v1 import log_pb2_grpc as log_grpc
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
@@ -39,7 +37,6 @@ class RegistryClient:
     def __init__(self, address: str) -> None:
         self._caller = transport.Caller(address, account=SYSTEM, project="endpoint")
         self._stub = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
-        self._audit = log_grpc.AuditServiceStub(self._caller.channel)
 
     async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
         request = internal_pb.ReserveEndpointPortRequest(
@@ -62,10 +59,6 @@ class RegistryClient:
             services={service.id: service_of(service) for service in answer.services},
             targets={(each.vpc_id, each.cell): _target(each) for each in answer.attachments},
         )
-
-    async def position(self) -> int:
-        head = await self._ask(self._audit.GetHead, log_pb.GetHeadRequest())
-        return head.position
 
     async def attached(self) -> Collection[str]:
         request = internal_pb.GetForwardingSourcesRequest(every_vpc=True)

@@ -11,7 +11,7 @@ from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.principal import SYSTEM
 from services.common.program import run
-from services.common.rpc.following import follow
+from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import CannotListen, Hosted
 from services.common.telemetry import configure_logging
 from services.registry.application.registry import Registry
@@ -49,7 +49,7 @@ async def serve(settings: RegistrySettings) -> None:
     caller = Caller(settings.endpoint_address, account=SYSTEM, project="registry")
 
     async def follow_endpoint(connection: Connection) -> None:
-        await EndpointPolicy(store, registry.reservations, now).run(follow(connection, ENDPOINT, caller))
+        await EndpointPolicy(store, registry.reservations, now).run(FollowRemote(connection, ENDPOINT, caller))
 
     upkeep = Upkeep(registry.deletions, registry.reservations, now)
     try:

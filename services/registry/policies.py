@@ -1,19 +1,19 @@
 """What follows from the endpoint service's events, from time, and from what was left to be done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 
 import structlog
 
 from services.common.clock import SECOND, Clock
 from services.common.errors import Refused
-from services.common.eventsourcing.store import EventStore, RecordedEvent, StoreError
+from services.common.eventsourcing.store import EventStore, Head, RecordedEvent, StoreError
+from services.common.rpc.following import Follow
 from services.registry.application.deletions import Deletions
 from services.registry.application.reservations import Reservations
 from services.registry.application.streams import on_our_own
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 
-ENDPOINT_CHECKPOINT = "endpoint"
 ENDPOINT_DELETED = "endpoint.v1.Deleted"
 RETRY_SECONDS = 1.0
 UPKEEP_SECONDS = 5.0
@@ -24,27 +24,45 @@ log = structlog.get_logger(__name__)
 
 
 class EndpointPolicy:
-    """Follows the endpoint service's log: the address of a deleted endpoint is free again."""
+    """Follows the endpoint service's log: the address of a deleted endpoint is free again.
+
+    A position means something in one log and one epoch of it. In a log that was restored everything is heard anew:
+    it may have forgotten deletions, made others at positions that were heard before, and again changes nothing.
+    """
 
     def __init__(self, store: EventStore, reservations: Reservations, clock: Clock) -> None:
         self._store, self._reservations, self._clock = store, reservations, clock
 
-    async def run(self, subscribe: Callable[[int], AsyncIterator[RecordedEvent]]) -> None:
-        """`subscribe` gives the events above a position."""
+    async def run(self, endpoint_log: Follow) -> None:
+        """Follows for ever; where it is interrupted, it goes on from its checkpoint."""
         while True:
             try:
-                async for event in subscribe(await self._store.checkpoint(ENDPOINT_CHECKPOINT)):
-                    await self.hear(event)
-                    await self._store.save_checkpoint(ENDPOINT_CHECKPOINT, event.position)
+                await self._follow(endpoint_log)
             except (Refused, StoreError, OSError) as error:
                 log.warning("the endpoint service cannot be followed, trying again", why=str(error))
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self, endpoint_log: Follow) -> None:
+        head = await endpoint_log.head()
+        heard = await self._store.checkpoint(checkpoint_of(head))
+        if heard > head.position:
+            heard = 0  # restored, and nobody has noticed yet
+        since = Head(head.log_id, head.epoch, heard, hash=b"")
+        async with aclosing(endpoint_log.events(since)) as events:
+            async for event in events:
+                await self.hear(event)
+                await self._store.save_checkpoint(checkpoint_of(head), event.position)
 
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""
         if event.type == ENDPOINT_DELETED:
             deleted = EndpointEvent.FromString(event.data).endpoint
             await self._reservations.release(deleted.id, on_our_own("ReleaseDeletedEndpoint", self._clock()))
+
+
+def checkpoint_of(head: Head) -> str:
+    """The name under which it is kept how far the endpoint service's log was heard."""
+    return f"endpoint/{head.log_id}/{head.epoch}"
 
 
 class Upkeep:

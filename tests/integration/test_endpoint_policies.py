@@ -1,7 +1,7 @@
 """What the registry's news make of cells and endpoints: heard once, twice, late, or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import Unavailable
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import Head, RecordedEvent
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.registry import Sources
 from services.endpoint.domain.forwarding import Netns
@@ -231,17 +231,21 @@ async def test_at_its_start_the_service_catches_up_with_whatever_it_missed(world
 
 
 class News:
-    """A registry's log that fails as it is told, once."""
+    """A registry's log that fails as it is told, once. `position` is where it ends when it is asked."""
 
     def __init__(self, *events: RecordedEvent) -> None:
-        self.events = events
+        self.told = events
         self.failures: dict[int, Exception] = {}
         self.asked: list[int] = []
+        self.position = 0
         self.heard = asyncio.Event()
 
-    async def follow(self, after: int) -> AsyncIterator[RecordedEvent]:
-        self.asked.append(after)
-        for each in self.events[after:]:
+    async def head(self) -> Head:
+        return Head("registry-log", 1, self.position, b"")
+
+    async def events(self, since: Head) -> AsyncGenerator[RecordedEvent, None]:
+        self.asked.append(since.position)
+        for each in self.told[since.position :]:
             if failure := self.failures.pop(each.position, None):
                 raise failure
             yield each
@@ -251,7 +255,7 @@ class News:
 
 async def follow(world: EndpointWorld, news: News) -> None:
     """Follows the news to their end."""
-    task = asyncio.create_task(policy(world).run(news.follow, pause=0))
+    task = asyncio.create_task(policy(world).run(news, pause=0))
     async with asyncio.timeout(10):
         await news.heard.wait()
     task.cancel()
@@ -262,8 +266,8 @@ async def follow(world: EndpointWorld, news: News) -> None:
 async def test_it_hears_what_comes_after_what_it_asked_for(world: EndpointWorld) -> None:
     await world.create()
     world.registry.change(OPEN_SERVICE, "10.0.0.11")
-    world.registry.head = 1
     news = News(changed(1, 3, "10.0.0.11"), changed(2, 4, "10.0.0.12"))
+    news.position = 1
     await follow(world, news)
     assert news.asked == [1]
     assert (await world.types())[-2:] == ["ServiceForwardingChanged", "ServiceForwardingChanged"]

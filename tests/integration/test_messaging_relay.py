@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,10 @@ from nats.js.errors import NotFoundError
 
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent
-from services.common.messaging import relay as relay_module
 from services.common.messaging.broker import JetStreamBroker
 from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.envelope import from_message, to_message
+from services.common.messaging.relay import Relay
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subscription import LogChanged
 from tests.support.nats import (
@@ -59,6 +59,28 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
         yield made
 
 
+QUICK = 0.05
+"""Seconds after which a relay of a quiet log looks again."""
+
+
+async def witnessed(connection: Connection, position: int) -> bool:
+    (state,) = await JetStreamBroker(connection, ENDPOINT).streams()
+    return state.witness is not None and state.witness.position == position
+
+
+async def grow_old(connection: Connection) -> None:
+    """Lets all messages of the stream grow too old, as after a quiet week."""
+    async with connection.exchange() as jetstream:
+        config = (await jetstream.stream_info("EP-1")).config
+        await jetstream.update_stream(config.evolve(max_age=0.1, duplicate_window=0.1))
+
+    async def empty() -> bool:
+        async with connection.exchange() as jetstream:
+            return (await jetstream.stream_info("EP-1")).state.messages == 0
+
+    await within(empty)
+
+
 async def published(connection: Connection, stream: str = "EP-1") -> dict[int, RecordedEvent]:
     """What the stream holds, by sequence, each with its hash checked."""
     events: dict[int, RecordedEvent] = {}
@@ -74,7 +96,7 @@ async def recorded(store: SqlStore) -> dict[int, RecordedEvent]:
     return {event.position: event for event in await store.read(0, 10_000)}
 
 
-async def catch_up(relay: relay_module.Relay, position: int) -> None:
+async def catch_up(relay: Relay, position: int) -> None:
     async with asyncio.timeout(DEADLINE):
         await relay.published(position)
 
@@ -177,10 +199,9 @@ async def test_a_store_that_was_rolled_back_is_brought_up_to_date(
 
 
 async def test_a_stream_that_is_deleted_under_a_quiet_relay_is_made_again(
-    store: SqlStore, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    store: SqlStore, connection: Connection
 ) -> None:
-    monkeypatch.setattr(relay_module, "RECHECK", 0.05)
-    async with relaying(store, connection) as relay:
+    async with relaying(store, connection, recheck=QUICK) as relay:
         position = await append(store, 10)
         await catch_up(relay, position)
         async with connection.exchange() as jetstream:
@@ -191,20 +212,66 @@ async def test_a_stream_that_is_deleted_under_a_quiet_relay_is_made_again(
 async def test_a_stream_whose_messages_all_grew_too_old_goes_on_where_it_was(
     store: SqlStore, connection: Connection, nats: Nats
 ) -> None:
-    topic = replace(ENDPOINT, max_age=0.2)
-
-    async def empty() -> bool:
-        async with connection.exchange() as jetstream:
-            return (await jetstream.stream_info("EP-1")).state.messages == 0
-
-    async with relaying(store, connection, topic) as relay:
-        await catch_up(relay, await append(store, 10))
-        await within(empty)
+    async with relaying(store, connection, recheck=QUICK) as relay:
+        position = await append(store, 10)
+        await catch_up(relay, position)
+        await within(lambda: witnessed(connection, position))
+    await grow_old(connection)
     await nats.crash()
-    async with relaying(store, connection, topic) as relay:
+    async with relaying(store, connection, recheck=QUICK) as relay:
         await catch_up(relay, await append(store, 1))
         assert relay.position == 11
         assert (await store.head()).epoch == 1
+
+
+async def test_a_stream_of_which_nothing_tells_any_more_where_it_ended_is_replaced(
+    store: SqlStore, connection: Connection
+) -> None:
+    await append(store, 10)
+    async with relaying(store, connection) as relay:
+        await catch_up(relay, 10)
+        await catch_up(relay, await append(store, 1))  # and is gone before it has looked again
+    await grow_old(connection)
+    async with relaying(store, connection) as relay:
+        await within(lambda: at(connection, 11, "EP-2"))
+        assert await published(connection, "EP-2") == await recorded(store)
+        assert relay.healthy
+
+
+@pytest.mark.parametrize("grown", [5, 10, 25], ids=lambda grown: f"grown-by-{grown}")
+async def test_a_log_restored_and_grown_is_seen_when_every_message_is_too_old(
+    connection: Connection, tmp_path: Path, grown: int
+) -> None:
+    path, backup = tmp_path / "log.sqlite", tmp_path / "backup.sqlite"
+    async with opened(path) as store:
+        await append(store, 20)
+    shutil.copy(path, backup)
+    async with opened(path) as store, relaying(store, connection, recheck=QUICK) as relay:
+        position = await append(store, 10)
+        await catch_up(relay, position)
+        await within(lambda: witnessed(connection, position))
+    await grow_old(connection)
+    shutil.copy(backup, path)
+    async with opened(path) as restored:
+        await append(restored, grown)
+        async with relaying(restored, connection):
+            await within(lambda: at(connection, 20 + grown, "EP-2"))
+        assert await published(connection, "EP-2") == await recorded(restored)
+
+
+async def test_bearing_witness_disturbs_neither_subscribers_nor_what_the_operator_has_set(
+    store: SqlStore, connection: Connection, nats: Nats
+) -> None:
+    async with relaying(store, connection, recheck=QUICK) as relay, follower(store, nats) as subscription:
+        await catch_up(relay, await append(store, 1))
+        async with connection.exchange() as jetstream:
+            config = (await jetstream.stream_info("EP-1")).config
+            await jetstream.update_stream(config.evolve(max_age=86400.0))
+        for _ in range(4):
+            await within(partial(witnessed, connection, await append(store, 1)))
+        assert len(await take(subscription, 5)) == 5
+        async with connection.exchange() as jetstream:
+            assert (await jetstream.stream_info("EP-1")).config.max_age == 86400.0
 
 
 @pytest.mark.parametrize("grown", [0, 3, 10, 25], ids=lambda grown: f"grown-by-{grown}")

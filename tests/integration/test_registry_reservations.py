@@ -1,7 +1,7 @@
 """Addresses for endpoints: reserved with the right to connect, released when the endpoint is gone or never came."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -10,9 +10,9 @@ import pytest
 
 from services.common.clock import SECOND, now
 from services.common.errors import Unavailable
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.principal import Principal
-from services.registry.policies import DOUBT_AFTER, ENDPOINT_CHECKPOINT, EndpointPolicy, Upkeep
+from services.registry.policies import DOUBT_AFTER, EndpointPolicy, Upkeep
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointDeleted, EndpointEvent, EndpointFailed
@@ -159,6 +159,25 @@ async def test_the_address_of_a_deleted_endpoint_is_free_again(street: Street) -
     assert await street.ports() == ["10.0.0.3"]
 
 
+def at(position: int, log_id: str = "log", epoch: int = 1) -> Head:
+    return Head(log_id, epoch, position, b"")
+
+
+@dataclass
+class Told:
+    """The endpoint service's log, as a test tells it."""
+
+    end: Head
+    tell: Callable[[int], AsyncIterator[RecordedEvent]]
+
+    async def head(self) -> Head:
+        return self.end
+
+    async def events(self, since: Head) -> AsyncGenerator[RecordedEvent, None]:
+        async for event in self.tell(since.position):
+            yield event
+
+
 async def test_what_was_heard_is_not_heard_again_after_a_restart(street: Street) -> None:
     endpoint = str(uuid4())
     await street.program.reserve(street.service.id, street.subnet, endpoint=endpoint)
@@ -174,9 +193,37 @@ async def test_what_was_heard_is_not_heard_again_after_a_restart(street: Street)
 
     for _ in range(2):
         with pytest.raises(Heard):
-            await EndpointPolicy(street.store, street.registry.reservations, now).run(subscribe)
+            await EndpointPolicy(street.store, street.registry.reservations, now).run(Told(at(7), subscribe))
     assert started == [0, 7]
-    assert await street.store.checkpoint(ENDPOINT_CHECKPOINT) == 7
+    assert await street.ports() == []
+
+
+@pytest.mark.parametrize(
+    "restored",
+    [at(7, epoch=2), at(7, log_id="another"), at(5)],
+    ids=["in a new epoch", "as another log", "and nobody has noticed"],
+)
+async def test_a_log_that_was_restored_is_heard_from_its_beginning(street: Street, restored: Head) -> None:
+    forgotten = str(uuid4())
+    await street.program.reserve(street.service.id, street.subnet, endpoint=forgotten)
+    started: list[int] = []
+
+    class Heard(Exception):
+        pass
+
+    async def before(after: int) -> AsyncIterator[RecordedEvent]:
+        yield heard("endpoint.v1.Requested", EndpointEvent(), forgotten, 7)
+        raise Heard
+
+    async def afterwards(after: int) -> AsyncIterator[RecordedEvent]:
+        started.append(after)
+        yield heard("endpoint.v1.Deleted", EndpointEvent(deleted=EndpointDeleted()), forgotten, 5)
+        raise Heard
+
+    for log in (Told(at(7), before), Told(restored, afterwards)):
+        with pytest.raises(Heard):
+            await EndpointPolicy(street.store, street.registry.reservations, now).run(log)
+    assert started == [0]
     assert await street.ports() == []
 
 
@@ -194,7 +241,7 @@ async def test_following_goes_on_where_it_was_interrupted(street: Street) -> Non
         await asyncio.get_running_loop().create_future()
 
     policy = EndpointPolicy(street.store, street.registry.reservations, now)
-    following = asyncio.create_task(policy.run(subscribe))
+    following = asyncio.create_task(policy.run(Told(at(1), subscribe)))
     try:
         await asyncio.wait_for(heard_all.wait(), 10)
     finally:

@@ -82,7 +82,6 @@ class FakeRegistry:
     refusals: dict[str, Exception] = field(default_factory=dict)
     failpoints: dict[str, BaseException] = field(default_factory=dict)
     questions: int = 0
-    head: int = 0
 
     async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
         self._refuse("reserve")
@@ -118,9 +117,6 @@ class FakeRegistry:
 
     async def attached(self) -> Collection[str]:
         return {vpc for vpc, _ in self.targets}
-
-    async def position(self) -> int:
-        return self.head
 
     def change(self, service: str, *backends: str) -> PublishedService:
         """The service with other backends, at its next version."""

@@ -11,7 +11,7 @@ from services.common.eventsourcing.store import AnyVersion, Append, EventStore, 
 from services.common.messaging import subjects
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.publisher import SubjectOf
-from services.common.messaging.relay import GrowingLog, Relay
+from services.common.messaging.relay import RECHECK, GrowingLog, Relay
 from services.common.messaging.server import NatsServer
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subjects import Selection
@@ -92,9 +92,13 @@ async def connected(nats: Nats, name: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def relaying(
-    log: GrowingLog, connection: Connection, topic: Topic = ENDPOINT, subject_of: SubjectOf = cell_subject
+    log: GrowingLog,
+    connection: Connection,
+    topic: Topic = ENDPOINT,
+    subject_of: SubjectOf = cell_subject,
+    recheck: float = RECHECK,
 ) -> AsyncIterator[Relay]:
-    relay = Relay(log, connection, topic, subject_of)
+    relay = Relay(log, connection, topic, subject_of, recheck)
     task = asyncio.create_task(relay.run())
     try:
         yield relay

@@ -1,7 +1,7 @@
 """Registry and endpoint service in one process, talking gRPC; each hears of the other by its log, without NATS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,8 @@ import grpc
 
 from services.common.clock import now
 from services.common.eventsourcing.sql_store import SqlStore
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.rpc.audit import AuditServicer
-from services.common.rpc.following import Follow
 from services.common.rpc.server import Hosted, RpcServer
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.service import EndpointApplication
@@ -91,17 +90,22 @@ async def until(store: SqlStore, condition: Callable[[], Awaitable[bool]]) -> No
             await store.wait_beyond(position)
 
 
-def following(store: SqlStore) -> Follow:
-    """A store's events above a position, for ever."""
+class Following:
+    """A store's log, followed without NATS."""
 
-    async def events(after: int) -> AsyncIterator[RecordedEvent]:
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+
+    async def head(self) -> Head:
+        return await self._store.head()
+
+    async def events(self, since: Head) -> AsyncGenerator[RecordedEvent, None]:
+        after = since.position
         while True:
-            await store.wait_beyond(after)
-            for event in await store.read(after, 100):
+            await self._store.wait_beyond(after)
+            for event in await self._store.read(after, 100):
                 yield event
                 after = event.position
-
-    return events
 
 
 @asynccontextmanager
@@ -191,8 +195,8 @@ async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]
         upkeep = Upkeep(application.agenda, application.cells, application.forwarding, application.sources)
         for work in (
             upkeep.run(),
-            RegistryPolicy(application.forwarding).run(following(registry_store)),
-            EndpointPolicy(registry_store, registry.reservations, now).run(following(endpoint_store)),
+            RegistryPolicy(application.forwarding).run(Following(registry_store)),
+            EndpointPolicy(registry_store, registry.reservations, now).run(Following(endpoint_store)),
         ):
             await stack.enter_async_context(running(work))
         callers = await stack.enter_async_context(AsyncExitStack())

@@ -6,14 +6,17 @@ from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
 from services.common.messaging.publisher import BATCH_BYTES, chunks
 from services.common.messaging.stream import ENDPOINT, LogEpoch, StreamState
 from services.common.messaging.verdict import Create, Fork, Sound, Survey, judge
+from sidegate.evidence import Link
 
 A, B = b"a" * 32, b"b" * 32
 HEAD = Head("log", 2, 10, A)
 LOG = LogEpoch("log", 2)
 
 
-def stream(epoch: int = 2, last: int = 10, log_id: str = "log", live: bool = True) -> StreamState:
-    return StreamState(f"EP-{epoch}", LogEpoch(log_id, epoch), last, live)
+def stream(
+    epoch: int = 2, last: int = 10, log_id: str = "log", live: bool = True, witness: Link | None = None
+) -> StreamState:
+    return StreamState(f"EP-{epoch}", LogEpoch(log_id, epoch), last, live, witness)
 
 
 def test_where_there_is_no_stream_it_is_made() -> None:
@@ -21,15 +24,23 @@ def test_where_there_is_no_stream_it_is_made() -> None:
 
 
 def test_a_stream_with_the_same_event_at_its_end_is_sound() -> None:
-    assert judge(Survey([stream()], A, HEAD, A)) == Sound(LOG, 10, A)
+    assert judge(Survey([stream()], A, HEAD, A)) == Sound(LOG, 10, A, witnessed=False)
 
 
 def test_a_stream_that_is_behind_is_sound() -> None:
-    assert judge(Survey([stream(last=4)], B, HEAD, B)) == Sound(LOG, 4, B)
+    assert judge(Survey([stream(last=4)], B, HEAD, B)) == Sound(LOG, 4, B, witnessed=False)
 
 
-def test_a_last_message_that_is_not_there_is_no_fork() -> None:
-    assert judge(Survey([stream()], None, HEAD, A)) == Sound(LOG, 10, A)
+def test_a_last_message_that_is_not_there_is_no_fork_where_a_witness_tells_what_it_was() -> None:
+    assert judge(Survey([stream(witness=Link(10, A))], None, HEAD, A)) == Sound(LOG, 10, A, witnessed=True)
+
+
+def test_an_empty_stream_needs_no_witness() -> None:
+    assert judge(Survey([stream(last=0)], None, HEAD, GENESIS)) == Sound(LOG, 0, GENESIS, witnessed=True)
+
+
+def test_an_older_witness_is_to_be_written_anew() -> None:
+    assert judge(Survey([stream(witness=Link(9, B))], A, HEAD, A)) == Sound(LOG, 10, A, witnessed=False)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +54,10 @@ def test_a_last_message_that_is_not_there_is_no_fork() -> None:
         (stream(log_id=""), A, A, "EP-2 is of log unknown, not log"),
         (stream(epoch=3), A, A, "EP-3 is there, the log only in epoch 2"),
         (stream(live=False), A, A, "EP-2 was retired"),
+        (stream(), None, A, "nothing tells which event EP-2 had at 10"),
+        (stream(witness=Link(9, A)), None, A, "nothing tells which event EP-2 had at 10"),
+        (stream(witness=Link(10, B)), None, A, "EP-2 has another event at 10 than the log"),
+        (stream(witness=Link(10, A)), B, A, "EP-2 has another event at 10 than the log"),
     ],
 )
 def test_a_stream_that_tells_another_history_is_a_fork(

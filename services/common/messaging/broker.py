@@ -11,7 +11,8 @@ from nats.js.errors import NotFoundError
 
 from services.common.messaging.connection import REQUEST_TIMEOUT, Connection, Unsettled
 from services.common.messaging.envelope import Message, hash_of
-from services.common.messaging.stream import LogEpoch, StreamState, Topic
+from services.common.messaging.stream import LogEpoch, StreamState, Topic, witnessed
+from sidegate.evidence import Link
 
 PAGE = 256
 """How many streams or consumers the server lists at once."""
@@ -34,6 +35,9 @@ class Broker(Protocol):
 
     async def create(self, log: LogEpoch) -> None:
         """Makes the stream of an epoch, empty; harmless where the same is there already."""
+
+    async def bear_witness(self, stream: str, link: Link) -> None:
+        """Writes beside a stream which event it has at a position, in the place of what was written before."""
 
     async def retire(self, stream: str) -> None:
         """Takes the log's subjects from a stream, and its subscribers."""
@@ -73,6 +77,13 @@ class JetStreamBroker:
     async def create(self, log: LogEpoch) -> None:
         async with self._connection.exchange() as jetstream:
             await jetstream.add_stream(self._topic.config(log))
+
+    async def bear_witness(self, stream: str, link: Link) -> None:
+        async with self._connection.exchange() as jetstream:
+            config = (await jetstream.stream_info(stream)).config
+            if self._topic.subject not in (config.subjects or []):
+                raise Unsettled(f"{stream} was retired")
+            await jetstream.update_stream(config.evolve(metadata={**(config.metadata or {}), **witnessed(link)}))
 
     async def retire(self, stream: str) -> None:
         async with self._connection.exchange() as jetstream:

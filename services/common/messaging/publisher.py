@@ -17,6 +17,7 @@ from services.common.messaging.connection import Unsettled
 from services.common.messaging.envelope import Message, to_message
 from services.common.messaging.stream import LogEpoch, Topic
 from services.common.messaging.verdict import Create, Fork, Sound, Survey, judge, newest
+from sidegate.evidence import Link
 
 logger = structlog.get_logger(__name__)
 
@@ -67,8 +68,11 @@ class Publisher:
         while True:
             survey = await self._survey()
             match judge(survey):
-                case Sound(epoch, last, hash_):
-                    return Footing(epoch, self._topic.stream(epoch.epoch), last, hash_)
+                case Sound(epoch, last, hash_, witnessed):
+                    footing = Footing(epoch, self._topic.stream(epoch.epoch), last, hash_)
+                    if not witnessed:
+                        await self._bear_witness(footing)
+                    return footing
                 case Fork(beyond, why):
                     await self._begin_epoch(beyond, why)
                 case Create() as create:
@@ -118,6 +122,13 @@ class Publisher:
             return GENESIS
         events = await self._log.read(position - 1, 1)
         return events[0].hash if events else None
+
+    async def _bear_witness(self, footing: Footing) -> None:
+        """Publishing does not depend on it: without it, a stream that grows too old while no relay runs is replaced."""
+        try:
+            await self._broker.bear_witness(footing.stream, Link(footing.position, footing.hash))
+        except Unsettled as error:
+            logger.warning("cannot write beside the stream where it is", stream=footing.stream, why=str(error))
 
     async def _begin_epoch(self, beyond: int, why: str) -> None:
         head = await self._log.head()

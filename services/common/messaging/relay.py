@@ -14,7 +14,11 @@ from services.common.messaging.stream import Topic
 logger = structlog.get_logger(__name__)
 
 RECHECK = 10.0
-"""Seconds of quiet after which the stream is looked at again: it may have been deleted under a live connection."""
+"""Seconds of quiet after which the stream is looked at again: it may have been deleted under a live connection, and
+where it ends is to be written beside it before its last message grows too old."""
+
+LIVES = 4
+"""How often at least it is looked at in the time that a message lives."""
 
 
 class GrowingLog(Log, Protocol):
@@ -26,7 +30,9 @@ class GrowingLog(Log, Protocol):
 class Relay:
     """One relay of a log; any number may run. `subject_of` is the service's: it knows what its events are about."""
 
-    def __init__(self, log: GrowingLog, connection: Connection, topic: Topic, subject_of: SubjectOf) -> None:
+    def __init__(
+        self, log: GrowingLog, connection: Connection, topic: Topic, subject_of: SubjectOf, recheck: float = RECHECK
+    ) -> None:
         self._log = log
         self._connection = connection
         self._topic = topic
@@ -35,6 +41,7 @@ class Relay:
         self._position = 0
         self._moved = asyncio.Event()
         self._failures = 0
+        self._recheck = min(recheck, topic.max_age / LIVES)
 
     @property
     def healthy(self) -> bool:
@@ -74,7 +81,7 @@ class Relay:
         self._stand(footing)
         while True:
             try:
-                async with self._connection.undisturbed(RECHECK, since=changes):
+                async with self._connection.undisturbed(self._recheck, since=changes):
                     await self._log.wait_beyond(footing.position)
             except TimeoutError:
                 return

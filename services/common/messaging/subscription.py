@@ -8,13 +8,14 @@ import structlog
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import GENESIS, RecordedEvent
 from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.envelope import NotAnEvent, from_message
 from services.common.messaging.pull import Pull
 from services.common.messaging.sequencer import Gap, Sequencer
 from services.common.messaging.stream import LogEpoch, StreamState, Topic
 from services.common.messaging.subjects import Selection
+from sidegate.evidence import link_hash
 
 __all__ = ["Gap", "GapFill", "LogChanged", "Subscription"]
 
@@ -25,7 +26,10 @@ GapFill = Callable[[int, int], Awaitable[Sequence[RecordedEvent]]]
 
 
 class LogChanged(Exception):
-    """The log is another one, or goes on from an older state: what was heard may not be so. Begin anew."""
+    """The log is another one, or goes on from an older state: what was heard may not be so. Begin anew.
+
+    `log_id` and `epoch` are those of the present log, as far as they are known.
+    """
 
     def __init__(self, log_id: str, epoch: int) -> None:
         super().__init__(f"the log is now {log_id}, epoch {epoch}")
@@ -37,6 +41,9 @@ class Subscription:
 
     `log` is the log that `after` is a position of; None adopts the one that is there. A gap is filled by `gap_fill`.
     LogChanged and Gap end nothing: iterating on tries again.
+
+    Of a whole log each event has to follow the one before it by its hash, the first that of `after` where it is given:
+    a log that was restored while NATS lost all it knew has the same name, but other events.
     """
 
     def __init__(
@@ -48,12 +55,14 @@ class Subscription:
         after: int,
         gap_fill: GapFill,
         log: LogEpoch | None = None,
+        hash_: bytes | None = None,
     ) -> None:
         self._connection = connection
         self._topic = topic
         self._selection = selection
         self._gap_fill = gap_fill
         self._log = log
+        self._hash = GENESIS if after == 0 else hash_
         self._sequencer = Sequencer(after, selection.partition)
         self._position = after
         self._pull: Pull | None = None
@@ -90,8 +99,9 @@ class Subscription:
                 self._failures = 0
             except Unsettled as error:
                 await self._lose(error)
+        self._check_chain(ready[0])
         event = ready.popleft()
-        self._position = event.position
+        self._position, self._hash = event.position, event.hash
         return event
 
     async def aclose(self) -> None:
@@ -142,6 +152,12 @@ class Subscription:
             raise Unsettled(f"{name} is yet to be replaced")
         elif state.log != self._log:
             raise LogChanged(state.log.log_id, state.log.epoch)
+
+    def _check_chain(self, event: RecordedEvent) -> None:
+        if self._selection.partition is not None or self._log is None or self._hash is None:
+            return
+        if link_hash(self._log.log_id, self._hash, event) != event.hash:
+            raise LogChanged(self._log.log_id, self._log.epoch)
 
     async def _receive(self, pull: Pull) -> None:
         if pull.idle:

@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from services.common.eventsourcing.store import Head
 from services.common.messaging.stream import LogEpoch, StreamState
+from sidegate.evidence import ORIGIN, Link
 
 KEPT = 3
 """How many forked streams stay for the operator, beside the live one: they hold what a restored log has lost."""
@@ -48,11 +49,15 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The stream holds what the log holds up to and with `last`, whose event has this hash."""
+    """The stream holds what the log holds up to and with `last`, whose event has this hash.
+
+    `witnessed` is whether that stands beside the stream too, for when the message will have grown too old.
+    """
 
     log: LogEpoch
     last: int
     hash: bytes
+    witnessed: bool
 
 
 Verdict = Create | Fork | Sound
@@ -64,7 +69,11 @@ def newest(streams: Sequence[StreamState]) -> StreamState | None:
 
 
 def judge(survey: Survey) -> Verdict:
-    """A message that is not there is no fork: its time was over, or the stream is new."""
+    """A last message that is not there was too old, or got lost: then the witness beside the stream counts.
+
+    Without one the log may have been restored, and have grown since. Nobody can tell, so it goes on in a new epoch:
+    all hear everything again, which is never wrong.
+    """
     stream, recorded = newest(survey.streams), survey.recorded
     if stream is None or stream.log.epoch < survey.head.epoch:
         return _create(survey)
@@ -72,9 +81,22 @@ def judge(survey: Survey) -> Verdict:
         return Fork(stream.log.epoch, why)
     if recorded is None:
         return Fork(stream.log.epoch, f"{stream.name} is at {stream.last}, the log only at {survey.head.position}")
-    if survey.published not in (None, recorded):
+    end = Link(stream.last, recorded)
+    published = _published(stream, survey.published)
+    if published is None:
+        return Fork(stream.log.epoch, f"nothing tells which event {stream.name} had at {stream.last}")
+    if published != end:
         return Fork(stream.log.epoch, f"{stream.name} has another event at {stream.last} than the log")
-    return Sound(survey.log, stream.last, recorded)
+    return Sound(survey.log, stream.last, recorded, witnessed=end in (stream.witness, ORIGIN))
+
+
+def _published(stream: StreamState, hash_: bytes | None) -> Link | None:
+    """What the stream had last; None where that cannot be told any more."""
+    if stream.last == ORIGIN.position:
+        return ORIGIN
+    if hash_ is not None:
+        return Link(stream.last, hash_)
+    return stream.witness if stream.witness and stream.witness.position == stream.last else None
 
 
 def _foreign(stream: StreamState, log: LogEpoch) -> str:

@@ -70,12 +70,10 @@ class Forwarding:
         for some in _batches(vpcs):
             await self._refresh_attachments(some)
 
-    async def resync(self) -> int:
-        """Refreshes all that cells have or should have; gives the registry's position above which news begin."""
-        position = await self._registry.position()
+    async def resync(self) -> None:
+        """Refreshes all that cells have or should have."""
         vpcs = {*await self._store.query(vpcs_in_use), *await self._registry.attached()}
         await self.refresh(await self._store.query(services_in_use), vpcs)
-        return position
 
     async def _refresh_attachments(self, vpcs: Collection[str]) -> None:
         places = {(cell, vpc) for vpc in vpcs for cell in await self._cells(ATTACHMENT, vpc)}

@@ -62,6 +62,3 @@ class Registry(Protocol):
 
     async def attached(self) -> Collection[str]:
         """Every VPC that gateways of some cell reach."""
-
-    async def position(self) -> int:
-        """The last position of its log: what it answers from now on is at least as new."""
