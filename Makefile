@@ -1,6 +1,6 @@
 # Verbs of one line each; `make` alone lists them. What they need they set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format protos bench soak clean
+.PHONY: help setup setup-test demo up test check format protos bench soak clean
 
 PYTHON := .venv/bin/python
 SOURCES := sidegate services tests protos benchmarks
@@ -11,13 +11,16 @@ help:  ## list the verbs
 setup:  ## install what is missing: the virtual environment, iproute2, the BPF program
 	@deploy/setup
 
+setup-test: setup  ## install what only tests need: PostgreSQL's programs
+	@deploy/setup-test
+
 demo: setup  ## tell the whole story on real traffic, print it, leave nothing behind
 	@$(PYTHON) -m services.standalone.demo
 
 up: setup  ## run every program until Ctrl-C (data in ./data)
 	@$(PYTHON) -m services.standalone $(ARGS)
 
-test: setup  ## run the whole test suite
+test: setup-test  ## run the whole test suite
 	@$(PYTHON) -m pytest $(ARGS)
 
 check: setup  ## run the static gates
@@ -32,7 +35,7 @@ protos: setup  ## generate sidegate/api from protos/
 bench: setup  ## measure, as ratios in one run
 	@$(PYTHON) -m benchmarks.store $(ARGS)
 
-soak: setup  ## the long runs: chaos for ten minutes
+soak: setup-test  ## the long runs: chaos for ten minutes
 	@SIDEGATE_SOAK_SECONDS=600 $(PYTHON) -m pytest -m soak --timeout 1200 $(ARGS)
 
 clean:  ## remove what setup, tests and runs made here

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import namespaces, standalone
+from tests.support import namespaces, postgres, standalone
 
 PATIENCE_SECONDS = 10.0
 RUN = f"SIDEGATE_TEST_RUN={uuid.uuid4()}"
@@ -54,3 +54,10 @@ def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     while (left := things_of_this_run(temporary)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == set()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_database_server_ends_with_the_run(nothing_is_left_behind: None) -> Iterator[None]:
+    """The one that tests have asked for, if any has."""
+    yield
+    postgres.remove_shared()

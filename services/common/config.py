@@ -19,6 +19,7 @@ class ProgramSettings(BaseSettings):
         cli_hide_none_type=True,
         cli_implicit_flags=True,
         extra="ignore",
+        hide_input_in_errors=True,
     )
 
     nats_url: SecretStr = Field(
@@ -32,7 +33,10 @@ class ServiceSettings(ProgramSettings):
     """What every control-plane service is told."""
 
     listen: str = Field("127.0.0.1:0", description="host:port of the gRPC interface; port 0 takes a free one")
-    database: Path = Field(description="the SQLite file of its event store")
+    database: SecretStr = Field(
+        description="its event store: the path of a SQLite file, or postgresql://USER:PASSWORD@HOST/NAME"
+        " (keep a password in the environment)"
+    )
 
 
 class RegistrySettings(ServiceSettings):

@@ -65,7 +65,7 @@ def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) ->
 
 
 async def serve(settings: EndpointSettings) -> None:
-    store = await SqlStore.open(settings.database, projections=[TABLE])
+    store = await SqlStore.open(settings.database.get_secret_value(), projections=[TABLE])
     registry, limits = RegistryClient(settings.registry_address), limits_of(settings)
     application = await EndpointApplication.open(store, registry, limits)
     caller = Caller(settings.registry_address, account=SYSTEM, project="endpoint")

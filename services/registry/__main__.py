@@ -43,7 +43,7 @@ def hosted(registry: Registry) -> list[Hosted]:
 
 
 async def serve(settings: RegistrySettings) -> None:
-    store = await SqlStore.open(settings.database, projections=projections())
+    store = await SqlStore.open(settings.database.get_secret_value(), projections=projections())
     endpoints = EndpointClient(settings.endpoint_address)
     registry = Registry(store, endpoints, Settings(region=settings.region, services=settings.service_quota))
     caller = Caller(settings.endpoint_address, account=SYSTEM, project="registry")

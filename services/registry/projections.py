@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, select, text
+from sqlalchemy import Column, Connection, MetaData, Table, delete, select, text
 
 from services.common.eventsourcing import resource_table
 from services.common.eventsourcing.projection import Projection
 from services.common.eventsourcing.resource_table import ResourceRow, ResourceTable
-from services.common.eventsourcing.sql_schema import Number
+from services.common.eventsourcing.sql_schema import Name, Number
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.principal import OPERATOR
@@ -84,7 +84,7 @@ class VpcRevisions:
     version = 1
     metadata = MetaData()
     table = Table(
-        "vpc_revisions", metadata, Column("stream", Text, primary_key=True), Column("revision", Number, nullable=False)
+        "vpc_revisions", metadata, Column("stream", Name, primary_key=True), Column("revision", Number, nullable=False)
     )
     _upsert = text(
         "INSERT INTO vpc_revisions (stream, revision) VALUES (:stream, :revision)"

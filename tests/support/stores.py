@@ -18,6 +18,7 @@ from services.common.eventsourcing.store import (
     Request,
     RequestKey,
 )
+from tests.support import postgres
 
 Store = MemoryStore | SqlStore
 OpenStore = Callable[[Path], AbstractAsyncContextManager[Store]]
@@ -45,7 +46,17 @@ async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
         await store.close()
 
 
-STORES: dict[str, OpenStore] = {"memory": memory_store, "sqlite": sqlite_store}
+@asynccontextmanager
+async def postgres_store(_directory: Path) -> AsyncIterator[Store]:
+    with postgres.schema() as url:
+        store = await SqlStore.open(url)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+STORES: dict[str, OpenStore] = {"memory": memory_store, "sqlite": sqlite_store, "postgres": postgres_store}
 """Every implementation of the port: the contract suite runs on each."""
 
 
@@ -89,7 +100,7 @@ class Tally:
             raise ValueError(f"{event.stream} is not for this projection")
         upsert = text(
             "INSERT INTO tally (stream, events) VALUES (:stream, 1)"
-            " ON CONFLICT (stream) DO UPDATE SET events = events + 1"
+            " ON CONFLICT (stream) DO UPDATE SET events = tally.events + 1"
         )
         connection.execute(upsert, {"stream": event.stream})
 

@@ -30,6 +30,9 @@ class Database(Protocol):
     def snapshot(self, connection: Connection) -> None:
         """Has all that the transaction reads from then on be of one moment."""
 
+    def unhurried(self, connection: Connection) -> None:
+        """Lets the statements of this transaction take as long as they need: a log is being opened."""
+
     def each_key(self, width: int) -> Sequence[ColumnElement[str]]:
         """The columns of a table with a row for each key that the statement is given, to select from."""
 
@@ -63,7 +66,7 @@ def database_errors(database: Database) -> Iterator[None]:
     except (DBAPIError, database.driver_error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if database.is_foreign(cause):
-            raise WrongSchema(f"{database.where} is something else: give a path of its own to the log") from error
+            raise WrongSchema(f"{database.where} is something else: give the log a database of its own") from error
         if database.is_away(cause):
-            raise Unavailable(f"{database.where}: {cause}") from error
+            raise Unavailable(f"{database.where}: {' '.join(str(cause).split())}") from error
         raise

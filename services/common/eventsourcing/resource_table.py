@@ -4,23 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, String, Table, select, text
+from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, select, text
 from sqlalchemy.engine import Row
 
+from services.common.eventsourcing.sql_schema import Name
 from services.common.eventsourcing.store import RecordedEvent
 
 METADATA = MetaData()
 RESOURCES = Table(
     "resources",
     METADATA,
-    Column("kind", String(32), primary_key=True),
-    Column("id", String(128), primary_key=True),
-    Column("project", String(127), nullable=False),
-    Column("parent", String(128), nullable=False),
-    Column("counterpart", String(127), nullable=False),
-    Column("partition", String(64), nullable=False),
-    Column("name", String(63), nullable=False),
-    Column("state", String(32), nullable=False),
+    Column("kind", Name, primary_key=True),
+    Column("id", Name, primary_key=True),
+    Column("project", Name, nullable=False),
+    Column("parent", Name, nullable=False),
+    Column("counterpart", Name, nullable=False),
+    Column("partition", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("state", Name, nullable=False),
     Column("created_position", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),

@@ -14,11 +14,12 @@ FIRST_EPOCH = 1
 
 def open_log(connection: Connection, database: Database) -> str:
     """The log's id. Raises WrongSchema for a database that is another version's, or something else altogether."""
-    tables = inspect(connection).get_table_names()
+    inspector = inspect(connection)
+    tables = inspector.get_table_names(inspector.default_schema_name)
     if not tables:
         return _create(connection, database)
     if log_info.name not in tables:
-        raise WrongSchema(f"{database.where} holds tables that are not Sidegate's: give a path of its own to the log")
+        raise WrongSchema(f"{database.where} holds tables that are not Sidegate's: give the log a database of its own")
     return _check(connection, database.where)
 
 

@@ -64,7 +64,7 @@ class LogQueries:
 
     def holders(self, connection: Connection, kind: str, prefix: str) -> Mapping[str, str]:
         query = select(claims.c.key, claims.c.stream).where(
-            claims.c.kind == kind, claims.c.key.between(prefix, prefix + LAST_KEY)
+            claims.c.kind == kind, claims.c.key >= prefix, claims.c.key <= prefix + LAST_KEY
         )
         return {row.key: row.stream for row in connection.execute(query)}
 

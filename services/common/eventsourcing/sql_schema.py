@@ -20,19 +20,22 @@ SCHEMA_VERSION = 1
 # SQLite makes a key of exactly this type the table's own order, and its strict tables know no BIGINT.
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
+# Compared as bytes: what follows a prefix is then one range, and no library of a system's decides on an index's order.
+Name = Text().with_variant(Text(collation="C"), "postgresql")
+
 metadata = MetaData()
 
 events = Table(
     "events",
     metadata,
     Column("position", Number, primary_key=True, autoincrement=False),
-    Column("stream", Text, nullable=False),
+    Column("stream", Name, nullable=False),
     Column("version", Number, nullable=False),
     Column("event_id", LargeBinary(16), nullable=False),
-    Column("type", Text, nullable=False),
+    Column("type", Name, nullable=False),
     Column("schema_version", Number, nullable=False),
     Column("recorded_at", Number, nullable=False),
-    Column("partition", Text, nullable=False),
+    Column("partition", Name, nullable=False),
     Column("prev", Number, nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("meta", LargeBinary, nullable=False),
@@ -46,10 +49,10 @@ events = Table(
 requests = Table(
     "requests",
     metadata,
-    Column("account", Text, primary_key=True),
-    Column("project", Text, primary_key=True),
-    Column("method", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
+    Column("account", Name, primary_key=True),
+    Column("project", Name, primary_key=True),
+    Column("method", Name, primary_key=True),
+    Column("request_id", Name, primary_key=True),
     Column("command_hash", LargeBinary(32), nullable=False),
     Column("response", LargeBinary, nullable=False),
     Column("position", Number, nullable=False),
@@ -61,9 +64,9 @@ requests = Table(
 claims = Table(
     "claims",
     metadata,
-    Column("kind", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("stream", Text, nullable=False),
+    Column("kind", Name, primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("stream", Name, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -71,8 +74,8 @@ claims = Table(
 counters = Table(
     "counters",
     metadata,
-    Column("kind", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
+    Column("kind", Name, primary_key=True),
+    Column("key", Name, primary_key=True),
     Column("value", Number, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -82,7 +85,7 @@ counters = Table(
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", Name, primary_key=True),
     Column("position", Number, nullable=False),
     Column("version", Number, nullable=False),
     sqlite_strict=True,
@@ -92,7 +95,7 @@ checkpoints = Table(
 log_info = Table(
     "log_info",
     metadata,
-    Column("log_id", Text, primary_key=True),
+    Column("log_id", Name, primary_key=True),
     Column("epoch", Number, nullable=False),
     Column("schema_version", Number, nullable=False),
     Column("created_at", Number, nullable=False),

@@ -6,17 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, insert, make_url
+from sqlalchemy import Connection, delete, insert
 
-from services.common.eventsourcing.database import READERS, Database, database_errors
+from services.common.eventsourcing.database import Database
+from services.common.eventsourcing.database_url import database_at
 from services.common.eventsourcing.group_commit import GroupCommit
 from services.common.eventsourcing.holdings import Holdings
 from services.common.eventsourcing.limits import require_limits
 from services.common.eventsourcing.projection import Projection
 from services.common.eventsourcing.sql_queries import LogQueries
+from services.common.eventsourcing.sql_readers import SqlReaders
 from services.common.eventsourcing.sql_schema import checkpoints, log_info
 from services.common.eventsourcing.sql_writer import SqlWriter
-from services.common.eventsourcing.sqlite import Sqlite, Synchronous
+from services.common.eventsourcing.sqlite import Synchronous
 from services.common.eventsourcing.store import Append, Appended, Head, RecordedEvent, RequestKey, Unavailable
 from services.common.eventsourcing.tail_watch import TailWatch
 
@@ -30,9 +32,8 @@ class SqlStore:
         self._database = database
         self._writer = writer
         self._writing = writing
-        self._engine = database.readers()
-        self._queries = LogQueries(self._engine.dialect)
-        self._reading = ThreadPoolExecutor(READERS, "log-reader")
+        self._readers = SqlReaders(database)
+        self._queries = LogQueries(self._readers.dialect)
         self._watch = TailWatch(self._position)
         self._log = GroupCommit(writing, writer.commit, writer.tidy, self._committed)
         self._closed = False
@@ -46,11 +47,14 @@ class SqlStore:
         projections: Sequence[Projection] = (),
         synchronous: Synchronous = "FULL",
     ) -> "SqlStore":
-        """The log there, made if there is none. Raises WrongSchema, or Unavailable if it cannot be opened.
+        """The log there, made if there is none. Raises NotALog, WrongSchema, or Unavailable if it cannot be opened.
+
+        A path or sqlite:///path is a file of SQLite's, postgresql://USER:PASSWORD@HOST:PORT/NAME a database that is
+        there.
 
         `synchronous` is SQLite's: NORMAL is faster and may lose the last commits to a loss of power.
         """
-        database = _database(url_or_path, synchronous)
+        database = database_at(url_or_path, synchronous)
         writing = ThreadPoolExecutor(1, "log-writer")
         try:
             writer = await asyncio.get_running_loop().run_in_executor(writing, SqlWriter, database, projections)
@@ -107,7 +111,7 @@ class SqlStore:
         """What the function reads of log and projections, all of it at one position; `tail` tells which."""
         if self._closed:
             raise Unavailable("the log is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self._snapshot, function)
+        return await self._readers.run(function)
 
     async def rebuild(self) -> None:
         """Makes the projections' tables anew from the first event on."""
@@ -125,27 +129,12 @@ class SqlStore:
         await asyncio.to_thread(self._let_go)
 
     def _let_go(self) -> None:
-        self._reading.shutdown()
-        self._engine.dispose()
+        self._readers.close()
         self._writing.submit(self._writer.close)  # last, for the last connection tidies up
         self._writing.shutdown()
-
-    def _snapshot(self, function: Callable[[Connection], T]) -> T:
-        with database_errors(self._database), self._engine.connect() as connection, connection.begin():
-            self._database.snapshot(connection)
-            return function(connection)
 
     def _committed(self) -> None:
         self._watch.saw(self._writer.position)
 
     async def _position(self) -> int:
         return (await self.head()).position
-
-
-def _database(url_or_path: str | Path, synchronous: Synchronous) -> Database:
-    if isinstance(url_or_path, Path) or "://" not in url_or_path:
-        return Sqlite(Path(url_or_path), synchronous)
-    url = make_url(url_or_path)
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise ValueError(f"{url.render_as_string()} is no log: give a path, or sqlite:///path")
-    return Sqlite(Path(url.database), synchronous)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Transaction
 
 from services.common.eventsourcing.database import Database, database_errors
 from services.common.eventsourcing.holdings import Holdings
@@ -15,7 +15,7 @@ from services.common.eventsourcing.projection import Projection, Projector
 from services.common.eventsourcing.sql_ledger import LedgerTables
 from services.common.eventsourcing.sql_log import open_log
 from services.common.eventsourcing.sql_queries import LogQueries
-from services.common.eventsourcing.store import Append, Appended, Unavailable
+from services.common.eventsourcing.store import Append, Appended, OutcomeUnknown, Unavailable
 
 T = TypeVar("T")
 
@@ -49,6 +49,8 @@ class SqlWriter:
             return self._commit(appends)
         except NotBegun as error:
             return [NotBegun(*error.args) for _ in appends]  # alone, each of them would wait for the database again
+        except OutcomeUnknown as error:
+            return [OutcomeUnknown(*error.args) for _ in appends]  # alone, each of them might be stored twice
         except Exception as error:
             if len(appends) == 1:
                 return [error]
@@ -76,6 +78,7 @@ class SqlWriter:
         self._engine.dispose()
 
     def _open(self, connection: Connection) -> tuple[str, int]:
+        self._database.unhurried(connection)
         log_id = open_log(connection, self._database)
         self._projector.open(connection)
         return log_id, self._queries.tail(connection).position
@@ -93,13 +96,57 @@ class SqlWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with database_errors(self._database), self._connection.begin():
+        with database_errors(self._database):
+            transaction = self._begin()
             try:
-                with database_errors(self._database):
-                    self._database.lock(self._connection)
-            except Unavailable as error:
-                raise NotBegun(*error.args) from error
-            yield self._connection
+                yield self._connection
+            except BaseException:
+                self._abandon(transaction)
+                raise
+            self._complete(transaction)
+
+    def _begin(self) -> Transaction:
+        try:
+            with database_errors(self._database):
+                return self._locked_at_last()
+        except Unavailable as error:
+            raise NotBegun(*error.args) from error
+
+    def _locked_at_last(self) -> Transaction:
+        try:
+            return self._locked()
+        except Exception:
+            if not self._connection.invalidated:
+                raise
+        return self._locked()  # the server had let go of the connection while nothing was written
+
+    def _locked(self) -> Transaction:
+        if self._connection.invalidated:
+            self._connection = self._engine.connect()
+        transaction = self._connection.begin()
+        try:
+            self._database.lock(self._connection)
+        except BaseException:
+            self._abandon(transaction)
+            raise
+        return transaction
+
+    def _abandon(self, transaction: Transaction) -> None:
+        """Rolls back; a connection over which that cannot be done is of no use any more."""
+        try:
+            transaction.rollback()
+        except Exception as error:
+            log.warning("the log's connection is lost", where=self._database.where, why=str(error))
+            self._connection.invalidate()
+
+    def _complete(self, transaction: Transaction) -> None:
+        try:
+            transaction.commit()
+        except BaseException as error:
+            self._abandon(transaction)
+            if self._connection.invalidated:
+                raise OutcomeUnknown(f"{self._database.where} went away while it committed") from error
+            raise
 
 
 def _append(ledger: Ledger, append: Append) -> Appended | Exception:

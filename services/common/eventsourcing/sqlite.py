@@ -76,6 +76,9 @@ class Sqlite:
     def snapshot(self, connection: Connection) -> None:
         _execute(connection, "BEGIN")
 
+    def unhurried(self, connection: Connection) -> None:
+        """Nothing is to be done: no statement is hurried."""
+
     def each_key(self, width: int) -> Sequence[ColumnElement[str]]:
         key = func.json_each(bindparam("keys")).table_valued("value").c.value
         return [func.json_extract(key, literal_column(f"'$[{place}]'"), type_=Text) for place in range(width)]

@@ -193,6 +193,14 @@ class Unavailable(StoreError):
     """The database is away, full or busy: nothing was stored by this append. Try again."""
 
 
+class OutcomeUnknown(Unavailable):
+    """The database went away while it committed: all of this append is stored, or nothing. Its request id finds out."""
+
+
+class NotALog(StoreError, ValueError):
+    """What was given names no database that a log can be in."""
+
+
 class WrongSchema(StoreError):
     """The database was written by another version of Sidegate."""
 

@@ -47,6 +47,9 @@ def refusal_of(error: Exception) -> errors.Refused | None:
         case store.RequestReused():
             text = "this request_id has been used for another command: take a new one"
             return errors.Invalid("REQUEST_ID_REUSED", text, field="request_id")
+        case store.OutcomeUnknown():
+            text = "the database went away while this was written: repeat it with its request_id"
+            return errors.Unavailable("OUTCOME_UNKNOWN", text)
         case store.Unavailable():
             return errors.Unavailable(
                 "STORE_UNAVAILABLE", "the database is away or full: nothing was changed, try again"
