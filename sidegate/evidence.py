@@ -2,9 +2,10 @@
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 GENESIS = bytes(32)
@@ -50,6 +51,8 @@ class Link(NamedTuple):
 ORIGIN = Link(0, GENESIS)
 """Before the first event."""
 
+NO_HEADS: Mapping[int, bytes] = MappingProxyType({})
+
 
 class Flaw(StrEnum):
     """Why a record does not fit."""
@@ -59,6 +62,7 @@ class Flaw(StrEnum):
     PREV = "prev"
     TIME = "time"
     HASH = "hash"
+    SIGNED = "signed"
     MALFORMED = "malformed"
 
 
@@ -118,11 +122,15 @@ def link_hash(log_id: str, previous_hash: bytes, record: RecordedEvent) -> bytes
 
 
 class Verifier:
-    """Follows a log record by record. It may start at any link that is trusted, such as a signed head."""
+    """Follows a log record by record. It may start at any link that is trusted, such as a signed head.
 
-    def __init__(self, log_id: str, start: Link = ORIGIN) -> None:
+    `heads` are other trusted places, position to hash, that the log has to lead to.
+    """
+
+    def __init__(self, log_id: str, start: Link = ORIGIN, heads: Mapping[int, bytes] = NO_HEADS) -> None:
         self._log_id = log_id
         self._start = start
+        self._heads = heads
         self._position, self._hash = start
         self._time = 0
         self._versions: dict[str, int] = {}
@@ -144,6 +152,14 @@ class Verifier:
                 self._partitions[record.partition] = record.position
         return self._fault
 
+    def end(self) -> Verdict:
+        """The verdict when there are no more records: the log must have reached every head."""
+        beyond = [position for position in self._heads if position > self._position]
+        if self._fault is None and beyond:
+            text = f"the log ends at position {self._position}, but a head at position {min(beyond)} was signed"
+            self._fault = self._found(Flaw.SIGNED, text)
+        return self.verdict
+
     def _fault_of(self, record: RecordedEvent) -> Fault | None:
         try:
             expected = link_hash(self._log_id, self._hash, record)
@@ -159,6 +175,8 @@ class Verifier:
             return self._found(Flaw.TIME, f"recorded at {record.recorded_at}, before {self._time}")
         if record.hash != expected:
             return self._found(Flaw.HASH, f"its columns hash to {expected.hex()}, which is not its hash")
+        if self._heads.get(record.position, expected) != expected:
+            return self._found(Flaw.SIGNED, "the head that was signed here has another hash")
         return None
 
     def _begins_within(self, record: RecordedEvent) -> bool:

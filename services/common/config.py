@@ -37,6 +37,9 @@ class ServiceSettings(ProgramSettings):
         description="its event store: the path of a SQLite file, or postgresql://USER:PASSWORD@HOST/NAME"
         " (keep a password in the environment)"
     )
+    evidence: Path | None = Field(
+        None, description="the directory of its signing key and of the heads that it signs; without it none are signed"
+    )
 
 
 class RegistrySettings(ServiceSettings):

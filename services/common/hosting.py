@@ -4,8 +4,12 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
+from services.common.clock import now
 from services.common.config import ServiceSettings
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.evidence.archive import Archive
+from services.common.evidence.nats_witness import NatsWitness
+from services.common.evidence.notary import Notary, Occasion
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.publisher import SubjectOf
 from services.common.messaging.relay import Relay
@@ -19,8 +23,16 @@ Follower = Callable[[Connection], Awaitable[None]]
 """What runs once there is a connection to NATS."""
 
 
-def audit_of(store: SqlStore, log: str) -> Hosted:
-    servicer = AuditServicer(store, log)
+def notary_of(settings: ServiceSettings, store: SqlStore, log: str) -> Notary | None:
+    """Who signs the log's heads; nobody where the settings name no place for evidence. Raises Unfit."""
+    if settings.evidence is None:
+        return None
+    archive = Archive(settings.evidence)
+    return Notary(store, log, archive, archive.open(), clock=now, occasion=Occasion())
+
+
+def audit_of(store: SqlStore, log: str, notary: Notary | None) -> Hosted:
+    servicer = AuditServicer(store, log, notary)
     return Hosted(
         "sidegate.api.events.v1.AuditService", lambda server: add_AuditServiceServicer_to_server(servicer, server)
     )
@@ -37,15 +49,25 @@ async def host(
     follower: Follower,
 ) -> None:
     """Runs until cancelled. Serving does not wait for NATS: what is committed meanwhile is published later."""
-    server = RpcServer(settings.listen, [*hosted, audit_of(store, topic.program)])
     try:
-        address = await server.start()
-        write_ready(settings.ready_file, {"grpc": address, "pid": os.getpid()})
-        async with asyncio.TaskGroup() as parts:
-            parts.create_task(_run(upkeep))
-            parts.create_task(_talk(settings, store, topic, subject_of, follower))
+        notary, witness = notary_of(settings, store, topic.program), NatsWitness()
+
+        async def follow(connection: Connection) -> None:
+            witness.connected(connection)
+            await follower(connection)
+
+        server = RpcServer(settings.listen, [*hosted, audit_of(store, topic.program, notary)])
+        try:
+            address = await server.start()
+            write_ready(settings.ready_file, {"grpc": address, "pid": os.getpid()})
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(_run(upkeep))
+                parts.create_task(_talk(settings, store, topic, subject_of, follow))
+                if notary is not None:
+                    parts.create_task(notary.run([witness]))
+        finally:
+            await server.stop()
     finally:
-        await server.stop()
         await store.close()
 
 

@@ -6,6 +6,7 @@ from services.common.clock import SECOND
 from services.common.config import EndpointSettings
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import StoreError
+from services.common.evidence.archive import Unfit
 from services.common.hosting import host
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
@@ -87,7 +88,7 @@ def main() -> int:
     configure_logging("endpoint", settings.log_level)
     try:
         run(serve(settings))
-    except (StoreError, CannotListen) as error:
+    except (StoreError, CannotListen, Unfit) as error:
         print(f"endpoint: {error}", file=sys.stderr)
         return 1
     return 0

@@ -32,6 +32,10 @@ class DataDirectory:
     def database(self, program: str) -> Path:
         return self.path / f"{program}.sqlite"
 
+    def evidence(self, program: str) -> Path:
+        """Where the program's signing key and signed heads are."""
+        return self.path / "evidence" / program
+
     def log(self, program: str) -> Path:
         return self.path / "logs" / f"{program}.log"
 

@@ -93,7 +93,7 @@ class System:
 
     def _service(self, name: str, peer: str) -> Program:
         listen = ("--listen", self._addresses[name], f"--{peer}-address", self._addresses[peer])
-        database = ("--database", str(self._data.database(name)))
+        database = ("--database", str(self._data.database(name)), "--evidence", str(self._data.evidence(name)))
         region = ("--region", self._settings.region) if name == "registry" else ()
         return self._program(name, f"services.{name}", *listen, *database, *region)
 

@@ -11,8 +11,9 @@ from sidegate.cli.exports import Header
 from sidegate.cli.facts import Json
 from sidegate.cli.outcome import Complaint, Exit, printable
 from sidegate.cli.session import Session
+from sidegate.cli.testimony import Testimony
 from sidegate.cli.view import View, table
-from sidegate.evidence import RecordedEvent, Verdict, Verifier
+from sidegate.evidence import RecordedEvent, Verdict
 from sidegate.resources.logs import LogName
 
 TITLES = ("log", "records", "head", "verdict")
@@ -53,22 +54,22 @@ class Examined:
         return [printable(each) for each in (name, str(self.verdict.count), self.verdict.head.hash.hex(), said)]
 
 
-async def of_log(session: Session, name: LogName) -> Examined:
+async def of_log(session: Session, name: LogName, testimony: Testimony) -> Examined:
     """Follows a live log to the head that it has now."""
     header = await _header(session, name)
-    verifier = Verifier(header.log_id)
-    if header.position:
-        async for record in session.sidegate.audit.log(name).read(0, header.position):
+    verifier = testimony.verifier(header.log, header.log_id)
+    if header.position > (after := verifier.verdict.head.position):
+        async for record in session.sidegate.audit.log(name).read(after, header.position):
             if record.position % TELL_EVERY == 0:
                 session.tell(f"verifying {name}: {record.position} of {header.position} ...")
             if verifier.follow(recorded(record)):
                 break
-    return Examined("server", header, exports.conclude(header, verifier.verdict))
+    return Examined("server", header, exports.conclude(header, verifier.end()))
 
 
-def of_file(path: Path) -> Examined:
+def of_file(path: Path, testimony: Testimony) -> Examined:
     try:
-        header, verdict = exports.verify(path)
+        header, verdict = exports.verify(path, lambda header: testimony.verifier(header.log, header.log_id))
     except OSError as error:
         raise _unreadable(path, error) from error
     except exports.NotALog as error:

@@ -18,6 +18,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.api.registry.v1.vpc_pb2 import Subnet, Vpc
 from sidegate.cli import exports
 from sidegate.cli.proof import recorded
+from sidegate.evidence import Verifier
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
@@ -256,9 +257,9 @@ def test_any_flipped_bit_of_an_export_is_found_where_it_is(tmp_path: Path, data:
     line = whole[:at].count(b"\n")
     if line == 0:
         with pytest.raises(exports.NotALog):
-            exports.verify(path)
+            exports.verify(path, lambda header: Verifier(header.log_id))
     else:
-        _, verdict = exports.verify(path)
+        _, verdict = exports.verify(path, lambda header: Verifier(header.log_id))
         assert verdict.fault is not None
         assert verdict.fault.position == line
 

@@ -23,7 +23,7 @@ EXPECTED = {
     "connection": {"get", "list", "accept", "reject"},
     "endpoint": {"create", "get", "list", "update", "delete"},
     "gateway": {"show", "status"},
-    "audit": {"list", "verify", "export", "replay"},
+    "audit": {"list", "head", "key", "verify", "export", "replay"},
 }
 
 

@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.errors import Forbidden
 from services.common.eventsourcing.store import EventStore, RecordedEvent
+from services.common.evidence.notary import Notary
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
@@ -37,15 +38,21 @@ def matches(event: RecordedEvent, request: log_pb2.ListRecordsRequest) -> bool:
 
 
 class AuditServicer(log_pb2_grpc.AuditServiceServicer):
-    def __init__(self, store: EventStore, log: str) -> None:
-        self._store, self._log = store, log
+    """Serves the log `log`; with a notary its head comes signed."""
+
+    def __init__(self, store: EventStore, log: str, notary: Notary | None = None) -> None:
+        self._store, self._log, self._notary = store, log, notary
 
     async def GetHead(self, request: log_pb2.GetHeadRequest, context: Context) -> log_pb2.GetHeadResponse:
         _require_reader()
         head = await self._store.head()
-        return log_pb2.GetHeadResponse(
+        answer = log_pb2.GetHeadResponse(
             log=self._log, log_id=head.log_id, epoch=head.epoch, position=head.position, hash=head.hash
         )
+        if self._notary is not None:
+            answer.public_key = self._notary.public_key.pem
+            answer.signed = self._notary.sign(head).line if head.position else b""
+        return answer
 
     async def ListRecords(self, request: log_pb2.ListRecordsRequest, context: Context) -> log_pb2.ListRecordsResponse:
         _require_reader()

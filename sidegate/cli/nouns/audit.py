@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.events.v1.log_pb2 import LogRecord
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest
-from sidegate.cli import chronicle, comparison, forwarding, parsing, proof
+from sidegate.cli import chronicle, comparison, forwarding, parsing, proof, testimony
 from sidegate.cli.chronicle import Deed
 from sidegate.cli.command import Noun
 from sidegate.cli.parsing import Place
@@ -63,17 +63,53 @@ async def list_(
     "verify",
     "sidegate audit verify",
     "sidegate audit verify evidence/registry.jsonl evidence/endpoint.jsonl",
+    "sidegate audit verify --heads heads.jsonl --key registry.pem --key endpoint.pem",
+    "sidegate audit verify --log endpoint --heads heads.jsonl --key endpoint.pem --from 42000",
 )
 async def verify(
     session: Session,
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE...]", help="Exported logs; without any, the live ones.")
     ] = None,
+    *,
+    log: Annotated[LogName | None, typer.Option("--log", help="Only this live log; else both.")] = None,
+    heads: Annotated[
+        list[Path] | None,
+        typer.Option("--heads", metavar="FILE", help="Signed heads that the logs must lead to; once for each file."),
+    ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", metavar="FILE", help="A public key that heads may be signed with; once for each."),
+    ] = None,
+    start: Annotated[
+        int | None,
+        typer.Option("--from", metavar="POSITION", min=1, help="Begin at the signed head there, not at the first."),
+    ] = None,
 ) -> View:
     """Recompute the hash chain of both logs, or of exported ones; name the first position that does not fit."""
+    heard = testimony.read(heads or (), key or (), start)
     if files:
-        return proof.view([proof.of_file(file) for file in files])
-    return proof.view([await proof.of_log(session, log) for log in LogName])
+        return proof.view([proof.of_file(file, heard) for file in files])
+    return proof.view([await proof.of_log(session, each, heard) for each in ([log] if log else LogName)])
+
+
+@noun.verb("head", "sidegate audit head", "sidegate audit head --append /mnt/elsewhere/heads.jsonl")
+async def head(
+    session: Session,
+    append: Annotated[
+        Path | None, typer.Option("--append", metavar="FILE", help="Add them to this file, a line for each.")
+    ] = None,
+) -> View:
+    """Have both logs sign their heads now: kept elsewhere, they prove later that nothing before was altered."""
+    return testimony.heads([await testimony.signed(session, log) for log in LogName], append)
+
+
+@noun.verb("key", "sidegate audit key registry")
+async def key(
+    session: Session, log: Annotated[LogName, typer.Argument(metavar="registry|endpoint", help="Whose key.")]
+) -> View:
+    """Show the public key that a log's heads are signed with, for a file that is kept elsewhere."""
+    return await testimony.key(session, log)
 
 
 @noun.verb("export", "sidegate audit export evidence")

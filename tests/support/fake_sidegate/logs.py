@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 from google.protobuf.message import Message
 
 from sidegate.api.events.v1 import log_pb2, log_pb2_grpc
-from sidegate.evidence import GENESIS, RecordedEvent, link_hash
+from sidegate.evidence import GENESIS, Link, RecordedEvent, link_hash
+from sidegate.signed_heads import SigningKey
 from tests.support.fake_sidegate.shelf import Context, page
 
 
@@ -16,6 +17,7 @@ class FakeLog(log_pb2_grpc.AuditServiceServicer):
     def __init__(self, name: str) -> None:
         self.name, self.log_id = name, str(uuid4())
         self.records: list[log_pb2.LogRecord] = []
+        self.key: SigningKey | None = SigningKey.new()
 
     def append(self, stream: str, type_: str, event: Message, *, at: int, who: str = "shop", method: str = "") -> None:
         meta = log_pb2.EventMeta(account=who, project="default", method=method, request_id="r-1")
@@ -39,9 +41,14 @@ class FakeLog(log_pb2_grpc.AuditServiceServicer):
 
     async def GetHead(self, request: log_pb2.GetHeadRequest, context: Context) -> log_pb2.GetHeadResponse:
         last = self.records[-1] if self.records else log_pb2.LogRecord(hash=GENESIS)
-        return log_pb2.GetHeadResponse(
+        answer = log_pb2.GetHeadResponse(
             log=self.name, log_id=self.log_id, epoch=1, position=last.position, hash=last.hash
         )
+        if self.key is not None:
+            answer.public_key = self.key.public.pem
+            signed = self.key.sign(self.name, self.log_id, 1, Link(last.position, last.hash), at=1)
+            answer.signed = signed.line if last.position else b""
+        return answer
 
     async def ListRecords(self, request: log_pb2.ListRecordsRequest, context: Context) -> log_pb2.ListRecordsResponse:
         wanted = [each for each in self.records if self._fits(each, request)]

@@ -151,6 +151,8 @@ class GetHeadResponse(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    SIGNED_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """The log's name in lists: "registry" or "endpoint"."""
     log_id: _builtins.str
@@ -161,6 +163,12 @@ class GetHeadResponse(_message.Message):
     """The last record's position; 0 for an empty log."""
     hash: _builtins.bytes
     """The last record's hash."""
+    signed: _builtins.bytes
+    """This end of the log, signed now: one line of JSON, as `sidegate.signed_heads` reads it. Empty where the log is
+    empty, or where the program keeps no evidence.
+    """
+    public_key: _builtins.bytes
+    """The key that the signature is checked with: Ed25519, PEM. Fetch it once and keep it elsewhere."""
     def __init__(
         self,
         *,
@@ -169,10 +177,12 @@ class GetHeadResponse(_message.Message):
         epoch: _builtins.int = ...,
         position: _builtins.int = ...,
         hash: _builtins.bytes = ...,
+        signed: _builtins.bytes = ...,
+        public_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "hash", b"hash", "log", b"log", "log_id", b"log_id", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "hash", b"hash", "log", b"log", "log_id", b"log_id", "position", b"position", "public_key", b"public_key", "signed", b"signed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
