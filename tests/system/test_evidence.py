@@ -28,16 +28,14 @@ def rewrite(database: Path) -> None:
 
 
 async def test_a_rewritten_history_verifies_but_not_against_a_head_that_was_signed(tmp_path: Path) -> None:
-    heads, key = tmp_path / "heads.jsonl", tmp_path / "registry.pem"
+    heads, key, endpoint = (tmp_path / name for name in ("heads.jsonl", "registry.pem", "endpoint.pem"))
     async with Standalone(tmp_path) as sidegate:
         sidegate.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24", account="shop")
         head = sidegate.answer("audit", "head", "--append", str(heads))[0]
         assert (head["log"], head["position"]) == ("registry", 1)
         key.write_text(sidegate.cli("audit", "key", "registry").stdout)
-        options = ("--log", "registry", "--heads", str(heads), "--key", str(key))
-        endpoint = tmp_path / "endpoint.pem"
         endpoint.write_text(sidegate.cli("audit", "key", "endpoint").stdout)
-        options = (*options, "--key", str(endpoint))
+        options = ("--log", "registry", "--heads", str(heads), "--key", str(key), "--key", str(endpoint))
         assert sidegate.answer("audit", "verify", *options)[0]["ok"]
 
     (database,) = tmp_path.rglob("registry.sqlite")
