@@ -9,19 +9,21 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from services.common.eventsourcing.rebuild import rebuild_holdings
 from services.common.eventsourcing.sql_store import SqlStore
 from sidegate.evidence import verify
 from tests.support.appender import ACKNOWLEDGED, meaning, request_of
-from tests.support.stores import Tally, whole_log
+from tests.support.stores import LOGS, Tally, whole_log
 
-KILLS = 8
+KILLS = {"sqlite": 8, "postgres": 5}
 
 
-def run_until_killed(path: Path, rng: random.Random) -> dict[int, int]:
+def run_until_killed(where: str, rng: random.Random) -> dict[int, int]:
     """What a program acknowledged before it was killed, at a moment of its work that nobody chose."""
     hear, say = os.pipe()
-    command = [sys.executable, "-m", "tests.support.appender", str(path), str(rng.getrandbits(32)), str(say)]
+    command = [sys.executable, "-m", "tests.support.appender", where, str(rng.getrandbits(32)), str(say)]
     with subprocess.Popen(command, pass_fds=[say]) as appender, os.fdopen(hear, "rb") as acknowledgements:
         os.close(say)
         try:
@@ -34,18 +36,28 @@ def run_until_killed(path: Path, rng: random.Random) -> dict[int, int]:
     return dict(ACKNOWLEDGED.iter_unpack(heard[:whole]))
 
 
-async def test_no_acknowledged_event_is_lost_to_kill_9(tmp_path: Path) -> None:
+def seeded() -> random.Random:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    rng = random.Random(seed)
-    path = tmp_path / "log.sqlite"
-    acknowledged: dict[int, int] = {}
-    for _ in range(KILLS):
-        acknowledged |= run_until_killed(path, rng)
+    return random.Random(seed)
 
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    store = await SqlStore.open(path, projections=[Tally()])
+
+@pytest.mark.parametrize("database", LOGS)
+async def test_no_acknowledged_event_is_lost_to_kill_9(database: str, tmp_path: Path) -> None:
+    rng = seeded()
+    acknowledged: dict[int, int] = {}
+    with LOGS[database](tmp_path) as where:
+        for _ in range(KILLS[database]):
+            acknowledged |= run_until_killed(where, rng)
+        if database == "sqlite":
+            with closing(sqlite3.connect(where)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        await check(where, acknowledged, rng)
+
+
+async def check(where: str, acknowledged: dict[int, int], rng: random.Random) -> None:
+    """The log is whole, has all that was acknowledged, and all that is made from it fits."""
+    store = await SqlStore.open(where, projections=[Tally()])
     try:
         log, head = await whole_log(store), await store.head()
         verdict = verify(head.log_id, log)

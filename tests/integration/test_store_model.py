@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ from services.common.eventsourcing.store import (
     StoreError,
 )
 from sidegate.evidence import Link, verify
+from tests.support import postgres
 from tests.support.stores import Store, Tally, a_request, an_append, whole_log
 
 T = TypeVar("T")
@@ -201,7 +203,33 @@ class StoreMachine(RuleBasedStateMachine):
         assert rebuild_holdings(self.run(whole_log(self.store)), meaning) == live
 
 
-class SqliteMachine(StoreMachine):
+class SqlMachine(StoreMachine):
+    """A log in a database, with a projection."""
+
+    where: str
+
+    @property
+    def sql(self) -> SqlStore:
+        assert isinstance(self.store, SqlStore)
+        return self.store
+
+    @initialize()
+    def open(self) -> None:
+        self.store = self.run(SqlStore.open(self.where, projections=[Tally()], synchronous="NORMAL"))
+
+    @rule()
+    def rebuild(self) -> None:
+        live = self.run(self.sql.query(Tally().read))
+        self.run(self.sql.rebuild())
+        assert self.run(self.sql.query(Tally().read)) == live
+
+    @invariant()
+    def the_projection_is_of_this_log(self) -> None:
+        tally: Mapping[str, int] = self.run(self.sql.query(Tally().read))
+        assert tally == {stream: version for stream, version in self.model.versions.items() if version}
+
+
+class SqliteMachine(SqlMachine):
     """SQLite, which may lose its process at any moment between two commands."""
 
     def __init__(self) -> None:
@@ -209,15 +237,7 @@ class SqliteMachine(StoreMachine):
         self.directory = tempfile.TemporaryDirectory(prefix="store-model-")
         self.lives = 0
         self.path.parent.mkdir()
-
-    @property
-    def sqlite(self) -> SqlStore:
-        assert isinstance(self.store, SqlStore)
-        return self.store
-
-    @initialize()
-    def open(self) -> None:
-        self.store = self.run(SqlStore.open(self.path, projections=[Tally()], synchronous="NORMAL"))
+        self.where = str(self.path)
 
     @property
     def path(self) -> Path:
@@ -233,19 +253,34 @@ class SqliteMachine(StoreMachine):
         before = self.path.parent
         self.lives += 1
         shutil.copytree(before, self.path.parent)  # the files as a process leaves them that is killed now
+        self.where = str(self.path)
         self.run(self.store.close())
         self.open()
 
-    @rule()
-    def rebuild(self) -> None:
-        live = self.run(self.sqlite.query(Tally().read))
-        self.run(self.sqlite.rebuild())
-        assert self.run(self.sqlite.query(Tally().read)) == live
 
-    @invariant()
-    def the_projection_is_of_this_log(self) -> None:
-        tally: Mapping[str, int] = self.run(self.sqlite.query(Tally().read))
-        assert tally == {stream: version for stream, version in self.model.versions.items() if version}
+class PostgresMachine(SqlMachine):
+    """PostgreSQL, which may lose connections at any moment between two commands, or the process that has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = postgres.shared()
+        self.stack = ExitStack()
+        self.database = self.stack.enter_context(postgres.database())
+        self.where = self.server.url(self.database)
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.stack.close()
+
+    @rule()
+    def lose_all_connections(self) -> None:
+        self.server.disconnect(self.database)
+
+    @rule()
+    def lose_the_process(self) -> None:
+        self.server.disconnect(self.database)
+        self.run(self.store.close())
+        self.open()
 
 
 # Without the phase that explains a failure: it runs a failing machine hundreds of times more.
@@ -255,3 +290,5 @@ TestMemoryStore = StoreMachine.TestCase
 TestMemoryStore.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, phases=PHASES)
 TestSqliteStore = SqliteMachine.TestCase
 TestSqliteStore.settings = settings(max_examples=12, stateful_step_count=20, deadline=None, phases=PHASES)
+TestPostgresStore = PostgresMachine.TestCase
+TestPostgresStore.settings = settings(max_examples=12, stateful_step_count=20, deadline=None, phases=PHASES)

@@ -1,7 +1,7 @@
 """Projections: what an append has made is there when it returns, and can always be made anew."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +11,20 @@ from services.common.eventsourcing.projection import PAGE
 from services.common.eventsourcing.sql_schema import tail
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent
-from tests.support.stores import Tally, an_append, whole_log
+from tests.support.stores import LOGS, Tally, an_append, whole_log
 
 PATIENCE = 20
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "log.sqlite"
+@pytest.fixture(params=LOGS)
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with LOGS[request.param](tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[SqlStore]:
-    opened = await SqlStore.open(path, projections=[Tally()])
+async def store(where: str) -> AsyncIterator[SqlStore]:
+    opened = await SqlStore.open(where, projections=[Tally()])
     try:
         yield opened
     finally:
@@ -85,40 +86,40 @@ async def test_a_rebuilt_projection_equals_the_live_one(store: SqlStore) -> None
     assert (await store.query(Tally().read))["endpoint-2"] == 4
 
 
-async def test_a_projection_of_another_version_is_made_anew_when_the_log_is_opened(path: Path) -> None:
-    first = await SqlStore.open(path, projections=[Tally()])
+async def test_a_projection_of_another_version_is_made_anew_when_the_log_is_opened(where: str) -> None:
+    first = await SqlStore.open(where, projections=[Tally()])
     await write(first, "endpoint-1", "endpoint-2")
     await first.close()
-    second = await SqlStore.open(path, projections=[Doubled(version=2)])
+    second = await SqlStore.open(where, projections=[Doubled(version=2)])
     assert await second.query(Tally().read) == {"endpoint-1": 4, "endpoint-2": 4}
     await second.close()
-    third = await SqlStore.open(path, projections=[Doubled(version=2)])
+    third = await SqlStore.open(where, projections=[Doubled(version=2)])
     assert await third.query(Tally().read) == {"endpoint-1": 4, "endpoint-2": 4}
     await third.close()
 
 
-async def test_a_projection_that_is_new_is_made_from_the_first_event_on(path: Path) -> None:
-    bare = await SqlStore.open(path)
+async def test_a_projection_that_is_new_is_made_from_the_first_event_on(where: str) -> None:
+    bare = await SqlStore.open(where)
     await write(bare, *[f"endpoint-{number % 7}" for number in range(3 * PAGE // 4)])
     await bare.close()
-    opened = await SqlStore.open(path, projections=[Tally()])
+    opened = await SqlStore.open(where, projections=[Tally()])
     log = list(await whole_log(opened))
     assert len(log) == 3 * PAGE // 2
     assert await opened.query(Tally().read) == of_log(log)
     await opened.close()
 
 
-async def test_what_a_program_without_the_projection_wrote_is_caught_up_with(store: SqlStore, path: Path) -> None:
+async def test_what_a_program_without_the_projection_wrote_is_caught_up_with(store: SqlStore, where: str) -> None:
     await write(store, "endpoint-1")
-    other = await SqlStore.open(path)
+    other = await SqlStore.open(where)
     await write(other, "endpoint-2")
     await write(store, "endpoint-3")
     await other.close()
     assert await store.query(Tally().read) == {"endpoint-1": 2, "endpoint-2": 2, "endpoint-3": 2}
 
 
-async def test_two_programs_write_one_log_and_one_projection(store: SqlStore, path: Path) -> None:
-    other = await SqlStore.open(path, projections=[Tally()])
+async def test_two_programs_write_one_log_and_one_projection(store: SqlStore, where: str) -> None:
+    other = await SqlStore.open(where, projections=[Tally()])
     try:
         streams = [f"endpoint-{number}" for number in range(30)]
         await asyncio.gather(write(store, *streams), write(other, *streams))
@@ -129,8 +130,8 @@ async def test_two_programs_write_one_log_and_one_projection(store: SqlStore, pa
         await other.close()
 
 
-async def test_what_another_program_appends_is_noticed(store: SqlStore, path: Path) -> None:
-    other = await SqlStore.open(path)
+async def test_what_another_program_appends_is_noticed(store: SqlStore, where: str) -> None:
+    other = await SqlStore.open(where)
     try:
         waiting = asyncio.create_task(store.wait_beyond(0))
         await write(other, "endpoint-1")
@@ -140,21 +141,21 @@ async def test_what_another_program_appends_is_noticed(store: SqlStore, path: Pa
         await other.close()
 
 
-async def test_projections_share_no_table(path: Path) -> None:
+async def test_projections_share_no_table(where: str) -> None:
     class Greedy(Tally):
         def __init__(self) -> None:
             super().__init__()
             self.name = "greedy"
 
     with pytest.raises(ValueError, match="tally"):
-        await SqlStore.open(path, projections=[Tally(), Greedy()])
+        await SqlStore.open(where, projections=[Tally(), Greedy()])
 
 
-async def test_projections_have_names_of_their_own(path: Path) -> None:
+async def test_projections_have_names_of_their_own(where: str) -> None:
     class Empty(Tally):
         def __init__(self) -> None:
             super().__init__()
             self.metadata = MetaData()
 
     with pytest.raises(ValueError, match="same name"):
-        await SqlStore.open(path, projections=[Tally(), Empty()])
+        await SqlStore.open(where, projections=[Tally(), Empty()])

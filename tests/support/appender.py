@@ -4,7 +4,6 @@ import asyncio
 import os
 import struct
 import sys
-from pathlib import Path
 from random import Random
 
 from services.common.eventsourcing.sql_store import SqlStore
@@ -70,11 +69,11 @@ async def write(store: SqlStore, rng: Random, say: int) -> None:
         os.write(say, ACKNOWLEDGED.pack(appended.position, number))
 
 
-async def main(path: Path, seed: int, say: int) -> None:
-    store = await SqlStore.open(path, projections=[Tally()])
+async def main(where: str, seed: int, say: int) -> None:
+    store = await SqlStore.open(where, projections=[Tally()])
     rng = Random(seed)
     await asyncio.gather(*[write(store, Random(rng.random()), say) for _ in range(WRITERS)])
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,7 +1,7 @@
 """Event stores to test, and what every test of them needs."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, select, text
@@ -37,26 +37,35 @@ async def memory_store(_directory: Path) -> AsyncIterator[Store]:
         await store.close()
 
 
-@asynccontextmanager
-async def sqlite_store(directory: Path) -> AsyncIterator[Store]:
-    store = await SqlStore.open(directory / "log.sqlite")
-    try:
-        yield store
-    finally:
-        await store.close()
+@contextmanager
+def sqlite_log(directory: Path) -> Iterator[str]:
+    yield str(directory / "log.sqlite")
 
 
-@asynccontextmanager
-async def postgres_store(_directory: Path) -> AsyncIterator[Store]:
+@contextmanager
+def postgres_log(_directory: Path) -> Iterator[str]:
     with postgres.schema() as url:
-        store = await SqlStore.open(url)
-        try:
-            yield store
-        finally:
-            await store.close()
+        yield url
 
 
-STORES: dict[str, OpenStore] = {"memory": memory_store, "sqlite": sqlite_store, "postgres": postgres_store}
+LOGS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"sqlite": sqlite_log, "postgres": postgres_log}
+"""Where a new log can be made, in each kind of database."""
+
+
+def stores_in(database: str) -> OpenStore:
+    @asynccontextmanager
+    async def opened(directory: Path) -> AsyncIterator[Store]:
+        with LOGS[database](directory) as where:
+            store = await SqlStore.open(where)
+            try:
+                yield store
+            finally:
+                await store.close()
+
+    return opened
+
+
+STORES: dict[str, OpenStore] = {"memory": memory_store, **{database: stores_in(database) for database in LOGS}}
 """Every implementation of the port: the contract suite runs on each."""
 
 
