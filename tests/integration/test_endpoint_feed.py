@@ -20,14 +20,16 @@ from services.endpoint.wire.stored import ENDPOINT_STREAM
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from tests.support.endpoint_service import OPEN_SERVICE, PAYMENTS_VPC, SERVICE, SHOP_VPC, EndpointWorld, endpoint_world
+from tests.support.stores import LOGS
 
 Entries = dict[str, forwarding_pb.ForwardingEntry]
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[EndpointWorld]:
-    async with endpoint_world(tmp_path) as world:
-        yield world
+@pytest.fixture(params=LOGS)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EndpointWorld]:
+    with LOGS[request.param](tmp_path) as where:
+        async with endpoint_world(tmp_path, where=where) as world:
+            yield world
 
 
 async def live_a_while(world: EndpointWorld, seed: int, steps: int = 120) -> None:

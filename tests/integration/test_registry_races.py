@@ -17,18 +17,20 @@ from sidegate import errors
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 from tests.support.registry_service import SHOP, RegistryWorld, running_registry
+from tests.support.stores import LOGS
 
 T = TypeVar("T")
 MANY = 20
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[RegistryWorld]:
-    async with running_registry(tmp_path) as running:
-        yield running
-        events = await running.store.read(0, 1_000_000)
-        rebuilt = rebuild_holdings(events, running.registry.streams.meaning())
-        assert rebuilt == await running.store.holdings(), "a race left claims or counters that are not the log's"
+@pytest.fixture(params=LOGS)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RegistryWorld]:
+    with LOGS[request.param](tmp_path) as where:
+        async with running_registry(tmp_path, where=where) as running:
+            yield running
+            events = await running.store.read(0, 1_000_000)
+            rebuilt = rebuild_holdings(events, running.registry.streams.meaning())
+            assert rebuilt == await running.store.holdings(), "a race left claims or counters that are not the log's"
 
 
 async def at_once(attempts: Sequence[Awaitable[T]]) -> tuple[list[T], list[BaseException]]:

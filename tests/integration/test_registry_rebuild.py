@@ -20,6 +20,7 @@ from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from tests.support.registry_service import RegistryWorld, running_registry
+from tests.support.stores import LOGS
 
 T = TypeVar("T")
 
@@ -129,18 +130,21 @@ STEPS: list[Step] = [
 NUMBER = st.integers(0, 3)
 
 
+@pytest.mark.parametrize("database", LOGS)
 @settings(max_examples=20, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from(STEPS), NUMBER, NUMBER), max_size=50))
 async def test_tables_claims_and_counters_made_again_from_the_log_are_those_there_are(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Step, int, int]]
+    tmp_path_factory: pytest.TempPathFactory, database: str, steps: list[tuple[Step, int, int]]
 ) -> None:
-    async with running_registry(tmp_path_factory.mktemp("registry")) as world:
-        story = Story(world)
-        await story.create_vpc(0, 0)
-        await story.create_subnet(0, 0)
-        for step, one, other in steps:
-            await attempt(step(story, one, other))
-        await check(world)
+    directory = tmp_path_factory.mktemp("registry")
+    with LOGS[database](directory) as where:
+        async with running_registry(directory, where=where) as world:
+            story = Story(world)
+            await story.create_vpc(0, 0)
+            await story.create_subnet(0, 0)
+            for step, one, other in steps:
+                await attempt(step(story, one, other))
+            await check(world)
 
 
 async def attempt(step: Awaitable[None]) -> None:

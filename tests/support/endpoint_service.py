@@ -232,8 +232,9 @@ async def start(store: SqlStore, registry: FakeRegistry, clock: Clock, limits: L
 
 
 @asynccontextmanager
-async def endpoint_world(path: Path, limits: Limits | None = None) -> AsyncIterator[EndpointWorld]:
-    store = await SqlStore.open(path / "endpoint.db", projections=[TABLE], synchronous="NORMAL")
+async def endpoint_world(path: Path, limits: Limits | None = None, where: str = "") -> AsyncIterator[EndpointWorld]:
+    """`where` is its log, if not in the directory."""
+    store = await SqlStore.open(where or path / "endpoint.db", projections=[TABLE], synchronous="NORMAL")
     try:
         yield await start(store, FakeRegistry(), Clock(), limits or Limits())
     finally:

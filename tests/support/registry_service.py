@@ -186,9 +186,12 @@ class RegistryWorld:
 
 
 @asynccontextmanager
-async def running_registry(directory: Path, settings: Settings = STANDARD) -> AsyncIterator[RegistryWorld]:
-    """A registry that serves on a free port, and four who call it."""
-    store = await SqlStore.open(directory / "registry.sqlite", projections=projections(), synchronous="NORMAL")
+async def running_registry(
+    directory: Path, settings: Settings = STANDARD, where: str = ""
+) -> AsyncIterator[RegistryWorld]:
+    """A registry that serves on a free port, and four who call it. `where` is its log, if not in the directory."""
+    where = where or str(directory / "registry.sqlite")
+    store = await SqlStore.open(where, projections=projections(), synchronous="NORMAL")
     endpoints = FakeEndpoints()
     registry = Registry(store, endpoints, settings)
     server = RpcServer("127.0.0.1:0", _hosted(registry))
