@@ -1,12 +1,10 @@
 """The SQL store when its database is foreign, altered, locked, full or read-only."""
 
 import asyncio
-import resource
-import signal
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +24,7 @@ from services.common.eventsourcing.store import (
     WrongSchema,
 )
 from sidegate.evidence import verify
+from tests.support.disk import files_limited_to
 from tests.support.stores import AT, Tally, a_request, an_append, whole_log
 
 
@@ -48,19 +47,6 @@ def execute(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """A full disk, for every file of this process that would grow beyond `size`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 async def is_sound(store: SqlStore) -> bool:

@@ -11,9 +11,12 @@ Cut = Literal["before", "after", ""]
 COMMIT = b"COMMIT\0"
 """With its end: every transaction of a writer begins as READ COMMITTED."""
 
+WRITER = b"sidegate writer"
+"""What a log's writer calls itself when it connects; readers commit too."""
+
 
 class WireCutter:
-    """With `cut` set, the next COMMIT is not heard by the server, or its answer not by the client; then no more."""
+    """With `cut` set, the server does not hear the writer's next COMMIT, or the client not its answer; then no more."""
 
     def __init__(self, server: Server) -> None:
         self.cut: Cut = ""
@@ -34,8 +37,10 @@ class WireCutter:
         server, to_server = await asyncio.open_unix_connection(self._socket)
         answers = asyncio.create_task(_pass_on(server, to_client))
         try:
+            writes = False
             while said := await client.read(65536):
-                if COMMIT in said and self.cut:
+                writes = writes or WRITER in said
+                if writes and COMMIT in said and self.cut:
                     await self._cut(said, to_server, answers)
                     break
                 to_server.write(said)

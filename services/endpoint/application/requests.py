@@ -11,7 +11,7 @@ import structlog
 
 from services.common.errors import QuotaReached, Refused, WrongState
 from services.common.eventsourcing.context import CommandContext
-from services.common.eventsourcing.store import AlreadyClaimed, EventStore, LimitReached, StoreError
+from services.common.eventsourcing.store import AlreadyClaimed, EventStore, LimitReached, OutcomeUnknown, StoreError
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.forwarding import Forwarding
@@ -90,6 +90,8 @@ class Requests:
             cell = common_cell(reservation)
             await self._forwarding.prepare(cell, reservation)
             answer = await self._append(_facts(id_, wanted, reservation, cell, context), reservation, context)
+        except OutcomeUnknown:
+            raise  # the endpoint may be there: its address is left to the registry, as of one that was cancelled
         except (Refused, StoreError):
             await self._release(id_)
             raise
