@@ -1,23 +1,27 @@
 """A process that appends is killed again and again: what it acknowledged stays."""
 
+import asyncio
 import os
 import random
 import sqlite3
 import struct
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from services.common.eventsourcing.rebuild import rebuild_holdings
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import AlreadyClaimed, Append, Appended, Unavailable
 from sidegate.evidence import verify
-from tests.support.appender import ACKNOWLEDGED, meaning, request_of
+from tests.support import postgres
+from tests.support.appender import ACKNOWLEDGED, WRITERS, append_of, meaning, request_of
 from tests.support.stores import LOGS, Tally, whole_log
 
-KILLS = {"sqlite": 8, "postgres": 5}
+KILLS = {"sqlite": 8, "postgres": 4}
+SERVER_KILLS = 5
 
 
 def run_until_killed(where: str, rng: random.Random) -> dict[int, int]:
@@ -55,6 +59,62 @@ async def test_no_acknowledged_event_is_lost_to_kill_9(database: str, tmp_path: 
         await check(where, acknowledged, rng)
 
 
+class Writer:
+    """Appends, and asks again where it was not told what became of it, until it is told to stop."""
+
+    def __init__(self, store: SqlStore, rng: random.Random) -> None:
+        self.store, self.rng = store, rng
+        self.acknowledged: dict[int, int] = {}
+        self.stopping = False
+        self.troubles = 0
+
+    async def work(self) -> None:
+        while not self.stopping:
+            number = self.rng.getrandbits(63)
+            with suppress(AlreadyClaimed):
+                appended = await self.taken(append_of(number))
+                self.acknowledged[appended.position] = number
+
+    async def taken(self, append: Append) -> Appended:
+        while True:
+            try:
+                return await self.store.append(append)
+            except Unavailable:
+                self.troubles += 1
+                await asyncio.sleep(0.01)
+
+
+async def test_no_acknowledged_event_is_lost_or_written_twice_when_postgres_is_killed(tmp_path: Path) -> None:
+    rng, server = seeded(), postgres.shared()
+    with postgres.schema() as where:
+        store = await SqlStore.open(where, projections=[Tally()])
+        writers = [Writer(store, random.Random(rng.random())) for _ in range(WRITERS)]
+        async with asyncio.TaskGroup() as group:
+            for writer in writers:
+                group.create_task(writer.work())
+            for _ in range(SERVER_KILLS):
+                await store.wait_beyond(await position(store) + rng.randrange(1, 300))
+                await asyncio.sleep(rng.uniform(0, 0.02))
+                await asyncio.to_thread(server.kill)
+                server.start()
+            await store.wait_beyond(await position(store) + 1)
+            for writer in writers:
+                writer.stopping = True
+        await store.close()
+        assert sum(writer.troubles for writer in writers) > 0
+        acknowledged = {at: number for writer in writers for at, number in writer.acknowledged.items()}
+        assert len(acknowledged) == sum(len(writer.acknowledged) for writer in writers)
+        await check(where, acknowledged, rng)
+
+
+async def position(store: SqlStore) -> int:
+    while True:
+        try:
+            return (await store.head()).position
+        except Unavailable:  # crash recovery takes a moment
+            await asyncio.sleep(0.01)
+
+
 async def check(where: str, acknowledged: dict[int, int], rng: random.Random) -> None:
     """The log is whole, has all that was acknowledged, and all that is made from it fits."""
     store = await SqlStore.open(where, projections=[Tally()])
@@ -65,6 +125,7 @@ async def check(where: str, acknowledged: dict[int, int], rng: random.Random) ->
         assert verdict.head.position == head.position == len(log)
         numbers = {event.position: struct.unpack(">Q", event.data)[0] for event in log}
         assert acknowledged.items() <= numbers.items()
+        assert len(set(numbers.values())) == len(numbers), "a command was written twice"
         assert await store.holdings() == rebuild_holdings(log, meaning)
         assert sum((await store.query(Tally().read)).values()) == len(log)
         for position, number in rng.sample(sorted(numbers.items()), 50):

@@ -49,21 +49,24 @@ def _meaning(number: int) -> Constraints:
             return Constraints(counts=counts)
 
 
+def append_of(number: int) -> Append:
+    event = NewEvent("endpoint.changed", struct.pack(">Q", number))
+    return Append(
+        f"endpoint-{number % 31}",
+        AnyVersion(),
+        [event],
+        AT,
+        f"cell-{number % 3}",
+        constraints=_meaning(number),
+        request=request_of(number),
+    )
+
+
 async def write(store: SqlStore, rng: Random, say: int) -> None:
     while True:
         number = rng.getrandbits(63)
-        event = NewEvent("endpoint.changed", struct.pack(">Q", number))
-        append = Append(
-            f"endpoint-{number % 31}",
-            AnyVersion(),
-            [event],
-            AT,
-            f"cell-{number % 3}",
-            constraints=_meaning(number),
-            request=request_of(number),
-        )
         try:
-            appended = await store.append(append)
+            appended = await store.append(append_of(number))
         except AlreadyClaimed:
             continue
         os.write(say, ACKNOWLEDGED.pack(appended.position, number))

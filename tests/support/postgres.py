@@ -161,10 +161,10 @@ def remove_shared() -> None:
 
 
 @contextmanager
-def database() -> Iterator[str]:
+def database(options: str = "") -> Iterator[str]:
     """The name of a new, empty database of the run's server."""
     name = _new_name()
-    shared().execute(f"CREATE DATABASE {name}")
+    shared().execute(f"CREATE DATABASE {name} {options}")
     try:
         yield name
     finally:
