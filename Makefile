@@ -1,6 +1,6 @@
 # Verbs of one line each; `make` alone lists them. What they need they set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo up test check format protos bench soak clean
+.PHONY: help setup setup-test setup-bench demo up test check format protos bench bench-docs soak clean
 
 PYTHON := .venv/bin/python
 SOURCES := sidegate services tests protos benchmarks
@@ -13,6 +13,9 @@ setup:  ## install what is missing: the virtual environment, iproute2, the BPF p
 
 setup-test: setup  ## install what only tests need: PostgreSQL's programs
 	@deploy/setup-test
+
+setup-bench: setup-test  ## install what only benchmarks need: HAProxy, nginx, iperf3, nftables, matplotlib
+	@deploy/setup-bench
 
 demo: setup  ## tell the whole story on real traffic, print it, leave nothing behind
 	@$(PYTHON) -m services.standalone.demo
@@ -32,8 +35,11 @@ format: setup  ## put the code in its canonical form
 protos: setup  ## generate sidegate/api from protos/
 	@$(PYTHON) protos/generate.py
 
-bench: setup  ## measure, as ratios in one run
-	@$(PYTHON) -m benchmarks.store $(ARGS)
+bench: setup-bench  ## measure, as ratios in one run: build/bench.json (ARGS=--quick for a look)
+	@$(PYTHON) -m benchmarks $(ARGS)
+
+bench-docs: setup-bench  ## make docs/benchmarks.md and its plots of what `make bench` found
+	@$(PYTHON) -m benchmarks.report
 
 soak: setup-test  ## the long runs: chaos for ten minutes
 	@SIDEGATE_SOAK_SECONDS=600 $(PYTHON) -m pytest -m soak --timeout 1200 $(ARGS)

@@ -1,36 +1,52 @@
-"""How fast the event store appends and scans, beside the bare sqlite3 driver: `python -m benchmarks.store`.
+"""How fast the event store appends and scans on each database, beside the database's bare driver."""
 
-Store and driver take turns within each round, so that a busy machine slows both; the table shows medians of the rounds.
-The driver does what the store cannot do without: lock, look up the last event, insert events and requests, commit.
-"""
-
-import argparse
 import asyncio
-import sqlite3
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
-from statistics import median
+from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from rich.table import Table
-
-from services.common.eventsourcing.sql_schema import events, requests
+from benchmarks.drivers import ANSWER, DATA, HASH, META, PAGE, STREAMS, Driver, postgres_driver, sqlite_driver
+from benchmarks.figures import Figure, compare
+from benchmarks.plan import Plan, Step
+from benchmarks.processes import Failed
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import AnyVersion, Append, NewEvent, Request, RequestKey
 from sidegate.evidence import verify
+from tests.support import postgres
 
 IN_FLIGHT = (1, 64, 256)
-PAGE = 5000
-STREAMS = 1000
-DATA, META, HASH, ANSWER = bytes(200), bytes(40), bytes(32), bytes(100)
+DATABASES = ("sqlite", "postgresql")
+EVENT = "an event of 200 bytes with its request's answer"
 
-Numbers = Iterator[int]
-Rates = defaultdict[str, list[float]]
+METHODS = {
+    "append": (
+        f"Commands of {EVENT}, appended to {STREAMS} streams, {{}} in flight at once, each durable when it is "
+        "answered. The driver does only what no log can do without: lock, look at the end, insert both rows of as many "
+        "commands, commit"
+    ),
+    "scan": f"The whole log, read in pages of {PAGE}, as events; the driver gives rows",
+    "verify": "The hash chain of the whole log in memory, every column of every event",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A store and a driver on databases of the same kind, each of its own. Numbers never come twice."""
+
+    database: str
+    store: SqlStore
+    driver: Driver
+    of_store: Iterator[int]
+    of_driver: Iterator[int]
+
+
+Measurement = Callable[[Bench, float], float]
+"""Something per second, measured for so many seconds."""
 
 
 def the_append(number: int) -> Append:
@@ -46,13 +62,13 @@ def the_append(number: int) -> Append:
     )
 
 
-async def store_appends(store: SqlStore, in_flight: int, seconds: float, numbers: Numbers) -> float:
+async def store_appends(bench: Bench, in_flight: int, seconds: float) -> float:
     end, done = time.perf_counter() + seconds, 0
 
     async def client() -> None:
         nonlocal done
         while time.perf_counter() < end:
-            await store.append(the_append(next(numbers)))
+            await bench.store.append(the_append(next(bench.of_store)))
             done += 1
 
     started = time.perf_counter()
@@ -60,28 +76,12 @@ async def store_appends(store: SqlStore, in_flight: int, seconds: float, numbers
     return done / (time.perf_counter() - started)
 
 
-def driver_appends(connection: sqlite3.Connection, batch: int, seconds: float, numbers: Numbers) -> float:
-    insert_event = f"INSERT INTO events VALUES ({', '.join('?' * len(events.columns))})"  # noqa: S608 - question marks
-    insert_request = f"INSERT INTO requests VALUES ({', '.join('?' * len(requests.columns))})"  # noqa: S608 - the same
+def driver_appends(bench: Bench, batch: int, seconds: float) -> float:
     started, done = time.perf_counter(), 0
     while time.perf_counter() < started + seconds:
-        connection.execute("BEGIN IMMEDIATE")
-        (last,) = connection.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()
-        some = [(last + place, next(numbers)) for place in range(1, batch + 1)]
-        connection.executemany(insert_event, [driver_event(position, number) for position, number in some])
-        connection.executemany(insert_request, [driver_request(position, number) for position, number in some])
-        connection.execute("COMMIT")
+        bench.driver.append(list(islice(bench.of_driver, batch)))
         done += batch
     return done / (time.perf_counter() - started)
-
-
-def driver_event(position: int, number: int) -> tuple[object, ...]:
-    stream = f"endpoint-{number % STREAMS}"
-    return (position, stream, number, bytes(16), "endpoint.changed", 1, 0, f"cell-{number % 7}", 0, DATA, META, HASH)
-
-
-def driver_request(position: int, number: int) -> tuple[object, ...]:
-    return ("acme", "shop", "CreateEndpoint", f"request-{number}", HASH, ANSWER, position, 1)
 
 
 async def store_scan(store: SqlStore) -> float:
@@ -91,80 +91,74 @@ async def store_scan(store: SqlStore) -> float:
     return found / (time.perf_counter() - started)
 
 
+def driver_scan(driver: Driver) -> float:
+    started, after, found = time.perf_counter(), 0, 0
+    while page := driver.page(after):
+        after, found = int(str(page[-1][0])), found + len(page)
+    return found / (time.perf_counter() - started)
+
+
 async def verification(store: SqlStore) -> float:
     head, log = await store.head(), await store.read(0, 1_000_000)
     started = time.perf_counter()
     verdict = verify(head.log_id, log)
     if not verdict.ok:
-        raise RuntimeError(str(verdict.fault))
+        raise Failed(f"the log that was written is not intact: {verdict.fault}")
     return verdict.count / (time.perf_counter() - started)
 
 
-def driver_scan(connection: sqlite3.Connection) -> float:
-    started, after, found = time.perf_counter(), 0, 0
-    query = "SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?"
-    while page := connection.execute(query, (after, PAGE)).fetchall():
-        after, found = page[-1][0], found + len(page)
-    return found / (time.perf_counter() - started)
+class Rounds:
+    """Events per second of the store and of the driver, round by round."""
+
+    def __init__(self) -> None:
+        self._ours: dict[str, list[float]] = defaultdict(list)
+        self._theirs: dict[str, list[float]] = defaultdict(list)
+
+    async def take(self, bench: Bench, seconds: float) -> None:
+        for in_flight in IN_FLIGHT:
+            name = f"append_{in_flight}_{bench.database}"
+            self._ours[name].append(await store_appends(bench, in_flight, seconds))
+            self._theirs[name].append(driver_appends(bench, in_flight, seconds))
+        name = f"scan_{bench.database}"
+        self._ours[name].append(await store_scan(bench.store))
+        self._theirs[name].append(driver_scan(bench.driver))
+        if bench.database == "sqlite":
+            self._ours["verify"].append(await verification(bench.store))
+
+    def figures(self, benches: Sequence[Bench]) -> Iterator[Figure]:
+        for bench in benches:
+            for kind, name, label in [*((f"append_{n}", "append", n) for n in IN_FLIGHT), ("scan", "scan", "")]:
+                key, method = f"{kind}_{bench.database}", METHODS[name].format(label)
+                ours, theirs, other = self._ours[key], self._theirs[key], bench.driver.name
+                yield compare(f"store_{key}", ours, "events/s", method=f"{method}.", other=other, theirs=theirs)
+        yield compare("verify", self._ours["verify"], "events/s", method=f"{METHODS['verify']}.")
 
 
-async def measure(directory: Path, arguments: argparse.Namespace) -> tuple[Rates, Rates]:
-    by_store: Rates = defaultdict(list)
-    by_driver: Rates = defaultdict(list)
-    store = await SqlStore.open(directory / "store.sqlite", synchronous=arguments.synchronous)
-    await (await SqlStore.open(directory / "driver.sqlite")).close()
-    store_numbers, driver_numbers = count(1), count(1)
-    with closing(sqlite3.connect(directory / "driver.sqlite", isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {arguments.synchronous}")
-        for _ in range(arguments.rounds):
-            for in_flight in IN_FLIGHT:
-                name = f"append, {in_flight} in flight"
-                by_store[name].append(await store_appends(store, in_flight, arguments.seconds, store_numbers))
-                by_driver[name].append(driver_appends(connection, in_flight, arguments.seconds, driver_numbers))
-            by_store["scan"].append(await store_scan(store))
-            by_driver["scan"].append(driver_scan(connection))
-            by_store["verify"].append(await verification(store))
-    await store.close()
-    return by_store, by_driver
+def steps(plan: Plan) -> int:
+    return plan.rounds * len(DATABASES)
 
 
-def table(by_store: Rates, by_driver: Rates, title: str) -> Table:
-    shown = Table(title=title)
-    for heading in ("events per second", "store", "driver", "driver / store", "store, rounds"):
-        shown.add_column(heading, justify="left" if heading.startswith("events") else "right")
-    for name, rates in by_store.items():
-        bare = median(by_driver[name]) if name in by_driver else None
-        shown.add_row(
-            name,
-            f"{median(rates):,.0f}",
-            f"{bare:,.0f}" if bare else "",
-            f"{bare / median(rates):.1f}" if bare else "",
-            f"{min(rates):,.0f} - {max(rates):,.0f}",
-        )
-    return shown
+async def measure(plan: Plan, step: Step, databases: Sequence[str] = DATABASES) -> Sequence[Figure]:
+    with ExitStack() as stack:
+        benches = [await opened(name, stack) for name in databases]
+        rounds = Rounds()
+        for number in range(plan.rounds):
+            for bench in benches:
+                step(f"round {number + 1}: {bench.database}")
+                await rounds.take(bench, plan.seconds / 2)
+        for bench in benches:
+            await bench.store.close()
+        return list(rounds.figures(benches))
 
 
-def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement of appends")
-    parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL")
-    parser.add_argument(
-        "--directory", type=Path, help="on the disk to measure; the system's for temporary files if not given"
-    )
-    return parser.parse_args(words)
-
-
-def main() -> None:
-    arguments = parse()
-    with tempfile.TemporaryDirectory(prefix="sidegate-benchmark-", dir=arguments.directory) as directory:
-        by_store, by_driver = asyncio.run(measure(Path(directory), arguments))
-    title = (
-        f"SQLite {sqlite3.sqlite_version}, synchronous={arguments.synchronous}, medians of {arguments.rounds} rounds"
-    )
-    Console().print(table(by_store, by_driver, title))
-
-
-if __name__ == "__main__":
-    main()
+async def opened(database: str, stack: ExitStack) -> Bench:
+    """The tables are made by a store on both sides, so that keys and indices are the same."""
+    if database == "sqlite":
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="sidegate-bench-")))
+        ours, theirs = str(directory / "store.sqlite"), str(directory / "driver.sqlite")
+        driver: AbstractContextManager[Driver] = sqlite_driver(Path(theirs))
+    else:
+        ours, theirs = [postgres.shared().url(stack.enter_context(postgres.database())) for _ in range(2)]
+        driver = postgres_driver(theirs)
+    await (await SqlStore.open(theirs)).close()
+    return Bench(database, await SqlStore.open(ours), stack.enter_context(driver), count(1), count(1))

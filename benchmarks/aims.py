@@ -1,0 +1,57 @@
+"""What the figures should be, and what is known to hold back those that are not."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.figures import Figure, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """For a figure's value, or for its ratio to what it is compared with."""
+
+    name: str
+    bound: Literal["at least", "at most"]
+    number: float
+    ratio_to: str = ""
+
+    def met_by(self, figure: Figure) -> bool:
+        found = self.found(figure)
+        return found >= self.number if self.bound == "at least" else found <= self.number
+
+    def found(self, figure: Figure) -> float:
+        return figure.value if not self.ratio_to else figure.ratio or 0.0
+
+    def is_about(self, figure: Figure) -> bool:
+        return figure.name == self.name and self.ratio_to in ("", figure.compared_with)
+
+    def told(self, figure: Figure) -> str:
+        unit = f"x {self.ratio_to}" if self.ratio_to else figure.unit
+        return f"{self.bound} {shown(self.number)} {unit}"
+
+
+AIMS = (
+    Aim("store_append_1_sqlite", "at least", 3_000),
+    Aim("store_append_64_sqlite", "at least", 15_000),
+    Aim("store_append_1_postgresql", "at least", 800),
+    Aim("store_append_64_postgresql", "at least", 7_000),
+    Aim("store_scan_sqlite", "at least", 500_000),
+    Aim("store_scan_postgresql", "at least", 150_000),
+    Aim("verify", "at least", 300_000),
+    Aim("commit_to_agent_p50", "at most", 1.2),
+    Aim("commit_to_agent_p99", "at most", 2.0),
+    *(
+        Aim(f"{name}_{quantile}", "at most", milliseconds)
+        for name in ("create_to_first_byte", "accept_to_first_byte", "delete_to_address_free")
+        for quantile, milliseconds in (("p50", 10.0), ("p99", 50.0))
+    ),
+    *(
+        Aim(name, "at least", 1.0, ratio_to="plain routing")
+        for name in ("bulk_1_stream", "bulk_8_streams", "connections", "round_trips")
+    ),
+)
+
+
+def unmet(figures: Iterable[Figure]) -> list[tuple[Aim, Figure]]:
+    return [(aim, figure) for figure in figures for aim in AIMS if aim.is_about(figure) and not aim.met_by(figure)]

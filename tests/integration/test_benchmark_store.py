@@ -1,0 +1,25 @@
+"""The benchmark runs: a short look at the store on both databases, whatever its figures are."""
+
+from pathlib import Path
+
+from benchmarks import figures, machine
+from benchmarks.__main__ import main
+
+NAMES = [
+    *(f"store_append_{in_flight}_{database}" for database in ("sqlite", "postgresql") for in_flight in (1, 64, 256)),
+    "store_scan_sqlite",
+    "store_scan_postgresql",
+    "verify",
+]
+
+
+def test_a_quick_look_at_the_store_leaves_every_figure_and_what_the_machine_was(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    assert main(["--quick", "--only", "store", "--seconds", "0.1", "--json", str(path)]) == 0
+    found = figures.read(path)
+    assert sorted(figure.name for figure in found) == sorted(NAMES)
+    for figure in found:
+        assert figure.value > 0
+        assert figure.runs == 1
+        assert bool(figure.ratio) == bool(figure.compared_with)
+    assert machine.read(machine.beside(path))["kernel"].startswith("Linux")

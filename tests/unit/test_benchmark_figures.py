@@ -1,0 +1,101 @@
+"""The figures that `make bench` writes: their form, their ratios, and the page that is made of them."""
+
+import json
+import random
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from benchmarks import aims, figures, report
+from benchmarks.figures import Figure, compare, compare_quantiles
+
+FORM: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "value": float,
+    "unit": str,
+    "compared_with": str,
+    "ratio": (float, type(None)),
+    "runs": int,
+    "method": str,
+    "low": (float, type(None)),
+    "high": (float, type(None)),
+}
+
+CONNECTIONS = compare("connections", [90, 110, 100], "1/s", method="So.", other="plain routing", theirs=[100, 100, 200])
+ALONE = compare("verify", [10.0, 30.0, 20.0], "events/s", method="Thus.")
+
+
+def test_the_file_is_a_list_of_objects_of_one_form(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "bench.json"
+    figures.write([CONNECTIONS, ALONE], path)
+    found = json.loads(path.read_text())
+    assert isinstance(found, list)
+    for each in found:
+        assert each.keys() == FORM.keys()
+        for name, kind in FORM.items():
+            assert isinstance(each[name], kind), name
+    assert figures.read(path) == [CONNECTIONS, ALONE]
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios_and_lies_between_its_ends() -> None:
+    assert CONNECTIONS.value == 100
+    assert (CONNECTIONS.ratio, CONNECTIONS.low, CONNECTIONS.high) == (0.9, 0.5, 1.1)
+    assert CONNECTIONS.runs == 3
+
+
+def test_a_figure_that_stands_alone_has_no_ratio() -> None:
+    assert (ALONE.value, ALONE.compared_with, ALONE.ratio, ALONE.low) == (20.0, "", None, None)
+
+
+def test_rounds_of_which_one_side_is_missing_are_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        compare("connections", [1.0, 2.0], "1/s", method="", other="nginx", theirs=[1.0])
+
+
+def test_a_quantile_is_a_value_that_was_measured() -> None:
+    values = random.Random(7).sample(range(1000), 200)
+    assert figures.quantile(values, 0.5) in values
+    assert abs(figures.quantile(values, 0.5) - median(values)) < 10
+    assert figures.quantile(values, 0.99) == sorted(values)[198]
+    assert figures.quantile([3.0], 0.99) == 3.0
+
+
+def test_the_interval_of_a_latency_encloses_its_ratio_and_is_the_same_each_time() -> None:
+    draw = random.Random(11)
+    ours, theirs = ([draw.gammavariate(shape, 1.0) for _ in range(200)] for shape in (4.0, 2.0))
+    made = [
+        compare_quantiles("create_to_first_byte_p50", 0.5, ours, "ms", method="", other="a floor", theirs=theirs)
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    assert made[0].ratio is not None
+    assert made[0].low is not None
+    assert made[0].high is not None
+    assert made[0].low < made[0].ratio < made[0].high
+
+
+def test_numbers_are_shown_as_people_read_them() -> None:
+    assert [figures.shown(number) for number in (123_456.0, 12.345, 0.04821)] == ["123,456", "12.35", "0.04821"]
+
+
+def test_the_page_has_every_figure_its_method_and_the_aims_that_were_missed() -> None:
+    slow = Figure("create_to_first_byte_p50", 12.5, "ms", "a floor", 2.0, 200, "From here. In one terminal.", 1.9, 2.1)
+    page = report.page([CONNECTIONS, ALONE, slow], {"kernel": "Linux 6.1"})
+    assert "| kernel | Linux 6.1 |" in page
+    for row in (
+        "| connections | 100 1/s | 0.90 | 0.50 - 1.10 | 3 | plain routing |",
+        "| verify | 20 events/s |  |  | 3 |  |",
+        "| create_to_first_byte_p50 | 12.5 ms | 2.00 | 1.90 - 2.10 | 200 | a floor |",
+        "- From here.",
+        "- In one terminal.",
+    ):
+        assert f"\n{row}\n" in page
+    _, missed = page.split("## Aims that this run did not meet")
+    assert "| create_to_first_byte_p50 | at most 10 ms | 12.5 |" in missed
+    assert "| connections | at least 1 x plain routing | 0.9 |" in missed
+
+
+def test_every_aim_is_for_a_figure_of_a_section() -> None:
+    prefixes = tuple(prefix for section in report.SECTIONS for prefix in section.prefixes)
+    assert all(aim.name.startswith(prefixes) for aim in aims.AIMS)
