@@ -9,7 +9,7 @@ import grpc
 from services.common import errors as refusals
 from services.common.principal import SYSTEM, Principal
 from services.endpoint.application.registry import PublishedService, Reservation, Sources
-from services.endpoint.domain.forwarding import Netns
+from services.endpoint.domain.forwarding import Backend, Netns
 from services.endpoint.wire.forwarding import port_mapping
 from sidegate import errors, transport
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
@@ -82,11 +82,16 @@ def service_of(stored: service_pb.EndpointService) -> PublishedService:
         owner=Principal(stored.account, stored.project),
         vpc=stored.vpc_id,
         version=stored.version,
-        backends=tuple(IPv4Address(backend.address) for backend in stored.backends),
+        backends=tuple(map(backend_of, stored.backends)),
         ports=tuple(map(port_mapping, stored.port_mappings)),
         approval_required=stored.approval_required,
         gone=stored.state in GONE,
     )
+
+
+def backend_of(stored: service_pb.Backend) -> Backend:
+    """A service that was written before there were weights has none."""
+    return Backend(IPv4Address(stored.address), stored.weight or 1, stored.draining)
 
 
 def reservation_of(answer: internal_pb.ReserveEndpointPortResponse) -> Reservation:

@@ -310,6 +310,29 @@ async def test_other_backends_reach_the_cell(story: Story) -> None:
     await until(story.services.endpoint_store, told)
 
 
+async def test_weights_and_draining_reach_the_cell_as_one_change(story: Story) -> None:
+    await story.create()
+    backends = [
+        published_pb.Backend(address="10.0.0.77", weight=3),
+        published_pb.Backend(address="10.0.0.78", draining=True),
+    ]
+    request = registry_pb.UpdateEndpointServiceRequest(
+        endpoint_service=published_pb.EndpointService(id=story.service, backends=backends),
+        update_mask=FieldMask(paths=["backends"]),
+    )
+    await story.payments.ask(story.payments.registry.UpdateEndpointService, request)
+
+    async def told() -> bool:
+        snapshot = await story.services.application.feed.snapshot("default")
+        return [
+            (each.address, each.weight, each.draining)
+            for entry in snapshot.entries()
+            for each in entry.service.weighted_backends
+        ] == [("10.0.0.77", 3, False), ("10.0.0.78", 1, True)]
+
+    await until(story.services.endpoint_store, told)
+
+
 async def test_live_connections_stand_in_the_way_of_a_services_deletion_and_force_ends_them(story: Story) -> None:
     created = await story.create()
     await story.accept(created.id)

@@ -56,6 +56,9 @@ async def test_a_bad_backend_is_named_by_its_field(world: RegistryWorld) -> None
     for backend, field in (
         (Backend(address="10.0.1.77"), "endpoint_service.backends[1].address"),
         (Backend(address="10.0.0.77"), "endpoint_service.backends[1]"),
+        (Backend(address="10.0.0.77", weight=3), "endpoint_service.backends[1]"),
+        (Backend(address="10.0.0.78", weight=101), "endpoint_service.backends[1].weight"),
+        (Backend(address="10.0.0.78", weight=-1), "endpoint_service.backends[1].weight"),
         (Backend(port_id=port.id), "endpoint_service.backends[1]"),
         (Backend(port_id=str(uuid4())), "endpoint_service.backends[1].port_id"),
         (Backend(port_id=foreign.id), "endpoint_service.backends[1].port_id"),
@@ -63,6 +66,18 @@ async def test_a_bad_backend_is_named_by_its_field(world: RegistryWorld) -> None
         with pytest.raises(errors.InvalidRequest) as refused:
             await world.payments.service(vpc, backends=[first, backend])
         assert refused.value.field == field
+
+
+async def test_a_backend_has_weight_1_where_none_is_said_and_may_be_draining(world: RegistryWorld) -> None:
+    vpc = await world.payments.vpc()
+    asked = [Backend(address="10.0.0.77"), Backend(address="10.0.0.78", weight=100, draining=True)]
+    made = await world.payments.service(vpc, backends=asked)
+    assert [(each.weight, each.draining) for each in made.backends] == [(1, False), (100, True)]
+    assert (await world.payments.get_service(made.id)).backends == made.backends
+    wanted = EndpointService(id=made.id, backends=[Backend(address="10.0.0.77", weight=1), asked[1]])
+    assert (await world.payments.change_service(wanted, "backends")).version == made.version, "0 stands for 1"
+    wanted.backends[1].draining = False
+    assert (await world.payments.change_service(wanted, "backends")).version == made.version + 1
 
 
 async def test_a_name_is_taken_once_in_a_project(world: RegistryWorld) -> None:

@@ -17,7 +17,7 @@ from services.endpoint.application.registry import PublishedService, Reservation
 from services.endpoint.application.requests import Wanted
 from services.endpoint.application.service import EndpointApplication
 from services.endpoint.domain.endpoint_commands import Accept, Change, Delete, Reject
-from services.endpoint.domain.forwarding import Netns, PortMapping, Protocol
+from services.endpoint.domain.forwarding import Backend, Netns, PortMapping, Protocol
 from services.endpoint.domain.presence import Presence, Statement
 from services.endpoint.policies import Upkeep
 from services.endpoint.projections import TABLE
@@ -53,7 +53,7 @@ def published(id_: str, *, approval_required: bool = False) -> PublishedService:
         owner=PROVIDER,
         vpc=PAYMENTS_VPC,
         version=2,
-        backends=(IPv4Address("10.0.0.10"),),
+        backends=(Backend(IPv4Address("10.0.0.10")),),
         ports=(PortMapping(80, 8080, Protocol.TCP),),
         approval_required=approval_required,
     )
@@ -121,7 +121,9 @@ class FakeRegistry:
     def change(self, service: str, *backends: str) -> PublishedService:
         """The service with other backends, at its next version."""
         before = self.services[service]
-        changed = replace(before, version=before.version + 1, backends=tuple(map(IPv4Address, backends)))
+        changed = replace(
+            before, version=before.version + 1, backends=tuple(Backend(IPv4Address(each)) for each in backends)
+        )
         self.services[service] = changed
         return changed
 

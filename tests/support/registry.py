@@ -9,7 +9,7 @@ from services.common.eventsourcing.store import Claim, Constraints
 from services.common.principal import Principal
 from services.registry.domain.attachment import Attachment, Netns
 from services.registry.domain.port import Holder, Machine, Port
-from services.registry.domain.publication import PortMapping, Protocol, Service, full_name
+from services.registry.domain.publication import Backend, PortMapping, Protocol, Service, full_name
 from services.registry.domain.vpc import Subnet, Vpc
 
 AT = 1_700_000_000_000_000_000
@@ -50,7 +50,7 @@ def service(*backends: str, mappings: Iterable[PortMapping] = (mapping(),), numb
         name="web",
         full_name=full_name("local", "web", id_),
         vpc_id=uuid(1),
-        backends=tuple(map(IPv4Address, backends or ("10.0.0.10",))),
+        backends=tuple(Backend(IPv4Address(each)) for each in backends or ("10.0.0.10",)),
         port_mappings=tuple(mappings),
         approval_required=True,
         created_at=AT,

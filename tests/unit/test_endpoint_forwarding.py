@@ -16,6 +16,7 @@ from services.endpoint.domain.forwarding import (
     ATTACHMENT,
     SERVICE,
     AttachmentForwarded,
+    Backend,
     ForwardService,
     Netns,
     PortMapping,
@@ -29,12 +30,12 @@ from services.endpoint.domain.forwarding import (
 )
 
 SERVICE_2 = ServiceForwarded(
-    "default", "web", 2, "payments", (IPv4Address("10.0.0.10"),), (PortMapping(80, 8080, Protocol.TCP),)
+    "default", "web", 2, "payments", (Backend(IPv4Address("10.0.0.10")),), (PortMapping(80, 8080, Protocol.TCP),)
 )
 
 
 def version(number: int) -> ServiceForwarded:
-    return replace(SERVICE_2, version=number, backends=(IPv4Address("10.0.0.0") + number,))
+    return replace(SERVICE_2, version=number, backends=(Backend(IPv4Address("10.0.0.0") + number),))
 
 
 def told(commands: Sequence[ServiceCommand]) -> ServiceForwarded | ServiceRemoved | Unused:

@@ -1,6 +1,7 @@
 """Stored events: the same bytes for ever, and what they mean; requests as the domain's values."""
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -35,6 +36,9 @@ from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, STATES, known
 GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("endpoint_events.json").read_text())
 """The bytes of each stored event as the first version wrote them, in hexadecimal. Never changed, only added to."""
 
+WEIGHTS: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("weights.json").read_text())
+"""The same of those that say more since there are weights."""
+
 LIFE = (
     EndpointRequested(FACTS),
     ConnectionApproved(2_000),
@@ -51,7 +55,7 @@ SERVICE = forwarding.ServiceForwarded(
     service=FACTS.service,
     version=3,
     vpc=FACTS.placement.provider_vpc,
-    backends=(IPv4Address("10.0.0.10"), IPv4Address("10.0.0.11")),
+    backends=(forwarding.Backend(IPv4Address("10.0.0.10")), forwarding.Backend(IPv4Address("10.0.0.11"))),
     ports=(
         forwarding.PortMapping(80, 8080, forwarding.Protocol.TCP),
         forwarding.PortMapping(53, 53, forwarding.Protocol.UDP),
@@ -145,6 +149,28 @@ def test_every_stored_event_holds_the_endpoint_as_it_is_after_it() -> None:
 def test_only_creating_and_accepted_endpoints_are_forwarded(stage: str) -> None:
     entry = forwarding_entry(known(STATES[stage]))
     assert entry.removed == (stage not in ("creating", "accepted"))
+
+
+WEIGHED = replace(
+    SERVICE,
+    backends=(
+        forwarding.Backend(IPv4Address("10.0.0.10"), 3),
+        forwarding.Backend(IPv4Address("10.0.0.11"), 100, draining=True),
+    ),
+)
+
+
+def test_weights_and_draining_are_stored_as_they_were_when_they_came() -> None:
+    event = forwarding.ServiceForwardingChanged(WEIGHED)
+    stored = ServiceCodec().encode(event, WEIGHED)
+    assert stored.data.hex() == WEIGHTS[stored.type]
+    assert ServiceCodec().decode(recorded(NewEvent(stored.type, bytes.fromhex(WEIGHTS[stored.type])))) == event
+
+
+def test_a_gateway_that_knows_of_no_weights_reads_the_backends_that_take_sessions() -> None:
+    stored = ServiceCodec().encode(forwarding.ServiceForwardingChanged(WEIGHED), WEIGHED)
+    entry = events_pb.EndpointEvent.FromString(stored.data).forwarding.service
+    assert list(entry.backends) == ["10.0.0.10"]
 
 
 def test_removed_entries_come_back_as_removed() -> None:

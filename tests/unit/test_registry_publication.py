@@ -7,8 +7,10 @@ import pytest
 
 from services.common.errors import Invalid
 from services.registry.domain.publication import (
+    HIGHEST_WEIGHT,
     MAX_BACKENDS,
     MAX_PORT_MAPPINGS,
+    Backend,
     Protocol,
     check_backends,
     check_port_mappings,
@@ -18,25 +20,38 @@ from services.registry.domain.publication import (
 from tests.support import registry as make
 from tests.support.registry import NETWORK
 
-BACKEND = IPv4Address("10.0.0.10")
+BACKEND = Backend(IPv4Address("10.0.0.10"))
 
 
 def test_a_backend_outside_the_vpc_is_named_by_its_field() -> None:
     with pytest.raises(Invalid) as refused:
-        check_backends([BACKEND, IPv4Address("10.0.1.10")], NETWORK)
+        check_backends([BACKEND, Backend(IPv4Address("10.0.1.10"))], NETWORK)
     assert refused.value.field == "endpoint_service.backends[1].address"
 
 
-def test_a_backend_is_given_once() -> None:
+@pytest.mark.parametrize("again", [BACKEND, replace(BACKEND, weight=2), replace(BACKEND, draining=True)])
+def test_a_backend_is_given_once_whatever_its_weight(again: Backend) -> None:
     with pytest.raises(Invalid) as refused:
-        check_backends([BACKEND, IPv4Address("10.0.0.11"), BACKEND], NETWORK)
+        check_backends([BACKEND, Backend(IPv4Address("10.0.0.11")), again], NETWORK)
     assert refused.value.field == "endpoint_service.backends[2]"
+
+
+@pytest.mark.parametrize("weight", [-1, 0, HIGHEST_WEIGHT + 1])
+def test_a_weight_outside_its_range_is_named_by_its_field(weight: int) -> None:
+    with pytest.raises(Invalid, match=f"^{weight} is not a weight: 1 to 100$") as refused:
+        check_backends([BACKEND, Backend(IPv4Address("10.0.0.11"), weight)], NETWORK)
+    assert refused.value.field == "endpoint_service.backends[1].weight"
+
+
+@pytest.mark.parametrize("weight", [1, HIGHEST_WEIGHT])
+def test_weights_go_from_1_to_100(weight: int) -> None:
+    check_backends([replace(BACKEND, weight=weight, draining=True)], NETWORK)
 
 
 @pytest.mark.parametrize("count", [0, MAX_BACKENDS + 1])
 def test_a_service_has_backends_and_not_too_many(count: int) -> None:
     with pytest.raises(Invalid) as refused:
-        check_backends([BACKEND + number for number in range(count)], NETWORK)
+        check_backends([Backend(BACKEND.address + number) for number in range(count)], NETWORK)
     assert refused.value.field == "endpoint_service.backends"
 
 

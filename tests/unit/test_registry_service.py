@@ -1,5 +1,6 @@
 """An endpoint service's life: every state against every command, and what holds whatever is commanded."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from services.common.errors import NotFound, QuotaReached, Refused, WrongState
 from services.common.eventsourcing.store import Constraints
 from services.registry.domain import service
-from services.registry.domain.publication import MAX_PERMISSIONS, Protocol
+from services.registry.domain.publication import MAX_PERMISSIONS, Backend, Protocol
 from services.registry.domain.service import (
     DECIDER,
     Absent,
@@ -54,6 +55,8 @@ from tests.support import registry as make
 from tests.support.registry import AT, NETWORK, Ledger
 
 SERVICE = make.service()
+ADDRESS = IPv4Address("10.0.0.10")
+DRAINING = Backend(IPv4Address("10.0.0.20"), 3, draining=True)
 NOW, DEADLINE, LATER = AT + 1, AT + 100, AT + 200
 SHOP, EVERYBODY = "iam:domain::shop", "iam:domain::*"
 
@@ -189,12 +192,22 @@ def test_a_change_to_what_is_there_already_changes_nothing() -> None:
     assert decide(command, Available(SERVICE)) == []
 
 
+@pytest.mark.parametrize("other", [Backend(ADDRESS, 7), Backend(ADDRESS, draining=True)], ids=["weight", "draining"])
+def test_another_weight_and_draining_are_changes(other: Backend) -> None:
+    assert other.address == SERVICE.backends[0].address
+    assert decide(Change(NOW, NETWORK, (other,)), Available(SERVICE)) == [ServiceChanged(NOW, (other,))]
+    assert decide(Change(NOW, NETWORK, (other,)), Available(replace(SERVICE, backends=(other,)))) == []
+
+
+def test_all_backends_of_a_service_may_be_draining() -> None:
+    draining = replace(SERVICE, backends=(DRAINING,))
+    assert decide(Create(draining, NETWORK), Absent())[0] == ServiceCreated(draining)
+
+
 def test_a_change_shows_in_the_service() -> None:
-    changed = evolve(
-        Available(SERVICE), ServiceChanged(NOW, (IPv4Address("10.0.0.20"),), (make.mapping(53, 53, Protocol.UDP),))
-    )
+    changed = evolve(Available(SERVICE), ServiceChanged(NOW, (DRAINING,), (make.mapping(53, 53, Protocol.UDP),)))
     held = service.of(changed)
-    assert held.backends == (IPv4Address("10.0.0.20"),)
+    assert held.backends == (DRAINING,)
     assert held.port_mappings == (make.mapping(53, 53, Protocol.UDP),)
     assert (held.approval_required, held.updated_at, held.revision) == (True, NOW, 2)
 
@@ -216,12 +229,13 @@ def test_a_service_has_no_more_permissions_than_it_may() -> None:
         decide(AddPermissions((SHOP,), NOW), full)
 
 
+BACKEND = st.builds(Backend, st.sampled_from(list(NETWORK[0])), st.integers(0, 101), st.booleans())
 COMMAND = st.one_of(
     st.builds(
         Change,
         st.integers(NOW, LATER),
         st.just(NETWORK),
-        st.none() | st.lists(st.sampled_from(list(NETWORK[0])), max_size=4).map(tuple),
+        st.none() | st.lists(BACKEND, max_size=4).map(tuple),
         st.none() | st.lists(st.builds(make.mapping, st.integers(0, 4), st.integers(0, 4)), max_size=4).map(tuple),
         st.none() | st.booleans(),
     ),
@@ -258,8 +272,8 @@ def _check(state: State, ledger: Ledger, count: int) -> None:
     held = service.of(state)
     there = 0 if isinstance(state, Deleted) else 1
     assert held.revision == count
-    assert 1 <= len(held.backends) == len(set(held.backends))
-    assert all(backend in NETWORK[0] for backend in held.backends)
+    assert 1 <= len(held.backends) == len({backend.address for backend in held.backends})
+    assert all(backend.address in NETWORK[0] and 1 <= backend.weight <= 100 for backend in held.backends)
     assert 1 <= len(held.port_mappings) == len({(each.client_port, each.protocol) for each in held.port_mappings})
     assert len(held.permissions) == len(set(held.permissions))
     assert ledger.of("offer") == ([f"{held.id}/{held.revision}"] if isinstance(state, Available) else [])

@@ -14,7 +14,7 @@ from services.common.eventsourcing.aggregate import Codec
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.registry.domain import attachment, port, service, vpc
-from services.registry.domain.publication import Protocol
+from services.registry.domain.publication import Backend, Protocol
 from services.registry.domain.service_events import (
     PermissionsAdded,
     PermissionsRemoved,
@@ -31,7 +31,7 @@ from services.registry.projections import row_of
 from services.registry.wire.attachments import AttachmentCodec
 from services.registry.wire.envelope import STORED_NAMES, UnknownEvent, subject_of
 from services.registry.wire.ports import PortCodec
-from services.registry.wire.publications import OfPort, parse_backends, parse_mappings
+from services.registry.wire.publications import AskedBackend, OfPort, parse_backends, parse_mappings
 from services.registry.wire.services import ServiceCodec, connectable, service_message, service_of
 from services.registry.wire.vpcs import VpcCodec
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
@@ -41,6 +41,9 @@ from tests.support.registry import AT
 
 GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("registry_events.json").read_text())
 """The bytes of each stored event as the first version wrote them, in hexadecimal. Never changed, only added to."""
+
+WEIGHTS: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("weights.json").read_text())
+"""The same of those that say more since there are weights."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Life:
 
 
 SERVICE = make.service("10.0.0.10", "10.0.0.11", mappings=[make.mapping(), make.mapping(53, 53, Protocol.UDP)])
-CHANGE = ServiceChanged(AT + 2, (IPv4Address("10.0.0.20"),), (make.mapping(443, 8443),), False)
+CHANGE = ServiceChanged(AT + 2, (Backend(IPv4Address("10.0.0.20")),), (make.mapping(443, 8443),), False)
 LIVES = (
     Life(
         f"vpc-{make.uuid(1)}",
@@ -138,6 +141,23 @@ def test_the_bytes_of_the_first_version_are_read_as_what_they_meant(name: str) -
     assert life.codec.decode(old) == event
 
 
+def test_weights_and_draining_are_stored_as_they_were_when_they_came() -> None:
+    backends = Backend(IPv4Address("10.0.0.10"), 3), Backend(IPv4Address("10.0.0.11"), 100, draining=True)
+    event = ServiceChanged(AT + 2, backends)
+    stored = ServiceCodec().encode(event, service.DECIDER.fold([ServiceCreated(SERVICE), ServiceOpened(AT + 1), event]))
+    assert stored.data.hex() == WEIGHTS[stored.type]
+    assert ServiceCodec().decode(recorded(NewEvent(stored.type, bytes.fromhex(WEIGHTS[stored.type])), "s-1")) == event
+
+
+def test_a_service_shows_the_weight_of_every_backend_also_where_none_was_stored() -> None:
+    old = ServiceCodec().decode(
+        recorded(NewEvent("registry.v1.ServiceCreated", bytes.fromhex(GOLDEN["registry.v1.ServiceCreated"])), "s-1")
+    )
+    assert isinstance(old, ServiceCreated)
+    shown = service_message(service.DECIDER.fold([old]))
+    assert [(backend.weight, backend.draining) for backend in shown.backends] == [(1, False), (1, False)]
+
+
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.stream.partition("-")[0])
 def test_a_stream_is_read_as_it_was_written(life: Life) -> None:
     read = [life.codec.decode(recorded(event, life.stream)) for event in life.stored()]
@@ -207,9 +227,17 @@ def test_who_may_connect_learns_nothing_of_the_providers_network() -> None:
     assert [mapping.server_port for mapping in shown.port_mappings] == [0, 0]
 
 
-def test_backends_are_addresses_or_ports() -> None:
-    asked = [service_pb2.Backend(address="10.0.0.10"), service_pb2.Backend(port_id=make.uuid(3))]
-    assert parse_backends(asked) == (IPv4Address("10.0.0.10"), OfPort(make.uuid(3)))
+def test_backends_are_addresses_or_ports_and_have_weight_1_where_none_is_said() -> None:
+    asked = [
+        service_pb2.Backend(address="10.0.0.10"),
+        service_pb2.Backend(port_id=make.uuid(3)),
+        service_pb2.Backend(address="10.0.0.11", weight=100, draining=True),
+    ]
+    assert parse_backends(asked) == (
+        AskedBackend(IPv4Address("10.0.0.10"), 1),
+        AskedBackend(OfPort(make.uuid(3)), 1),
+        AskedBackend(IPv4Address("10.0.0.11"), 100, True),
+    )
 
 
 @pytest.mark.parametrize(

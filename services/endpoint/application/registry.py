@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from services.common.principal import Principal
-from services.endpoint.domain.forwarding import Netns, PortMapping, ServiceForwarded
+from services.endpoint.domain.forwarding import Backend, Netns, PortMapping, ServiceForwarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class PublishedService:
     owner: Principal
     vpc: str
     version: int
-    backends: tuple[IPv4Address, ...]
+    backends: tuple[Backend, ...]
     ports: tuple[PortMapping, ...]
     approval_required: bool
     gone: bool = False

@@ -26,6 +26,15 @@ class PortMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """Where connections end: new ones in proportion to its weight (1 to 100), and none while it is draining."""
+
+    address: IPv4Address
+    weight: int = 1
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unused:
     """No gateway of the cell has been told of it."""
 
@@ -38,7 +47,7 @@ class ServiceForwarded:
     service: str
     version: int
     vpc: str
-    backends: tuple[IPv4Address, ...]
+    backends: tuple[Backend, ...]
     ports: tuple[PortMapping, ...]
 
 

@@ -13,6 +13,7 @@ SHOWN_REASONS = frozenset(
         "backends of the service cannot be reached from a gateway",
         "backends of the service do not answer a gateway",
         "its VPC cannot be reached from a gateway",
+        "the service takes no new connections at present",
         "this gateway has no source address for it yet",
     }
 )

@@ -1,5 +1,6 @@
 """Events of a cell's services and attachments."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
@@ -7,6 +8,7 @@ from services.endpoint.domain.forwarding import (
     AttachmentChanged,
     AttachmentForwarded,
     AttachmentState,
+    Backend,
     Netns,
     PortMapping,
     Protocol,
@@ -52,7 +54,7 @@ class ServiceCodec:
                 service=entry.service_id,
                 version=entry.version,
                 vpc=entry.vpc_id,
-                backends=tuple(map(IPv4Address, entry.backends)),
+                backends=_backends(entry),
                 ports=tuple(map(port_mapping, entry.port_mappings)),
             )
         )
@@ -91,6 +93,25 @@ def port_mapping(stored: service_pb.PortMapping) -> PortMapping:
     return PortMapping(stored.client_port, stored.server_port, protocol)
 
 
+def _weighted(backends: Sequence[Backend]) -> Sequence[forwarding_pb.BackendForwarding]:
+    """Only where it says more than addresses do."""
+    if all(backend == Backend(backend.address) for backend in backends):
+        return ()
+    return [
+        forwarding_pb.BackendForwarding(address=str(backend.address), weight=backend.weight, draining=backend.draining)
+        for backend in backends
+    ]
+
+
+def _backends(stored: forwarding_pb.ServiceForwarding) -> tuple[Backend, ...]:
+    """An entry of before there were weights, or that needs none, has addresses alone."""
+    if not stored.weighted_backends:
+        return tuple(Backend(IPv4Address(address)) for address in stored.backends)
+    return tuple(
+        Backend(IPv4Address(backend.address), backend.weight, backend.draining) for backend in stored.weighted_backends
+    )
+
+
 def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.ServiceForwarding:
     if isinstance(entry, ServiceRemoved):
         return forwarding_pb.ServiceForwarding(service_id=entry.service, version=entry.version, removed=True)
@@ -98,7 +119,8 @@ def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.S
         service_id=entry.service,
         version=entry.version,
         vpc_id=entry.vpc,
-        backends=map(str, entry.backends),
+        backends=[str(backend.address) for backend in entry.backends if not backend.draining],
+        weighted_backends=_weighted(entry.backends),
         port_mappings=[
             service_pb.PortMapping(
                 client_port=port.client_port, server_port=port.server_port, protocol=STORED_PROTOCOL[port.protocol]

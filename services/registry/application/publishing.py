@@ -11,7 +11,7 @@ from services.registry.application.inventory import Inventory, owned
 from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
 from services.registry.domain import service as domain
-from services.registry.domain.publication import PortMapping, Service, full_name, may_connect
+from services.registry.domain.publication import Backend, PortMapping, Service, full_name, may_connect
 from services.registry.domain.service_commands import (
     AddPermissions,
     Change,
@@ -21,7 +21,7 @@ from services.registry.domain.service_commands import (
     RemovePermissions,
 )
 from services.registry.projections import PORT, SERVICE, VPC, Resources, Snapshot
-from services.registry.wire.publications import OfPort, Target
+from services.registry.wire.publications import AskedBackend, OfPort, Target
 from services.registry.wire.services import connectable, service_message, service_of
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService
@@ -33,7 +33,7 @@ class Draft:
 
     name: str
     vpc_id: str
-    backends: Sequence[Target]
+    backends: Sequence[AskedBackend]
     port_mappings: tuple[PortMapping, ...]
     approval_required: bool
 
@@ -42,7 +42,7 @@ class Draft:
 class Revision:
     """What is to be another in a service; None stays."""
 
-    backends: Sequence[Target] | None = None
+    backends: Sequence[AskedBackend] | None = None
     port_mappings: tuple[PortMapping, ...] | None = None
     approval_required: bool | None = None
 
@@ -118,15 +118,15 @@ def connectable_service(now: Snapshot, named: str, account: str) -> EndpointServ
     return found
 
 
-def _placed(now: Snapshot, draft: Draft, caller: Principal) -> tuple[Network, tuple[IPv4Address, ...]]:
+def _placed(now: Snapshot, draft: Draft, caller: Principal) -> tuple[Network, tuple[Backend, ...]]:
     vpc = owned(VPC, draft.vpc_id, now.get(VPC, draft.vpc_id), caller)
-    return _network(vpc), _addresses(now, draft.backends, vpc.id)
+    return _network(vpc), _backends(now, draft.backends, vpc.id)
 
 
 def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext) -> Change:
     service = owned(SERVICE, id_, now.get(SERVICE, id_), context.principal)
     vpc = now.get(VPC, service.vpc_id)
-    backends = None if revision.backends is None else _addresses(now, revision.backends, service.vpc_id)
+    backends = None if revision.backends is None else _backends(now, revision.backends, service.vpc_id)
     return Change(
         context.at_ns,
         () if vpc is None else _network(vpc),
@@ -140,9 +140,9 @@ def _network(vpc: vpc_pb2.Vpc) -> Network:
     return tuple(map(IPv4Network, vpc.cidrs))
 
 
-def _addresses(now: Snapshot, targets: Sequence[Target], vpc_id: str) -> tuple[IPv4Address, ...]:
-    """The backends' addresses: of a port, the one that it has now."""
-    return tuple(_address(now, target, vpc_id, index) for index, target in enumerate(targets))
+def _backends(now: Snapshot, asked: Sequence[AskedBackend], vpc_id: str) -> tuple[Backend, ...]:
+    """The backends with their addresses: of a port, the one that it has now."""
+    return tuple(each.at(_address(now, each.target, vpc_id, index)) for index, each in enumerate(asked))
 
 
 def _address(now: Snapshot, target: Target, vpc_id: str, index: int) -> IPv4Address:

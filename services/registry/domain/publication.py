@@ -9,6 +9,7 @@ from services.common.errors import Invalid
 from services.common.principal import Principal
 
 MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
+HIGHEST_WEIGHT = 100
 HIGHEST_PORT = 65_535
 EVERYBODY = "iam:domain::*"
 
@@ -16,6 +17,15 @@ EVERYBODY = "iam:domain::*"
 class Protocol(Enum):
     TCP = "tcp"
     UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where connections end: new ones in proportion to its weight (1 to 100), and none while it is draining."""
+
+    address: IPv4Address
+    weight: int = 1
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ class Service:
     name: str
     full_name: str
     vpc_id: str
-    backends: tuple[IPv4Address, ...]
+    backends: tuple[Backend, ...]
     port_mappings: tuple[PortMapping, ...]
     approval_required: bool
     created_at: int
@@ -59,17 +69,22 @@ def permission(account: str) -> str:
     return f"iam:domain::{account}"
 
 
-def check_backends(backends: Sequence[IPv4Address], network: Sequence[IPv4Network]) -> None:
-    """Refuses backends outside the VPC's ranges, one twice, none and too many."""
+def check_backends(backends: Sequence[Backend], network: Sequence[IPv4Network]) -> None:
+    """Refuses backends outside the VPC's ranges, weights outside theirs, one backend twice, none and too many."""
     _check_count(backends, MAX_BACKENDS, "endpoint_service.backends")
+    seen = set[IPv4Address]()
     for index, backend in enumerate(backends):
-        field = f"endpoint_service.backends[{index}]"
-        if not any(backend in cidr for cidr in network):
+        address, field = backend.address, f"endpoint_service.backends[{index}]"
+        if not any(address in cidr for cidr in network):
             ranges = ", ".join(map(str, network))
-            text = f"{backend} is not in the VPC's {ranges}"
+            text = f"{address} is not in the VPC's {ranges}"
             raise Invalid("BACKEND_OUTSIDE_VPC", text, field=f"{field}.address")
-        if backend in backends[:index]:
-            raise Invalid("BACKEND_REPEATED", f"{backend} is a backend already", field=field)
+        if not 1 <= backend.weight <= HIGHEST_WEIGHT:
+            text = f"{backend.weight} is not a weight: 1 to {HIGHEST_WEIGHT}"
+            raise Invalid("WEIGHT_OUT_OF_RANGE", text, field=f"{field}.weight")
+        if address in seen:
+            raise Invalid("BACKEND_REPEATED", f"{address} is a backend already", field=field)
+        seen.add(address)
 
 
 def check_port_mappings(port_mappings: Sequence[PortMapping]) -> None:

@@ -1,9 +1,9 @@
 """What can be commanded of an endpoint service. `at` is nanoseconds since the epoch."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
-from services.registry.domain.publication import PortMapping, Service
+from services.registry.domain.publication import Backend, PortMapping, Service
 
 Network = tuple[IPv4Network, ...]
 """The ranges of the service's VPC, which never change: backends lie inside them."""
@@ -34,7 +34,7 @@ class Change:
 
     at: int
     network: Network
-    backends: tuple[IPv4Address, ...] | None = None
+    backends: tuple[Backend, ...] | None = None
     port_mappings: tuple[PortMapping, ...] | None = None
     approval_required: bool | None = None
 

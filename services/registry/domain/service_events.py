@@ -1,9 +1,8 @@
 """What happens to an endpoint service. `at` is nanoseconds since the epoch."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
-from services.registry.domain.publication import PortMapping, Service
+from services.registry.domain.publication import Backend, PortMapping, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class ServiceChanged:
     """What is None stayed."""
 
     at: int
-    backends: tuple[IPv4Address, ...] | None = None
+    backends: tuple[Backend, ...] | None = None
     port_mappings: tuple[PortMapping, ...] | None = None
     approval_required: bool | None = None
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 from services.common.errors import Invalid
 from services.registry.domain.addresses import parse_address
-from services.registry.domain.publication import PortMapping, Protocol
+from services.registry.domain.publication import Backend, PortMapping, Protocol
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 
 _TCP, _UDP = service_pb2.PortMapping.PROTOCOL_TCP, service_pb2.PortMapping.PROTOCOL_UDP
@@ -27,8 +27,20 @@ class OfPort:
 Target = IPv4Address | OfPort
 
 
-def parse_backends(messages: Iterable[service_pb2.Backend]) -> tuple[Target, ...]:
-    """The backends that a caller asks for."""
+@dataclass(frozen=True, slots=True)
+class AskedBackend:
+    """A backend before its address is known."""
+
+    target: Target
+    weight: int = 1
+    draining: bool = False
+
+    def at(self, address: IPv4Address) -> Backend:
+        return Backend(address, self.weight, self.draining)
+
+
+def parse_backends(messages: Iterable[service_pb2.Backend]) -> tuple[AskedBackend, ...]:
+    """The backends that a caller asks for; what names no weight has weight 1."""
     return tuple(_parse_backend(message, index) for index, message in enumerate(messages))
 
 
@@ -37,12 +49,13 @@ def parse_mappings(messages: Iterable[service_pb2.PortMapping]) -> tuple[PortMap
     return tuple(_parse_mapping(message, index) for index, message in enumerate(messages))
 
 
-def backend_message(address: IPv4Address) -> service_pb2.Backend:
-    return service_pb2.Backend(address=str(address))
+def backend_message(backend: Backend) -> service_pb2.Backend:
+    return service_pb2.Backend(address=str(backend.address), weight=backend.weight, draining=backend.draining)
 
 
-def backend_of(message: service_pb2.Backend) -> IPv4Address:
-    return IPv4Address(message.address)
+def backend_of(message: service_pb2.Backend) -> Backend:
+    """Also one that was stored before there were weights."""
+    return Backend(IPv4Address(message.address), message.weight or 1, message.draining)
 
 
 def mapping_message(mapping: PortMapping) -> service_pb2.PortMapping:
@@ -57,7 +70,11 @@ def mapping_of(message: service_pb2.PortMapping) -> PortMapping:
     return PortMapping(message.client_port, message.server_port, _PROTOCOLS[message.protocol])
 
 
-def _parse_backend(message: service_pb2.Backend, index: int) -> Target:
+def _parse_backend(message: service_pb2.Backend, index: int) -> AskedBackend:
+    return AskedBackend(_parse_target(message, index), message.weight or 1, message.draining)
+
+
+def _parse_target(message: service_pb2.Backend, index: int) -> Target:
     field = f"endpoint_service.backends[{index}]"
     match message.WhichOneof("target"):
         case "address":

@@ -106,6 +106,7 @@ class ServiceForwarding(_message.Message):
     VPC_ID_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
     PORT_MAPPINGS_FIELD_NUMBER: _builtins.int
+    WEIGHTED_BACKENDS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID): the entry's key."""
     version: _builtins.int
@@ -116,11 +117,19 @@ class ServiceForwarding(_message.Message):
     """The VPC that the backends are in (UUID)."""
     @_builtins.property
     def backends(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 addresses, in the owner's order, with equal weight."""
+        """IPv4 addresses of the backends that are not draining, in the owner's order: what a gateway that knows of no weights
+        forwards to, in equal shares. Where `weighted_backends` is there, it says all of this and more.
+        """
 
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.PortMapping]:
         """What is published."""
+
+    @_builtins.property
+    def weighted_backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendForwarding]:
+        """All backends, in the owner's order. Without it all are in `backends`, each with weight 1 and none draining: so it is
+        in entries of before there were weights, and in those that need none.
+        """
 
     def __init__(
         self,
@@ -131,14 +140,45 @@ class ServiceForwarding(_message.Message):
         vpc_id: _builtins.str = ...,
         backends: _abc.Iterable[_builtins.str] | None = ...,
         port_mappings: _abc.Iterable[_endpoint_service_pb2.PortMapping] | None = ...,
+        weighted_backends: _abc.Iterable[Global___BackendForwarding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "port_mappings", b"port_mappings", "removed", b"removed", "service_id", b"service_id", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "port_mappings", b"port_mappings", "removed", b"removed", "service_id", b"service_id", "version", b"version", "vpc_id", b"vpc_id", "weighted_backends", b"weighted_backends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServiceForwarding: _TypeAlias = ServiceForwarding  # noqa: Y015
+
+@_typing.final
+class BackendForwarding(_message.Message):
+    """A backend as gateways forward to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Its IPv4 address in the service's VPC."""
+    weight: _builtins.int
+    """Its share of new sessions is in proportion to this, 1 to 100."""
+    draining: _builtins.bool
+    """It gets no new sessions; those that are open stay until they end."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        draining: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackendForwarding: _TypeAlias = BackendForwarding  # noqa: Y015
 
 @_typing.final
 class EndpointForwarding(_message.Message):

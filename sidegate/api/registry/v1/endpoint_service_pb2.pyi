@@ -105,7 +105,9 @@ class EndpointService(_message.Message):
     """The registry's version of this service, counted from 1."""
     @_builtins.property
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backend]:
-        """Where connections end, with equal weight: 1 to 64, each once."""
+        """Where connections end: 1 to 64, each once. New ones are shared out by weight among those that are not draining and
+        answer; where there are none, new connections are refused.
+        """
 
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortMapping]:
@@ -161,19 +163,27 @@ class Backend(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     PORT_ID_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """An IPv4 address inside the VPC's ranges."""
     port_id: _builtins.str
     """A port of the VPC (UUID): its address is taken when the service is written."""
+    weight: _builtins.int
+    """Its share of new sessions is in proportion to its weight, 1 to 100. 0 stands for 1; what is shown is the weight."""
+    draining: _builtins.bool
+    """It gets no new sessions; those that are open stay until they end."""
     def __init__(
         self,
         *,
         address: _builtins.str = ...,
         port_id: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port_id", b"port_id", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port_id", b"port_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "port_id", b"port_id", "target", b"target", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["address", "port_id"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
