@@ -14,6 +14,7 @@ from services.gateway_agent.tracker import Tracker
 ENDPOINT_NOT_MADE = "a gateway cannot set it up yet"
 VPC_NOT_REACHED = "its VPC cannot be reached from a gateway"
 SERVICE_NOT_KNOWN = "a gateway has not heard of the service yet"
+SERVICE_DRAINING = "the service takes no new connections at present"
 SERVICE_NOT_ANSWERING = "backends of the service do not answer a gateway"
 SERVICE_NOT_REACHED = "backends of the service cannot be reached from a gateway"
 
@@ -99,9 +100,12 @@ class Facts:
             return
         yield _Part(Key(Kind.ATTACHMENT, entry.vpc), VPC_NOT_REACHED, VPC_NOT_REACHED)
         key = Key(Kind.SERVICE, entry.service)
+        failing = SERVICE_NOT_ANSWERING
         if isinstance(service := self._entry(key), Service):
             yield _Part(Key(Kind.ATTACHMENT, service.vpc), SERVICE_NOT_REACHED, SERVICE_NOT_REACHED)
-        yield _Part(key, SERVICE_NOT_KNOWN, SERVICE_NOT_ANSWERING)
+            if service.backends and all(backend.draining for backend in service.backends):
+                failing = SERVICE_DRAINING
+        yield _Part(key, SERVICE_NOT_KNOWN, failing)
         yield _Part(endpoint, ENDPOINT_NOT_MADE, ENDPOINT_NOT_MADE)
 
     def _entry(self, key: Key) -> object:

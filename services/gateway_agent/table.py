@@ -56,13 +56,22 @@ class PortMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """Where connections end: new ones in proportion to its weight (1 to 100), and none while it is draining."""
+
+    address: IPv4Address
+    weight: int = 1
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
-    """Where an endpoint leads: backends in the provider's VPC, each with equal weight, and the published ports."""
+    """Where an endpoint leads: backends in the provider's VPC, each once, and the published ports."""
 
     id: str
     vpc: str
     ports: tuple[PortMapping, ...]
-    backends: tuple[IPv4Address, ...]
+    backends: tuple[Backend, ...]
 
     @property
     def key(self) -> Key:

@@ -11,6 +11,7 @@ from services.gateway_agent.facts import Fact, Presence
 from services.gateway_agent.table import (
     ANYWHERE,
     Attachment,
+    Backend,
     Endpoint,
     Entry,
     Key,
@@ -25,6 +26,7 @@ from sidegate.api.registry.v1 import endpoint_service_pb2, vpc_pb2
 
 DEFAULT_DEVICE = "sidegate0"
 MAX_REASON = 300
+MAX_WEIGHT = 100
 
 NO_LEASE = Withheld("this gateway has no source address for it yet")
 MALFORMED = Withheld("this gateway does not understand what it was told")
@@ -97,8 +99,17 @@ def _service(told: forwarding_pb2.ServiceForwarding) -> Content:
     if told.removed:
         return REMOVED
     ports = sorted({_port(mapping) for mapping in told.port_mappings})
-    backends = dict.fromkeys(IPv4Address(address) for address in told.backends)
-    return Service(_id(told.service_id), _id(told.vpc_id), tuple(ports), tuple(backends))
+    backends = [_backend(each) for each in told.weighted_backends] or [
+        Backend(IPv4Address(address)) for address in told.backends
+    ]
+    once = {backend.address: backend for backend in backends}
+    return Service(_id(told.service_id), _id(told.vpc_id), tuple(ports), tuple(once.values()))
+
+
+def _backend(told: forwarding_pb2.BackendForwarding) -> Backend:
+    if not 0 < told.weight <= MAX_WEIGHT:
+        raise ValueError(f"weight {told.weight} of backend {told.address} is outside 1 to {MAX_WEIGHT}")
+    return Backend(IPv4Address(told.address), told.weight, told.draining)
 
 
 def _port(told: endpoint_service_pb2.PortMapping) -> PortMapping:
@@ -162,7 +173,13 @@ def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
     return forwarding_pb2.ServiceForwarding(
         service_id=service.id,
         vpc_id=service.vpc,
-        backends=map(str, service.backends),
+        backends=(str(backend.address) for backend in service.backends if not backend.draining),
+        weighted_backends=(
+            forwarding_pb2.BackendForwarding(
+                address=str(backend.address), weight=backend.weight, draining=backend.draining
+            )
+            for backend in service.backends
+        ),
         port_mappings=(
             endpoint_service_pb2.PortMapping(
                 client_port=mapping.client_port,

@@ -23,6 +23,7 @@ from services.gateway_agent.table import (
     Remove,
     Service,
 )
+from tests.support.tables import backends
 from tests.support.worlds import DNS, ENDPOINT, PATIENCE, WEB, Vpc, World, fake_world, kernel_world
 
 CLIENT, OTHER_CLIENT, BACKEND, OTHER_BACKEND = "10.0.0.10", "10.0.0.11", "10.0.0.10", "10.0.0.20"
@@ -87,7 +88,7 @@ async def test_what_was_put_is_read(open_story: Story) -> None:
 
 
 async def test_the_order_of_lists_is_kept(open_story: Story) -> None:
-    service = replace(open_story.service, ports=(DNS, WEB), backends=tuple(map(IPv4Address, ("10.0.0.9", BACKEND))))
+    service = replace(open_story.service, ports=(DNS, WEB), backends=backends("10.0.0.9", BACKEND))
     allowed = tuple(map(IPv4Network, ("10.0.0.128/25", "10.0.0.0/25", "0.0.0.0/0")))
     await open_story.put(service, replace(open_story.endpoint, allowed=allowed))
     table = await open_story.table()
@@ -181,7 +182,7 @@ async def test_consumer_and_provider_may_be_one_vpc(open_story: Story) -> None:
 
 
 async def test_every_backend_gets_connections(open_story: Story) -> None:
-    await open_story.put(replace(open_story.service, backends=tuple(map(IPv4Address, (BACKEND, OTHER_BACKEND)))))
+    await open_story.put(replace(open_story.service, backends=backends(BACKEND, OTHER_BACKEND)))
     conversations = [await open_story.world.reaches(open_story.shop, CLIENT, ENDPOINT, 80) for _ in range(40)]
     assert {conversation.backend for conversation in conversations} == {"one", "two"}
 
@@ -190,7 +191,7 @@ async def test_a_backend_that_does_not_answer_gets_no_connections(open_story: St
     world, silent = open_story.world, "10.0.0.30"
     world.add_hosts(open_story.payments, silent)
     world.remove_host(open_story.payments, silent)
-    await open_story.put(replace(open_story.service, backends=tuple(map(IPv4Address, (silent, BACKEND)))))
+    await open_story.put(replace(open_story.service, backends=backends(silent, BACKEND)))
     conversations = [await world.reaches(open_story.shop, CLIENT, ENDPOINT, 80) for _ in range(10)]
     assert {conversation.backend for conversation in conversations} == {"one"}
     assert world.dataplane.difficulties() == {}
@@ -266,7 +267,7 @@ async def test_an_empty_whitelist_lets_nobody_in(open_story: Story) -> None:
 
 async def test_other_backends_take_new_connections_and_leave_established_ones(open_story: Story) -> None:
     conversation = await open_story.world.reaches(open_story.shop, CLIENT, ENDPOINT, 80)
-    await open_story.put(replace(open_story.service, backends=(IPv4Address(OTHER_BACKEND),)))
+    await open_story.put(replace(open_story.service, backends=backends(OTHER_BACKEND)))
     assert (await open_story.world.reaches(open_story.shop, CLIENT, ENDPOINT, 80)).backend == "two"
     assert await conversation.echoes()
     assert conversation.backend == "one"
@@ -329,9 +330,9 @@ async def test_a_namespace_that_is_not_there_is_not_ready(world: World) -> None:
 
 
 async def test_a_backend_that_does_not_answer_is_a_difficulty_until_it_does(open_story: Story) -> None:
-    world, service = open_story.world, replace(open_story.service, backends=(IPv4Address("10.0.0.30"),))
+    world, service = open_story.world, replace(open_story.service, backends=backends("10.0.0.30"))
     world.remove_host(open_story.payments, OTHER_BACKEND)
-    await open_story.put(replace(service, backends=(IPv4Address(OTHER_BACKEND),)))
+    await open_story.put(replace(service, backends=backends(OTHER_BACKEND)))
     assert world.dataplane.difficulties() == {service.key: f"backend {OTHER_BACKEND} does not answer"}
     assert await world.refuses(open_story.shop, CLIENT, ENDPOINT, 80)
     await world.dataplane.wait_for_news()

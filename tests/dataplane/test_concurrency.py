@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 import pytest
 
 from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import SESSION, Counter, EndpointValue, SessionValue
 from services.gateway_agent.table import Endpoint, Service
+from tests.support.tables import backends
 from tests.support.wire import ACK, IPV4, Segment, Wire, ethernet
 from tests.support.worlds import ENDPOINT, KernelWorld
 
@@ -76,9 +77,9 @@ async def scene(world: KernelWorld) -> Scene:
 
 async def test_other_lists_that_allow_the_same_refuse_nobody(scene: Scene) -> None:
     whitelists = [(IPv4Network("10.0.0.0/8"),), (IPv4Network("10.0.0.0/24"), IPv4Network("192.0.2.0/24"))]
-    backends = [tuple(map(IPv4Address, order)) for order in (BACKENDS, BACKENDS[::-1])]
+    lists = [backends(*order) for order in (BACKENDS, BACKENDS[::-1])]
     with scene.sending(scene.openings()):
-        for allowed, order in itertools.islice(itertools.cycle(zip(whitelists, backends, strict=True)), ROUNDS):
+        for allowed, order in itertools.islice(itertools.cycle(zip(whitelists, lists, strict=True)), ROUNDS):
             await scene.world.put(replace(scene.endpoint, allowed=allowed), replace(scene.service, backends=order[:2]))
             await asyncio.sleep(0)
     refused = Counter.REFUSED_NOT_ALLOWED, Counter.REFUSED_NO_PORT, Counter.REFUSED_NO_BACKEND

@@ -17,6 +17,7 @@ from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import SESSION, TUPLE, Counter, Direction, SessionValue
 from services.gateway_agent.dataplane.sessions import Timeouts, collect
 from services.gateway_agent.table import Endpoint, Service
+from tests.support.tables import backends
 from tests.support.wire import ACK, FIN, IPV4, RST, SYN, UDP, Segment, Wire, ethernet
 from tests.support.worlds import DNS, ENDPOINT, PATIENCE, SESSIONS, WEB, KernelWorld, kernel_world
 
@@ -205,7 +206,7 @@ async def test_a_syn_after_a_cut_makes_a_new_session(scene: Scene) -> None:
 
 
 async def test_connections_are_spread_evenly_over_backends(scene: Scene) -> None:
-    await scene.world.put(replace(scene.service, backends=tuple(map(IPv4Address, BACKENDS))))
+    await scene.world.put(replace(scene.service, backends=backends(*BACKENDS)))
     await all_ready(scene)
     await scene.send_all(replace(OPENING, source_port=port) for port in range(10000, 13000))
     shares = Tally(session.other[0:4] for session in scene.sessions())

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.gateway_agent import facts
-from services.gateway_agent.dataplane.fake_kernel import FakeKernel
+from services.gateway_agent.dataplane.fake_kernel import FakeKernel, TcpFlags
 from tests.support.agent import BACKEND, BASE, PAYMENTS, QUICK, WEB, agent, endpoint, eventually, id_of, service
 from tests.support.control_plane import ABSENT, FORWARDING, HINDERED, control_plane
 
@@ -92,6 +92,23 @@ async def test_a_silent_backend_is_a_hindrance_that_names_nothing_of_the_provide
             assert await control.reported(id_of("1"), HINDERED) == facts.SERVICE_NOT_ANSWERING
             gateway.dataplane.answer(PAYMENTS, BACKEND)
             await control.reported(id_of("1"), FORWARDING)
+
+
+async def test_a_service_that_takes_no_new_connections_says_so_and_keeps_those_it_has(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, FakeKernel(), tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            assert await gateway.dataplane.forwards()
+            drained = service(2)
+            drained.service.weighted_backends.add(address=str(BACKEND), weight=3, draining=True)
+            await control.tell(drained)
+            assert await control.reported(id_of("1"), HINDERED) == facts.SERVICE_DRAINING
+            assert await gateway.dataplane.forwards(flags=TcpFlags.ACK)
+            assert not await gateway.dataplane.forwards(port=40001)
+            await control.tell(service(3))
+            await control.reported(id_of("1"), FORWARDING)
+            assert await gateway.dataplane.forwards(port=40001)
 
 
 async def test_an_endpoint_of_a_silent_service_is_never_said_to_be_forwarded(tmp_path: Path) -> None:

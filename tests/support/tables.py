@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.gateway_agent.table import (
     ANYWHERE,
     Attachment,
+    Backend,
     Endpoint,
     Entry,
     ForwardingTable,
@@ -33,8 +34,13 @@ def attachment(vpc: str, namespace: str = "blue", device: str = "sidegate0") -> 
     return Attachment(vpc, namespace, device)
 
 
-def service(id_: str, vpc: str, backends: Iterable[str] = ("10.0.0.10",), port: int = 80) -> Service:
-    return Service(id_, vpc, (PortMapping(port, 8080, Protocol.TCP),), tuple(map(IPv4Address, backends)))
+def backends(*addresses: str | IPv4Address) -> tuple[Backend, ...]:
+    """Backends of equal weight."""
+    return tuple(Backend(IPv4Address(address)) for address in addresses)
+
+
+def service(id_: str, vpc: str, ends: Iterable[str] = ("10.0.0.10",), port: int = 80) -> Service:
+    return Service(id_, vpc, (PortMapping(port, 8080, Protocol.TCP),), backends(*ends))
 
 
 def endpoint(
@@ -113,4 +119,4 @@ def _flows(at: Endpoint, entries: Mapping[Key, Entry]) -> Iterable[Flow]:
         if any(client in network for network in at.allowed):
             for mapping in leads_to.ports:
                 for backend in leads_to.backends:
-                    yield Flow(consumer, anonymous, client, mapping, provider, backend)
+                    yield Flow(consumer, anonymous, client, mapping, provider, backend.address)

@@ -26,7 +26,7 @@ from services.gateway_agent.dataplane.maps import AttachmentRecord, Counter, Map
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.table import Attachment, Endpoint, Entry, PortMapping, Protocol, Put, Remove, Service
-from tests.support import namespaces
+from tests.support import namespaces, tables
 from tests.support.hosts import TcpClient, TcpEcho, UdpClient, UdpEcho
 from tests.support.namespaces import DEVICE, HostDevice, Namespace
 from tests.support.wire import Wire
@@ -89,7 +89,7 @@ class World(ABC):
 
     async def publish(self, vpc: Vpc, *backends: str, ports: tuple[PortMapping, ...] = (WEB,)) -> Service:
         """A new service that is put, and whose backends answer."""
-        service = Service(str(uuid4()), vpc.id, ports, tuple(map(IPv4Address, backends)))
+        service = Service(str(uuid4()), vpc.id, ports, tables.backends(*backends))
         await self.put(service)
         async with asyncio.timeout(PATIENCE):
             while service.key in self.dataplane.difficulties():

@@ -1,11 +1,13 @@
 """What an agent can truthfully say of an endpoint."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.endpoint.domain.presence import SHOWN_REASONS
 from services.gateway_agent import facts
 from services.gateway_agent.desired import REMOVED, Content, Desired, Versioned, Withheld
 from services.gateway_agent.facts import Fact, Facts, Presence
@@ -82,6 +84,15 @@ def test_an_endpoint_that_is_held_back_says_what_it_waits_for(unheard: Entry, re
 def test_what_hinders_is_told_in_words_that_name_nothing(hindered: Entry, reason: str) -> None:
     words = "backend 10.0.0.9 in namespace payments"
     assert fact(ALL, ALL, {hindered.key: words}) == Fact(CLIENT.id, 1, Presence.HINDERED, reason)
+
+
+def test_a_service_all_of_whose_backends_are_draining_is_said_to_take_no_new_connections() -> None:
+    (backend,) = WEB.backends
+    drained = replace(WEB, backends=(replace(backend, draining=True),))
+    entries = (SHOP, PAYMENTS, drained, CLIENT)
+    said = fact(entries, entries, {WEB.key: "all of its backends are draining"})
+    assert said == Fact(CLIENT.id, 1, Presence.HINDERED, facts.SERVICE_DRAINING)
+    assert facts.SERVICE_DRAINING in SHOWN_REASONS
 
 
 def test_a_change_that_fails_is_a_hindrance() -> None:

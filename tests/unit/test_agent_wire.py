@@ -11,6 +11,7 @@ from services.gateway_agent.facts import Fact, Presence
 from services.gateway_agent.table import (
     ANYWHERE,
     Attachment,
+    Backend,
     Endpoint,
     Entry,
     Key,
@@ -24,6 +25,7 @@ from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 from sidegate.api.events.v1.forwarding_pb2 import ForwardingEntry
 from sidegate.api.gateway.v1.gateway_service_pb2 import EndpointReport
 from tests.support.agent import GATEWAY, PAYMENTS, SHOP, WEB, attachment, endpoint, id_of, service
+from tests.support.tables import backends
 
 ports = st.builds(PortMapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(Protocol))
 entries = st.one_of(
@@ -33,7 +35,11 @@ entries = st.one_of(
         st.uuids().map(str),
         st.uuids().map(str),
         st.sets(ports, min_size=1).map(sorted).map(tuple),
-        st.lists(st.ip_addresses(v=4), min_size=1, unique=True).map(tuple),
+        st.lists(
+            st.builds(Backend, st.ip_addresses(v=4), st.integers(1, 100), st.booleans()),
+            min_size=1,
+            unique_by=lambda backend: backend.address,
+        ).map(tuple),
     ),
     st.builds(
         Endpoint,
@@ -95,15 +101,38 @@ def test_ports_and_whitelists_have_one_form() -> None:
     told.service.port_mappings.add(client_port=53, server_port=53, protocol=2)
     news = news_of(told, GATEWAY)
     mappings = (PortMapping(53, 53, Protocol.UDP), PortMapping(80, 8080, Protocol.TCP))
-    backends = (IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1"))
     assert news is not None
-    assert news.content == Service(WEB, PAYMENTS, mappings, backends)
+    assert news.content == Service(WEB, PAYMENTS, mappings, backends("10.0.0.2", "10.0.0.1"))
     whitelist = endpoint("1")
     whitelist.endpoint.allowed_cidrs.extend(["10.0.1.0/24", "10.0.0.0/24", "10.0.0.7/32"])
     news = news_of(whitelist, GATEWAY)
     assert news is not None
     assert isinstance(news.content, Endpoint)
     assert news.content.allowed == (IPv4Network("10.0.0.0/23"),)
+
+
+def test_backends_without_weights_have_weight_1_and_those_with_weights_are_as_told() -> None:
+    plain, weighted = service(1, "10.0.0.1", "10.0.0.2"), service(1, "10.0.0.1")
+    weighted.service.weighted_backends.add(address="10.0.0.1", weight=3)
+    weighted.service.weighted_backends.add(address="10.0.0.2", weight=100, draining=True)
+    for told, meant in (
+        (plain, backends("10.0.0.1", "10.0.0.2")),
+        (weighted, (Backend(IPv4Address("10.0.0.1"), 3), Backend(IPv4Address("10.0.0.2"), 100, draining=True))),
+    ):
+        news = news_of(told, GATEWAY)
+        assert news is not None
+        assert isinstance(news.content, Service)
+        assert news.content.backends == meant
+
+
+def test_a_gateway_shows_those_who_know_of_no_weights_what_takes_new_sessions() -> None:
+    ends = Backend(IPv4Address("10.0.0.1"), 3), Backend(IPv4Address("10.0.0.2"), draining=True)
+    shown = entry_to_proto(Service(WEB, PAYMENTS, (), ends), GATEWAY).service
+    assert list(shown.backends) == ["10.0.0.1"]
+    assert [(each.address, each.weight, each.draining) for each in shown.weighted_backends] == [
+        ("10.0.0.1", 3, False),
+        ("10.0.0.2", 1, True),
+    ]
 
 
 def malformed() -> list[ForwardingEntry]:
@@ -115,7 +144,10 @@ def malformed() -> list[ForwardingEntry]:
     backend, port, protocol = service(1, "db.example"), service(1), service(1)
     port.service.port_mappings.add(client_port=0, server_port=80)
     protocol.service.port_mappings.add(client_port=1, server_port=1, protocol=99)
-    return [address, source, cidr, vpc, backend, port, protocol, attachment(SHOP, "")]
+    weightless, heavy = service(1), service(1)
+    weightless.service.weighted_backends.add(address="10.0.0.1")
+    heavy.service.weighted_backends.add(address="10.0.0.1", weight=101)
+    return [address, source, cidr, vpc, backend, port, protocol, weightless, heavy, attachment(SHOP, "")]
 
 
 @pytest.mark.parametrize("told", malformed())

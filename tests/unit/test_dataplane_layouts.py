@@ -10,16 +10,19 @@ from hypothesis import strategies as st
 
 from services.gateway_agent.dataplane import build, maps
 from services.gateway_agent.dataplane.bpffs import Pins
-from services.gateway_agent.dataplane.entries import MOST_LISTED, Entries, check_entry, check_ids
+from services.gateway_agent.dataplane.entries import MOST_BACKENDS, MOST_LISTED, Entries, check_entry, check_ids
 from services.gateway_agent.dataplane.kernel_table import Numbers
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
-from services.gateway_agent.table import Attachment, Endpoint, Entry, PortMapping, Protocol, Service
+from services.gateway_agent.dataplane.shares import SLOTS
+from services.gateway_agent.table import Attachment, Backend, Endpoint, Entry, PortMapping, Protocol, Service
+from tests.support.tables import backends
 
 UUID = "3e428a55-2848-45c1-a30f-ccce9485e15d"
 WEB = PortMapping(80, 8080, Protocol.TCP)
 ATTACHMENT = Attachment(UUID, "shop", "sidegate0")
-SERVICE = Service(UUID, UUID, (WEB,), (IPv4Address("10.0.0.20"),))
+SERVICE = Service(UUID, UUID, (WEB,), backends("10.0.0.20"))
+ADDRESS = IPv4Address("10.0.0.1")
 ENDPOINT = Endpoint(UUID, 7, UUID, IPv4Address("10.0.0.100"), UUID, IPv4Address("198.19.128.7"), 1)
 
 addresses = st.builds(IPv4Address, st.integers(0, 2**32 - 1))
@@ -40,6 +43,7 @@ def test_structs_have_the_sizes_that_the_header_asserts() -> None:
         "vpc": maps.VpcDevice.LAYOUT.size,
         "endpoint": maps.EndpointValue.LAYOUT.size,
         "backend": maps.BackendValue.LAYOUT.size,
+        "shares": SLOTS,
         "tuple": maps.TUPLE.size,
         "session": maps.SESSION.size,
     }
@@ -57,9 +61,9 @@ def test_an_endpoint_survives_packing(value: maps.EndpointValue) -> None:
     assert maps.EndpointValue.unpack(value.pack()) == value
 
 
-@given(addresses, words, macs, st.integers(0, 65535))
-def test_a_backend_survives_packing(address: IPv4Address, vpc: int, mac: bytes, place: int) -> None:
-    value = maps.BackendValue(address, vpc, mac, place)
+@given(st.builds(Backend, addresses, st.integers(1, 100), st.booleans()), words, macs, st.integers(0, 65535))
+def test_a_backend_survives_packing(backend: Backend, vpc: int, mac: bytes, place: int) -> None:
+    value = maps.BackendValue(backend, vpc, mac, place)
     assert maps.BackendValue.unpack(value.pack()) == value
 
 
@@ -83,7 +87,11 @@ def test_an_attachment_survives_packing(record: maps.AttachmentRecord) -> None:
         (Service(UUID, UUID, (WEB, PortMapping(80, 81, Protocol.TCP)), ()), "hold one of them twice"),
         (Service(UUID, UUID, (PortMapping(0, 80, Protocol.TCP),), ()), "outside 1 to 65535"),
         (Service(UUID, UUID, (PortMapping(80, 65536, Protocol.TCP),), ()), "outside 1 to 65535"),
-        (Service(UUID, UUID, (), (IPv4Address("10.0.0.1"),) * (MOST_LISTED + 1)), "more than the"),
+        (Service(UUID, UUID, (WEB,) * (MOST_LISTED + 1), ()), "more than the"),
+        (Service(UUID, UUID, (), backends("10.0.0.1") * (MOST_BACKENDS + 1)), "more than the 64"),
+        (Service(UUID, UUID, (), (Backend(ADDRESS), Backend(ADDRESS, 2))), "hold one of them twice"),
+        (Service(UUID, UUID, (), (Backend(ADDRESS, 0),)), "has weight 0, outside 1 to 100"),
+        (Service(UUID, UUID, (), (Backend(ADDRESS, 101),)), "has weight 101, outside 1 to 100"),
         (Endpoint(UUID, -1, UUID, ENDPOINT.address, UUID, ENDPOINT.source_address, 1), "marker and admission"),
         (
             Endpoint(

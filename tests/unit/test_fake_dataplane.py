@@ -21,6 +21,7 @@ from services.gateway_agent.table import (
     Remove,
     Service,
 )
+from tests.support.tables import backends
 
 CLIENT, BACKEND = IPv4Address("10.0.0.10"), IPv4Address("10.0.0.20")
 SHOP, PAYMENTS = Attachment("vpc-shop", "shop", "sidegate0"), Attachment("vpc-payments", "payments", "sidegate0")
@@ -28,7 +29,7 @@ SERVICE = Service(
     "web",
     PAYMENTS.vpc,
     (PortMapping(80, 8080, Protocol.TCP), PortMapping(53, 5353, Protocol.UDP)),
-    (BACKEND,),
+    backends(BACKEND),
 )
 ENDPOINT = Endpoint(
     id="endpoint",
@@ -147,7 +148,7 @@ async def test_a_lost_namespace_is_told_and_comes_back_with_the_attachment(fake:
 
 async def test_a_silent_host_is_a_difficulty_only_when_no_other_answers(fake: FakeDataplane) -> None:
     other = IPv4Address("10.0.0.21")
-    await fake.apply(Put(replace(SERVICE, backends=(BACKEND, other))))
+    await fake.apply(Put(replace(SERVICE, backends=backends(BACKEND, other))))
     fake.silence(PAYMENTS.vpc, BACKEND)
     assert fake.difficulties() == {}
     assert (await through(fake, OPENING)).flow.destination == other

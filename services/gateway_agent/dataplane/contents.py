@@ -12,6 +12,7 @@ from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     ENDPOINT_KEY,
     NUMBER,
+    UNRESOLVED,
     AttachmentRecord,
     BackendValue,
     EndpointValue,
@@ -20,7 +21,8 @@ from services.gateway_agent.dataplane.maps import (
     read_port,
     unpack_id,
 )
-from services.gateway_agent.table import Attachment, Endpoint, Entry, Key, PortMapping, Service
+from services.gateway_agent.dataplane.shares import fits
+from services.gateway_agent.table import Attachment, Backend, Endpoint, Entry, Key, PortMapping, Service
 
 Item = tuple[bytes, bytes]
 Versioned = tuple[int, int]  # a service or slot, and the version of its lists
@@ -62,15 +64,20 @@ def _read_attachments(maps: Maps, contents: Contents) -> Mapping[int, str]:
 
 
 def _read_services(maps: Maps, contents: Contents) -> Mapping[int, str]:
-    """The service of every number."""
+    """The service of every number. One whose shares are not those of its backends reads as if it had none: nothing
+    of theirs is of use, and it has to be put again.
+    """
     records = {unpack_id(key): ServiceRecord.unpack(value) for key, value in maps.service_names.items()}
     current = {record.service: (record.service, maps.services[record.service].low) for record in records.values()}
     ports = _lists(maps.ports, 0, set(current.values()), contents)
     backends = _lists(maps.backends, 0, set(current.values()), contents)
+    shares = _lists(maps.shares, 0, set(current.values()), contents)
     for service, record in records.items():
         lists = current[record.service]
-        ready = maps.services[record.service].high
-        entry = Service(service, record.vpc_id, _ports(ports[lists]), _backends(backends[lists], ready, contents))
+        if not _share(backends[lists], shares[lists]):
+            contents.leftovers += [(maps.backends, key) for key, _ in backends.pop(lists, [])]
+            contents.leftovers += [(maps.shares, key) for key, _ in shares[lists]]
+        entry = Service(service, record.vpc_id, _ports(ports[lists]), _backends(backends[lists], contents))
         contents.add(entry, record.service)
     return {record.service: service for service, record in records.items()}
 
@@ -120,10 +127,19 @@ def _ports(items: list[Item]) -> tuple[PortMapping, ...]:
     return tuple(mapping for _, mapping in sorted(read_port(key, value) for key, value in items))
 
 
-def _backends(items: list[Item], ready: int, contents: Contents) -> tuple[IPv4Address, ...]:
-    values = [(BACKEND_KEY.unpack(key)[2], BackendValue.unpack(value)) for key, value in items]
-    contents.macs.update({(value.vpc, value.address): value.mac for index, value in values if index < ready})
-    return tuple(value.address for _, value in sorted(values, key=lambda item: item[1].place))
+def _backends(items: list[Item], contents: Contents) -> tuple[Backend, ...]:
+    values = [BackendValue.unpack(value) for _, value in items]
+    contents.macs.update(
+        {(value.vpc, value.configured.address): value.mac for value in values if value.mac != UNRESOLVED}
+    )
+    return tuple(value.configured for value in sorted(values, key=lambda value: value.place))
+
+
+def _share(backends: list[Item], shares: list[Item]) -> bool:
+    """Whether the shares are those of the backends that take new sessions: none are needed where there is only one."""
+    values = sorted((BACKEND_KEY.unpack(key)[2], BackendValue.unpack(value)) for key, value in backends)
+    takers = [value.configured for _, value in values if value.takes_sessions]
+    return len(takers) <= 1 if not shares else len(takers) > 1 and fits(shares[0][1], takers)
 
 
 def _networks(items: list[Item]) -> tuple[IPv4Network, ...]:

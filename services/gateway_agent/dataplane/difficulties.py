@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address
 
-from services.gateway_agent.table import Key, Service
+from services.gateway_agent.table import Backend, Key, Service
 
 
 class Difficulties:
@@ -33,12 +32,15 @@ class Difficulties:
         self._news.clear()
 
 
-def no_answer(service: Service, ready: Sequence[IPv4Address]) -> str | None:
-    """Why a service passes no packets; None as long as one backend answers."""
-    if ready:
+def no_answer(service: Service, takers: Sequence[Backend]) -> str | None:
+    """Why a service takes no new sessions; None as long as a backend answers that is not draining."""
+    if takers:
         return None
     if not service.backends:
         return "it has no backends"
-    if len(service.backends) == 1:
-        return f"backend {service.backends[0]} does not answer"
-    return f"none of the backends {', '.join(map(str, service.backends))} answers"
+    silent = [str(backend.address) for backend in service.backends if not backend.draining]
+    if not silent:
+        return "all of its backends are draining"
+    if len(silent) == 1:
+        return f"backend {silent[0]} does not answer"
+    return f"none of the backends {', '.join(silent)} answers"

@@ -7,9 +7,21 @@ from ipaddress import IPv4Address
 from uuid import UUID
 
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
-from services.gateway_agent.table import Attachment, Endpoint, Entry, ForwardingTable, Key, Kind, PortMapping, Service
+from services.gateway_agent.table import (
+    Attachment,
+    Backend,
+    Endpoint,
+    Entry,
+    ForwardingTable,
+    Key,
+    Kind,
+    PortMapping,
+    Service,
+)
 
-MOST_LISTED = 1000  # backends or ports of a service, networks of a whitelist
+MOST_LISTED = 1000  # ports of a service, networks of a whitelist
+MOST_BACKENDS = 64  # of a service: a byte numbers them, and each must have a share that can be told
+MOST_WEIGHT = 100
 _DEVICE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,127}")
 
@@ -101,9 +113,11 @@ def check_entry(entry: Entry) -> None:
             _check_name(_DEVICE, "device", device)
         case Service(_, _, ports, backends):
             _check_list("ports", ports, [(mapping.protocol, mapping.client_port) for mapping in ports])
-            _check_list("backends", backends)
+            _check_list("backends", backends, [backend.address for backend in backends], MOST_BACKENDS)
             for mapping in ports:
                 _check_ports(mapping)
+            for backend in backends:
+                _check_weight(backend)
         case Endpoint():
             _check_list("allowed networks", entry.allowed, entry.allowed)
             if not (0 <= entry.marker < 1 << 64 and 0 <= entry.admission < 1 << 64):
@@ -130,12 +144,17 @@ def _check_name(pattern: re.Pattern[str], what: str, name: str) -> None:
         raise DataplaneError(f"{name!r} is not a name for a {what} ({pattern.pattern})")
 
 
-def _check_list(what: str, items: Sequence[object], names: Sequence[Hashable] = ()) -> None:
-    """No list is longer than MOST_LISTED; what names its items, if anything, occurs once."""
-    if len(items) > MOST_LISTED:
-        raise DataplaneError(f"{len(items)} {what} are more than the {MOST_LISTED} that fit")
+def _check_list(what: str, items: Sequence[object], names: Sequence[Hashable], most: int = MOST_LISTED) -> None:
+    """No list is too long; what names its items occurs once."""
+    if len(items) > most:
+        raise DataplaneError(f"{len(items)} {what} are more than the {most} that fit")
     if len(set(names)) != len(names):
         raise DataplaneError(f"{what} hold one of them twice")
+
+
+def _check_weight(backend: Backend) -> None:
+    if not 0 < backend.weight <= MOST_WEIGHT:
+        raise DataplaneError(f"backend {backend.address} has weight {backend.weight}, outside 1 to {MOST_WEIGHT}")
 
 
 def _check_ports(mapping: PortMapping) -> None:

@@ -141,4 +141,4 @@ class FakeDataplane:
             reason = f"{where} went away, and device {attachment.device} with it"
             self._difficulties.judge(attachment.key, reason if lost else None)
         for service in self.kernel.entries.services():
-            self._difficulties.judge(service.key, no_answer(service, self.kernel.ready(service)))
+            self._difficulties.judge(service.key, no_answer(service, self.kernel.takers(service)))

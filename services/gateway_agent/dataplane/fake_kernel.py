@@ -1,16 +1,17 @@
 """What the fake data plane has for a kernel: a table, sessions, and the rules by which packets pass."""
 
-import random
 from collections import Counter as Tally
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
+from hashlib import blake2b
 from ipaddress import IPv4Address
 from typing import Self
 
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.sessions import Timeouts
-from services.gateway_agent.table import Endpoint, PortMapping, Protocol, Service
+from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
+from services.gateway_agent.table import Backend, Endpoint, PortMapping, Protocol, Service
 
 SOURCE_PORTS = range(1024, 65536)
 BOTH = 2
@@ -34,6 +35,11 @@ class Flow:
     source_port: int
     destination: IPv4Address
     destination_port: int
+
+    def slot(self) -> int:
+        """The slot of a table of shares that the flow's hash leads to."""
+        text = f"{self.protocol} {self.source}:{self.source_port} {self.destination}:{self.destination_port}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") % SLOTS
 
     def turned_round(self) -> Self:
         return replace(
@@ -97,20 +103,25 @@ class FakeKernel:
     Every network namespace is there and every host answers, until a test says otherwise.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self) -> None:
         self.entries = Entries()
         self.sessions: dict[Flow, Session] = {}
         self.counts: Tally[Counter] = Tally()
         self.missing_namespaces: set[str] = set()
         self.lost_devices: set[str] = set()  # by VPC
         self.silent_hosts: set[tuple[str, IPv4Address]] = set()
-        self._random = random.Random(seed)  # noqa: S311 - spreads sessions over backends
 
-    def ready(self, service: Service) -> list[IPv4Address]:
-        """The backends that can be reached."""
+    def takers(self, service: Service) -> tuple[Backend, ...]:
+        """The backends that take new sessions: they can be reached, and do not drain."""
         if service.vpc in self.lost_devices:
-            return []
-        return [address for address in service.backends if (service.vpc, address) not in self.silent_hosts]
+            return ()
+        return in_order(
+            [
+                each
+                for each in service.backends
+                if not (each.draining or (service.vpc, each.address) in self.silent_hosts)
+            ]
+        )
 
     def forward(self, packet: Packet, now: float) -> Packet:
         """The packet as it comes out on the other side. Raises Refused."""
@@ -159,10 +170,11 @@ class FakeKernel:
         endpoint, service = self._rules(found.id)
         self._check_source(endpoint, flow)
         mapping = self._mapping(service, flow)
-        ready = self.ready(service)
-        if not ready:
+        takers = self.takers(service)
+        if not takers:
             raise Refused(Counter.REFUSED_NO_BACKEND)
-        provider = self._take_source_port(endpoint, service, self._random.choice(ready), mapping)
+        backend = takers[shares(takers)[flow.slot()]].address
+        provider = self._take_source_port(endpoint, service, backend, mapping)
         session = Session(endpoint.id, flow, provider, now)
         self.sessions[flow] = self.sessions[provider] = session
         self.counts[Counter.SESSION_NEW] += 1

@@ -12,6 +12,7 @@ from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     NO_DEVICE,
     NUMBER,
+    SHARES_KEY,
     UNRESOLVED,
     AttachmentRecord,
     BackendValue,
@@ -26,6 +27,7 @@ from services.gateway_agent.dataplane.maps import (
     port_value,
 )
 from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.dataplane.shares import shares
 from services.gateway_agent.table import Attachment, Endpoint, ForwardingTable, Key, Kind, Service
 
 Resolve = Callable[[int, IPv4Address], bytes | None]
@@ -125,18 +127,24 @@ class KernelTable:
         for place, mapping in enumerate(service.ports):
             self._maps.ports.put(port_key(number, version, mapping), port_value(mapping, place))
         values = [
-            BackendValue(address, vpc, resolve(vpc, address) or UNRESOLVED, place)
-            for place, address in enumerate(service.backends)
+            BackendValue(backend, vpc, resolve(vpc, backend.address) or UNRESOLVED, place)
+            for place, backend in enumerate(service.backends)
         ]
-        values.sort(key=lambda value: value.mac == UNRESOLVED)
-        for index, value in enumerate(values):
-            self._maps.backends.put(BACKEND_KEY.pack(number, version, index), value.pack())
-        ready = sum(value.mac != UNRESOLVED for value in values)
-        self._maps.services[number] = Pair(version, ready)
+        self._maps.services[number] = Pair(version, self._write_backends(number, version, values))
         self._delete_lists(number, version - 1 & 0xFFFFFFFF, known)
         self._remember(service, number)
         if known is not None and known.vpc != service.vpc:
             self._cut_users(service.key)
+
+    def _write_backends(self, number: int, version: int, values: list[BackendValue]) -> int:
+        """Answers how many of them take new sessions; they come first, as `shares` numbers them."""
+        values.sort(key=lambda value: (not value.takes_sessions, value.configured.address))
+        for index, value in enumerate(values):
+            self._maps.backends.put(BACKEND_KEY.pack(number, version, index), value.pack())
+        takers = tuple(value.configured for value in values if value.takes_sessions)
+        if len(takers) > 1:
+            self._maps.shares.put(SHARES_KEY.pack(number, version), shares(takers))
+        return len(takers)
 
     def remove_service(self, service: str) -> None:
         key = Key(Kind.SERVICE, service)
@@ -154,6 +162,8 @@ class KernelTable:
             self._maps.ports.delete(port_key(number, version, mapping))
         for index in range(len(known.backends)):
             self._maps.backends.delete(BACKEND_KEY.pack(number, version, index))
+        if len(known.backends) > 1:
+            self._maps.shares.delete(SHARES_KEY.pack(number, version))
 
     # ---- endpoints
 

@@ -10,7 +10,8 @@ from typing import ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from services.gateway_agent.dataplane.libbpf import Map, Words
-from services.gateway_agent.table import PortMapping, Protocol
+from services.gateway_agent.dataplane.shares import SLOTS
+from services.gateway_agent.table import Backend, PortMapping, Protocol
 
 NUMBER = Struct("<I")
 COUNT = Struct("<Q")
@@ -18,6 +19,7 @@ ENDPOINT_KEY = Struct("<I4s")
 ALLOWED_KEY = Struct("<III4s")
 PORT_KEY = Struct("<IIH2s")
 BACKEND_KEY = Struct("<III")
+SHARES_KEY = Struct("<II")
 ALLOWED_FIXED_BITS = 64  # slot and version, which always match whole
 
 PROTOCOL_NUMBERS = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
@@ -98,20 +100,25 @@ class EndpointValue:
 class BackendValue:
     """A backend; `place` is where it stands in the configured list. Its MAC is zero while it is unresolved."""
 
-    address: IPv4Address
+    configured: Backend
     vpc: int
     mac: bytes
     place: int
 
-    LAYOUT: ClassVar = Struct("<4sI6sH")
+    LAYOUT: ClassVar = Struct("<4sI6sHBB2x")
+
+    @property
+    def takes_sessions(self) -> bool:
+        return self.mac != UNRESOLVED and not self.configured.draining
 
     def pack(self) -> bytes:
-        return self.LAYOUT.pack(self.address.packed, self.vpc, self.mac, self.place)
+        of = self.configured
+        return self.LAYOUT.pack(of.address.packed, self.vpc, self.mac, self.place, of.weight, of.draining)
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        address, vpc, mac, place = cls.LAYOUT.unpack(data)
-        return cls(IPv4Address(address), vpc, mac, place)
+        address, vpc, mac, place, weight, draining = cls.LAYOUT.unpack(data)
+        return cls(Backend(IPv4Address(address), weight, bool(draining)), vpc, mac, place)
 
 
 UNRESOLVED = bytes(6)
@@ -228,6 +235,7 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "services": (NUMBER.size, COUNT.size),
     "ports": (PORT_KEY.size, PORT_VALUE.size),
     "backends": (BACKEND_KEY.size, BackendValue.LAYOUT.size),
+    "shares": (SHARES_KEY.size, SLOTS),
     "sessions": (TUPLE.size, SESSION.size),
     "counters": (NUMBER.size, COUNT.size),
     "attachments": (16, AttachmentRecord.LAYOUT.size),
@@ -247,6 +255,7 @@ class Maps:
         self.services = Words(maps["services"])
         self.ports = maps["ports"]
         self.backends = maps["backends"]
+        self.shares = maps["shares"]
         self.sessions = maps["sessions"]
         self.counters = maps["counters"]
         self.attachments = maps["attachments"]

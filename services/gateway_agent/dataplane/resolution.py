@@ -8,7 +8,7 @@ from services.gateway_agent.dataplane.arp import ArpSocket, announcement, probe
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.neighbours import Host, Neighbours
-from services.gateway_agent.table import Service
+from services.gateway_agent.table import Backend, Service
 
 SHORTEST_PAUSE_SECONDS = 0.01
 FIRST_ANSWER_SECONDS = 0.02  # a host in reach answers within one; one that is silent must not hold up the others
@@ -37,12 +37,12 @@ class Resolution:
     async def put(self, service: Service) -> None:
         """Writes the service with what is known; waits for a first answer only if nothing is."""
         number = self._table.vpc_number(service.vpc)
-        self._neighbours.watch(service.id, (Host(number, address) for address in service.backends), time.monotonic())
+        self._neighbours.watch(service.id, _hosts(number, service), time.monotonic())
         self._table.put_service(service, self._mac)
         answered = self._awaited[service.id] = asyncio.Event()
         try:
             self._probe()
-            if service.backends and not self._ready(service):
+            if not (self._takers(service) or all(backend.draining for backend in service.backends)):
                 async with asyncio.timeout(FIRST_ANSWER_SECONDS):
                     await answered.wait()
         except TimeoutError:
@@ -95,7 +95,7 @@ class Resolution:
         now = time.monotonic()
         for service in self._table.entries.services():
             number = self._table.vpc_number(service.vpc)
-            hosts = [Host(number, address) for address in service.backends]
+            hosts = _hosts(number, service)
             self._neighbours.watch(service.id, hosts, now)
             for host in hosts:
                 mac = self._table.macs.get(host)
@@ -123,9 +123,15 @@ class Resolution:
     def _mac(self, vpc: int, address: IPv4Address) -> bytes | None:
         return self._neighbours.mac(Host(vpc, address))
 
-    def _ready(self, service: Service) -> list[IPv4Address]:
+    def _takers(self, service: Service) -> list[Backend]:
+        """The backends that take new sessions."""
         number = self._table.vpc_number(service.vpc)
-        return [address for address in service.backends if self._mac(number, address)]
+        return [each for each in service.backends if not each.draining and self._mac(number, each.address)]
 
     def _judge(self, service: Service) -> None:
-        self._difficulties.judge(service.key, no_answer(service, self._ready(service)))
+        self._difficulties.judge(service.key, no_answer(service, self._takers(service)))
+
+
+def _hosts(vpc: int, service: Service) -> list[Host]:
+    """Those that are draining too: they are asked for, so that they take sessions again at once when they may."""
+    return [Host(vpc, backend.address) for backend in service.backends]

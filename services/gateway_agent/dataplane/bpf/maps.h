@@ -120,7 +120,7 @@ struct {
 	__uint(max_entries, MAX_SERVICES);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);   /* service */
-	__type(value, __u64); /* low: version of `ports` and `backends`, high: number of backends that are ready */
+	__type(value, __u64); /* low: version of the lists below, high: number of backends that take new sessions */
 } services SEC(".maps");
 
 struct port_key {
@@ -146,7 +146,7 @@ struct {
 struct backend_key {
 	__u32 service;
 	__u32 version;
-	__u32 index; /* those that are ready come first */
+	__u32 index; /* those that take new sessions come first, in the order of their addresses */
 };
 
 struct backend {
@@ -154,8 +154,11 @@ struct backend {
 	__u32 vpc;
 	__u8 mac[ETH_ALEN];
 	__u16 place; /* in the configured list */
+	__u8 weight;
+	__u8 draining;
+	__u8 unused[2];
 };
-_Static_assert(sizeof(struct backend) == 16, "as in maps.py");
+_Static_assert(sizeof(struct backend) == 20, "as in maps.py");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -164,6 +167,30 @@ struct {
 	__type(key, struct backend_key);
 	__type(value, struct backend);
 } backends SEC(".maps");
+
+/*
+ * The backend of a new session by a slot of its hash: shares.py fills the slots in proportion to weights. It is there
+ * only where two or more backends take new sessions. With what the kernel adds, an element takes 4 KB and no more.
+ */
+#define SHARE_SLOTS 4027
+
+struct shares_key {
+	__u32 service;
+	__u32 version;
+};
+
+struct shares {
+	__u8 backends[SHARE_SLOTS]; /* the index in `backends` */
+};
+_Static_assert(sizeof(struct shares) == 4027, "as in maps.py");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SERVICES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct shares_key);
+	__type(value, struct shares);
+} shares SEC(".maps");
 
 /* ---- sessions: two entries each, one per direction ------------------------------------------------------------- */
 

@@ -93,6 +93,18 @@ static __always_inline bool port_published(__u32 service, __u32 version, __u32 p
 	return port;
 }
 
+/* A number below the count of backends that take new sessions; beyond them where the agent has just turned to another. */
+static __always_inline __u32 share_of(__u32 service, struct pair now, __u32 hash)
+{
+	struct shares_key key = {.service = service, .version = now.low};
+	__u32 slot = scale(hash, SHARE_SLOTS);
+
+	if (now.high == 1)
+		return 0;
+	struct shares *found = bpf_map_lookup_elem(&shares, &key);
+	return found && slot < SHARE_SLOTS ? found->backends[slot] : now.high;
+}
+
 static __always_inline enum counter choose_backend(const struct tuple *client, struct grant *grant)
 {
 	enum counter reason = REFUSED_NO_PORT;
@@ -108,7 +120,7 @@ static __always_inline enum counter choose_backend(const struct tuple *client, s
 		if (!now.high)
 			continue;
 		struct backend_key key = {
-			.service = service, .version = now.low, .index = scale(hash_tuple(client), now.high)};
+			.service = service, .version = now.low, .index = share_of(service, now, hash_tuple(client))};
 		struct backend *backend = bpf_map_lookup_elem(&backends, &key);
 		if (!backend)
 			continue;
