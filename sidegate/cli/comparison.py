@@ -89,6 +89,7 @@ def _canonical(entry: ForwardingEntry) -> ForwardingEntry:
         case "service":
             copy.service.ClearField("version")
             copy.service.backends.sort()
+            copy.service.weighted_backends.sort(key=lambda each: each.address)
             copy.service.port_mappings.sort(key=lambda each: (each.client_port, each.protocol))
         case "endpoint":
             copy.endpoint.ClearField("generation")

@@ -74,7 +74,7 @@ class _Drawing:
             self._network(endpoint.vpc_id),
             ", ".join(endpoint.allowed_cidrs) or "all",
             ", ".join(map(words.port_mapping, service.port_mappings)),
-            ", ".join(service.backends),
+            _backends(service),
             self._network(service.vpc_id),
             ", ".join(sources),
             str(endpoint.marker_id),
@@ -104,7 +104,12 @@ class _Drawing:
 
 
 def _published(service: ServiceForwarding) -> str:
-    return f"{', '.join(map(words.port_mapping, service.port_mappings))} -> {', '.join(service.backends)}"
+    return f"{', '.join(map(words.port_mapping, service.port_mappings))} -> {_backends(service)}"
+
+
+def _backends(service: ServiceForwarding) -> str:
+    """A gateway that does not know of weights tells addresses alone."""
+    return ", ".join(map(words.of, service.weighted_backends or service.backends))
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sidegate.api.registry.v1.endpoint_service_pb2 import PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
 from sidegate.cli import parsing
 
 OneVpc = Annotated[str, typer.Argument(metavar="VPC", help="A VPC: its name, id, or 8 or more characters of the id.")]
@@ -20,11 +20,24 @@ InVpc = Annotated[str, typer.Option("--vpc", metavar="VPC", help="The VPC, by na
 OfVpc = Annotated[str, typer.Option("--vpc", metavar="VPC", help="Only those of this VPC.")]
 
 Backends = Annotated[
-    list[str] | None, typer.Option("--backend", metavar="IP", help="An address in the VPC; give it once for each.")
+    list[Backend] | None,
+    typer.Option(
+        "--backend",
+        metavar="IP[=WEIGHT][/draining]",
+        parser=parsing.backend,
+        help="An address in the VPC, and its share of new sessions, 1 to 100 (1 if not said); once for each.",
+    ),
 ]
 BackendPorts = Annotated[
-    list[str] | None, typer.Option("--backend-port", metavar="PORT", help="A port of the VPC, by id; once for each.")
+    list[Backend] | None,
+    typer.Option(
+        "--backend-port",
+        metavar="PORT[=WEIGHT][/draining]",
+        parser=parsing.backend_port,
+        help="A port of the VPC, by id; once for each.",
+    ),
 ]
+BackendAddresses = Annotated[list[str], typer.Argument(metavar="IP...", help="Addresses of backends of the service.")]
 PortMappings = Annotated[
     list[PortMapping] | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""Values of the command line that need reading: port mappings, moments, places in a log."""
+"""Values of the command line that need reading: port mappings, backends, moments, places in a log."""
 
 import re
 from dataclasses import dataclass
@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sidegate.api.registry.v1.endpoint_service_pb2 import PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
 
 MAPPING = re.compile(r"(\d{1,5})(?::(\d{1,5}))?(?:/(tcp|udp))?")
 PROTOCOLS = {"tcp": PortMapping.PROTOCOL_TCP, "udp": PortMapping.PROTOCOL_UDP}
 HIGHEST_PORT = 65535
+BACKEND = re.compile(r"([^=/\s]+)(?:=(\d{1,9}))?(/draining)?")
+HIGHEST_WEIGHT = 100
 HIGHEST_POSITION = 2**63 - 1
 
 AGO = re.compile(r"(\d{1,6})([smhd])")
@@ -35,6 +37,31 @@ def port_mapping(text: str) -> PortMapping:
     if not (1 <= client <= HIGHEST_PORT and 1 <= server <= HIGHEST_PORT):
         raise typer.BadParameter(f"{text!r}: ports go from 1 to {HIGHEST_PORT}")
     return PortMapping(client_port=client, server_port=server, protocol=PROTOCOLS[found[3] or "tcp"])
+
+
+def backend(text: str) -> Backend:
+    """IP[=WEIGHT][/draining]: "10.0.0.10" has weight 1."""
+    found = BACKEND.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no backend: IP[=WEIGHT][/draining], such as 10.0.0.10=3")
+    weight = int(found[2] or 1)
+    if not 1 <= weight <= HIGHEST_WEIGHT:
+        raise typer.BadParameter(f"{text!r}: weights go from 1 to {HIGHEST_WEIGHT}")
+    return Backend(address=found[1], weight=weight, draining=bool(found[3]))
+
+
+def backend_port(text: str) -> Backend:
+    """PORT[=WEIGHT][/draining]: a backend whose port is still what somebody typed."""
+    read = backend(text)
+    return Backend(port_id=read.address, weight=read.weight, draining=read.draining)
+
+
+def weight(text: str) -> Backend:
+    """IP=WEIGHT."""
+    found = backend(text)
+    if "=" not in text or found.draining:
+        raise typer.BadParameter(f"{text!r} gives no weight: IP=WEIGHT, such as 10.0.0.10=3")
+    return found
 
 
 def moment(text: str) -> Timestamp:

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
+from sidegate.api.events.v1.forwarding_pb2 import BackendForwarding
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
 from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
 from sidegate.cli import facts
@@ -46,9 +47,9 @@ def of(value: object) -> str:
         case PortMapping():
             return port_mapping(value)
         case Backend(port_id=port) if port:
-            return f"port {port}"
-        case Backend(address=address):
-            return printable(address)
+            return backend(f"port {port}", value.weight, value.draining)
+        case Backend(address=address) | BackendForwarding(address=address):
+            return backend(address, value.weight, value.draining)
         case NetnsTarget(namespace=namespace, device=device):
             return printable(f"{namespace}/{device}" if device else namespace)
         case Condition(status=True):
@@ -64,6 +65,11 @@ def of(value: object) -> str:
 def moment(nanoseconds: int) -> str:
     """A moment in local time, to the second."""
     return datetime.fromtimestamp(nanoseconds // NANOSECONDS).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def backend(target: str, weight: int, draining: bool) -> str:
+    """As it is given on the command line: 10.0.0.10=3/draining. A weight of 1 is not said."""
+    return printable(f"{target}{f'={weight}' if weight > 1 else ''}{'/draining' if draining else ''}")
 
 
 def port_mapping(mapping: PortMapping) -> str:

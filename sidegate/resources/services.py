@@ -1,6 +1,6 @@
 """Endpoint services and their connections: the provider's side."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -10,7 +10,11 @@ from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServic
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService, PortMapping
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from sidegate.errors import NotFound, Outdated
 from sidegate.transport import Caller
+
+ATTEMPTS = 5
+"""How often a change of single backends is tried, if somebody else changes the service in between."""
 
 
 class Services:
@@ -78,6 +82,42 @@ class Services:
         )
         return await self._caller.write(self._stub.UpdateEndpointService, request)
 
+    async def drain(self, id: str, addresses: Collection[str]) -> EndpointService:
+        """The backends of these addresses get no new sessions; those that are open stay. Again is not an error."""
+        return await self._adjust(id, addresses, _draining(True))
+
+    async def undrain(self, id: str, addresses: Collection[str]) -> EndpointService:
+        """The backends of these addresses get new sessions again."""
+        return await self._adjust(id, addresses, _draining(False))
+
+    async def weigh(self, id: str, weights: Mapping[str, int]) -> EndpointService:
+        """The backends of these addresses get new sessions in proportion to these weights, 1 to 100."""
+
+        def weigh(backend: Backend) -> None:
+            backend.weight = weights[backend.address]
+
+        return await self._adjust(id, weights, weigh)
+
+    async def _adjust(self, id: str, addresses: Collection[str], change: Callable[[Backend], None]) -> EndpointService:
+        """Changes some backends of the service as it is, and nothing that somebody else changes at the same moment.
+
+        Raises NotFound for an address that is none of a backend's.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            service = await self.get(id)
+            known = {backend.address: backend for backend in service.backends}
+            for address in addresses:
+                if address not in known:
+                    text = f"service {service.name} has no backend {address}"
+                    raise NotFound(text, reason="NOT_FOUND", metadata={"kind": "backend", "id": address})
+                change(known[address])
+            try:
+                return await self.update(id, backends=service.backends, etag=service.etag)
+            except Outdated:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
     async def delete(self, id: str, *, force: bool = False, etag: str = "", request_id: str = "") -> EndpointService:
         """With `force`, live connections are ended instead of standing in the way."""
         request = rpc.DeleteEndpointServiceRequest(id=id, force=force, etag=etag, request_id=request_id)
@@ -98,6 +138,13 @@ class Services:
         return await self._caller.ask(
             self._stub.LookupEndpointService, rpc.LookupEndpointServiceRequest(service=service)
         )
+
+
+def _draining(draining: bool) -> Callable[[Backend], None]:
+    def change(backend: Backend) -> None:
+        backend.draining = draining
+
+    return change
 
 
 class Connections:

@@ -94,6 +94,24 @@ def test_a_table_reads_from_the_endpoints_address_to_the_backends(fake: FakeSide
     assert "80:8080/tcp -> 10.0.0.12" in rest[2]
 
 
+def test_a_table_shows_weights_and_what_is_draining(fake: FakeSidegate, cli: CommandLine) -> None:
+    told = table()
+    for number in (2, 3):
+        _weigh(told.entries[number].entry.service, 3, 1)
+        told.entries[number].entry.service.weighted_backends[1].draining = True
+    fake.gateway.tables[KERNEL] = told
+    _, _, _, row, _, _, *rest = cli.text("gateway", "show").splitlines()
+    assert "  10.0.0.10=3, 10.0.0.11/draining  " in row
+    assert "80:8080/tcp -> 10.0.0.10=3, 10.0.0.11/draining" in rest[2]
+    (first, second) = cli.answer("gateway", "show")["entries"][2]["entry"]["service"]["weighted_backends"]
+    assert (first["weight"], first["draining"], second["draining"]) == (3, False, True)
+
+
+def _weigh(service: ServiceForwarding, *weights: int) -> None:
+    for number, weight in enumerate(weights, 10):
+        service.weighted_backends.add(address=f"10.0.0.{number}", weight=weight)
+
+
 def test_the_source_of_the_table_can_be_chosen(fake: FakeSidegate, cli: CommandLine) -> None:
     fake.gateway.tables = {KERNEL: table(), DESIRED: GetTableResponse(gateway_id="gw-1", cell="default")}
     assert len(cli.answer("gateway", "show", "--source", "kernel")["entries"]) == 5
@@ -185,6 +203,26 @@ def _other_order(found: GetTableResponse) -> None:
     found.entries[2].entry.service.port_mappings.reverse()
     found.entries[4].entry.endpoint.allowed_cidrs.reverse()
     found.entries.reverse()
+
+
+def _other_order_of_weighted_backends(found: GetTableResponse) -> None:
+    _weigh(found.entries[2].entry.service, 3, 1)
+    reordered = list(reversed(found.entries[2].entry.service.weighted_backends))
+    del found.entries[2].entry.service.weighted_backends[:]
+    found.entries[2].entry.service.weighted_backends.extend(reordered)
+
+
+def test_the_order_of_weighted_backends_is_no_difference_and_their_weights_and_draining_are() -> None:
+    one, other = table(), table()
+    _weigh(one.entries[2].entry.service, 3, 1)
+    _other_order_of_weighted_backends(other)
+    assert differences(one, other) == []
+    other.entries[2].entry.service.weighted_backends[0].weight = 2
+    (found,) = differences(one, other)
+    assert "weighted_backends" in found.words
+    other.entries[2].entry.service.weighted_backends[0].weight = 1
+    other.entries[2].entry.service.weighted_backends[0].draining = True
+    assert len(differences(one, other)) == 1
 
 
 def _other_difficulty(found: GetTableResponse) -> None:

@@ -107,7 +107,7 @@ def test_an_attachment_is_created_shown_listed_and_deleted(cli: CommandLine, vpc
 
 
 def test_a_service_is_created_shown_and_listed(cli: CommandLine, service: Any) -> None:
-    assert service["backends"] == [{"address": "10.0.0.10"}]
+    assert service["backends"] == [{"address": "10.0.0.10", "weight": 1, "draining": False}]
     assert service["port_mappings"] == [{"client_port": 80, "server_port": 8080, "protocol": "tcp"}]
     assert (service["approval_required"], service["state"]) == (True, "available")
     assert cli.answer("service", "get", "web") == service
@@ -116,10 +116,16 @@ def test_a_service_is_created_shown_and_listed(cli: CommandLine, service: Any) -
 
 def test_a_service_may_have_several_ports_and_backends(cli: CommandLine, vpc: Any, subnet: Any) -> None:
     port = cli.answer("port", "create", "--subnet", "front", "--holder", "machine/web")
-    backends = ("--backend", "10.0.0.2", "--backend", "10.0.0.3", "--backend-port", port["id"])
+    by_port = ("--backend-port", f"{port['id']}=3/draining")
+    backends = ("--backend", "10.0.0.2", "--backend", "10.0.0.3=100", *by_port)
     ports = ("--port", "53/udp", "--port", "53", "--port", "80:8080")
     made = cli.answer("service", "create", "dns", "--vpc", "shop", *backends, *ports)
-    assert made["backends"] == [{"address": "10.0.0.2"}, {"address": "10.0.0.3"}, {"port_id": port["id"]}]
+    assert made["backends"] == [
+        {"address": "10.0.0.2", "weight": 1, "draining": False},
+        {"address": "10.0.0.3", "weight": 100, "draining": False},
+        {"port_id": port["id"], "weight": 3, "draining": True},
+    ]
+    assert f"10.0.0.2, 10.0.0.3=100, port {port['id']}=3/draining" in cli.text("service", "list")
     assert [(each["client_port"], each["server_port"], each["protocol"]) for each in made["port_mappings"]] == [
         (53, 53, "udp"),
         (53, 53, "tcp"),
@@ -135,6 +141,22 @@ def test_a_service_changes_in_what_is_named(cli: CommandLine, service: Any) -> N
     assert cli.answer("service", "update", "web", "--port", "443")["port_mappings"][0]["client_port"] == 443
     assert cli.answer("service", "update", "web", "--no-approval")["approval_required"] is False
     assert cli.answer("service", "update", "web", "--approval")["approval_required"] is True
+
+
+def test_backends_are_drained_undrained_and_weighed_each_by_its_address(cli: CommandLine, service: Any) -> None:
+    cli.answer("service", "update", "web", "--backend", "10.0.0.11=3", "--backend", "10.0.0.12/draining")
+    drained = cli.answer("service", "drain", "web", "10.0.0.11")
+    assert [(each["weight"], each["draining"]) for each in drained["backends"]] == [(3, True), (1, True)]
+    assert "10.0.0.11=3/draining, 10.0.0.12/draining" in cli.text("service", "get", "web")
+    assert cli.answer("service", "drain", "web", "10.0.0.11") == drained
+    undrained = cli.answer("service", "undrain", "web", "10.0.0.11", "10.0.0.12")
+    assert [(each["weight"], each["draining"]) for each in undrained["backends"]] == [(3, False), (1, False)]
+    weighed = cli.answer("service", "weigh", "web", "10.0.0.12=90", "10.0.0.11=10")
+    assert [(each["address"], each["weight"]) for each in weighed["backends"]] == [
+        ("10.0.0.11", 10),
+        ("10.0.0.12", 90),
+    ]
+    assert "service web has no backend 10.0.0.99" in cli.error("service", "drain", "web", "10.0.0.99", code=3)
 
 
 def test_accounts_are_permitted_and_forbidden(cli: CommandLine, service: Any) -> None:

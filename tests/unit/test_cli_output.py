@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition, ConnectionState, Endpoint
+from sidegate.api.events.v1.forwarding_pb2 import BackendForwarding
 from sidegate.api.events.v1.log_pb2 import LogRecord
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
@@ -64,9 +65,9 @@ def test_bytes_are_in_base64() -> None:
 
 
 def test_of_alternatives_only_the_chosen_one_is_there() -> None:
-    assert facts.of(Backend(address="10.0.0.1")) == {"address": "10.0.0.1"}
+    assert facts.of(Backend(address="10.0.0.1")) == {"address": "10.0.0.1", "weight": 0, "draining": False}
     assert "netns" not in facts.of(Attachment())
-    assert facts.of(Backend()) == {}
+    assert "port_id" not in facts.of(Backend())
 
 
 def test_maps_are_objects_in_order_of_their_keys() -> None:
@@ -80,7 +81,12 @@ def test_maps_are_objects_in_order_of_their_keys() -> None:
         (PortMapping(client_port=53, server_port=53, protocol=PortMapping.PROTOCOL_UDP), "53:53/udp"),
         (PortMapping(client_port=80), "80/tcp"),
         (Backend(address="10.0.0.1"), "10.0.0.1"),
+        (Backend(address="10.0.0.1", weight=1), "10.0.0.1"),
+        (Backend(address="10.0.0.1", weight=3, draining=True), "10.0.0.1=3/draining"),
+        (Backend(address="10.0.0.1", draining=True), "10.0.0.1/draining"),
         (Backend(port_id="p-1"), "port p-1"),
+        (Backend(port_id="p-1", weight=3), "port p-1=3"),
+        (BackendForwarding(address="10.0.0.1", weight=3, draining=True), "10.0.0.1=3/draining"),
         (NetnsTarget(namespace="shop"), "shop"),
         (NetnsTarget(namespace="shop", device="eth1"), "shop/eth1"),
         (Condition(status=True), "yes"),

@@ -19,7 +19,8 @@ EXPECTED = {
     "subnet": {"create", "get", "list", "delete"},
     "port": {"create", "get", "list", "delete"},
     "attachment": {"create", "get", "list", "delete"},
-    "service": {"create", "get", "list", "update", "permit", "forbid", "lookup", "delete"},
+    "service": {"create", "get", "list", "update", "drain", "undrain", "weigh"}
+    | {"permit", "forbid", "lookup", "delete"},
     "connection": {"get", "list", "accept", "reject"},
     "endpoint": {"create", "get", "list", "update", "delete"},
     "gateway": {"show", "status"},

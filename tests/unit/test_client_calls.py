@@ -137,6 +137,26 @@ async def test_an_update_names_only_what_is_given(sidegate: Client) -> None:
     assert not (await sidegate.services.update(service.id, approval_required=False)).approval_required
 
 
+async def test_a_backend_is_drained_in_the_service_as_it_is_also_if_somebody_changes_it_meanwhile(
+    fake: FakeSidegate, sidegate: Client
+) -> None:
+    ports, ends = [PortMapping(client_port=80, server_port=8080)], [Backend(address="10.0.0.1", weight=3)]
+    service = await sidegate.services.create("web", "v", [*ends, Backend(address="10.0.0.2")], ports)
+    fake.refuse("UpdateEndpointService", grpc.StatusCode.ABORTED, "it has changed", times=2)
+    drained = await sidegate.services.drain(service.id, ["10.0.0.1"])
+    assert [(each.address, each.weight, each.draining) for each in drained.backends] == [
+        ("10.0.0.1", 3, True),
+        ("10.0.0.2", 0, False),
+    ]
+    fake.refuse("UpdateEndpointService", grpc.StatusCode.ABORTED, "it has changed", times=5)
+    with pytest.raises(errors.Outdated):
+        await sidegate.services.weigh(service.id, {"10.0.0.2": 7})
+    assert (await sidegate.services.weigh(service.id, {"10.0.0.2": 7})).backends[1].weight == 7
+    with pytest.raises(errors.NotFound, match=r"has no backend 10\.0\.0\.3"):
+        await sidegate.services.undrain(service.id, ["10.0.0.1", "10.0.0.3"])
+    assert (await sidegate.services.get(service.id)).backends[0].draining, "all or nothing"
+
+
 async def test_a_whitelist_is_taken_away_by_an_empty_one(sidegate: Client) -> None:
     endpoint = await sidegate.endpoints.create("s", "n", allowed_cidrs=["10.0.0.0/28"], name="x")
     renamed = await sidegate.endpoints.update(endpoint.id, name="y")

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService
-from sidegate.cli import resolve
+from sidegate.cli import parsing, resolve
 from sidegate.cli.command import Noun
-from sidegate.cli.options import BackendPorts, Backends, InVpc, OneService, PortMappings
+from sidegate.cli.options import BackendAddresses, BackendPorts, Backends, InVpc, OneService, PortMappings
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
 
@@ -18,11 +18,16 @@ Permissions = Annotated[
     list[str], typer.Argument(metavar="PERMISSION...", help="iam:domain::ACCOUNT, or 'iam:domain::*' for everybody.")
 ]
 
+Weights = Annotated[
+    list[Backend],
+    typer.Argument(metavar="IP=WEIGHT...", parser=parsing.weight, help="Backends and their weights, 1 to 100."),
+]
+
 
 @noun.verb(
     "create",
     "sidegate service create web --vpc payments --backend 10.0.0.10 --port 80:8080/tcp --approval",
-    "sidegate service create dns --vpc payments --backend 10.0.0.2 --backend 10.0.0.3 --port 53/udp --port 53",
+    "sidegate service create dns --vpc payments --backend 10.0.0.2=3 --backend 10.0.0.3 --port 53/udp --port 53",
 )
 async def create(
     session: Session,
@@ -58,7 +63,7 @@ async def list_(session: Session) -> Sequence[EndpointService]:
 
 @noun.verb(
     "update",
-    "sidegate service update web --backend 10.0.0.10 --backend 10.0.0.11",
+    "sidegate service update web --backend 10.0.0.10=3 --backend 10.0.0.11/draining",
     "sidegate service update web --no-approval",
 )
 async def update(
@@ -80,6 +85,25 @@ async def update(
     return await session.sidegate.services.update(
         id, backends=backends or None, port_mappings=port or None, approval_required=approval
     )
+
+
+@noun.verb("drain", "sidegate service drain web 10.0.0.10", "sidegate service drain web 10.0.0.10 10.0.0.11")
+async def drain(session: Session, service: OneService, addresses: BackendAddresses) -> EndpointService:
+    """Give backends no new sessions. Those that are open stay until they end."""
+    return await session.sidegate.services.drain(await resolve.service(session.sidegate, service), addresses)
+
+
+@noun.verb("undrain", "sidegate service undrain web 10.0.0.10")
+async def undrain(session: Session, service: OneService, addresses: BackendAddresses) -> EndpointService:
+    """Give backends new sessions again."""
+    return await session.sidegate.services.undrain(await resolve.service(session.sidegate, service), addresses)
+
+
+@noun.verb("weigh", "sidegate service weigh web 10.0.0.10=3", "sidegate service weigh web 10.0.0.10=90 10.0.0.11=10")
+async def weigh(session: Session, service: OneService, weights: Weights) -> EndpointService:
+    """Share out new sessions in other proportions. Sessions that are open stay where they are."""
+    id = await resolve.service(session.sidegate, service)
+    return await session.sidegate.services.weigh(id, {each.address: each.weight for each in weights})
 
 
 @noun.verb("permit", "sidegate service permit web iam:domain::shop", "sidegate service permit web 'iam:domain::*'")
@@ -118,6 +142,9 @@ async def delete(
     return await session.sidegate.services.delete(id, force=force)
 
 
-async def _backends(session: Session, addresses: Sequence[str] | None, ports: Sequence[str] | None) -> list[Backend]:
-    by_address = [Backend(address=each) for each in addresses or ()]
-    return by_address + [Backend(port_id=await resolve.port(session.sidegate, each)) for each in ports or ()]
+async def _backends(
+    session: Session, by_address: Sequence[Backend] | None, by_port: Sequence[Backend] | None
+) -> list[Backend]:
+    for backend in by_port or ():
+        backend.port_id = await resolve.port(session.sidegate, backend.port_id)
+    return [*(by_address or ()), *(by_port or ())]
