@@ -18,7 +18,7 @@ import structlog
 from services.common.program import run
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.pace import Pace
-from services.gateway_agent.table import Attachment, Endpoint, PortMapping, Protocol, Put, Service
+from services.gateway_agent.table import Attachment, Backend, Endpoint, PortMapping, Protocol, Put, Service
 
 DEVICE = "sidegate0"
 FIRST_SOURCE = IPv4Address("198.19.128.1")
@@ -55,7 +55,8 @@ async def forward(dataplane: KernelDataplane, wanted: Any) -> None:
     say(attached=True)
     await hear()
     ports = tuple(PortMapping(port, port, Protocol.TCP) for port in wanted["ports"])
-    service = Service(str(uuid4()), provider.vpc, ports, tuple(map(IPv4Address, wanted["backends"])))
+    backends = tuple(Backend(IPv4Address(each)) for each in wanted["backends"])
+    service = Service(str(uuid4()), provider.vpc, ports, backends)
     await dataplane.apply(Put(service))
     for endpoint in endpoints(consumer.vpc, service, wanted["endpoints"]):
         await dataplane.apply(Put(endpoint))
