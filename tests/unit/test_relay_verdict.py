@@ -13,38 +13,42 @@ HEAD = Head("log", 2, 10, A)
 LOG = LogEpoch("log", 2)
 
 
-def stream(
-    epoch: int = 2, last: int = 10, log_id: str = "log", live: bool = True, witness: Link | None = None
-) -> StreamState:
-    return StreamState(f"EP-{epoch}", LogEpoch(log_id, epoch), last, live, witness)
+def stream(epoch: int = 2, last: int = 10, log_id: str = "log", live: bool = True) -> StreamState:
+    return StreamState(f"EP-{epoch}", LogEpoch(log_id, epoch), last, live)
+
+
+def seen(
+    *streams: StreamState, published: bytes | None = None, witness: Link | None = None, recorded: bytes | None = A
+) -> Survey:
+    return Survey(streams, published, witness, HEAD, recorded)
 
 
 def test_where_there_is_no_stream_it_is_made() -> None:
-    assert judge(Survey([], None, HEAD, GENESIS)) == Create(LOG)
+    assert judge(seen(recorded=GENESIS)) == Create(LOG)
 
 
 def test_a_stream_with_the_same_event_at_its_end_is_sound() -> None:
-    assert judge(Survey([stream()], A, HEAD, A)) == Sound(LOG, 10, A, witnessed=False)
+    assert judge(seen(stream(), published=A)) == Sound(LOG, 10, A, witnessed=False)
 
 
 def test_a_stream_that_is_behind_is_sound() -> None:
-    assert judge(Survey([stream(last=4)], B, HEAD, B)) == Sound(LOG, 4, B, witnessed=False)
+    assert judge(seen(stream(last=4), published=B, recorded=B)) == Sound(LOG, 4, B, witnessed=False)
 
 
 def test_a_last_message_that_is_not_there_is_no_fork_where_a_witness_tells_what_it_was() -> None:
-    assert judge(Survey([stream(witness=Link(10, A))], None, HEAD, A)) == Sound(LOG, 10, A, witnessed=True)
+    assert judge(seen(stream(), witness=Link(10, A))) == Sound(LOG, 10, A, witnessed=True)
 
 
 def test_an_empty_stream_needs_no_witness() -> None:
-    assert judge(Survey([stream(last=0)], None, HEAD, GENESIS)) == Sound(LOG, 0, GENESIS, witnessed=True)
+    assert judge(seen(stream(last=0), recorded=GENESIS)) == Sound(LOG, 0, GENESIS, witnessed=True)
 
 
 def test_an_older_witness_is_to_be_written_anew() -> None:
-    assert judge(Survey([stream(witness=Link(9, B))], A, HEAD, A)) == Sound(LOG, 10, A, witnessed=False)
+    assert judge(seen(stream(), published=A, witness=Link(9, B))) == Sound(LOG, 10, A, witnessed=False)
 
 
 @pytest.mark.parametrize(
-    ("seen", "published", "recorded", "why"),
+    ("found", "published", "recorded", "why"),
     [
         (stream(last=11), A, None, "EP-2 is at 11, the log only at 10"),
         (stream(last=11), None, None, "EP-2 is at 11, the log only at 10"),
@@ -55,21 +59,32 @@ def test_an_older_witness_is_to_be_written_anew() -> None:
         (stream(epoch=3), A, A, "EP-3 is there, the log only in epoch 2"),
         (stream(live=False), A, A, "EP-2 was retired"),
         (stream(), None, A, "nothing tells which event EP-2 had at 10"),
-        (stream(witness=Link(9, A)), None, A, "nothing tells which event EP-2 had at 10"),
-        (stream(witness=Link(10, B)), None, A, "EP-2 has another event at 10 than the log"),
-        (stream(witness=Link(10, A)), B, A, "EP-2 has another event at 10 than the log"),
     ],
 )
 def test_a_stream_that_tells_another_history_is_a_fork(
-    seen: StreamState, published: bytes | None, recorded: bytes | None, why: str
+    found: StreamState, published: bytes | None, recorded: bytes | None, why: str
 ) -> None:
-    assert judge(Survey([seen], published, HEAD, recorded)) == Fork(seen.log.epoch, why)
+    assert judge(seen(found, published=published, recorded=recorded)) == Fork(found.log.epoch, why)
+
+
+@pytest.mark.parametrize(
+    ("published", "witness", "why"),
+    [
+        (None, Link(9, A), "nothing tells which event EP-2 had at 10"),
+        (None, Link(10, B), "EP-2 has another event at 10 than the log"),
+        (B, Link(10, A), "EP-2 has another event at 10 than the log"),
+    ],
+)
+def test_a_witness_counts_for_its_position_and_less_than_the_message(
+    published: bytes | None, witness: Link, why: str
+) -> None:
+    assert judge(seen(stream(), published=published, witness=witness)) == Fork(2, why)
 
 
 def test_streams_of_earlier_epochs_are_retired_and_the_oldest_deleted() -> None:
     head = Head("log", 7, 10, A)
     earlier = [stream(epoch=2, live=False), stream(epoch=6), stream(epoch=4, live=False), stream(epoch=5, live=False)]
-    assert judge(Survey(earlier, A, head, A)) == Create(
+    assert judge(Survey(earlier, A, None, head, A)) == Create(
         LogEpoch("log", 7), retire=("EP-6", "EP-5", "EP-4"), delete=("EP-2",)
     )
 

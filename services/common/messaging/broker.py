@@ -6,17 +6,18 @@ from contextlib import suppress
 from typing import Protocol
 from uuid import uuid4
 
-from nats.js.api import StreamInfo
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 
 from services.common.messaging.connection import REQUEST_TIMEOUT, Connection, Unsettled
 from services.common.messaging.envelope import Message, hash_of
-from services.common.messaging.stream import LogEpoch, StreamState, Topic, witnessed
+from services.common.messaging.stream import LogEpoch, StreamState, Topic
 from sidegate.evidence import Link
 
 PAGE = 256
 """How many streams or consumers the server lists at once."""
 
+WITNESS = "witness"
 WRONG_LAST_SEQUENCE = 10071
 
 
@@ -35,6 +36,9 @@ class Broker(Protocol):
 
     async def create(self, log: LogEpoch) -> None:
         """Makes the stream of an epoch, empty; harmless where the same is there already."""
+
+    async def witness(self, stream: str) -> Link | None:
+        """Which event a stream had at a position, as was written beside it last; None if nothing was."""
 
     async def bear_witness(self, stream: str, link: Link) -> None:
         """Writes beside a stream which event it has at a position, in the place of what was written before."""
@@ -78,12 +82,25 @@ class JetStreamBroker:
         async with self._connection.exchange() as jetstream:
             await jetstream.add_stream(self._topic.config(log))
 
-    async def bear_witness(self, stream: str, link: Link) -> None:
+    async def witness(self, stream: str) -> Link | None:
         async with self._connection.exchange() as jetstream:
-            config = (await jetstream.stream_info(stream)).config
-            if self._topic.subject not in (config.subjects or []):
-                raise Unsettled(f"{stream} was retired")
-            await jetstream.update_stream(config.evolve(metadata={**(config.metadata or {}), **witnessed(link)}))
+            try:
+                config = (await jetstream.consumer_info(stream, WITNESS)).config
+            except NotFoundError:
+                return None
+        return _link((config.metadata or {}).get(WITNESS, ""))
+
+    async def bear_witness(self, stream: str, link: Link) -> None:
+        # In a consumer that nobody reads from: it lives and dies with its stream, outlives messages, and writing it
+        # cannot undo what somebody else changes in the stream's configuration at the same moment.
+        config = ConsumerConfig(
+            durable_name=WITNESS,
+            deliver_policy=DeliverPolicy.NEW,
+            ack_policy=AckPolicy.NONE,
+            metadata={WITNESS: f"{link.position} {link.hash.hex()}"},
+        )
+        async with self._connection.exchange() as jetstream:
+            await jetstream.add_consumer(stream, config)
 
     async def retire(self, stream: str) -> None:
         async with self._connection.exchange() as jetstream:
@@ -118,6 +135,14 @@ class JetStreamBroker:
             last = messages[-1]
             answer = await client.request(last.subject, last.data, timeout=REQUEST_TIMEOUT, headers=headers[-1])
         return _acknowledged(answer.data)
+
+
+def _link(text: str) -> Link | None:
+    position, _, hashed = text.partition(" ")
+    try:
+        return Link(int(position), bytes.fromhex(hashed))
+    except ValueError:
+        return None
 
 
 def _acknowledged(answer: bytes) -> int:

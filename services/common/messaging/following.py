@@ -9,7 +9,8 @@ from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import LogEpoch, Topic
 from services.common.messaging.subjects import Selection
-from services.common.messaging.subscription import LogChanged, Subscription
+from services.common.messaging.subscription import Gap, LogChanged, Subscription
+from sidegate.evidence import Link
 
 LOOK = 10.0
 """Seconds between two looks at the log itself. NATS alone cannot tell of a log that was restored while the streams
@@ -34,7 +35,7 @@ class Followed:
     """A subscription to what comes after a place in a log.
 
     It raises LogChanged and Gap as a Subscription does, and LogChanged when the log itself has not got what was heard.
-    `since` is where one is; its hash may be empty if it is not known.
+    `since` is where one is: at an event that is followed, or with an empty hash.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Followed:
         self._owner = owner
         self._since = since
         self._look = look
-        self._heard: RecordedEvent | None = None
+        self._heard = Link(since.position, since.hash)
 
     async def events(self) -> AsyncGenerator[RecordedEvent, None]:
         """The events, for ever. Close it; it can be had once."""
@@ -78,13 +79,21 @@ class Followed:
                     await self._compare()
                     due = loop.time() + self._look
                 if following.done():
-                    self._heard = following.result()
-                    yield self._heard
+                    event = await self._result(following)
+                    self._heard = Link(event.position, event.hash)
+                    yield event
                     following = asyncio.ensure_future(self._next())
         finally:
             following.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await following
+
+    async def _result(self, following: asyncio.Future[RecordedEvent]) -> RecordedEvent:
+        try:
+            return following.result()
+        except Gap:
+            await self._compare()  # what is missing may be of a history that is no more
+            raise
 
     async def _next(self) -> RecordedEvent:
         return await anext(self._subscription)
@@ -95,7 +104,12 @@ class Followed:
             head, heard = await self._owner.head(), self._heard
             if (head.log_id, head.epoch) != (self._since.log_id, self._since.epoch):
                 raise LogChanged(head.log_id, head.epoch)
-            if head.position < (heard.position if heard else self._since.position):
-                raise LogChanged(head.log_id, head.epoch)
-            if heard and await self._owner.read(heard.position - 1, heard.position) != [heard]:
-                raise LogChanged(head.log_id, head.epoch)
+            if head.position < heard.position or not await self._has(heard):
+                raise LogChanged(head.log_id, head.epoch, f"it has not got event {heard.position} as it was heard")
+
+    async def _has(self, heard: Link) -> bool:
+        """Whether the log has the event that was heard last; so it is taken to be where its hash is not known."""
+        if not heard.position or not heard.hash:
+            return True
+        events = await self._owner.read(heard.position - 1, heard.position)
+        return [event.hash for event in events] == [heard.hash]

@@ -15,7 +15,7 @@ from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
 from services.common.messaging.broker import Broker
 from services.common.messaging.connection import Unsettled
 from services.common.messaging.envelope import Message, to_message
-from services.common.messaging.stream import LogEpoch, Topic
+from services.common.messaging.stream import LogEpoch, StreamState, Topic
 from services.common.messaging.verdict import Create, Fork, Sound, Survey, judge, newest
 from sidegate.evidence import Link
 
@@ -113,9 +113,17 @@ class Publisher:
         streams = await self._broker.streams()
         stream = newest(streams)
         last = stream.last if stream else 0
-        published = await self._broker.hash_at(stream.name, last) if stream and last else None
+        published, witness = await self._end(stream) if stream and last else (None, None)
         head = await self._log.head()
-        return Survey(streams, published, head, await self._recorded(last))
+        return Survey(streams, published, witness, head, await self._recorded(last))
+
+    async def _end(self, stream: StreamState) -> tuple[bytes | None, Link | None]:
+        """What a stream has last, and what is written beside it; in this order, for the message goes first."""
+        published = await self._broker.hash_at(stream.name, stream.last)
+        witness = await self._broker.witness(stream.name)
+        if published is None and newest(await self._broker.streams()) != stream:
+            raise Unsettled(f"{stream.name} has changed while it was looked at")
+        return published, witness
 
     async def _recorded(self, position: int) -> bytes | None:
         if position == 0:

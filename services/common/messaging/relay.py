@@ -80,14 +80,17 @@ class Relay:
         footing = await self._publisher.settle()
         self._stand(footing)
         while True:
+            # Before it waits: where it has to look again soon, waiting might be cut short before it sees anything.
+            reached = await self._publisher.publish(footing)
+            if reached is not footing:
+                self._failures = 0  # not earlier: two logs that fight over one stream both find their footing
+                self._stand(reached)
+            footing = reached
             try:
                 async with self._connection.undisturbed(self._recheck, since=changes):
                     await self._log.wait_beyond(footing.position)
             except TimeoutError:
                 return
-            footing = await self._publisher.publish(footing)
-            self._failures = 0  # not earlier: two logs that fight over one stream both find their footing
-            self._stand(footing)
 
     def _stand(self, footing: Footing) -> None:
         if self._trouble:

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 
 from services.common.messaging.subjects import REST
-from sidegate.evidence import Link
 
 DEDUPLICATION = 120.0
 """Seconds; the server wants one, not above max_age. Nothing here relies on it: a relay may be away for longer."""
-
-
-WITNESS = "witness"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +21,12 @@ class LogEpoch:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """A stream as it was seen. `live` is whether it still takes the log's subjects: a retired one does not.
-
-    `witness` is what a relay has written beside the stream of an event in it: it outlives the message.
-    """
+    """A stream as it was seen. `live` is whether it still takes the log's subjects: a retired one does not."""
 
     name: str
     log: LogEpoch
     last: int
     live: bool
-    witness: Link | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +78,7 @@ class Topic:
             log=LogEpoch((info.config.metadata or {}).get("log_id", ""), epoch),
             last=info.state.last_seq,
             live=self.subject in (info.config.subjects or []),
-            witness=_witness((info.config.metadata or {}).get(WITNESS, "")),
         )
-
-
-def witnessed(link: Link) -> dict[str, str]:
-    """An event's position and hash, as they stand in a stream's metadata."""
-    return {WITNESS: f"{link.position} {link.hash.hex()}"}
-
-
-def _witness(text: str) -> Link | None:
-    position, _, hashed = text.partition(" ")
-    try:
-        return Link(int(position), bytes.fromhex(hashed))
-    except ValueError:
-        return None
 
 
 REGISTRY = Topic("REG", "registry")

@@ -31,8 +31,8 @@ class LogChanged(Exception):
     `log_id` and `epoch` are those of the present log, as far as they are known.
     """
 
-    def __init__(self, log_id: str, epoch: int) -> None:
-        super().__init__(f"the log is now {log_id}, epoch {epoch}")
+    def __init__(self, log_id: str, epoch: int, why: str = "") -> None:
+        super().__init__(f"the log is now {log_id}, epoch {epoch}" + (f": {why}" if why else ""))
         self.log_id, self.epoch = log_id, epoch
 
 
@@ -157,7 +157,8 @@ class Subscription:
         if self._selection.partition is not None or self._log is None or self._hash is None:
             return
         if link_hash(self._log.log_id, self._hash, event) != event.hash:
-            raise LogChanged(self._log.log_id, self._log.epoch)
+            why = f"event {event.position} does not follow what was heard before"
+            raise LogChanged(self._log.log_id, self._log.epoch, why)
 
     async def _receive(self, pull: Pull) -> None:
         if pull.idle:

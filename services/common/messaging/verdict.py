@@ -16,12 +16,14 @@ KEPT = 3
 class Survey:
     """What there was to see. The log is read after the streams: it cannot then be behind what it has published.
 
-    `published` is the hash in the last message of the newest stream, None where there is no such message;
-    `recorded` is that of the log's event at the same position, None where there is no such event.
+    `published` is the hash in the last message of the newest stream, None where there is no such message, and
+    `witness` what is written beside that stream. `recorded` is the hash of the log's event where the stream ends,
+    None where there is no such event.
     """
 
     streams: Sequence[StreamState]
     published: bytes | None
+    witness: Link | None
     head: Head
     recorded: bytes | None
 
@@ -82,21 +84,21 @@ def judge(survey: Survey) -> Verdict:
     if recorded is None:
         return Fork(stream.log.epoch, f"{stream.name} is at {stream.last}, the log only at {survey.head.position}")
     end = Link(stream.last, recorded)
-    published = _published(stream, survey.published)
+    published = _published(stream, survey)
     if published is None:
         return Fork(stream.log.epoch, f"nothing tells which event {stream.name} had at {stream.last}")
     if published != end:
         return Fork(stream.log.epoch, f"{stream.name} has another event at {stream.last} than the log")
-    return Sound(survey.log, stream.last, recorded, witnessed=end in (stream.witness, ORIGIN))
+    return Sound(survey.log, stream.last, recorded, witnessed=end in (survey.witness, ORIGIN))
 
 
-def _published(stream: StreamState, hash_: bytes | None) -> Link | None:
+def _published(stream: StreamState, survey: Survey) -> Link | None:
     """What the stream had last; None where that cannot be told any more."""
     if stream.last == ORIGIN.position:
         return ORIGIN
-    if hash_ is not None:
-        return Link(stream.last, hash_)
-    return stream.witness if stream.witness and stream.witness.position == stream.last else None
+    if survey.published is not None:
+        return Link(stream.last, survey.published)
+    return survey.witness if survey.witness and survey.witness.position == stream.last else None
 
 
 def _foreign(stream: StreamState, log: LogEpoch) -> str:

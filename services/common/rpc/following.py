@@ -28,7 +28,7 @@ class Follow(Protocol):
         """The log's end: which log it is, and where."""
 
     def events(self, since: Head) -> AsyncGenerator[RecordedEvent, None]:
-        """The events after a place in the log, for ever; the hash of the place may be empty if it is not known."""
+        """The events after a place in the log, for ever; the hash of the place is empty if it is not known."""
 
 
 class RemoteLog:
