@@ -40,6 +40,9 @@ class ServiceSettings(ProgramSettings):
     evidence: Path | None = Field(
         None, description="the directory of its signing key and of the heads that it signs; without it none are signed"
     )
+    watch_history: int = Field(1_000_000, ge=0, description="how many events back a watch may begin")
+    watchers: int = Field(5_000, ge=1, description="who may watch at once")
+    watchers_per_account: int = Field(500, ge=1, description="who may watch at once of one account")
 
 
 class RegistrySettings(ServiceSettings):

@@ -17,6 +17,7 @@ from services.common.messaging.stream import Topic
 from services.common.program import write_ready
 from services.common.rpc.audit import AuditServicer
 from services.common.rpc.server import Hosted, RpcServer
+from services.common.watching.limits import WatchLimits
 from sidegate.api.events.v1.log_pb2_grpc import add_AuditServiceServicer_to_server
 
 Follower = Callable[[Connection], Awaitable[None]]
@@ -31,10 +32,18 @@ def notary_of(settings: ServiceSettings, store: SqlStore, log: str) -> Notary | 
     return Notary(store, log, archive, archive.open(), clock=now, occasion=Occasion())
 
 
-def audit_of(store: SqlStore, log: str, notary: Notary | None) -> Hosted:
-    servicer = AuditServicer(store, log, notary)
+def audit_of(store: SqlStore, log: str, notary: Notary | None, limits: WatchLimits) -> Hosted:
+    servicer = AuditServicer(store, log, notary, limits)
     return Hosted(
-        "sidegate.api.events.v1.AuditService", lambda server: add_AuditServiceServicer_to_server(servicer, server)
+        "sidegate.api.events.v1.AuditService",
+        lambda server: add_AuditServiceServicer_to_server(servicer, server),
+        servicer.watching.close,
+    )
+
+
+def watch_limits(settings: ServiceSettings) -> WatchLimits:
+    return WatchLimits(
+        history=settings.watch_history, in_all=settings.watchers, per_account=settings.watchers_per_account
     )
 
 
@@ -56,7 +65,7 @@ async def host(
             witness.connected(connection)
             await follower(connection)
 
-        server = RpcServer(settings.listen, [*hosted, audit_of(store, topic.program, notary)])
+        server = RpcServer(settings.listen, [*hosted, audit_of(store, topic.program, notary, watch_limits(settings))])
         try:
             address = await server.start()
             write_ready(settings.ready_file, {"grpc": address, "pid": os.getpid()})

@@ -7,7 +7,7 @@ from services.common.config import EndpointSettings
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import StoreError
 from services.common.evidence.archive import Unfit
-from services.common.hosting import host
+from services.common.hosting import host, watch_limits
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.principal import SYSTEM
@@ -49,6 +49,7 @@ def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) ->
         Hosted(
             f"{api}.endpoint.v1.EndpointsService",
             lambda server: endpoint_grpc.add_EndpointsServiceServicer_to_server(endpoints, server),
+            application.watching.close,
         ),
         Hosted(
             f"{api}.endpoint.v1.ConnectionsService",
@@ -68,7 +69,7 @@ def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) ->
 async def serve(settings: EndpointSettings) -> None:
     store = await SqlStore.open(settings.database.get_secret_value(), projections=[TABLE])
     registry, limits = RegistryClient(settings.registry_address), limits_of(settings)
-    application = await EndpointApplication.open(store, registry, limits)
+    application = await EndpointApplication.open(store, registry, limits, watch_limits=watch_limits(settings))
     caller = Caller(settings.registry_address, account=SYSTEM, project="endpoint")
 
     async def follow_registry(connection: Connection) -> None:

@@ -1,9 +1,14 @@
 """The public interface: requests to use cases, and back."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
+from services.common.rpc.watch import place_of, watch_of
+from services.common.watching.sight import Wish
 from services.endpoint.application.connections import Connections
 from services.endpoint.application.endpoints import Endpoints
 from services.endpoint.application.requests import Requests, Wanted
@@ -12,6 +17,9 @@ from services.endpoint.wire.request import address_of, change_of, name_of, netwo
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
+from sidegate.api.endpoint.v1 import watch_pb2 as watch_pb
+
+WATCHED_ENDPOINTS, WATCHED_CONNECTIONS = frozenset({"endpoint"}), frozenset({"connection"})
 
 
 class EndpointsServicer(service_grpc.EndpointsServiceServicer):
@@ -49,6 +57,17 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
         told = command_context(request, "DeleteEndpoint", request.etag)
         return await self._endpoints.delete(Delete(told.at_ns, told.principal, uuid_of(request.id, "id")), told)
 
+    async def WatchEndpoints(
+        self, request: watch_pb.WatchEndpointsRequest, context: Context
+    ) -> AsyncIterator[watch_pb.WatchEndpointsResponse]:
+        wish = Wish(WATCHED_ENDPOINTS, request.id, request.service_id)
+        async with aclosing(self._endpoints.watch(watch_of(principal(), wish), place_of(request))) as answers:
+            async for told in answers:
+                changes = [change for change in told.changes if isinstance(change, watch_pb.EndpointChange)]
+                yield watch_pb.WatchEndpointsResponse(
+                    position=told.position, log_id=told.log_id, epoch=told.epoch, changes=changes
+                )
+
 
 class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
     def __init__(self, connections: Connections) -> None:
@@ -80,6 +99,17 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
     ) -> endpoint_pb.Connection:
         told = command_context(request, "RejectConnection")
         return await self._connections.decide(Reject(told.at_ns, told.principal, *_ids(request)), told)
+
+    async def WatchConnections(
+        self, request: watch_pb.WatchConnectionsRequest, context: Context
+    ) -> AsyncIterator[watch_pb.WatchConnectionsResponse]:
+        wish = Wish(WATCHED_CONNECTIONS, request.endpoint_id, request.service_id)
+        async with aclosing(self._connections.watch(watch_of(principal(), wish), place_of(request))) as answers:
+            async for told in answers:
+                changes = [change for change in told.changes if isinstance(change, watch_pb.ConnectionChange)]
+                yield watch_pb.WatchConnectionsResponse(
+                    position=told.position, log_id=told.log_id, epoch=told.epoch, changes=changes
+                )
 
 
 def _ids(

@@ -7,7 +7,7 @@ from services.common.config import RegistrySettings
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import StoreError
 from services.common.evidence.archive import Unfit
-from services.common.hosting import host
+from services.common.hosting import host, watch_limits
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.principal import SYSTEM
@@ -35,6 +35,7 @@ def hosted(registry: Registry) -> list[Hosted]:
         Hosted(
             "sidegate.api.registry.v1.RegistryService",
             lambda server: registry_grpc.add_RegistryServiceServicer_to_server(public, server),
+            registry.watching.close,
         ),
         Hosted(
             "sidegate.api.registry.v1.RegistryInternalService",
@@ -46,7 +47,8 @@ def hosted(registry: Registry) -> list[Hosted]:
 async def serve(settings: RegistrySettings) -> None:
     store = await SqlStore.open(settings.database.get_secret_value(), projections=projections())
     endpoints = EndpointClient(settings.endpoint_address)
-    registry = Registry(store, endpoints, Settings(region=settings.region, services=settings.service_quota))
+    decided = Settings(region=settings.region, services=settings.service_quota)
+    registry = Registry(store, endpoints, decided, watch_limits(settings))
     caller = Caller(settings.endpoint_address, account=SYSTEM, project="registry")
 
     async def follow_endpoint(connection: Connection) -> None:

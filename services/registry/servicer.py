@@ -1,5 +1,7 @@
 """The public interface: requests to use cases, and back."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
@@ -9,6 +11,8 @@ from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
+from services.common.rpc.watch import place_of, watch_of
+from services.common.watching.sight import Wish
 from services.registry.application.publishing import Draft, Revision
 from services.registry.application.registry import Registry
 from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
@@ -16,8 +20,15 @@ from services.registry.wire.publications import parse_backends, parse_mappings
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
-from sidegate.api.registry.v1 import vpc_pb2
+from sidegate.api.registry.v1 import vpc_pb2, watch_pb2
 
+KINDS = {
+    watch_pb2.RESOURCE_KIND_VPC: VPC.name,
+    watch_pb2.RESOURCE_KIND_SUBNET: SUBNET.name,
+    watch_pb2.RESOURCE_KIND_PORT: PORT.name,
+    watch_pb2.RESOURCE_KIND_ATTACHMENT: ATTACHMENT.name,
+    watch_pb2.RESOURCE_KIND_SERVICE: SERVICE.name,
+}
 CHANGEABLE = ("backends", "port_mappings", "approval_required")
 
 R = TypeVar("R")
@@ -147,6 +158,15 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         self, request: registry_pb2.LookupEndpointServiceRequest, context: Context
     ) -> service_pb2.ConnectableService:
         return await self._registry.publishing.find(request.service, principal())
+
+    async def Watch(self, request: watch_pb2.WatchRequest, context: Context) -> AsyncIterator[watch_pb2.WatchResponse]:
+        kinds = frozenset(KINDS[kind] for kind in request.kinds)
+        watch = watch_of(principal(), Wish(kinds, request.id))
+        async with aclosing(self._registry.watching.watch(watch, place_of(request))) as answers:
+            async for told in answers:
+                yield watch_pb2.WatchResponse(
+                    position=told.position, log_id=told.log_id, epoch=told.epoch, changes=told.changes
+                )
 
     async def _page(self, kind: Kind[R], request: ListRequest, parent: str = "") -> tuple[list[R], str]:
         """One page of the caller's resources, and the token of the next."""

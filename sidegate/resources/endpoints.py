@@ -1,13 +1,15 @@
 """Endpoints: the consumer's side."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
+from sidegate.api.endpoint.v1.watch_pb2 import WatchEndpointsRequest, WatchEndpointsResponse
 from sidegate.transport import Caller
+from sidegate.watching import Begin, Interrupted, Place, Watch
 
 
 class Endpoints:
@@ -62,3 +64,16 @@ class Endpoints:
     async def delete(self, id: str, *, etag: str = "", request_id: str = "") -> Endpoint:
         request = rpc.DeleteEndpointRequest(id=id, etag=etag, request_id=request_id)
         return await self._caller.write(self._stub.DeleteEndpoint, request)
+
+    def watch(
+        self, *, id: str = "", service_id: str = "", after: Begin = None, interrupted: Interrupted | None = None
+    ) -> Watch[WatchEndpointsResponse]:
+        """What happens to the project's endpoints, or to the one, or to those of the service."""
+
+        def ask(place: Place) -> AsyncGenerator[WatchEndpointsResponse, None]:
+            request = WatchEndpointsRequest(
+                after=place.after, log_id=place.log_id, epoch=place.epoch, id=id, service_id=service_id
+            )
+            return self._caller.stream(self._stub.WatchEndpoints, request)
+
+        return Watch(ask, after, interrupted)

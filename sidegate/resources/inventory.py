@@ -5,7 +5,16 @@ from collections.abc import AsyncIterator, Sequence
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.api.registry.v1.vpc_pb2 import Attachment, NetnsTarget, Port, Subnet, Vpc
+from sidegate.api.registry.v1.watch_pb2 import (
+    RESOURCE_KIND_ATTACHMENT,
+    RESOURCE_KIND_PORT,
+    RESOURCE_KIND_SUBNET,
+    RESOURCE_KIND_VPC,
+    WatchResponse,
+)
+from sidegate.resources.changes import watch_registry
 from sidegate.transport import Caller
+from sidegate.watching import Begin, Interrupted, Watch
 
 
 class Vpcs:
@@ -28,6 +37,12 @@ class Vpcs:
 
     async def delete(self, id: str, *, etag: str = "", request_id: str = "") -> None:
         await self._caller.write(self._stub.DeleteVpc, rpc.DeleteVpcRequest(id=id, etag=etag, request_id=request_id))
+
+    def watch(
+        self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
+    ) -> Watch[WatchResponse]:
+        """What happens to the project's VPCs, or to the one."""
+        return watch_registry(self._caller, [RESOURCE_KIND_VPC], id=id, after=after, interrupted=interrupted)
 
 
 class Subnets:
@@ -52,6 +67,12 @@ class Subnets:
     async def delete(self, id: str, *, request_id: str = "") -> None:
         await self._caller.write(self._stub.DeleteSubnet, rpc.DeleteSubnetRequest(id=id, request_id=request_id))
 
+    def watch(
+        self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
+    ) -> Watch[WatchResponse]:
+        """What happens to the project's subnets, or to the one."""
+        return watch_registry(self._caller, [RESOURCE_KIND_SUBNET], id=id, after=after, interrupted=interrupted)
+
 
 class Ports:
     """Addresses in use. `holder` is "machine/<name>"; the lowest free address is taken where none is given."""
@@ -73,6 +94,12 @@ class Ports:
 
     async def delete(self, id: str, *, request_id: str = "") -> None:
         await self._caller.write(self._stub.DeletePort, rpc.DeletePortRequest(id=id, request_id=request_id))
+
+    def watch(
+        self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
+    ) -> Watch[WatchResponse]:
+        """What happens to the project's ports, or to the one."""
+        return watch_registry(self._caller, [RESOURCE_KIND_PORT], id=id, after=after, interrupted=interrupted)
 
 
 class Attachments:
@@ -96,3 +123,9 @@ class Attachments:
 
     async def delete(self, id: str, *, request_id: str = "") -> None:
         await self._caller.write(self._stub.DeleteAttachment, rpc.DeleteAttachmentRequest(id=id, request_id=request_id))
+
+    def watch(
+        self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
+    ) -> Watch[WatchResponse]:
+        """What happens to attachments, or to the one."""
+        return watch_registry(self._caller, [RESOURCE_KIND_ATTACHMENT], id=id, after=after, interrupted=interrupted)

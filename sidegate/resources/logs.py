@@ -1,6 +1,6 @@
 """The event logs as the operator reads them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from enum import StrEnum
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sidegate.api.events.v1 import log_pb2 as rpc
 from sidegate.api.events.v1.log_pb2_grpc import AuditServiceStub
 from sidegate.transport import Caller
+from sidegate.watching import Begin, Interrupted, Place, Watch
 
 
 class LogName(StrEnum):
@@ -37,6 +38,15 @@ class Log:
         """All records above `after` and up to `through` (0: to the end as it is now), in order."""
         async for record in self._caller.stream(self._stub.ReadLog, rpc.ReadLogRequest(after=after, through=through)):
             yield record
+
+    def follow(self, *, after: Begin = None, interrupted: Interrupted | None = None) -> Watch[rpc.FollowLogResponse]:
+        """Records as they are appended, those of one command in one answer."""
+
+        def ask(place: Place) -> AsyncGenerator[rpc.FollowLogResponse, None]:
+            request = rpc.FollowLogRequest(after=place.after, log_id=place.log_id, epoch=place.epoch)
+            return self._caller.stream(self._stub.FollowLog, request)
+
+        return Watch(ask, after, interrupted)
 
 
 class Audit:

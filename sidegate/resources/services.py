@@ -1,17 +1,21 @@
 """Endpoint services and their connections: the provider's side."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as endpoint_rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServiceStub
+from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsRequest, WatchConnectionsResponse
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
+from sidegate.api.registry.v1 import watch_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService, PortMapping
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.errors import NotFound, Outdated
+from sidegate.resources.changes import watch_registry
 from sidegate.transport import Caller
+from sidegate.watching import Begin, Interrupted, Place, Watch
 
 ATTEMPTS = 5
 """How often a change of single backends is tried, if somebody else changes the service in between."""
@@ -139,6 +143,13 @@ class Services:
             self._stub.LookupEndpointService, rpc.LookupEndpointServiceRequest(service=service)
         )
 
+    def watch(
+        self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
+    ) -> Watch[watch_pb2.WatchResponse]:
+        """What happens to the project's services, or to the one."""
+        kinds = [watch_pb2.RESOURCE_KIND_SERVICE]
+        return watch_registry(self._caller, kinds, id=id, after=after, interrupted=interrupted)
+
 
 def _draining(draining: bool) -> Callable[[Backend], None]:
     def change(backend: Backend) -> None:
@@ -175,3 +186,25 @@ class Connections:
             service_id=service_id, endpoint_id=endpoint_id, request_id=request_id
         )
         return await self._caller.write(self._stub.RejectConnection, request)
+
+    def watch(
+        self,
+        *,
+        service_id: str = "",
+        endpoint_id: str = "",
+        after: Begin = None,
+        interrupted: Interrupted | None = None,
+    ) -> Watch[WatchConnectionsResponse]:
+        """What happens to connections of the project's services, of the one, or to the one."""
+
+        def ask(place: Place) -> AsyncGenerator[WatchConnectionsResponse, None]:
+            request = WatchConnectionsRequest(
+                after=place.after,
+                log_id=place.log_id,
+                epoch=place.epoch,
+                service_id=service_id,
+                endpoint_id=endpoint_id,
+            )
+            return self._caller.stream(self._stub.WatchConnections, request)
+
+        return Watch(ask, after, interrupted)

@@ -19,7 +19,7 @@ from services.common.rpc.calls import Context
 from services.common.rpc.errors import CODES, code_of, refusal_of, status_of
 from services.common.rpc.probe import is_healthy
 from services.common.rpc.server import CannotListen, Hosted, RpcServer
-from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc
+from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc, watch_pb2
 
 AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"
 SOMEBODY = (("sidegate-account", "acme"), ("sidegate-project", "web"))
@@ -52,6 +52,9 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
     async def DeleteEndpoint(self, request: Any, context: Context) -> endpoint_pb2.Endpoint:
         require_operator()
         return endpoint_pb2.Endpoint()
+
+    async def WatchEndpoints(self, request: Any, context: Context) -> AsyncIterator[watch_pb2.WatchEndpointsResponse]:
+        yield watch_pb2.WatchEndpointsResponse(log_id=str(principal()))
 
 
 def hosted(servicer: Endpoints) -> Hosted:

@@ -1,6 +1,7 @@
 """The log, read by the operator: the same service in every program that keeps one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,9 +12,17 @@ from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
 from services.common.rpc.records import to_log_record
+from services.common.rpc.watch import place_of
+from services.common.watching.limits import WatchLimits
+from services.common.watching.sight import Sight, Watch
+from services.common.watching.watching import Watching
 from sidegate.api.events.v1 import log_pb2, log_pb2_grpc
 
 BATCH = 500
+AUDITORS = frozenset({"audit"})
+"""The audience of those who may read the log."""
+
+LIMITS = WatchLimits()
 
 
 def _require_reader() -> None:
@@ -37,11 +46,17 @@ def matches(event: RecordedEvent, request: log_pb2.ListRecordsRequest) -> bool:
     return not request.HasField("end_time") or event.recorded_at < _nanoseconds(request.end_time)
 
 
+def sights_of(event: RecordedEvent) -> Sequence[Sight[log_pb2.LogRecord]]:
+    """Whoever may read the log sees all of every event."""
+    return (Sight(AUDITORS, "record", event.stream, to_log_record(event)),)
+
+
 class AuditServicer(log_pb2_grpc.AuditServiceServicer):
     """Serves the log `log`; with a notary its head comes signed."""
 
-    def __init__(self, store: EventStore, log: str, notary: Notary | None = None) -> None:
+    def __init__(self, store: EventStore, log: str, notary: Notary | None = None, limits: WatchLimits = LIMITS) -> None:
         self._store, self._log, self._notary = store, log, notary
+        self.watching = Watching(store, sights_of, limits)
 
     async def GetHead(self, request: log_pb2.GetHeadRequest, context: Context) -> log_pb2.GetHeadResponse:
         _require_reader()
@@ -70,6 +85,17 @@ class AuditServicer(log_pb2_grpc.AuditServiceServicer):
         _require_reader()
         async for event in read_range(self._store, request.after, request.through):
             yield to_log_record(event)
+
+    async def FollowLog(
+        self, request: log_pb2.FollowLogRequest, context: Context
+    ) -> AsyncIterator[log_pb2.FollowLogResponse]:
+        _require_reader()
+        watch = Watch(principal().account, AUDITORS)
+        async with aclosing(self.watching.watch(watch, place_of(request))) as answers:
+            async for told in answers:
+                yield log_pb2.FollowLogResponse(
+                    position=told.position, log_id=told.log_id, epoch=told.epoch, records=told.changes
+                )
 
 
 async def read_range(

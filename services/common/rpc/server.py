@@ -19,12 +19,17 @@ OPTIONS = (
 )
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """A service to serve: its full name, and what adds it to a server."""
+    """A service to serve: its full name, what adds it to a server, and what ends its streams when that stops."""
 
     name: str
     add: Callable[[grpc.aio.Server], None]
+    end: Callable[[], None] = _nothing
 
 
 class CannotListen(Exception):
@@ -36,6 +41,7 @@ class RpcServer:
 
     def __init__(self, listen: str, hosted: Sequence[Hosted]) -> None:
         self._listen = listen
+        self._hosted = hosted
         self._names = [each.name for each in hosted]
         self._server = grpc.aio.server(interceptors=[Identity(), Guard()], options=OPTIONS)
         for each in hosted:
@@ -65,4 +71,6 @@ class RpcServer:
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Refuses new calls, lets those under way finish within `grace` seconds."""
         await self._health.enter_graceful_shutdown()
+        for hosted in self._hosted:
+            hosted.end()
         await self._server.stop(grace)

@@ -1,10 +1,14 @@
 """Connections for those who publish services: their consumers' endpoints, without their networks."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
 from services.common.principal import Principal
+from services.common.watching.beginning import Place
+from services.common.watching.sight import Watch
+from services.common.watching.watcher import Told
+from services.common.watching.watching import Watching
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, Deleted, State
@@ -12,14 +16,16 @@ from services.endpoint.domain.endpoint_commands import Accept, Reject, is_provid
 from services.endpoint.projections import ENDPOINT
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.resource import connection_resource
+from services.endpoint.wire.sights import Change
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 
 
 class Connections:
-    def __init__(self, streams: Streams, rows: Rows) -> None:
+    def __init__(self, streams: Streams, rows: Rows, watching: Watching[Change]) -> None:
         self._streams = streams
         self._rows = rows
+        self._watching = watching
 
     async def get(self, service: str, endpoint: str, by: Principal) -> endpoint_pb.Connection:
         state, _ = await self._streams.endpoints.load(endpoint_stream(endpoint))
@@ -33,6 +39,10 @@ class Connections:
         """A service's connections in order of creation, each with the position to go on from; none of another's."""
         rows = await self._rows.page(ENDPOINT, parent=service, counterpart=str(by), after=after, limit=limit)
         return [(position, connection_resource(state_of(row.data))) for position, row in rows]
+
+    def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Change], None]:
+        """What happens to what is watched, as it happens."""
+        return self._watching.watch(watch, place)
 
     async def decide(self, command: Accept | Reject, context: CommandContext) -> endpoint_pb.Connection:
         stream = endpoint_stream(command.endpoint)

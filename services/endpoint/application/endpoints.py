@@ -1,10 +1,14 @@
 """Endpoints for those who own them, and for the registry."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
 from services.common.principal import Principal
+from services.common.watching.beginning import Place
+from services.common.watching.sight import Watch
+from services.common.watching.watcher import Told
+from services.common.watching.watching import Watching
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
@@ -12,6 +16,7 @@ from services.endpoint.domain.endpoint import Absent, Deleted, State
 from services.endpoint.domain.endpoint_commands import Change, Delete
 from services.endpoint.projections import ACCEPTED, CREATING, ENDPOINT
 from services.endpoint.wire.endpoint import state_of
+from services.endpoint.wire.sights import Change as Seen
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 
@@ -19,10 +24,11 @@ MOST_BLOCKERS = 1000
 
 
 class Endpoints:
-    def __init__(self, streams: Streams, rows: Rows, cells: Cells) -> None:
+    def __init__(self, streams: Streams, rows: Rows, cells: Cells, watching: Watching[Seen]) -> None:
         self._streams = streams
         self._rows = rows
         self._cells = cells
+        self._watching = watching
 
     async def get(self, endpoint: str, by: Principal) -> endpoint_pb.Endpoint:
         state, _ = await self._streams.endpoints.load(endpoint_stream(endpoint))
@@ -34,6 +40,10 @@ class Endpoints:
         """The project's endpoints in order of creation, each with the position to go on from."""
         rows = await self._rows.page(ENDPOINT, project=str(by), after=after, limit=limit)
         return [(position, self._cells.show(state_of(row.data))) for position, row in rows]
+
+    def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Seen], None]:
+        """What happens to what is watched, as it happens."""
+        return self._watching.watch(watch, place)
 
     async def change(self, command: Change, context: CommandContext) -> endpoint_pb.Endpoint:
         return await self._execute(command, context)

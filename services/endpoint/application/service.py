@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from services.common.clock import now
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.watching.limits import WatchLimits
+from services.common.watching.watching import Watching
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.connections import Connections
@@ -17,6 +19,9 @@ from services.endpoint.application.requests import Requests
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.sources import Sources, random_marker
 from services.endpoint.application.streams import Streams
+from services.endpoint.wire.sights import Change, sights_of
+
+WATCHING = WatchLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class EndpointApplication:
     sources: Sources
     feed: Feed
     agenda: Agenda
+    watching: Watching[Change]
 
     @classmethod
     async def open(
@@ -38,9 +44,12 @@ class EndpointApplication:
         limits: Limits,
         clock: Callable[[], int] = now,
         marker: Callable[[], int] = random_marker,
+        *,
+        watch_limits: WatchLimits = WATCHING,
     ) -> "EndpointApplication":
         """On a store that was opened with the projection TABLE."""
         streams, rows, agenda = Streams(store), Rows(store), Agenda()
+        watching = Watching(store, sights_of, watch_limits)
         cells = await Cells.open(streams, rows, agenda, limits, clock)
         forwarding = Forwarding(store, streams, rows, registry, clock)
         sources = Sources(store, streams, rows, clock)
@@ -57,11 +66,12 @@ class EndpointApplication:
         )
         return cls(
             requests=requests,
-            endpoints=Endpoints(streams, rows, cells),
-            connections=Connections(streams, rows),
+            endpoints=Endpoints(streams, rows, cells, watching),
+            connections=Connections(streams, rows, watching),
             cells=cells,
             forwarding=forwarding,
             sources=sources,
             feed=Feed(store),
             agenda=agenda,
+            watching=watching,
         )

@@ -1,6 +1,8 @@
 """The registry whole: every use case on one store."""
 
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.watching.limits import WatchLimits
+from services.common.watching.watching import Watching
 from services.registry.application.allocation import Allocator
 from services.registry.application.attachments import Attachments
 from services.registry.application.deletions import Deletions
@@ -13,12 +15,17 @@ from services.registry.application.settings import Settings
 from services.registry.application.streams import Streams
 from services.registry.application.vpcs import Vpcs
 from services.registry.projections import Resources
+from services.registry.wire.sights import sights_of
+
+STANDARD = WatchLimits()
 
 
 class Registry:
     """`store` is opened with `projections()`; `endpoints` is how the endpoint service is asked."""
 
-    def __init__(self, store: SqlStore, endpoints: Endpoints, settings: Settings) -> None:
+    def __init__(
+        self, store: SqlStore, endpoints: Endpoints, settings: Settings, watching: WatchLimits = STANDARD
+    ) -> None:
         self.streams = Streams(store)
         self.resources = Resources(store)
         self.inventory = Inventory(self.resources)
@@ -29,3 +36,4 @@ class Registry:
         self.publishing = Publishing(self.streams, self.inventory, self.resources, settings)
         self.deletions = Deletions(self.streams, self.resources, endpoints, settings)
         self.reservations = Reservations(self.streams, self.resources, allocator, endpoints)
+        self.watching = Watching(store, sights_of, watching)

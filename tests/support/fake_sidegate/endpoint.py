@@ -1,8 +1,10 @@
 """The endpoint service's public interface, in memory."""
 
-from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc
+from typing import Any
+
+from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc, watch_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, Endpoint
-from tests.support.fake_sidegate.shelf import Context, Shelf, page, replace
+from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
 
 
 class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
@@ -17,6 +19,7 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
         self.after: endpoint_pb2.ConnectionState.ValueType | None = None
         self.forgets = False
         self.markers = iter(range(2**53 - 1, 0, -1))
+        self.watched: Feed[watch_pb2.WatchEndpointsResponse] = Feed()
 
     def turn(self, endpoint: Endpoint) -> Endpoint:
         if self.after is not None:
@@ -51,6 +54,9 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
             await self.endpoints.take(request.id, context)
         return endpoint
 
+    def WatchEndpoints(self, request: watch_pb2.WatchEndpointsRequest, context: Context) -> Any:
+        return self.watched.tell(request)
+
 
 class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
     """The same endpoints, as their services' owners see them."""
@@ -58,6 +64,10 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
     def __init__(self, endpoints: FakeEndpoints) -> None:
         self._all = endpoints
         self.request_ids: list[str] = []
+        self.watched: Feed[watch_pb2.WatchConnectionsResponse] = Feed()
+
+    def WatchConnections(self, request: watch_pb2.WatchConnectionsRequest, context: Context) -> Any:
+        return self.watched.tell(request)
 
     def _seen(self, endpoint: Endpoint) -> Connection:
         return Connection(

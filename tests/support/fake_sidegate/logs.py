@@ -1,5 +1,6 @@
 """An event log that can be read, with a true hash chain."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,7 +9,7 @@ from google.protobuf.message import Message
 from sidegate.api.events.v1 import log_pb2, log_pb2_grpc
 from sidegate.evidence import GENESIS, Link, RecordedEvent, link_hash
 from sidegate.signed_heads import SigningKey
-from tests.support.fake_sidegate.shelf import Context, page
+from tests.support.fake_sidegate.shelf import LOOK_SECONDS, Context, page
 
 
 class FakeLog(log_pb2_grpc.AuditServiceServicer):
@@ -58,6 +59,14 @@ class FakeLog(log_pb2_grpc.AuditServiceServicer):
     async def ReadLog(self, request: log_pb2.ReadLogRequest, context: Context) -> Any:
         for record in self.records[request.after : request.through or None]:
             yield record
+
+    async def FollowLog(self, request: log_pb2.FollowLogRequest, context: Context) -> Any:
+        after = request.after if request.HasField("after") else len(self.records)
+        while True:
+            for record in self.records[after:]:
+                after = record.position
+                yield log_pb2.FollowLogResponse(position=after, log_id=self.log_id, epoch=1, records=[record])
+            await asyncio.sleep(LOOK_SECONDS)  # the test appends from another thread
 
     def _fits(self, record: log_pb2.LogRecord, request: log_pb2.ListRecordsRequest) -> bool:
         account = log_pb2.EventMeta.FromString(record.meta).account

@@ -1,11 +1,13 @@
 """The registry's public interface, in memory."""
 
+from typing import Any
+
 from google.protobuf.empty_pb2 import Empty
 
-from sidegate.api.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from sidegate.api.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, watch_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping
 from sidegate.api.registry.v1.vpc_pb2 import Attachment, Port, Subnet, Vpc
-from tests.support.fake_sidegate.shelf import Context, Shelf, page, replace
+from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
 
 
 class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -17,6 +19,10 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self.services: Shelf[EndpointService] = Shelf("service")
         self.forced: list[str] = []
         self.seconds_left: list[float] = []
+        self.watched: Feed[watch_pb2.WatchResponse] = Feed()
+
+    def Watch(self, request: watch_pb2.WatchRequest, context: Context) -> Any:
+        return self.watched.tell(request)
 
     async def CreateVpc(self, request: registry_service_pb2.CreateVpcRequest, context: Context) -> Vpc:
         vpc = request.vpc

@@ -1,7 +1,8 @@
-"""Resources in memory: kept by id, listed in pages, changed field by field."""
+"""Resources in memory: kept by id, listed in pages, changed field by field, watched."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -14,6 +15,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 R = TypeVar("R", bound=Any)
 
 LARGEST_PAGE = 2
+LOOK_SECONDS = 0.01
 
 
 class Shelf(dict[str, R]):
@@ -63,3 +65,20 @@ def replace(resource: Any, wanted: Any, paths: Sequence[str]) -> None:
             if descriptor.name != path:
                 one.ClearField(descriptor.name)
         resource.MergeFrom(one)
+
+
+class Feed(Generic[R]):
+    """Answers of a watch, by position; who asks gets what is above the position that he names, as it is put here."""
+
+    def __init__(self) -> None:
+        self.answers: list[R] = []
+        self.asked: list[Any] = []
+
+    async def tell(self, request: Any) -> AsyncIterator[R]:
+        self.asked.append(request)
+        after = request.after
+        while True:
+            for answer in [each for each in self.answers if each.position > after]:
+                yield answer
+                after = answer.position
+            await asyncio.sleep(LOOK_SECONDS)  # the test puts answers here from another thread

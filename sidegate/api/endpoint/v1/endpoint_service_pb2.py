@@ -26,9 +26,10 @@ from sidegate.api.buf.validate import validate_pb2 as buf_dot_validate_dot_valid
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2
+from sidegate.api.endpoint.v1 import watch_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/endpoint/v1/endpoint_service.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\"v\n\x15\x43reateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\".\n\x12GetEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"S\n\x14ListEndpointsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"g\n\x15ListEndpointsResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x01\n\x15UpdateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"e\n\x15\x44\x65leteEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \"[\n\x14GetConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"w\n\x16ListConnectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12 \n\nservice_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"m\n\x17ListConnectionsResponse\x12\x39\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x17\x41\x63\x63\x65ptConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"{\n\x17RejectConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@2\x9a\x04\n\x10\x45ndpointsService\x12\x65\n\x0e\x43reateEndpoint\x12/.sidegate.api.endpoint.v1.CreateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12_\n\x0bGetEndpoint\x12,.sidegate.api.endpoint.v1.GetEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12p\n\rListEndpoints\x12..sidegate.api.endpoint.v1.ListEndpointsRequest\x1a/.sidegate.api.endpoint.v1.ListEndpointsResponse\x12\x65\n\x0eUpdateEndpoint\x12/.sidegate.api.endpoint.v1.UpdateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12\x65\n\x0e\x44\x65leteEndpoint\x12/.sidegate.api.endpoint.v1.DeleteEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint2\xcd\x03\n\x12\x43onnectionsService\x12\x65\n\rGetConnection\x12..sidegate.api.endpoint.v1.GetConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12v\n\x0fListConnections\x12\x30.sidegate.api.endpoint.v1.ListConnectionsRequest\x1a\x31.sidegate.api.endpoint.v1.ListConnectionsResponse\x12k\n\x10\x41\x63\x63\x65ptConnection\x12\x31.sidegate.api.endpoint.v1.AcceptConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12k\n\x10RejectConnection\x12\x31.sidegate.api.endpoint.v1.RejectConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connectionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/endpoint/v1/endpoint_service.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a$sidegate/api/endpoint/v1/watch.proto\"v\n\x15\x43reateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\".\n\x12GetEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"S\n\x14ListEndpointsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"g\n\x15ListEndpointsResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x01\n\x15UpdateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"e\n\x15\x44\x65leteEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \"[\n\x14GetConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"w\n\x16ListConnectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12 \n\nservice_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"m\n\x17ListConnectionsResponse\x12\x39\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x17\x41\x63\x63\x65ptConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"{\n\x17RejectConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@2\x91\x05\n\x10\x45ndpointsService\x12\x65\n\x0e\x43reateEndpoint\x12/.sidegate.api.endpoint.v1.CreateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12_\n\x0bGetEndpoint\x12,.sidegate.api.endpoint.v1.GetEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12p\n\rListEndpoints\x12..sidegate.api.endpoint.v1.ListEndpointsRequest\x1a/.sidegate.api.endpoint.v1.ListEndpointsResponse\x12\x65\n\x0eUpdateEndpoint\x12/.sidegate.api.endpoint.v1.UpdateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12\x65\n\x0e\x44\x65leteEndpoint\x12/.sidegate.api.endpoint.v1.DeleteEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12u\n\x0eWatchEndpoints\x12/.sidegate.api.endpoint.v1.WatchEndpointsRequest\x1a\x30.sidegate.api.endpoint.v1.WatchEndpointsResponse0\x01\x32\xca\x04\n\x12\x43onnectionsService\x12\x65\n\rGetConnection\x12..sidegate.api.endpoint.v1.GetConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12v\n\x0fListConnections\x12\x30.sidegate.api.endpoint.v1.ListConnectionsRequest\x1a\x31.sidegate.api.endpoint.v1.ListConnectionsResponse\x12k\n\x10\x41\x63\x63\x65ptConnection\x12\x31.sidegate.api.endpoint.v1.AcceptConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12k\n\x10RejectConnection\x12\x31.sidegate.api.endpoint.v1.RejectConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12{\n\x10WatchConnections\x12\x31.sidegate.api.endpoint.v1.WatchConnectionsRequest\x1a\x32.sidegate.api.endpoint.v1.WatchConnectionsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -79,30 +80,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REJECTCONNECTIONREQUEST'].fields_by_name['endpoint_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_REJECTCONNECTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REJECTCONNECTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_CREATEENDPOINTREQUEST']._serialized_start=214
-  _globals['_CREATEENDPOINTREQUEST']._serialized_end=332
-  _globals['_GETENDPOINTREQUEST']._serialized_start=334
-  _globals['_GETENDPOINTREQUEST']._serialized_end=380
-  _globals['_LISTENDPOINTSREQUEST']._serialized_start=382
-  _globals['_LISTENDPOINTSREQUEST']._serialized_end=465
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=467
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=570
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=573
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=752
-  _globals['_DELETEENDPOINTREQUEST']._serialized_start=754
-  _globals['_DELETEENDPOINTREQUEST']._serialized_end=855
-  _globals['_GETCONNECTIONREQUEST']._serialized_start=857
-  _globals['_GETCONNECTIONREQUEST']._serialized_end=948
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=950
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1069
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1071
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1180
-  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_start=1182
-  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_end=1305
-  _globals['_REJECTCONNECTIONREQUEST']._serialized_start=1307
-  _globals['_REJECTCONNECTIONREQUEST']._serialized_end=1430
-  _globals['_ENDPOINTSSERVICE']._serialized_start=1433
-  _globals['_ENDPOINTSSERVICE']._serialized_end=1971
-  _globals['_CONNECTIONSSERVICE']._serialized_start=1974
-  _globals['_CONNECTIONSSERVICE']._serialized_end=2435
+  _globals['_CREATEENDPOINTREQUEST']._serialized_start=252
+  _globals['_CREATEENDPOINTREQUEST']._serialized_end=370
+  _globals['_GETENDPOINTREQUEST']._serialized_start=372
+  _globals['_GETENDPOINTREQUEST']._serialized_end=418
+  _globals['_LISTENDPOINTSREQUEST']._serialized_start=420
+  _globals['_LISTENDPOINTSREQUEST']._serialized_end=503
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=505
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=608
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=611
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=790
+  _globals['_DELETEENDPOINTREQUEST']._serialized_start=792
+  _globals['_DELETEENDPOINTREQUEST']._serialized_end=893
+  _globals['_GETCONNECTIONREQUEST']._serialized_start=895
+  _globals['_GETCONNECTIONREQUEST']._serialized_end=986
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=988
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1107
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1109
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1218
+  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_start=1220
+  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_end=1343
+  _globals['_REJECTCONNECTIONREQUEST']._serialized_start=1345
+  _globals['_REJECTCONNECTIONREQUEST']._serialized_end=1468
+  _globals['_ENDPOINTSSERVICE']._serialized_start=1471
+  _globals['_ENDPOINTSSERVICE']._serialized_end=2128
+  _globals['_CONNECTIONSSERVICE']._serialized_start=2131
+  _globals['_CONNECTIONSSERVICE']._serialized_end=2717
 # @@protoc_insertion_point(module_scope)

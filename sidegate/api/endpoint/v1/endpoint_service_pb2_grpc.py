@@ -5,6 +5,7 @@ import warnings
 
 from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2
+from sidegate.api.endpoint.v1 import watch_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -64,6 +65,11 @@ class EndpointsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.FromString,
                 _registered_method=True)
+        self.WatchEndpoints = channel.unary_stream(
+                '/sidegate.api.endpoint.v1.EndpointsService/WatchEndpoints',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsResponse.FromString,
+                _registered_method=True)
 
 
 class EndpointsServiceServicer:
@@ -108,6 +114,13 @@ class EndpointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchEndpoints(self, request, context):
+        """Tells changes of the project's endpoints as they happen, as RegistryService.Watch does of its resources.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EndpointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -135,6 +148,11 @@ def add_EndpointsServiceServicer_to_server(servicer, server):
                     servicer.DeleteEndpoint,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.SerializeToString,
+            ),
+            'WatchEndpoints': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEndpoints,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -286,6 +304,33 @@ class EndpointsService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def WatchEndpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.EndpointsService/WatchEndpoints',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ConnectionsServiceStub:
     """Connections, for those who publish services.
@@ -316,6 +361,11 @@ class ConnectionsServiceStub:
                 '/sidegate.api.endpoint.v1.ConnectionsService/RejectConnection',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
+                _registered_method=True)
+        self.WatchConnections = channel.unary_stream(
+                '/sidegate.api.endpoint.v1.ConnectionsService/WatchConnections',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -351,6 +401,13 @@ class ConnectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchConnections(self, request, context):
+        """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -373,6 +430,11 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
                     servicer.RejectConnection,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.SerializeToString,
+            ),
+            'WatchConnections': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchConnections,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -484,6 +546,33 @@ class ConnectionsService:
             '/sidegate.api.endpoint.v1.ConnectionsService/RejectConnection',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchConnections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.ConnectionsService/WatchConnections',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as _endpoint_service_pb2
+from sidegate.api.endpoint.v1 import watch_pb2 as _watch_pb2
 import abc as _abc_1
 
 
@@ -31,6 +32,8 @@ class EndpointsServiceStub:
     """Changes the name or the whitelist. Sources that are allowed no more are cut."""
     DeleteEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.DeleteEndpointRequest, _endpoint_pb2.Endpoint]
     """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
+    WatchEndpoints: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchEndpointsRequest, _watch_pb2.WatchEndpointsResponse]
+    """Tells changes of the project's endpoints as they happen, as RegistryService.Watch does of its resources."""
 
 class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Endpoints, for those who consume services.
@@ -79,6 +82,14 @@ class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_endpoint_pb2.Endpoint]:
         """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
 
+    @_abc_1.abstractmethod
+    def WatchEndpoints(
+        self,
+        request: _watch_pb2.WatchEndpointsRequest,
+        context: _aio.ServicerContext[_watch_pb2.WatchEndpointsRequest, _abc.AsyncIterator[_watch_pb2.WatchEndpointsResponse]],
+    ) -> _abc.AsyncIterator[_watch_pb2.WatchEndpointsResponse]:
+        """Tells changes of the project's endpoints as they happen, as RegistryService.Watch does of its resources."""
+
 def add_EndpointsServiceServicer_to_server(servicer: EndpointsServiceServicer, server: _aio.Server) -> None: ...
 
 class ConnectionsServiceStub:
@@ -93,6 +104,8 @@ class ConnectionsServiceStub:
     """Lets packets pass. Again is not an error."""
     RejectConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.RejectConnectionRequest, _endpoint_pb2.Connection]
     """Lets no packet pass; established sessions are cut. Again is not an error."""
+    WatchConnections: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchConnectionsRequest, _watch_pb2.WatchConnectionsResponse]
+    """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources."""
 
 class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Connections, for those who publish services."""
@@ -128,5 +141,13 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_endpoint_service_pb2.RejectConnectionRequest, _abc.Awaitable[_endpoint_pb2.Connection]],
     ) -> _abc.Awaitable[_endpoint_pb2.Connection]:
         """Lets no packet pass; established sessions are cut. Again is not an error."""
+
+    @_abc_1.abstractmethod
+    def WatchConnections(
+        self,
+        request: _watch_pb2.WatchConnectionsRequest,
+        context: _aio.ServicerContext[_watch_pb2.WatchConnectionsRequest, _abc.AsyncIterator[_watch_pb2.WatchConnectionsResponse]],
+    ) -> _abc.AsyncIterator[_watch_pb2.WatchConnectionsResponse]:
+        """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources."""
 
 def add_ConnectionsServiceServicer_to_server(servicer: ConnectionsServiceServicer, server: _aio.Server) -> None: ...

@@ -287,3 +287,73 @@ class ReadLogRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadLogRequest: _TypeAlias = ReadLogRequest  # noqa: Y015
+
+@_typing.final
+class FollowLogRequest(_message.Message):
+    """Asks for what will be appended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """Records above this position are given. Not set: from now on; 0: from the oldest that is still given."""
+    log_id: _builtins.str
+    """The log that `after` is a position of, as an answer named it. Where it is given, another log is FAILED_PRECONDITION
+    (LOG_CHANGED).
+    """
+    epoch: _builtins.int
+    """The epoch of that log, as an answer named it; 0 is any."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int | None = ...,
+        log_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "epoch", b"epoch", "log_id", b"log_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+
+Global___FollowLogRequest: _TypeAlias = FollowLogRequest  # noqa: Y015
+
+@_typing.final
+class FollowLogResponse(_message.Message):
+    """All that one command appended, or a bookmark: an answer without records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """Everything up to and with this position has been given: go on after it."""
+    log_id: _builtins.str
+    """The log that it is a position of (UUID)."""
+    epoch: _builtins.int
+    """Counts the times that the log was restored to an earlier state."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogRecord]:
+        """In order. Never a part of what a command appended."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        log_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        records: _abc.Iterable[Global___LogRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "log_id", b"log_id", "position", b"position", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowLogResponse: _TypeAlias = FollowLogResponse  # noqa: Y015

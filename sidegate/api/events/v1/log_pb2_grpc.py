@@ -50,6 +50,11 @@ class AuditServiceStub:
                 request_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.LogRecord.FromString,
                 _registered_method=True)
+        self.FollowLog = channel.unary_stream(
+                '/sidegate.api.events.v1.AuditService/FollowLog',
+                request_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -77,6 +82,15 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FollowLog(self, request, context):
+        """Records as they are appended, those of one command in one answer; without records it is a bookmark, every 5 s.
+
+        It ends as RegistryService.Watch does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +108,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ReadLogRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.LogRecord.SerializeToString,
+            ),
+            'FollowLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.FollowLog,
+                    request_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +197,33 @@ class AuditService:
             '/sidegate.api.events.v1.AuditService/ReadLog',
             sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ReadLogRequest.SerializeToString,
             sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.LogRecord.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sidegate.api.events.v1.AuditService/FollowLog',
+            sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogRequest.SerializeToString,
+            sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,11 @@ class AuditServiceStub:
     """A page of records, filtered."""
     ReadLog: _aio.UnaryStreamMultiCallable[_log_pb2.ReadLogRequest, _log_pb2.LogRecord]
     """All records of a range, in order: enough to verify the chain or to replay."""
+    FollowLog: _aio.UnaryStreamMultiCallable[_log_pb2.FollowLogRequest, _log_pb2.FollowLogResponse]
+    """Records as they are appended, those of one command in one answer; without records it is a bookmark, every 5 s.
+
+    It ends as RegistryService.Watch does.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by every program that keeps a log, to the operator and to our own programs."""
@@ -49,5 +54,16 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_log_pb2.ReadLogRequest, _abc.AsyncIterator[_log_pb2.LogRecord]],
     ) -> _abc.AsyncIterator[_log_pb2.LogRecord]:
         """All records of a range, in order: enough to verify the chain or to replay."""
+
+    @_abc_1.abstractmethod
+    def FollowLog(
+        self,
+        request: _log_pb2.FollowLogRequest,
+        context: _aio.ServicerContext[_log_pb2.FollowLogRequest, _abc.AsyncIterator[_log_pb2.FollowLogResponse]],
+    ) -> _abc.AsyncIterator[_log_pb2.FollowLogResponse]:
+        """Records as they are appended, those of one command in one answer; without records it is a bookmark, every 5 s.
+
+        It ends as RegistryService.Watch does.
+        """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _aio.Server) -> None: ...

@@ -7,6 +7,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
+from sidegate.api.registry.v1 import watch_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -161,6 +162,11 @@ class RegistryServiceStub:
                 '/sidegate.api.registry.v1.RegistryService/LookupEndpointService',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.LookupEndpointServiceRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.ConnectableService.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/sidegate.api.registry.v1.RegistryService/Watch',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2.WatchRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2.WatchResponse.FromString,
                 _registered_method=True)
 
 
@@ -340,6 +346,20 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """Tells changes of what the caller may Get, as they happen: in order, each once, none missing, those of one command in
+        one answer. The first answer, and at least one every 5 s, is a bookmark where there is nothing to tell. To see all
+        that is there, watch, then list after the first answer.
+
+        It ends with OUT_OF_RANGE where `after` is too old (COMPACTED; metadata `oldest`) or above the end of the log
+        (POSITION_AHEAD: it was restored), FAILED_PRECONDITION where the log is another (LOG_CHANGED), RESOURCE_EXHAUSTED
+        where the caller reads too slowly (SLOW_WATCHER; metadata `position` is the last that was sent) or watches too much
+        (TOO_MANY_WATCHERS), UNAVAILABLE where the program stops. Go on after the last position received: nothing is lost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -462,6 +482,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.LookupEndpointService,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.LookupEndpointServiceRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.ConnectableService.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2.WatchRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2.WatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1117,6 +1142,33 @@ class RegistryService:
             '/sidegate.api.registry.v1.RegistryService/LookupEndpointService',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.LookupEndpointServiceRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.ConnectableService.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/Watch',
+            sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2.WatchRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

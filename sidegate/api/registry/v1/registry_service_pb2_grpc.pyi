@@ -9,6 +9,7 @@ from grpc import aio as _aio
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as _registry_service_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
+from sidegate.api.registry.v1 import watch_pb2 as _watch_pb2
 import abc as _abc_1
 
 
@@ -72,6 +73,16 @@ class RegistryServiceStub:
     """Lets accounts connect no more. Connections that exist stay."""
     LookupEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LookupEndpointServiceRequest, _endpoint_service_pb2.ConnectableService]
     """Finds a service that the caller may connect to, by id or full name."""
+    Watch: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchRequest, _watch_pb2.WatchResponse]
+    """Tells changes of what the caller may Get, as they happen: in order, each once, none missing, those of one command in
+    one answer. The first answer, and at least one every 5 s, is a bookmark where there is nothing to tell. To see all
+    that is there, watch, then list after the first answer.
+
+    It ends with OUT_OF_RANGE where `after` is too old (COMPACTED; metadata `oldest`) or above the end of the log
+    (POSITION_AHEAD: it was restored), FAILED_PRECONDITION where the log is another (LOG_CHANGED), RESOURCE_EXHAUSTED
+    where the caller reads too slowly (SLOW_WATCHER; metadata `position` is the last that was sent) or watches too much
+    (TOO_MANY_WATCHERS), UNAVAILABLE where the program stops. Go on after the last position received: nothing is lost.
+    """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """VPCs, subnets, ports, attachments and endpoint services.
@@ -272,5 +283,21 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_service_pb2.LookupEndpointServiceRequest, _abc.Awaitable[_endpoint_service_pb2.ConnectableService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.ConnectableService]:
         """Finds a service that the caller may connect to, by id or full name."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _watch_pb2.WatchRequest,
+        context: _aio.ServicerContext[_watch_pb2.WatchRequest, _abc.AsyncIterator[_watch_pb2.WatchResponse]],
+    ) -> _abc.AsyncIterator[_watch_pb2.WatchResponse]:
+        """Tells changes of what the caller may Get, as they happen: in order, each once, none missing, those of one command in
+        one answer. The first answer, and at least one every 5 s, is a bookmark where there is nothing to tell. To see all
+        that is there, watch, then list after the first answer.
+
+        It ends with OUT_OF_RANGE where `after` is too old (COMPACTED; metadata `oldest`) or above the end of the log
+        (POSITION_AHEAD: it was restored), FAILED_PRECONDITION where the log is another (LOG_CHANGED), RESOURCE_EXHAUSTED
+        where the caller reads too slowly (SLOW_WATCHER; metadata `position` is the last that was sent) or watches too much
+        (TOO_MANY_WATCHERS), UNAVAILABLE where the program stops. Go on after the last position received: nothing is lost.
+        """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _aio.Server) -> None: ...

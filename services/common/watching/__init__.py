@@ -1,0 +1,1 @@
+"""Watching a log: changes told to those who may see them, with the six promises that etcd made known."""

@@ -1,0 +1,73 @@
+"""What there is to see of the registry's events, field by field, and for whom."""
+
+from collections.abc import Mapping, Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common.eventsourcing.store import RecordedEvent
+from services.common.watching.allowed import Allowed
+from services.common.watching.sight import OPERATORS, Sight
+from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
+from sidegate.api.registry.v1 import watch_pb2
+
+WORDS: Mapping[str, str] = {
+    "vpc_created": "created",
+    "vpc_deleted": "deleted",
+    "subnet_created": "created",
+    "subnet_deleted": "deleted",
+    "port_reserved": "reserved",
+    "port_released": "released",
+    "attachment_created": "created",
+    "attachment_deleted": "deleted",
+    "service_created": "created",
+    "service_opened": "opened",
+    "service_changed": "changed",
+    "permissions_added": "permissions_added",
+    "permissions_removed": "permissions_removed",
+    "service_closed": "closed",
+    "service_reopened": "reopened",
+    "service_deletion_started": "deletion_started",
+    "service_deleted": "deleted",
+    "service_failed": "failed",
+}
+"""What happened, in a word, for each fact. A fact without one is not told."""
+
+GONE = frozenset({"deleted", "released"})
+SEEN_BY_OPERATORS = frozenset({"vpc", "attachment"})
+SEEN_BY_OWNERS = frozenset({"vpc", "subnet", "port", "service"})
+
+_API = "sidegate.api.registry.v1"
+ALLOWED = Allowed(
+    {
+        f"{_API}.Vpc": ("id", "project", "account", "name", "cidrs", "create_time", "etag"),
+        f"{_API}.Subnet": (*("id", "vpc_id", "project", "account", "name", "cidr", "gateway_address", "create_time"),),
+        f"{_API}.Port": ("id", "subnet_id", "vpc_id", "project", "account", "address", "holder", "create_time"),
+        f"{_API}.Attachment": ("id", "vpc_id", "cell", "netns", "create_time"),
+        f"{_API}.NetnsTarget": ("namespace", "device"),
+        f"{_API}.EndpointService": (
+            *("id", "project", "account", "name", "full_name", "vpc_id", "backends", "port_mappings"),
+            *("approval_required", "permissions", "state", "failure", "create_time", "update_time", "etag", "version"),
+        ),
+        f"{_API}.Backend": ("address", "port_id", "weight", "draining"),
+        f"{_API}.PortMapping": ("client_port", "server_port", "protocol"),
+    }
+)
+"""Of each resource, what those who may Get it are told when it changes."""
+
+WITHHELD: Mapping[str, Sequence[str]] = {}
+"""What they are not told. A field is in one of the two: whoever adds one decides."""
+
+
+def sights_of(event: RecordedEvent) -> Sequence[Sight[watch_pb2.ResourceChange]]:
+    stored = RegistryEvent.FromString(event.data)
+    word, kind = WORDS.get(stored.WhichOneof("fact") or ""), stored.WhichOneof("resource")
+    if word is None or kind is None:
+        return ()
+    resource = getattr(stored, kind)
+    time = Timestamp()
+    time.FromNanoseconds(event.recorded_at)
+    change = watch_pb2.ResourceChange(position=event.position, time=time, what=word, deleted=word in GONE)
+    getattr(change, kind).CopyFrom(ALLOWED.show(resource))
+    owner = {f"{resource.account}/{resource.project}"} if kind in SEEN_BY_OWNERS else set()
+    operators = {OPERATORS} if kind in SEEN_BY_OPERATORS else set()
+    return (Sight(frozenset(owner | operators), kind, resource.id, change),)
