@@ -15,7 +15,7 @@ from services.common.messaging.publisher import SubjectOf
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import Topic
 from services.common.program import write_ready
-from services.common.rpc.audit import AuditServicer
+from services.common.rpc.audit import LIMITS, AuditServicer
 from services.common.rpc.server import Hosted, RpcServer
 from services.common.watching.limits import WatchLimits
 from sidegate.api.events.v1.log_pb2_grpc import add_AuditServiceServicer_to_server
@@ -32,7 +32,7 @@ def notary_of(settings: ServiceSettings, store: SqlStore, log: str) -> Notary | 
     return Notary(store, log, archive, archive.open(), clock=now, occasion=Occasion())
 
 
-def audit_of(store: SqlStore, log: str, notary: Notary | None, limits: WatchLimits) -> Hosted:
+def audit_of(store: SqlStore, log: str, notary: Notary | None = None, limits: WatchLimits = LIMITS) -> Hosted:
     servicer = AuditServicer(store, log, notary, limits)
     return Hosted(
         "sidegate.api.events.v1.AuditService",
