@@ -45,7 +45,7 @@ class LogScene:
     async def open(self) -> None:
         """Opens the log, and answers those who ask its owner."""
         self.store = await SqlStore.open(self._database, synchronous="NORMAL")
-        self._server = RpcServer(self._listen, [audit_of(self.store, "endpoint")])
+        self._server = RpcServer(self._listen, [audit_of(self.store, "endpoint", None)])
         self._listen = await self._server.start()
 
     async def close(self) -> None:
