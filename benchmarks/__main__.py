@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, table, write
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Failed
 from services.common.program import run
-from services.common.telemetry import configure_logging
+from services.common.telemetry.logs import configure_logging
 from tests.support import postgres
 
 INTERRUPTED = 130

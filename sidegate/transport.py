@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from sidegate import errors
+from sidegate import errors, tracing
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 LONGEST_TIMEOUT_SECONDS = 30.0
@@ -87,7 +87,7 @@ class Caller:
         """One request, one answer, within as many seconds (the default where None; 30 at most)."""
         deadline = min(within or self._timeout, LONGEST_TIMEOUT_SECONDS)
         try:
-            return await method(request, timeout=deadline, metadata=self._metadata)
+            return await method(request, timeout=deadline, metadata=self._said())
         except grpc.aio.AioRpcError as error:
             raise errors.of(error, self._address) from error
 
@@ -108,7 +108,7 @@ class Caller:
 
     async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R, None]:
         """One request, many answers, without a deadline: keepalive finds out when the other side is gone."""
-        call = method(request, metadata=self._metadata)
+        call = method(request, metadata=self._said())
         try:
             async for answer in call:
                 yield answer
@@ -116,6 +116,11 @@ class Caller:
             raise errors.of(error, self._address) from error
         finally:
             call.cancel()
+
+    def _said(self) -> tuple[tuple[str, str], ...]:
+        """Who asks, and the trace that the call is a step of."""
+        traceparent = tracing.current()
+        return (*self._metadata, (tracing.KEY, traceparent)) if traceparent else self._metadata
 
     async def close(self) -> None:
         await self.channel.close()

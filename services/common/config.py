@@ -27,6 +27,12 @@ class ProgramSettings(BaseSettings):
     )
     ready_file: Path | None = Field(None, description="written when the program serves: JSON with its address")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    log_file: Path | None = Field(None, description="logs go there instead of stderr, in files of 10 MB, 4 at most")
+    metrics: str = Field(
+        "127.0.0.1:0",
+        description="host:port of the metrics for Prometheus; port 0 takes a free one, which the ready file names; "
+        "empty for none",
+    )
 
 
 class ServiceSettings(ProgramSettings):

@@ -10,13 +10,17 @@ from services.common.eventsourcing.sql_store import SqlStore
 from services.common.evidence.archive import Archive
 from services.common.evidence.nats_witness import NatsWitness
 from services.common.evidence.notary import Notary, Occasion
+from services.common.log_metrics import LogNumbers
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.publisher import SubjectOf
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import Topic
 from services.common.program import write_ready
 from services.common.rpc.audit import LIMITS, AuditServicer
+from services.common.rpc.health import Health, StoreHealth
 from services.common.rpc.server import Hosted, RpcServer
+from services.common.telemetry.exposition import exposed
+from services.common.telemetry.metrics import REGISTRY
 from services.common.watching.limits import WatchLimits
 from sidegate.api.events.v1.log_pb2_grpc import add_AuditServiceServicer_to_server
 
@@ -66,15 +70,21 @@ async def host(
             await follower(connection)
 
         server = RpcServer(settings.listen, [*hosted, audit_of(store, topic.program, notary, watch_limits(settings))])
+        health, numbers = Health(server, [StoreHealth(store).difficulty]), LogNumbers(store)
+        REGISTRY.register(numbers)
         try:
-            address = await server.start()
-            write_ready(settings.ready_file, {"grpc": address, "pid": os.getpid()})
-            async with asyncio.TaskGroup() as parts:
-                parts.create_task(_run(upkeep))
-                parts.create_task(_talk(settings, store, topic, subject_of, follow))
-                if notary is not None:
-                    parts.create_task(notary.run([witness]))
+            async with exposed(settings.metrics) as metrics:
+                address = await server.start(serving=False)
+                await health.look()
+                write_ready(settings.ready_file, {"grpc": address, "metrics": metrics, "pid": os.getpid()})
+                async with asyncio.TaskGroup() as parts:
+                    parts.create_task(health.run())
+                    parts.create_task(_run(upkeep))
+                    parts.create_task(_talk(settings, store, topic, subject_of, follower=follow, numbers=numbers))
+                    if notary is not None:
+                        parts.create_task(notary.run([witness]))
         finally:
+            REGISTRY.unregister(numbers)
             await server.stop()
     finally:
         await store.close()
@@ -85,10 +95,16 @@ async def _run(part: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _talk(
-    settings: ServiceSettings, store: SqlStore, topic: Topic, subject_of: SubjectOf, follower: Follower
+    settings: ServiceSettings,
+    store: SqlStore,
+    topic: Topic,
+    subject_of: SubjectOf,
+    *,
+    follower: Follower,
+    numbers: LogNumbers,
 ) -> None:
     async with await connect(settings.nats_url.get_secret_value(), topic.program) as connection:
-        relay = Relay(store, connection, topic, subject_of)
+        relay = numbers.relay = Relay(store, connection, topic, subject_of)
         async with asyncio.TaskGroup() as parts:
             parts.create_task(relay.run())
             parts.create_task(_run(lambda: follower(connection)))

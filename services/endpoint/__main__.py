@@ -14,7 +14,8 @@ from services.common.principal import SYSTEM
 from services.common.program import run
 from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import CannotListen, Hosted
-from services.common.telemetry import configure_logging
+from services.common.telemetry import tracing
+from services.common.telemetry.logs import configure_logging
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.service import EndpointApplication
 from services.endpoint.gateway_servicer import GatewayServicer
@@ -86,7 +87,8 @@ async def serve(settings: EndpointSettings) -> None:
 
 def main() -> int:
     settings = EndpointSettings()
-    configure_logging("endpoint", settings.log_level)
+    configure_logging("endpoint", settings.log_level, settings.log_file)
+    tracing.configure("endpoint")
     try:
         run(serve(settings))
     except (StoreError, CannotListen, Unfit) as error:

@@ -9,6 +9,8 @@ import structlog
 from services.common.errors import Refused
 from services.common.eventsourcing.store import RecordedEvent, StoreError
 from services.common.rpc.following import Follow
+from services.common.rpc.records import traceparent_of
+from services.common.telemetry.tracing import span
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.forwarding import Forwarding
@@ -46,7 +48,8 @@ class RegistryPolicy:
         await self._forwarding.resync()
         async with aclosing(follow.events(since)) as events:
             async for event in events:
-                await self.hear(event)
+                with span(f"hear {event.type}", traceparent_of(event)):
+                    await self.hear(event)
 
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""

@@ -9,10 +9,14 @@ from services.common.messaging.connection import Connection, connect
 from services.common.principal import SYSTEM
 from services.common.program import run, write_ready
 from services.common.rpc.server import CannotListen
-from services.common.telemetry import configure_logging
+from services.common.telemetry import tracing
+from services.common.telemetry.exposition import exposed
+from services.common.telemetry.logs import configure_logging
+from services.common.telemetry.metrics import REGISTRY
 from services.gateway_agent.agent import Agent, AgentSettings
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.port import Unusable
+from services.gateway_agent.numbers import GatewayNumbers
 from sidegate.transport import Caller
 
 
@@ -31,8 +35,13 @@ async def serve(settings: GatewaySettings) -> None:
 
     async def tell() -> None:
         await agent.serving.wait()
-        write_ready(settings.ready_file, {"socket": str(settings.socket), "pid": os.getpid()})
+        REGISTRY.register(numbers)
+        async with exposed(settings.metrics) as metrics:
+            ready = {"socket": str(settings.socket), "metrics": metrics, "pid": os.getpid()}
+            write_ready(settings.ready_file, ready)
+            await asyncio.Event().wait()
 
+    numbers = GatewayNumbers(agent.figures, asyncio.get_running_loop())
     try:
         async with asyncio.TaskGroup() as parts:
             parts.create_task(agent.run())
@@ -50,7 +59,8 @@ async def uninstall(settings: GatewaySettings) -> None:
 
 def main() -> int:
     settings = GatewaySettings()
-    configure_logging("gateway", settings.log_level)
+    configure_logging("gateway", settings.log_level, settings.log_file)
+    tracing.configure("gateway")
     try:
         run(uninstall(settings) if settings.uninstall else serve(settings))
     except (Unusable, CannotListen) as error:

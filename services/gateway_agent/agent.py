@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.common.clock import Clock as WallClock
 from services.common.clock import now
+from services.common.rpc.health import Health
 from services.common.rpc.server import Hosted, RpcServer
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.dataplane.port import Dataplane
@@ -14,10 +15,13 @@ from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.feed import Connect, Feed
 from services.gateway_agent.fence import Clock, Fence, boottime
+from services.gateway_agent.numbers import Figures
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.readiness import Readiness
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.table_servicer import TableServicer
+from services.gateway_agent.traces import Traces
 from services.gateway_agent.tracker import Tracker
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import add_TableServiceServicer_to_server
 from sidegate.transport import Caller
@@ -51,20 +55,29 @@ class Agent:
     ) -> None:
         pace, socket = settings.pace, settings.socket
         self._pace, self._socket, self._dataplane = pace, socket, dataplane
-        desired, tracker = Desired(), Tracker()
+        desired, tracker, traces = Desired(), Tracker(), Traces()
         fence = Fence(clock, pace.fence_after, record=socket.with_name(socket.name + ".heard"))
         facts = Facts(desired, tracker)
+        self._tracker, self._fence, self._facts = tracker, fence, facts
         control = ControlPlane(settings.gateway_id, settings.cell, caller, fence)
-        self._reporter = Reporter(control, desired, facts, pace)
+        self._reporter = Reporter(control, desired, facts, pace, traces)
         self.reconciler = Reconciler(
-            dataplane, self._reporter, desired=desired, tracker=tracker, facts=facts, fence=fence, pace=pace
+            dataplane,
+            self._reporter,
+            desired=desired,
+            tracker=tracker,
+            facts=facts,
+            fence=fence,
+            pace=pace,
+            traces=traces,
         )
-        self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace)
+        self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
         servicer = TableServicer(
             control, dataplane, self.reconciler, desired=desired, facts=facts, fence=fence, clock=wall_clock
         )
         hosted = Hosted(TABLE_SERVICE, lambda server: add_TableServiceServicer_to_server(servicer, server))
         self._server = RpcServer(f"unix:{socket}", [hosted])
+        self.health = Health(self._server, [Readiness(self.reconciler, fence).difficulty])
         self.serving = asyncio.Event()
 
     async def run(self) -> None:
@@ -73,18 +86,39 @@ class Agent:
         try:
             await self._serve()
             async with asyncio.TaskGroup() as parts:
-                for part in (self.feed.run, self.reconciler.run, self.reconciler.watch, self._reporter.run):
+                for part in (
+                    self.feed.run,
+                    self.reconciler.run,
+                    self.reconciler.watch,
+                    self._reporter.run,
+                    self.health.run,
+                ):
                     parts.create_task(part())
                 parts.create_task(self._collect())
         finally:
             await self._server.stop(GRACE_SECONDS)
             await self._dataplane.close()
 
+    async def figures(self) -> Figures:
+        """How this gateway is doing."""
+        return Figures(
+            position=self.reconciler.position,
+            in_sync=self.reconciler.in_sync,
+            fenced=self._fence.up,
+            silence=max(0.0, self._fence.now() - self._fence.heard),
+            sessions=self._dataplane.sessions(),
+            entries=self._tracker.count(),
+            difficulties=self._facts.hindered(),
+            repairs=self.reconciler.repaired,
+            resyncs=self.feed.resyncs,
+            packets=await self._dataplane.counters(),
+        )
+
     async def _serve(self) -> None:
         # The table names every tenant's networks: for root alone, from the first moment on.
         before = os.umask(0o177)
         try:
-            await self._server.start()
+            await self._server.start(serving=False)
         finally:
             os.umask(before)
         self.serving.set()

@@ -3,6 +3,7 @@
 The endpoint's owner reads it: no word of it may come from the network on the other side.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -92,6 +93,10 @@ class Facts:
     def is_hindered(self, key: Key) -> bool:
         """Whether the data plane has the entry and says that packets do not pass."""
         return key in self._difficulties
+
+    def hindered(self) -> Mapping[Kind, int]:
+        """How many entries of each kind the data plane says that packets do not pass, or could not make."""
+        return Counter(key.kind for key in {*self._difficulties, *self._tracker.failures()})
 
     def _parts(self, endpoint: Key) -> Iterator[_Part]:
         """All that the endpoint's packets depend on, what others depend on first."""

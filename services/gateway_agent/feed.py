@@ -12,9 +12,11 @@ from services.common.eventsourcing.store import RecordedEvent
 from services.common.forwarding_digest import digest, line
 from services.common.messaging.connection import Connection
 from services.common.messaging.subscription import Gap, LogChanged, Subscription
+from services.common.rpc.records import traceparent_of
 from services.gateway_agent.control_plane import ControlPlane, Membership
 from services.gateway_agent.desired import Desired, Versioned
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.traces import Traces
 from services.gateway_agent.wire import news_of_event
 from sidegate.errors import SidegateError, WrongState
 
@@ -34,8 +36,16 @@ class Feed:
     """Calls `changed` whenever there is news. `resyncs` counts the snapshots that were needed after the first."""
 
     def __init__(
-        self, control: ControlPlane, connect: Connect, desired: Desired, changed: Callable[[], None], pace: Pace
+        self,
+        control: ControlPlane,
+        connect: Connect,
+        desired: Desired,
+        changed: Callable[[], None],
+        pace: Pace,
+        *,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces or Traces()
         self._control = control
         self._connect = connect
         self._desired = desired
@@ -176,8 +186,8 @@ class Feed:
         """NATS and the log itself may both give an event; each of them gives all events, in order."""
         if event.position <= self._desired.position:
             return
-        if (news := self._news(event)) is not None:
-            self._desired.hear(news)
+        if (news := self._news(event)) is not None and self._desired.hear(news):
+            self._traces.hear(news.key, traceparent_of(event))
         self._desired.position = event.position
         self._changed()
 

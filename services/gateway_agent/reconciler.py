@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import structlog
 
+from services.common.telemetry.tracing import span
 from services.gateway_agent.dataplane.port import Dataplane, DataplaneError, NotReady
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts
@@ -12,7 +13,8 @@ from services.gateway_agent.fence import Fence
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.retries import Retries
-from services.gateway_agent.table import Change, ForwardingTable, Key, Kind
+from services.gateway_agent.table import Change, ForwardingTable, Key, Kind, Remove
+from services.gateway_agent.traces import Traces
 from services.gateway_agent.tracker import Tracker
 
 LONGEST_REST = 1.0
@@ -40,6 +42,7 @@ class Reconciler:
         facts: Facts,
         fence: Fence,
         pace: Pace,
+        traces: Traces | None = None,
     ) -> None:
         self._desired = desired
         self._tracker = tracker
@@ -48,6 +51,7 @@ class Reconciler:
         self._facts = facts
         self._reporter = reporter
         self._pace = pace
+        self._traces = traces or Traces()
         self._retries = Retries(*pace.retry)
         self._audit_at = 0.0
         self._fenced = False
@@ -61,6 +65,11 @@ class Reconciler:
     def in_sync(self) -> bool:
         """Whether everything that was desired at the last turn is forwarded."""
         return self._desired.synced and not self._fenced and self._tracker.settled and not self._wake.is_set()
+
+    @property
+    def tried_all(self) -> bool:
+        """Whether everything that was desired at the last turn is forwarded, or was tried in vain: see difficulties."""
+        return self._desired.synced and not self._fenced and not self._tracker.ready and not self._wake.is_set()
 
     def nudge(self) -> None:
         """Something may have changed."""
@@ -138,9 +147,18 @@ class Reconciler:
             self._fail(change, error)
             return
         self._tracker.applied(change)
+        self._trace(change)
         self._made[change.key] = None
         if self._retries.succeeded(change.key):
             self._made.update(dict.fromkeys(self._desired.users(change.key)))
+
+    def _trace(self, change: Change) -> None:
+        """Says of what somebody asked for that it is done; a snapshot's thousands of entries are not worth a line."""
+        key = change.key
+        if traceparent := self._traces.of(key):
+            with span(f"{type(change).__name__} {key.kind}", traceparent):
+                verb = "not forwarding any more" if isinstance(change, Remove) else "forwarding"
+                log.info(verb, kind=key.kind, id=key.id, position=self._desired.position)
 
     def _fail(self, change: Change, error: DataplaneError) -> None:
         key = change.key

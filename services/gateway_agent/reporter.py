@@ -6,11 +6,13 @@ from contextlib import suppress
 
 import structlog
 
+from services.common.telemetry.tracing import span
 from services.gateway_agent.control_plane import ControlPlane, Membership
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Fact, Facts, Presence
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.table import Key, Kind
+from services.gateway_agent.traces import Traces
 from sidegate.errors import SidegateError
 
 MOST_AT_ONCE = 5000
@@ -24,7 +26,10 @@ log = structlog.get_logger(__name__)
 class Reporter:
     """Facts are looked up when they are sent, so that what is sent is never older than what is known."""
 
-    def __init__(self, control: ControlPlane, desired: Desired, facts: Facts, pace: Pace) -> None:
+    def __init__(
+        self, control: ControlPlane, desired: Desired, facts: Facts, pace: Pace, traces: Traces | None = None
+    ) -> None:
+        self._traces = traces or Traces()
         self._control = control
         self._desired = desired
         self._facts = facts
@@ -86,13 +91,24 @@ class Reporter:
     async def _send(self, membership: Membership, facts: dict[Key, Fact]) -> bool:
         answered = False
         try:
-            answered = await self._control.report(membership, self._position, facts.values())
+            answered = await self._tell(membership, facts)
         finally:
             if not answered:
                 self._unsaid.update(dict.fromkeys(facts))
         for key, fact in facts.items() if answered else ():
             self._remember(key, fact)
         return answered
+
+    async def _tell(self, membership: Membership, facts: dict[Key, Fact]) -> bool:
+        """A report that is about one trace is a step of it; one about several names them."""
+        traces = self._traces.among(facts)
+        if not traces:
+            return await self._control.report(membership, self._position, facts.values())
+        one = traces[0] if len(traces) == 1 else ""
+        with span("report", one, links=() if one else traces):
+            answered = await self._control.report(membership, self._position, facts.values())
+            log.info("reported", endpoints=len(facts), position=self._position, joined=answered)
+            return answered
 
     def _remember(self, key: Key, fact: Fact) -> None:
         if fact.presence is Presence.ABSENT:

@@ -4,7 +4,8 @@ What goes leaves first, users before what they use; what comes is put after all 
 never shows a mix of old and new: one that would is taken out, or narrowed to the clients that both let in.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from services.gateway_agent.table import Change, Endpoint, Entry, ForwardingTable, Key, Kind, Put, Remove, Service
@@ -95,6 +96,14 @@ class Tracker:
 
     def is_settled(self, key: Key) -> bool:
         return self._actual.get(key) == self._wanted.get(key)
+
+    def count(self) -> Mapping[Kind, int]:
+        """How many entries of each kind the actual table has."""
+        return Counter(key.kind for key in self._actual)
+
+    def failures(self) -> Collection[Key]:
+        """The keys that could not be changed."""
+        return self._failed.keys()
 
     def holds(self, key: Key) -> bool:
         """Whether anything of the key is in the actual table."""

@@ -14,7 +14,8 @@ from services.common.principal import SYSTEM
 from services.common.program import run
 from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import CannotListen, Hosted
-from services.common.telemetry import configure_logging
+from services.common.telemetry import tracing
+from services.common.telemetry.logs import configure_logging
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.endpoint_client import EndpointClient
@@ -65,7 +66,8 @@ async def serve(settings: RegistrySettings) -> None:
 
 def main() -> int:
     settings = RegistrySettings()
-    configure_logging("registry", settings.log_level)
+    configure_logging("registry", settings.log_level, settings.log_file)
+    tracing.configure("registry")
     try:
         run(serve(settings))
     except (StoreError, CannotListen, Unfit) as error:

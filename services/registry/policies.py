@@ -9,6 +9,8 @@ from services.common.clock import SECOND, Clock
 from services.common.errors import Refused
 from services.common.eventsourcing.store import EventStore, Head, RecordedEvent, StoreError
 from services.common.rpc.following import Follow
+from services.common.rpc.records import traceparent_of
+from services.common.telemetry.tracing import span
 from services.registry.application.deletions import Deletions
 from services.registry.application.reservations import Reservations
 from services.registry.application.streams import on_our_own
@@ -55,8 +57,10 @@ class EndpointPolicy:
 
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""
-        if event.type == ENDPOINT_DELETED:
-            deleted = EndpointEvent.FromString(event.data).endpoint
+        if event.type != ENDPOINT_DELETED:
+            return
+        deleted = EndpointEvent.FromString(event.data).endpoint
+        with span(f"hear {event.type}", traceparent_of(event)):
             await self._reservations.release(deleted.id, on_our_own("ReleaseDeletedEndpoint", self._clock()))
 
 

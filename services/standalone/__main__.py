@@ -8,7 +8,7 @@ from rich.text import Text
 
 from services.common.messaging.server import ServerFailed
 from services.common.program import run
-from services.common.telemetry import configure_logging
+from services.common.telemetry.logs import configure_logging
 from services.standalone.data_directory import DataDirectory, Unfit
 from services.standalone.ports import PortTaken
 from services.standalone.settings import StandaloneSettings

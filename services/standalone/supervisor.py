@@ -42,7 +42,7 @@ class Program:
 
 
 class Supervised:
-    """One program, kept running until it is told to stop."""
+    """One program, kept running until it is told to stop. `facts` is what its ready file said last."""
 
     def __init__(self, program: Program, on_restart: Callable[[], None]) -> None:
         self.program = program
@@ -50,6 +50,7 @@ class Supervised:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.restarts = 0
+        self.facts: Mapping[str, Any] = {}
 
     @property
     def pid(self) -> int | None:
@@ -70,7 +71,8 @@ class Supervised:
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env={**os.environ, **program.environment, "SIDEGATE_SUPERVISED": "1"},
             )  # fmt: skip
-        return await self._wait_until_ready()
+        self.facts = await self._wait_until_ready()
+        return self.facts
 
     async def _wait_until_ready(self) -> Mapping[str, Any]:
         assert self._process is not None  # noqa: S101 # it was launched just now

@@ -55,17 +55,20 @@ class System:
         gateway = None
         if not self.no_gateway:
             about = {"id": self._data.gateway_id, "cell": self._settings.cell}
-            gateway = {**about, "socket": str(self._data.gateway_socket)}
+            gateway = {**about, "socket": str(self._data.gateway_socket), "metrics": self._metrics("gateway")}
         return {
             "version": version("sidegate"),
             "data_dir": str(self._data.path),
-            "registry": {"grpc": self._addresses["registry"]},
-            "endpoint": {"grpc": self._addresses["endpoint"]},
+            "registry": {"grpc": self._addresses["registry"], "metrics": self._metrics("registry")},
+            "endpoint": {"grpc": self._addresses["endpoint"], "metrics": self._metrics("endpoint")},
             "nats": {"address": self._nats.address, "token_file": str(self._data.nats / "nats.token")},
             "gateway": gateway,
             "no_gateway_because": self.no_gateway,
             "pids": {"nats": self._nats.pid, **{name: each.pid for name, each in self._programs.items()}},
         }
+
+    def _metrics(self, program: str) -> str:
+        return str(self._programs[program].facts.get("metrics", ""))
 
     def _tell(self) -> None:
         for path in {self._data.ready_file, self._settings.ready_file or self._data.ready_file}:
@@ -85,11 +88,14 @@ class System:
         return Program(
             name=name,
             module=module,
-            arguments=(*arguments, "--ready-file", str(ready), "--log-level", self._settings.log_level),
+            arguments=(*arguments, "--ready-file", str(ready), *self._logging(name)),
             log=self._data.log(name),
             ready_file=ready,
             environment={"SIDEGATE_NATS_URL": self._nats.url},
         )
+
+    def _logging(self, name: str) -> tuple[str, ...]:
+        return ("--log-level", self._settings.log_level, "--log-file", str(self._data.log(name)))
 
     def _service(self, name: str, peer: str) -> Program:
         listen = ("--listen", self._addresses[name], f"--{peer}-address", self._addresses[peer])

@@ -17,7 +17,7 @@ from sidegate.cli.view import View, table
 from sidegate.resources.logs import LogName
 
 TITLES = ("time", "who", "what", "resource", "method", "log", "position")
-WIDE_TITLES = ("stream", "version", "type", "request id", "hash")
+WIDE_TITLES = ("stream", "version", "type", "request id", "trace id", "hash")
 TOLD = ("reason", "permissions", "gateway_id")
 
 M = TypeVar("M", bound=Message)
@@ -78,6 +78,7 @@ class Deed:
             "project": meta.project,
             "method": meta.method,
             "request_id": meta.request_id,
+            "trace_id": _trace_id(meta),
             "what": self.what,
             "resource": f"{subject.kind}/{subject.id}",
             "resource_name": subject.name,
@@ -101,7 +102,7 @@ class Deed:
             self.log.value,
             str(record.position),
         )
-        more = (record.stream, str(record.version), record.type, meta.request_id, record.hash.hex())
+        more = (record.stream, str(record.version), record.type, meta.request_id, _trace_id(meta), record.hash.hex())
         return [words.of(cell) for cell in cells + more * wide]
 
     @property
@@ -121,6 +122,11 @@ def view(deeds: Sequence[Deed]) -> View:
         lambda wide: table(TITLES + WIDE_TITLES * wide, [deed.row(wide) for deed in deeds]) if deeds else None,
         remark="" if deeds else "no records",
     )
+
+
+def _trace_id(meta: EventMeta) -> str:
+    """The second part of a traceparent; empty where nobody traced it."""
+    return meta.traceparent[3:35]
 
 
 def _decode(kind: type[M], data: bytes) -> M | None:

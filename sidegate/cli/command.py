@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import typer
 from google.protobuf.message import Message
 from rich.markup import escape
 
-from sidegate import errors
+from sidegate import errors, tracing
 from sidegate.cli import outcome, tables
 from sidegate.cli.session import Session, Settings, session
 from sidegate.cli.view import Output, View, show
@@ -57,10 +58,13 @@ def _as_program(function: Callable[..., Awaitable[Answer]], command: str, none: 
     @functools.wraps(function)
     def program(context: typer.Context, output: Output | None, **arguments: object) -> None:
         settings: Settings = context.find_root().obj
-        with _complaining():
+        chosen = output or settings.output
+        with tracing.begun() as trace_id, _complaining(chosen, trace_id):
+            if settings.verbose:
+                sys.stderr.write(f"trace: {trace_id}\n")
             answer = asyncio.run(_run(function, settings, command, arguments))
             view = _view(answer, f"{none} in project {settings.project}")
-            show(view, output or settings.output)
+            show(view, chosen)
         raise typer.Exit(view.code)
 
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
@@ -90,8 +94,8 @@ def _view(answer: Answer, none: str) -> View:
 
 
 @contextmanager
-def _complaining() -> Iterator[None]:
-    """Turns what went wrong into a line on stderr and an exit code."""
+def _complaining(output: Output, trace_id: str) -> Iterator[None]:
+    """Turns what went wrong into a line on stderr, an object for programs, and an exit code."""
     try:
         yield
     except errors.SidegateError as error:
@@ -102,7 +106,10 @@ def _complaining() -> Iterator[None]:
         complaint = outcome.Complaint(f"{error.object!r} is not text in UTF-8", outcome.Exit.USAGE)
     else:
         return
-    complain(complaint)
+    if output is Output.JSON:
+        sys.stderr.write(json.dumps(outcome.facts(complaint, trace_id)) + "\n")
+    else:
+        complain(complaint)
     raise typer.Exit(complaint.code)
 
 

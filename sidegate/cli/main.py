@@ -59,12 +59,15 @@ def sidegate(
         str, typer.Option(metavar="NAME", envvar="SIDEGATE_PROJECT", help="For which project.")
     ] = "default",
     output: Annotated[Output, typer.Option("--output", "-o", help="How to print answers.")] = Output.TABLE,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say on stderr the trace id under which programs log the command.")
+    ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and end.")
     ] = False,
 ) -> None:
     """Connect a client in one private network to one service in another, and nothing else."""
-    context.obj = Settings(account, project, output, config, data_dir)
+    context.obj = Settings(account, project, output, config, data_dir, verbose)
 
 
 def _add(noun: str) -> None:

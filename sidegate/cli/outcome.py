@@ -50,9 +50,10 @@ BLOCKERS_SHOWN = 10
 class Complaint(Exception):
     """The command line's own no, with the way out."""
 
-    def __init__(self, text: str, code: Exit, hint: str = "") -> None:
+    def __init__(self, text: str, code: Exit, hint: str = "", *, reason: str = "", field: str = "") -> None:
         super().__init__(text)
         self.text, self.code, self.hint = text, code, hint
+        self.reason, self.field = reason, field
 
 
 def code_of(error: errors.SidegateError) -> Exit:
@@ -81,13 +82,25 @@ LISTED = frozenset({"vpc", "subnet", "port", "attachment", "service", "endpoint"
 
 
 def complaint_of(error: errors.SidegateError) -> Complaint:
-    return Complaint(text_of(error), code_of(error), hint_of(error))
+    return Complaint(text_of(error), code_of(error), hint_of(error), reason=error.reason, field=error.field)
 
 
 def lines(complaint: Complaint) -> list[str]:
     """What goes to stderr: one line, and one more where there is a way out. Control characters do not get through."""
     said = [f"sidegate: error: {printable(complaint.text)}"]
     return [*said, f"hint: {printable(complaint.hint)}"] if complaint.hint else said
+
+
+def facts(complaint: Complaint, trace_id: str) -> dict[str, str | int]:
+    """What goes to stderr for programs: the constant `reason` and the `trace_id` under which programs log the call."""
+    return {
+        "error": complaint.text,
+        "reason": complaint.reason,
+        "field": complaint.field,
+        "hint": complaint.hint,
+        "exit_code": complaint.code.value,
+        "trace_id": trace_id,
+    }
 
 
 def printable(text: str) -> str:

@@ -31,6 +31,7 @@ class Settings:
     output: Output
     config: Path | None = None
     data_dir: Path | None = None
+    verbose: bool = False
 
 
 class Session:

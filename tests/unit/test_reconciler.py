@@ -61,6 +61,9 @@ class Switch:
     async def wait_for_news(self) -> None:
         await asyncio.get_running_loop().create_future()
 
+    def sessions(self) -> int:
+        return 0
+
     async def counters(self) -> Mapping[str, int]:
         return {}
 

@@ -11,7 +11,7 @@ class CommandContext:
     """Who commands, when and by which request.
 
     `at_ns` is nanoseconds since the epoch; an empty `request_id` is not remembered; `expected_version` is the one
-    that the caller has seen, None if that does not matter.
+    that the caller has seen, None if that does not matter; `traceparent` (W3C) says what it is a step of.
     """
 
     principal: Principal
@@ -20,6 +20,7 @@ class CommandContext:
     method: str = ""
     command_hash: bytes = b""
     expected_version: int | None = None
+    traceparent: str = ""
 
     @property
     def request_key(self) -> RequestKey | None:

@@ -1,11 +1,13 @@
 """Group commit: what has gathered while one transaction was written becomes the next one."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from services.common.eventsourcing import store_metrics
 from services.common.eventsourcing.store import Append, Appended, Unavailable
 
 MAX_BATCH = 256
@@ -21,7 +23,8 @@ class GroupCommit:
     """Hands appends to one thread, in the order in which they came, with no added wait.
 
     `commit` and `tidy` run in that thread: `commit` says what became of each append of a batch, `tidy` is called
-    when nothing has been written for a while. `committed` is called in the event loop after each batch.
+    when nothing has been written for a while. `committed` is called in the event loop after each batch. `failing`
+    says that nothing of the last batch could be written.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class GroupCommit:
         self._draining: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._closed = False
+        self.failing = False
 
     async def append(self, append: Append) -> Appended:
         self._require_open()
@@ -65,7 +69,10 @@ class GroupCommit:
         if self._idle is not None:
             self._idle.cancel()
         while batch := self._next_batch():
+            began = time.perf_counter()
             outcomes = await self._written([append for append, _ in batch])
+            self.failing = all(isinstance(outcome, Unavailable) for outcome in outcomes)
+            store_metrics.wrote(outcomes, began)
             for (_, answer), outcome in zip(batch, outcomes, strict=True):
                 _settle(answer, outcome)
             self._committed()

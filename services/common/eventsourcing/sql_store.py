@@ -1,6 +1,7 @@
 """The event store on a SQL database."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,9 @@ from services.common.eventsourcing.store import Append, Appended, Head, Recorded
 from services.common.eventsourcing.tail_watch import TailWatch
 
 T = TypeVar("T")
+
+PROOF = "proof-of-writing"
+"""A checkpoint that is nobody's: when the log was last found writable, in nanoseconds since the epoch."""
 
 
 class SqlStore:
@@ -99,6 +103,22 @@ class SqlStore:
             connection.execute(insert(checkpoints).values(name=name, position=position, version=0))
 
         await self._log.run(lambda: self._writer.run(save))
+
+    @property
+    def position(self) -> int:
+        """The position of the last event that this process knows of."""
+        return self._watch.seen
+
+    @property
+    def failing(self) -> bool:
+        """Whether nothing of what was last to be written could be."""
+        return self._log.failing
+
+    async def prove_writable(self) -> None:
+        """Writes when it was last asked to, durably. Raises Unavailable where a command could not be written now."""
+        # Not what is there already: a page that is written over with the same bytes never gets to the disk.
+        await self.save_checkpoint(PROOF, time.time_ns())
+        self._log.failing = False
 
     async def begin_epoch(self, epoch: int) -> Head:
         def begin(connection: Connection) -> Head:

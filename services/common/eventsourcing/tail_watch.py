@@ -18,6 +18,11 @@ class TailWatch:
         self._closed = False
         self._changed = asyncio.Event()
 
+    @property
+    def seen(self) -> int:
+        """The highest position that it was told of."""
+        return self._seen
+
     def saw(self, position: int) -> None:
         """To be told of every position that has become visible; repeats and older ones do no harm."""
         if position > self._seen:

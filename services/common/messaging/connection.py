@@ -13,6 +13,8 @@ import structlog
 from nats.aio.client import Client, Server
 from nats.js import JetStreamContext
 
+from services.common.messaging import metrics
+
 logger = structlog.get_logger(__name__)
 
 REQUEST_TIMEOUT = 2.0
@@ -141,16 +143,19 @@ class Connection:
 
     async def _on_connected(self) -> None:
         self._complaint = ""
+        metrics.CONNECTED.set(1)
         logger.info("connected to NATS", connection=self._name)
         self._disturb()
 
     async def _on_disconnected(self) -> None:
+        metrics.CONNECTED.set(0)
         if not self._closing:
             logger.warning("lost NATS, reconnecting", connection=self._name)
         self._disturb()
 
     def _disturb(self) -> None:
         self.changes += 1
+        metrics.CHANGES.inc()
         now = asyncio.get_running_loop().time()
         for limit in self._limits:
             if not limit.expired():

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
+from services.common.messaging import relay_metrics
 from services.common.messaging.broker import Broker
 from services.common.messaging.connection import Unsettled
 from services.common.messaging.envelope import Message, to_message
@@ -144,6 +145,7 @@ class Publisher:
             raise Unsettled(f"{self._topic.stream(beyond)} is no stream of this log (epoch {head.epoch}): delete it")
         while head.epoch <= beyond:
             head = await self._log.begin_epoch(head.epoch)
+        relay_metrics.FORKS.inc()
         logger.error("the log has forked: it was restored, or the stream is another's", why=why, epoch=head.epoch)
 
     async def _create(self, create: Create) -> None:

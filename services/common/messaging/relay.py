@@ -6,6 +6,7 @@ from typing import Protocol
 import structlog
 
 from services.common.eventsourcing.store import StoreError
+from services.common.messaging import relay_metrics
 from services.common.messaging.broker import JetStreamBroker, Outrun
 from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.publisher import Footing, Log, Publisher, SubjectOf, Unpublishable
@@ -77,11 +78,13 @@ class Relay:
     async def _follow(self) -> None:
         """Publishes until there is a reason to look at the stream again."""
         changes = self._connection.changes
+        relay_metrics.SETTLES.inc()
         footing = await self._publisher.settle()
         self._stand(footing)
         while True:
             # Before it waits: where it has to look again soon, waiting might be cut short before it sees anything.
             reached = await self._publisher.publish(footing)
+            relay_metrics.PUBLISHED.inc(reached.position - footing.position)
             if reached is not footing:
                 self._failures = 0  # not earlier: two logs that fight over one stream both find their footing
                 self._stand(reached)
@@ -102,6 +105,7 @@ class Relay:
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
+        relay_metrics.FAILURES.inc()
         trouble = str(error) or type(error).__name__
         if trouble != self._trouble:  # said once, not at every attempt
             self._trouble = trouble

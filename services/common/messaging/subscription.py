@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
 from services.common.eventsourcing.store import GENESIS, RecordedEvent
+from services.common.messaging import metrics
 from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.envelope import NotAnEvent, from_message
 from services.common.messaging.pull import Pull
@@ -165,6 +166,7 @@ class Subscription:
             self._idle.set()
         message = await pull.next()
         self._idle.clear()
+        metrics.SUBSCRIPTION_LAG.labels(self._topic.program).set(pull.pending)
         position = message.metadata.sequence.stream
         try:
             self._sequencer.take(self._read(position, message))
@@ -179,6 +181,7 @@ class Subscription:
         return publication.event
 
     async def _fill(self, after: int, upto: int) -> None:
+        metrics.GAPS.labels(self._topic.program).inc()
         logger.info("filling a gap", topic=self._topic.program, after=after, upto=upto)
         try:
             events = await self._gap_fill(after, upto)
@@ -189,6 +192,7 @@ class Subscription:
     async def _lose(self, error: Unsettled) -> None:
         await self.aclose()
         self._failures += 1
+        metrics.SUBSCRIPTION_LOST.labels(self._topic.program).inc()
         if self._failures == 1:  # said once, not at every attempt
             logger.warning("lost the stream, looking for it", topic=self._topic.program, why=str(error))
         await self._connection.pause(self._failures)

@@ -9,6 +9,7 @@ from services.common.clock import now
 from services.common.errors import Invalid
 from services.common.eventsourcing.context import CommandContext
 from services.common.rpc.auth import principal
+from sidegate import tracing
 
 
 def expected_version(etag: str) -> int | None:
@@ -36,4 +37,5 @@ def command_context(request: Message, method: str, etag: str = "", clock: Callab
         method=method,
         command_hash=command_hash(request) if hasattr(request, "request_id") else b"",
         expected_version=expected_version(etag),
+        traceparent=tracing.current(),
     )

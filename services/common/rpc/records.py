@@ -1,5 +1,7 @@
 """A recorded event as the contract has it."""
 
+from google.protobuf.message import DecodeError
+
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import RecordedEvent
 from sidegate.api.events.v1 import log_pb2
@@ -46,4 +48,13 @@ def event_meta(context: CommandContext) -> bytes:
         project=context.principal.project,
         method=context.method,
         request_id=context.request_id,
+        traceparent=context.traceparent,
     ).SerializeToString(deterministic=True)
+
+
+def traceparent_of(event: RecordedEvent) -> str:
+    """The trace that the event is of; empty where nobody traced it."""
+    try:
+        return log_pb2.EventMeta.FromString(event.meta).traceparent
+    except DecodeError:
+        return ""

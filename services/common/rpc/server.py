@@ -9,8 +9,12 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common.rpc.auth import Identity
 from services.common.rpc.guard import Guard
+from services.common.rpc.observer import Observer
 
 GRACE_SECONDS = 10.0
+LIVENESS, READINESS = "liveness", "readiness"
+"""Names for health checks: it runs; it can do what it is for. The empty name is the second, as usual."""
+
 OPTIONS = (
     # A client that keeps an idle connection alive pings every 20 s; the default minimum would send it away.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -43,29 +47,30 @@ class RpcServer:
         self._listen = listen
         self._hosted = hosted
         self._names = [each.name for each in hosted]
-        self._server = grpc.aio.server(interceptors=[Identity(), Guard()], options=OPTIONS)
+        self._server = grpc.aio.server(interceptors=[Identity(), Observer(), Guard()], options=OPTIONS)
         for each in hosted:
             each.add(self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 
-    async def start(self) -> str:
-        """Listens; gives the address with the port that was taken."""
+    async def start(self, *, serving: bool = True) -> str:
+        """Listens; gives the address with the port that was taken. Without `serving` health checks hear no yet."""
         try:
             port = self._server.add_insecure_port(self._listen)
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {self._listen}: is it taken by another program?") from error
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        await self.tell_health(serving=serving)
         await self._server.start()
-        await self.tell_health(serving=True)
         if self._listen.startswith("unix:"):
             return self._listen
         return f"{self._listen.rpartition(':')[0]}:{port}"
 
     async def tell_health(self, *, serving: bool) -> None:
-        """Says what health checks hear, of the whole program and of each service."""
+        """Says what health checks hear, of the whole program and of each service; `liveness` stays SERVING."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *self._names):
+        for name in ("", READINESS, *self._names):
             await self._health.set(name, status)
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:

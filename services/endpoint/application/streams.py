@@ -9,6 +9,7 @@ from services.endpoint.domain import endpoint, endpoint_commands, forwarding, ga
 from services.endpoint.wire.endpoint import EndpointCodec
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
 from services.endpoint.wire.gateway import GatewayCodec
+from sidegate import tracing
 
 OURSELVES = Principal(SYSTEM, "endpoint")
 
@@ -33,7 +34,8 @@ class Streams:
 
 def on_our_own(method: str, at: int, expected_version: int | None = None) -> CommandContext:
     """The context of a command that a policy gives. `method` names the policy in the audit log."""
-    return CommandContext(OURSELVES, at, method=method, expected_version=expected_version)
+    traceparent = tracing.current()
+    return CommandContext(OURSELVES, at, method=method, expected_version=expected_version, traceparent=traceparent)
 
 
 def no_answer(_state: object, _version: int) -> bytes:

@@ -64,6 +64,9 @@ class FakeDataplane:
     async def collect(self) -> int:
         return self._kernel.collect(self._clock(), self._timeouts)
 
+    def sessions(self) -> int:
+        return len(self._kernel.sessions) // 2
+
     async def close(self) -> None:
         self._open = False
 

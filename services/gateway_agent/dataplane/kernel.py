@@ -49,6 +49,7 @@ class KernelDataplane:
         self._changing = asyncio.Lock()
         self._collecting = asyncio.Lock()
         self._opened: _Opened | None = None
+        self._sessions = 0
 
     async def open(self) -> None:
         if self._opened is not None:
@@ -93,7 +94,15 @@ class KernelDataplane:
     async def collect(self) -> int:
         async with self._collecting:
             maps, now = self._kernel.maps, int(time.monotonic())
-            return await asyncio.to_thread(collect, maps.sessions, maps.slots, self._timeouts, now)
+            removed = await asyncio.to_thread(collect, maps.sessions, maps.slots, self._timeouts, now, self._count)
+            self._sessions -= removed
+            return removed
+
+    def sessions(self) -> int:
+        return self._sessions
+
+    def _count(self, entries: int) -> None:
+        self._sessions = entries // 2
 
     async def close(self) -> None:
         async with self._changing, self._collecting:

@@ -55,6 +55,9 @@ class Dataplane(Protocol):
     async def collect(self) -> int:
         """Removes sessions that are idle or closed; returns how many. Never stalls forwarding."""
 
+    def sessions(self) -> int:
+        """How many sessions there were after the last `collect`."""
+
     async def close(self) -> None:
         """Lets go, and leaves the kernel forwarding: established sessions go on."""
 

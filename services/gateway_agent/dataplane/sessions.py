@@ -1,6 +1,6 @@
 """Removing sessions that are over: idle, closed, or cut with their endpoint."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from services.gateway_agent.dataplane.libbpf import Map, Words
@@ -30,12 +30,21 @@ class Timeouts:
         return min(self.tcp_half_open, self.tcp_established, self.tcp_closed, self.udp_one_way, self.udp_two_way)
 
 
-def collect(sessions: Map, slots: Words, timeouts: Timeouts, now: int) -> int:
-    """Removes what is over at `now` (seconds of CLOCK_MONOTONIC), batch by batch; answers how many sessions."""
-    removed = 0
+def _nobody(_entries: int) -> None:
+    """Is told how many entries there are, and does not care."""
+
+
+def collect(sessions: Map, slots: Words, timeouts: Timeouts, now: int, seen: Callable[[int], None] = _nobody) -> int:
+    """Removes what is over at `now` (seconds of CLOCK_MONOTONIC), batch by batch; answers how many sessions.
+
+    `seen` is told how many entries there were before; a session has two.
+    """
+    removed, entries = 0, 0
     for batch in sessions.batches():
+        entries += len(batch)
         for entry in _candidates(batch, slots, now - timeouts.shortest):
             removed += _remove_if_over(sessions, slots, entry, timeouts, now)
+    seen(entries)
     return removed
 
 

@@ -24,6 +24,7 @@ from services.registry.wire.attachments import AttachmentCodec
 from services.registry.wire.ports import PortCodec
 from services.registry.wire.services import ServiceCodec
 from services.registry.wire.vpcs import VpcCodec
+from sidegate import tracing
 
 OURSELVES = Principal(SYSTEM, "registry")
 NAMES = uuid.UUID("3f0b6f0e-5c0f-4c53-9a0f-6d3c1c2f8b47")
@@ -81,7 +82,8 @@ def new_id(context: CommandContext) -> str:
 
 def on_our_own(method: str, at: int, expected_version: int | None = None) -> CommandContext:
     """The context of a command that a policy gives. `method` names the policy in the audit log."""
-    return CommandContext(OURSELVES, at, method=method, expected_version=expected_version)
+    traceparent = tracing.current()
+    return CommandContext(OURSELVES, at, method=method, expected_version=expected_version, traceparent=traceparent)
 
 
 def no_answer(_state: object, _version: int) -> bytes:

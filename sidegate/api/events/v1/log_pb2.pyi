@@ -99,6 +99,7 @@ class EventMeta(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The account that asked."""
     project: _builtins.str
@@ -107,6 +108,8 @@ class EventMeta(_message.Message):
     """The method, such as "AcceptConnection", or the name of the policy that decided."""
     request_id: _builtins.str
     """The request id, where one was given."""
+    traceparent: _builtins.str
+    """What it was a step of, as the W3C's traceparent: the call's trace id and its span. Empty where nobody traced it."""
     def __init__(
         self,
         *,
@@ -114,10 +117,11 @@ class EventMeta(_message.Message):
         project: _builtins.str = ...,
         method: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "method", b"method", "project", b"project", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "method", b"method", "project", b"project", "request_id", b"request_id", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

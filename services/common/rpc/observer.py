@@ -1,0 +1,152 @@
+"""What is told of every call: a line in the log, numbers, a step of its trace."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import grpc
+import structlog
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.common.rpc.auth import OPEN_TO_ALL, identify
+from services.common.rpc.calls import A, Context, Continuation, Handler, Q
+from services.common.rpc.guard import Stream, Unary
+from services.common.telemetry import tracing
+from services.common.telemetry.metrics import REGISTRY, SECONDS
+from sidegate.tracing import KEY
+
+READS = ("Get", "List", "Check", "Read", "Digest", "Snapshot", "Events", "Watch", "Follow")
+ALARMS = {"INTERNAL": "error", "UNKNOWN": "error", "UNAVAILABLE": "warning", "DEADLINE_EXCEEDED": "warning"}
+"""Codes that are nobody's refusal; being cancelled is ordinary."""
+
+NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+HANDLED = Counter(
+    "sidegate_grpc_server_handled", "Calls that have ended.", ["service", "method", "code"], registry=REGISTRY
+)
+SECONDS_TAKEN = Histogram(
+    "sidegate_grpc_server_handling_seconds",
+    "Time from a request to its answer, of calls with one answer.",
+    ["service", "method"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+IN_FLIGHT = Gauge(
+    "sidegate_grpc_server_in_flight", "Calls that are being answered.", ["service", "method"], registry=REGISTRY
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, from its request on. It has a task, so a context of its own: nothing is put back at its end."""
+
+    service: str
+    method: str
+    write: bool
+    span: Span
+    began: float
+
+    @classmethod
+    def begin(cls, details: grpc.HandlerCallDetails, request: object) -> Self:
+        service, _, method = str(details.method).removeprefix("/").rpartition("/")
+        metadata = dict(details.invocation_metadata or ())
+        span = tracing.start(f"{service}/{method}", str(metadata.get(KEY, "")), SpanKind.SERVER)
+        contexts.attach(trace.set_span_in_context(span))
+        caller = identify(details)
+        about = {
+            "method": method,
+            "request_id": getattr(request, "request_id", ""),
+            "account": caller.account if caller else "",
+            "project": caller.project if caller else "",
+        }
+        structlog.contextvars.bind_contextvars(**{key: value for key, value in about.items() if value})
+        IN_FLIGHT.labels(service, method).inc()
+        return cls(service, method, changes_something(method, request), span, time.perf_counter())
+
+    def end(self, code: str, *, answers_once: bool) -> None:
+        took = time.perf_counter() - self.began
+        IN_FLIGHT.labels(self.service, self.method).dec()
+        HANDLED.labels(self.service, self.method, code).inc()
+        if answers_once:
+            SECONDS_TAKEN.labels(self.service, self.method).observe(took)
+        getattr(log, self._level(code))("call", code=code, duration=round(took, 6))
+        if code in ALARMS:
+            self.span.set_status(StatusCode.ERROR, code)
+        self.span.set_attribute("rpc.grpc.status", code)
+        self.span.end()
+
+    def _level(self, code: str) -> str:
+        if code == "CANCELLED" or (code == "OK" and not self.write):
+            return "debug"
+        return ALARMS.get(code, "info")
+
+
+def changes_something(method: str, request: object) -> bool:
+    """Whether the call is worth a line although nothing went wrong; a gateway that renews its lease is not."""
+    return not method.startswith(READS) and bool(getattr(request, "endpoints", True))
+
+
+def _code(error: BaseException | None, context: Context) -> str:
+    match error:
+        case None:
+            return "OK"
+        case grpc.aio.AbortError():
+            code: object = context.code()
+            return NAMES.get(code, "UNKNOWN") if isinstance(code, int) else getattr(code, "name", "UNKNOWN")
+        case Exception():
+            return "UNKNOWN"
+        case _:
+            return "CANCELLED"
+
+
+def _observe_unary(method: Unary, details: grpc.HandlerCallDetails) -> Unary:
+    async def observed(request: object, context: Context) -> object:
+        call, error = Call.begin(details, request), None
+        try:
+            return await method(request, context)
+        except BaseException as found:
+            error = found
+            raise
+        finally:
+            call.end(_code(error, context), answers_once=True)
+
+    return observed
+
+
+def _observe_stream(method: Stream, details: grpc.HandlerCallDetails) -> Stream:
+    async def observed(request: object, context: Context) -> AsyncIterator[object]:
+        call, error = Call.begin(details, request), None
+        try:
+            async for answer in method(request, context):
+                yield answer
+        except BaseException as found:
+            error = found
+            raise
+        finally:
+            call.end(_code(error, context), answers_once=False)
+
+    return observed
+
+
+class Observer(grpc.aio.ServerInterceptor):
+    """Stands outside of the guard, which turns errors into codes; health and reflection are not worth a word."""
+
+    async def intercept_service(
+        self, continuation: Continuation[Q, A], details: grpc.HandlerCallDetails
+    ) -> Handler[Q, A]:
+        handler = await continuation(details)
+        if handler is None or str(details.method).startswith(OPEN_TO_ALL):
+            return handler
+        # As in the guard: the stubs describe the synchronous server's handlers.
+        coding = (handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            stream = _observe_stream(cast("Stream", handler.unary_stream), details)
+            return grpc.unary_stream_rpc_method_handler(cast("Any", stream), *coding)
+        unary = _observe_unary(cast("Unary", handler.unary_unary), details)
+        return grpc.unary_unary_rpc_method_handler(cast("Any", unary), *coding)

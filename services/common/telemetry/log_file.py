@@ -1,0 +1,72 @@
+"""A program's log file: everything that it says, stderr included, in files of bounded size."""
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+LARGEST_BYTES = 10 * 1024 * 1024
+KEPT = 3
+STDOUT, STDERR = 1, 2
+
+
+class Stderr:
+    """stderr, for logs: a full disk behind it ends no program."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+class LogFile:
+    """Takes the place of stdout and stderr. At `largest` bytes it becomes FILE.1, that one FILE.2, and so on."""
+
+    def __init__(self, path: Path, largest: int = LARGEST_BYTES, kept: int = KEPT) -> None:
+        self._path, self._largest, self._kept = path, largest, kept
+        self._lock = threading.Lock()
+        self._open()
+
+    def write(self, text: str) -> int:
+        """Writes whole lines; never raises for a full disk: a program must not end for want of a log."""
+        line = text.encode(errors="replace")
+        with self._lock:
+            if self._size + len(line) > self._largest:
+                self._rotate()
+            self._size += len(line)
+            with suppress(OSError):
+                os.write(STDERR, line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def _open(self) -> None:
+        # Descriptors, not sys.stderr: what the interpreter and libraries say as they die belongs here, too.
+        opened = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            self._size = os.fstat(opened).st_size
+            os.dup2(opened, STDOUT)
+            os.dup2(opened, STDERR)
+        finally:
+            os.close(opened)
+
+    def _rotate(self) -> None:
+        for number in range(self._kept - 1, 0, -1):
+            older = self.rotated(number)
+            if older.exists():
+                older.replace(self.rotated(number + 1))
+        try:
+            self._path.replace(self.rotated(1))
+            self._open()
+        except OSError:
+            self._size = 0  # not at every line again
+
+    def rotated(self, number: int) -> Path:
+        """The file of so many turns ago."""
+        return self._path.with_name(f"{self._path.name}.{number}")

@@ -1,0 +1,70 @@
+"""Numbers of a gateway at the moment of a scrape."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from services.gateway_agent.table import Kind
+
+PATIENCE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How an agent is doing. `silence`: seconds since the control plane was heard."""
+
+    position: int
+    in_sync: bool
+    fenced: bool
+    silence: float
+    sessions: int
+    entries: Mapping[Kind, int]
+    difficulties: Mapping[Kind, int]
+    repairs: int
+    resyncs: int
+    packets: Mapping[str, int]
+
+
+class GatewayNumbers(Collector):
+    """Collected in the thread of the scrape, asked for in the agent's event loop."""
+
+    def __init__(self, figures: Callable[[], Awaitable[Figures]], loop: asyncio.AbstractEventLoop) -> None:
+        self._figures, self._loop = figures, loop
+
+    def collect(self) -> Iterator[Metric]:
+        found = asyncio.run_coroutine_threadsafe(self._ask(), self._loop).result(PATIENCE_SECONDS)
+        yield _gauge("position", "The position of the cell's log up to which all was tried.", found.position)
+        yield _gauge("in_sync", "Whether all that was heard of is forwarded.", found.in_sync)
+        yield _gauge("fenced", "Whether forwarding has stopped for want of the control plane.", found.fenced)
+        yield _gauge("silence_seconds", "Time since the control plane was heard.", found.silence)
+        yield _gauge("sessions", "Sessions in the kernel at the last round of their collector.", found.sessions)
+        yield _by_kind("entries", "Entries of the forwarding table in the kernel.", found.entries)
+        yield _by_kind("difficulties", "Entries that pass no packets, or not all.", found.difficulties)
+        yield _counter("repairs", "Entries of the kernel's table that others had altered.", found.repairs)
+        yield _counter("resyncs", "Times that the agent began anew with a snapshot.", found.resyncs)
+        about = "What became of packets since the kernel's maps were made."
+        packets = CounterMetricFamily("sidegate_gateway_packets", about, labels=["outcome"])
+        for outcome, count in found.packets.items():
+            packets.add_metric([outcome], count)
+        yield packets
+
+    async def _ask(self) -> Figures:
+        return await self._figures()
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"sidegate_gateway_{name}", about, float(value))
+
+
+def _counter(name: str, about: str, value: int) -> Metric:
+    return CounterMetricFamily(f"sidegate_gateway_{name}", about, value)
+
+
+def _by_kind(name: str, about: str, values: Mapping[Kind, int]) -> Metric:
+    told = GaugeMetricFamily(f"sidegate_gateway_{name}", about, labels=["kind"])
+    for kind in Kind:
+        told.add_metric([kind.value], values.get(kind, 0))
+    return told

@@ -1,0 +1,171 @@
+"""What a running Sidegate tells of itself: one trace from the command to the kernel, numbers, no secrets."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support import namespaces
+from tests.support.metrics import families, scrape, value
+from tests.support.standalone import ROOT, Standalone, require_root, until
+from tests.support.world import Site, site
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
+
+PROGRAMS = ("registry", "endpoint", "gateway")
+PAGE = ROOT / "docs" / "metrics.md"
+SECTIONS = {"Every program": PROGRAMS, "Registry and endpoint service": PROGRAMS[:2], "Gateway agent": PROGRAMS[2:]}
+ID_OF_A_TENANT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|\d+\.\d+\.\d+\.\d+")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
+    require_root()
+    async with Standalone(tmp_path_factory.mktemp("sidegate")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def accepted(sidegate: Standalone) -> AsyncIterator[str]:
+    """The trace id of the `connection accept` of an endpoint that forwards since."""
+    with namespaces.make("anna", "pia") as (anna, pia):
+        async with site(sidegate, "anna", anna) as consumer, site(sidegate, "pia", pia) as provider:
+            yield await accept(sidegate, consumer, provider)
+
+
+async def accept(sidegate: Standalone, consumer: Site, provider: Site) -> str:
+    service = await provider.publish("web", approval=True)
+    await provider.client.services.permit(service.id, ["iam:domain::anna"])
+    endpoint = await consumer.request(service)
+    done = await asyncio.to_thread(sidegate.cli, "-v", "connection", "accept", service.id, endpoint.id, account="pia")
+    assert done.returncode == 0, done.stderr
+    await consumer.accepted(endpoint)
+    said = re.search(r"^trace: ([0-9a-f]{32})$", done.stderr, re.MULTILINE)
+    assert said is not None, done.stderr
+    return said[1]
+
+
+def lines(sidegate: Standalone, program: str) -> Iterator[Mapping[str, Any]]:
+    for line in (sidegate.data / "logs" / f"{program}.log").read_text().splitlines():
+        yield json.loads(line)
+
+
+def of_trace(sidegate: Standalone, program: str, trace_id: str) -> list[Mapping[str, Any]]:
+    return [line for line in lines(sidegate, program) if line.get("trace_id") == trace_id]
+
+
+async def test_one_trace_id_leads_from_the_command_to_the_kernel_and_back(sidegate: Standalone, accepted: str) -> None:
+    async def is_reported() -> bool:
+        return any(line.get("method") == "ReportState" for line in of_trace(sidegate, "endpoint", accepted))
+
+    await until("the report to be logged", is_reported)
+    call = next(line for line in of_trace(sidegate, "endpoint", accepted) if line.get("method") == "AcceptConnection")
+    assert (call["account"], call["project"], call["code"]) == ("pia", "default", "OK")
+    assert call["request_id"]
+    assert call["duration"] > 0
+    programmed = [line for line in of_trace(sidegate, "gateway", accepted) if line["event"] == "forwarding"]
+    assert [line["kind"] for line in programmed] == ["endpoint"]
+    reported = [line for line in of_trace(sidegate, "gateway", accepted) if line["event"] == "reported"]
+    assert reported
+    assert len({line["span_id"] for line in (call, *programmed, *reported)}) > 2, "each step has its own span"
+
+
+async def test_the_log_keeps_the_trace_with_what_was_done(sidegate: Standalone, accepted: str) -> None:
+    records = await asyncio.to_thread(sidegate.answer, "audit", "list", "--limit", "0")
+    kept = {record["what"]: record["trace_id"] for record in records if record["log"] == "endpoint"}
+    assert kept["connection approved"] == accepted
+    assert kept["endpoint activated"] == accepted, "what follows from the gateway's report is a step of the same trace"
+
+
+async def test_an_error_for_programs_names_the_trace_that_the_log_has(sidegate: Standalone) -> None:
+    done = await asyncio.to_thread(sidegate.cli, "vpc", "get", "5d0e4f6a-0000-4000-8000-000000000000", "-o", "json")
+    told = json.loads(done.stderr)
+    assert (done.returncode, told["exit_code"], told["reason"]) == (3, 3, "NOT_FOUND")
+    logged = of_trace(sidegate, "registry", told["trace_id"])
+    assert [(line["method"], line["code"]) for line in logged] == [("GetVpc", "NOT_FOUND")]
+
+
+def documented() -> dict[str, dict[str, tuple[str, frozenset[str]]]]:
+    """By section: each metric's type and labels."""
+    found: dict[str, dict[str, tuple[str, frozenset[str]]]] = {}
+    for part in PAGE.read_text().split("\n## ")[1:]:
+        rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*)\|", part, re.MULTILINE)
+        title = part.splitlines()[0]
+        found[title] = {name: (kind, frozenset(re.findall(r"\w+", labels))) for name, kind, labels in rows}
+    return found
+
+
+async def scraped(sidegate: Standalone) -> dict[str, str]:
+    ready = sidegate.ready
+    return {program: await asyncio.to_thread(scrape, ready[program]["metrics"]) for program in PROGRAMS}
+
+
+async def test_every_metric_is_documented_and_every_documented_one_is_there(
+    sidegate: Standalone, accepted: str
+) -> None:
+    pages = documented()
+    assert set(pages) == set(SECTIONS)
+    for program, text in (await scraped(sidegate)).items():
+        there = {}
+        for family in families(text):
+            if family.name.startswith("sidegate_"):
+                name = f"{family.name}_total" if family.type == "counter" else family.name
+                labels = frozenset(key for sample in family.samples for key in sample.labels) - {"le"}
+                there[name] = (family.type, labels)
+        told = {name: of for title, page in pages.items() if program in SECTIONS[title] for name, of in page.items()}
+        assert there.keys() == told.keys(), program
+        for name, (kind, labels) in there.items():
+            assert kind == told[name][0], name
+            assert labels <= told[name][1], name
+
+
+def labels_of(text: str, beginning: str) -> list[dict[str, str]]:
+    """The labels of every sample of the families whose names begin so."""
+    return [each.labels for family in families(text) if family.name.startswith(beginning) for each in family.samples]
+
+
+async def test_metrics_say_what_is_so_and_name_no_tenant(sidegate: Standalone, accepted: str) -> None:
+    text = await scraped(sidegate)
+    endpoint, gateway = text["endpoint"], text["gateway"]
+    service = "sidegate.api.endpoint.v1.ConnectionsService"
+    calls = {"service": service, "method": "AcceptConnection"}
+    assert value(endpoint, "sidegate_grpc_server_handled_total", code="OK", **calls) == 1
+    assert value(endpoint, "sidegate_grpc_server_handling_seconds_count", **calls) == 1
+    assert value(gateway, "sidegate_gateway_entries", kind="endpoint") == 1
+    assert value(gateway, "sidegate_gateway_in_sync") == 1
+    assert value(gateway, "sidegate_gateway_fenced") == 0
+    counters = await asyncio.to_thread(sidegate.answer, "gateway", "status")
+    outcomes = [
+        s.labels["outcome"] for f in families(gateway) if f.name == "sidegate_gateway_packets" for s in f.samples
+    ]
+    assert sorted(outcomes) == sorted(counters["counters"])
+    for each in text.values():
+        assert value(each, "sidegate_nats_connected") == 1
+        labels = [
+            v for f in families(each) if f.name.startswith("sidegate_") for s in f.samples for v in s.labels.values()
+        ]
+        assert not [label for label in labels if ID_OF_A_TENANT.search(label)]
+
+    async def is_published() -> bool:
+        now = await scraped(sidegate)
+        return all(value(now[each], "sidegate_relay_lag_events") == 0 for each in PROGRAMS[:2])
+
+    await until("all to be published", is_published)
+
+
+async def test_no_secret_is_in_logs_metrics_or_arguments(sidegate: Standalone, accepted: str) -> None:
+    token = (sidegate.data / "nats" / "nats.token").read_text().strip()
+    assert len(token) > 20
+    said = {str(path): path.read_text() for path in (sidegate.data / "logs").iterdir()}
+    said |= {path.name: path.read_text() for path in (sidegate.data / "nats").glob("*.log")}
+    said |= await scraped(sidegate)
+    said["standalone's output"] = sidegate.output
+    for program, pid in sidegate.ready["pids"].items():
+        said[f"arguments of {program}"] = Path(f"/proc/{pid}/cmdline").read_text()
+    assert len(said) > 10
+    assert [where for where, text in said.items() if token in text] == []
