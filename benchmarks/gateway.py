@@ -31,8 +31,11 @@ def say(**facts: Any) -> None:
 
 
 async def hear() -> Any:
+    """The next line. There is none any more where the one who measures has died: the signal to end comes with it."""
     line = await asyncio.to_thread(sys.stdin.readline)
-    return json.loads(line) if line else None
+    if not line:
+        await asyncio.Event().wait()
+    return json.loads(line)
 
 
 def endpoints(consumer: str, service: Service, addresses: list[str]) -> Iterator[Endpoint]:

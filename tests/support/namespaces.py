@@ -19,7 +19,7 @@ import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -151,7 +151,8 @@ def delete_if_there(namespace: Namespace) -> None:
     if not namespace.exists():
         return
     if DEVICE in namespace.devices():
-        namespace.ip("link", "delete", DEVICE)
+        with suppress(subprocess.CalledProcessError):  # its other end went first, and took it along
+            namespace.ip("link", "delete", DEVICE)
     namespace.delete()
 
 
