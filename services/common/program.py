@@ -12,7 +12,6 @@ from typing import Any
 
 import uvloop
 
-
 GARBAGE_THRESHOLD = 10_000
 """New objects after which Python looks for cycles. A page of a log is thousands of events, all of them alive: with the
 default of 700, looking through them again and again took a third of the time that reading them takes."""
