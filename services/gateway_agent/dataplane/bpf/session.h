@@ -125,7 +125,10 @@ static __always_inline enum counter choose_backend(const struct tuple *client, s
 		if (!backend)
 			continue;
 		grant->backend = *backend;
-		return FORWARDED;
+		barrier();
+		/* A deleted element may hold another service's backend at once; none was deleted before this has changed. */
+		if (read_service(service).low == now.low)
+			return FORWARDED;
 	}
 	return reason;
 }
