@@ -94,7 +94,7 @@ async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(s
     _, allow_version = slots[endpoint.slot]
     with scene.sending(scene.openings()):
         async with asyncio.timeout(30):  # until a cut has met an opening: how soon is the scheduler's to say
-            while not await scene.counts(Counter.REFUSED_STALE_EPOCH):
+            while not (await scene.counts(Counter.REFUSED_STALE_EPOCH) and await scene.counts(Counter.SESSION_NEW)):
                 for epoch in itertools.islice(itertools.cycle([endpoint.epoch + 1, endpoint.epoch]), 100 * ROUNDS):
                     slots[endpoint.slot] = Pair(epoch, allow_version)
     sessions = [SessionValue._make(SESSION.unpack(entry)) for _, entry in scene.world.maps.sessions.items()]

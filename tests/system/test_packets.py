@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend
 from tests.support import namespaces
 from tests.support.standalone import Standalone, require_root, until
@@ -191,6 +193,50 @@ async def test_other_backends_and_ports_reach_every_endpoint_and_leave_conversat
         conversation.close()
 
 
+async def test_new_connections_follow_weights_and_a_drained_backend_keeps_only_those_that_it_has(
+    sites: Sequence[Site], sidegate: Standalone
+) -> None:
+    anna, _, pia, _ = sites
+    light = "10.0.0.11"
+    pia.namespace.add_address(f"{light}/24")
+
+    def tell(*words: str) -> Any:
+        return sidegate.answer("service", *words, account=pia.account)
+
+    async def answers(count: int) -> Counter[str | None]:
+        return Counter([await who_answers(anna.namespace, endpoint.address, 80) for _ in range(count)])
+
+    async with machine(pia.namespace, "heavy"), machine(pia.namespace, "light", address=light):
+        backends = ("--backend", f"{MACHINE}=3", "--backend", light)
+        service = tell("create", "web", "--vpc", pia.vpc_id, *backends, "--port", "80:8080")
+        assert [each["weight"] for each in service["backends"]] == [3, 1]
+        await pia.client.services.permit(service["id"], ["iam:domain::*"])
+        endpoint = await anna.accepted(await anna.request(await pia.client.services.get(service["id"])))
+        await until("both to answer", lambda: _both(answers))
+        shares = await answers(60)
+        assert shares["heavy"] + shares["light"] == 60
+        assert 30 <= shares["heavy"] <= 58, "45 on average"
+        conversations = [await _conversation_with(name, anna, endpoint.address) for name in ("heavy", "light")]
+
+        assert [each["draining"] for each in tell("drain", "web", MACHINE)["backends"]] == [True, False]
+        await until("the gateway to know", lambda: _draining(sidegate, service["id"], MACHINE))
+        assert await answers(20) == {"light": 20}
+        assert f"{MACHINE}=3/draining, {light}" in sidegate.cli("gateway", "show").stdout
+        assert sidegate.answer("audit", "replay", "--compare")["equal"]
+
+        tell("drain", "web", light)
+        await until("the gateway to know", lambda: _draining(sidegate, service["id"], MACHINE, light))
+        assert await answers(1) == {None: 1}
+        await until("the condition to say so", lambda: _says(anna, endpoint, "the service takes no new connections"))
+        assert all([await conversation.goes_on() for conversation in conversations])
+
+        tell("undrain", "web", MACHINE)
+        assert await eventually_answers(anna.namespace, endpoint.address, 80) == "heavy"
+        assert all([await conversation.goes_on() for conversation in conversations])
+        for conversation in conversations:
+            conversation.close()
+
+
 async def test_a_deleted_service_ends_its_connections_when_forced_and_names_them_when_not(
     sites: Sequence[Site], sidegate: Standalone
 ) -> None:
@@ -219,3 +265,35 @@ async def test_the_kernels_table_is_the_logs(sidegate: Standalone, tmp_path: Pat
     assert compared.returncode == 0, compared.stdout
     verified = sidegate.cli("audit", "verify")
     assert verified.returncode == 0, verified.stdout
+
+
+async def _both(answers: Callable[[int], Awaitable[Counter[str | None]]]) -> bool:
+    return {"heavy", "light"} <= (await answers(10)).keys()
+
+
+async def _conversation_with(name: str, consumer: Site, address: str) -> Conversation:
+    """A new one that this machine has answered."""
+
+    async def ask() -> Conversation | None:
+        conversation = await call(consumer.namespace, address, 80)
+        if conversation is not None and conversation.name != name:
+            conversation.close()
+            return None
+        return conversation
+
+    conversation = await until(f"a conversation with {name}", ask)
+    assert conversation is not None
+    return conversation
+
+
+async def _draining(sidegate: Standalone, service: str, *addresses: str) -> bool:
+    """Whether in the kernel's table these backends are draining, and no others."""
+    async with sidegate.client("operator") as operator:
+        table = await operator.gateway.table()
+    services = [each.entry.service for each in table.entries if each.entry.service.service_id == service]
+    return {each.address for found in services for each in found.weighted_backends if each.draining} == set(addresses)
+
+
+async def _says(consumer: Site, endpoint: Endpoint, reason: str) -> bool:
+    ready = (await consumer.client.endpoints.get(endpoint.id)).ready
+    return not ready.status and ready.reason.startswith(reason)
