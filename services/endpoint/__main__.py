@@ -68,7 +68,8 @@ def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) ->
 
 
 async def serve(settings: EndpointSettings) -> None:
-    store = await SqlStore.open(settings.database.get_secret_value(), projections=[TABLE])
+    database = settings.database.get_secret_value()
+    store = await SqlStore.open(database, projections=[TABLE], program="endpoint")
     registry, limits = RegistryClient(settings.registry_address), limits_of(settings)
     application = await EndpointApplication.open(store, registry, limits, watch_limits=watch_limits(settings))
     caller = Caller(settings.registry_address, account=SYSTEM, project="endpoint")

@@ -46,7 +46,8 @@ def hosted(registry: Registry) -> list[Hosted]:
 
 
 async def serve(settings: RegistrySettings) -> None:
-    store = await SqlStore.open(settings.database.get_secret_value(), projections=projections())
+    database = settings.database.get_secret_value()
+    store = await SqlStore.open(database, projections=projections(), program="registry")
     endpoints = EndpointClient(settings.endpoint_address)
     decided = Settings(region=settings.region, services=settings.service_quota)
     registry = Registry(store, endpoints, decided, watch_limits(settings))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.eventsourcing.sql_schema import SCHEMA_VERSION
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.sqlite import BUSY_MILLISECONDS
 from services.common.eventsourcing.store import (
@@ -94,14 +95,14 @@ async def test_a_log_that_lost_its_end_does_not_reach_the_head_that_was_kept(pat
     assert verdict.head.position == 6 < kept.position
 
 
-async def test_a_log_of_another_schema_version_is_not_opened(path: Path) -> None:
+async def test_a_log_of_a_newer_schema_version_is_not_opened(path: Path) -> None:
     await (await SqlStore.open(path)).close()
     execute(path, "UPDATE log_info SET schema_version = 99")
     with pytest.raises(WrongSchema) as refusal:
         await SqlStore.open(path)
-    for part in (str(path), "99", "needs 1", "data directory"):
+    for part in (str(path), "99", f"up to {SCHEMA_VERSION}", "newer Sidegate"):
         assert part in str(refusal.value)
-    execute(path, "UPDATE log_info SET schema_version = 1")
+    execute(path, f"UPDATE log_info SET schema_version = {SCHEMA_VERSION}")  # noqa: S608 - a number of ours
     await (await SqlStore.open(path)).close()
 
 

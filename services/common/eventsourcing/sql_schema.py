@@ -8,14 +8,18 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
+    String,
     Table,
     Text,
     UniqueConstraint,
     func,
     select,
+    text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the tables here: the revision of the last step in migrations/versions."""
 
 # SQLite makes a key of exactly this type the table's own order, and its strict tables know no BIGINT.
 Number = BigInteger().with_variant(Integer(), "sqlite")
@@ -99,9 +103,18 @@ log_info = Table(
     Column("epoch", Number, nullable=False),
     Column("schema_version", Number, nullable=False),
     Column("created_at", Number, nullable=False),
+    Column("program", Name, nullable=False, server_default=text("''")),
     sqlite_strict=True,
 )
-"""One row: which log this is. `created_at` is in nanoseconds since the epoch."""
+"""One row: which log this is. `created_at` is in nanoseconds since the epoch, `program` empty where nobody said."""
+
+alembic_version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Alembic's, as it makes it itself."""
 
 LAST_POSITION = select(func.coalesce(func.max(events.c.position), 0))
 

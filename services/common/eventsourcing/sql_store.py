@@ -50,18 +50,22 @@ class SqlStore:
         *,
         projections: Sequence[Projection] = (),
         synchronous: Synchronous = "FULL",
+        program: str = "",
     ) -> "SqlStore":
         """The log there, made if there is none. Raises NotALog, WrongSchema, or Unavailable if it cannot be opened.
 
         A path or sqlite:///path is a file of SQLite's, postgresql://USER:PASSWORD@HOST:PORT/NAME a database that is
         there.
 
+        `program` is whose log it is: another program's is not opened.
         `synchronous` is SQLite's: NORMAL is faster and may lose the last commits to a loss of power.
         """
         database = database_at(url_or_path, synchronous)
         writing = ThreadPoolExecutor(1, "log-writer")
         try:
-            writer = await asyncio.get_running_loop().run_in_executor(writing, SqlWriter, database, projections)
+            writer = await asyncio.get_running_loop().run_in_executor(
+                writing, SqlWriter, database, projections, program
+            )
         except BaseException:
             writing.shutdown(wait=False)
             raise

@@ -27,10 +27,11 @@ class NotBegun(Unavailable):
 
 
 class SqlWriter:
-    """Opens the log: makes its tables, or checks them, and brings the projections up to its end."""
+    """Opens the log: makes its tables, or brings them to this version, and the projections up to its end."""
 
-    def __init__(self, database: Database, projections: Sequence[Projection]) -> None:
+    def __init__(self, database: Database, projections: Sequence[Projection], program: str = "") -> None:
         self._database = database
+        self._program = program
         self._engine = database.writer()
         self._queries = LogQueries(self._engine.dialect)
         self._tables = LedgerTables(database, self._engine.dialect, self._queries)
@@ -79,7 +80,7 @@ class SqlWriter:
 
     def _open(self, connection: Connection) -> tuple[str, int]:
         self._database.unhurried(connection)
-        log_id = open_log(connection, self._database)
+        log_id = open_log(connection, self._database, self._program)
         self._projector.open(connection)
         return log_id, self._queries.tail(connection).position
 

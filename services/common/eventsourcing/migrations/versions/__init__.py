@@ -1,0 +1,1 @@
+"""One module per step; `revision` is what log_info.schema_version says after it."""
