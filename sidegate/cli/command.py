@@ -16,6 +16,7 @@ from rich.markup import escape
 from sidegate import errors, tracing
 from sidegate.cli import outcome, tables
 from sidegate.cli.session import Session, Settings, session
+from sidegate.cli.streaming import Running, print_lines
 from sidegate.cli.view import Output, View, show
 
 Answer = View | Message | Sequence[Message]
@@ -23,6 +24,7 @@ Answer = View | Message | Sequence[Message]
 P = ParamSpec("P")
 A = TypeVar("A", bound=Answer)
 Verb = Callable[Concatenate[Session, P], Awaitable[A]]
+EndlessVerb = Callable[Concatenate[Session, P], Awaitable[Running]]
 
 OutputOption = Annotated[
     Output | None, typer.Option("--output", "-o", help="How to print the answer; also accepted before the noun.")
@@ -47,6 +49,15 @@ class Noun:
 
         return register
 
+    def endless(self, name: str, *examples: str) -> Callable[[EndlessVerb[P]], EndlessVerb[P]]:
+        """Makes a function a verb that prints lines until it is interrupted."""
+
+        def register(function: EndlessVerb[P]) -> EndlessVerb[P]:
+            self.app.command(name, epilog=_epilog(examples))(_as_endless(function, f"sidegate {self.name} {name}"))
+            return function
+
+        return register
+
 
 def _epilog(examples: Sequence[str]) -> str:
     return "\n".join(["[bold]Examples[/bold]", *(f"$ {escape(example)}" for example in examples)])
@@ -59,14 +70,32 @@ def _as_program(function: Callable[..., Awaitable[Answer]], command: str, none: 
     def program(context: typer.Context, output: Output | None, **arguments: object) -> None:
         settings: Settings = context.find_root().obj
         chosen = output or settings.output
-        with tracing.begun() as trace_id, _complaining(chosen, trace_id):
-            if settings.verbose:
-                sys.stderr.write(f"trace: {trace_id}\n")
+        with _traced(settings, chosen):
             answer = asyncio.run(_run(function, settings, command, arguments))
             view = _view(answer, f"{none} in project {settings.project}")
             show(view, chosen)
         raise typer.Exit(view.code)
 
+    return _with_signature(program, function)
+
+
+def _as_endless(function: Callable[..., Awaitable[Running]], command: str) -> Callable[..., None]:
+    @functools.wraps(function)
+    def program(context: typer.Context, output: Output | None, **arguments: object) -> None:
+        settings: Settings = context.find_root().obj
+        chosen = output or settings.output
+
+        async def run() -> None:
+            async with session(settings, f"{command} ...", endless=True) as opened:
+                await print_lines(await function(opened, **arguments), chosen)
+
+        with _traced(settings, chosen):
+            asyncio.run(run())
+
+    return _with_signature(program, function)
+
+
+def _with_signature(program: Callable[..., None], function: Callable[..., object]) -> Callable[..., None]:
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)
     output = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, annotation=OutputOption, default=None)
@@ -94,6 +123,15 @@ def _view(answer: Answer, none: str) -> View:
 
 
 @contextmanager
+def _traced(settings: Settings, output: Output) -> Iterator[None]:
+    """Names all that the command causes, and ends it with its complaint where it fails."""
+    with tracing.begun() as trace_id, _complaining(output, trace_id):
+        if settings.verbose:
+            sys.stderr.write(f"trace: {trace_id}\n")
+        yield
+
+
+@contextmanager
 def _complaining(output: Output, trace_id: str) -> Iterator[None]:
     """Turns what went wrong into a line on stderr, an object for programs, and an exit code."""
     try:
@@ -104,6 +142,8 @@ def _complaining(output: Output, trace_id: str) -> Iterator[None]:
         complaint = error
     except UnicodeEncodeError as error:
         complaint = outcome.Complaint(f"{error.object!r} is not text in UTF-8", outcome.Exit.USAGE)
+    except KeyboardInterrupt:
+        raise typer.Exit(outcome.Exit.INTERRUPTED) from None
     else:
         return
     if output is Output.JSON:

@@ -51,6 +51,12 @@ Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="CIDR", help="Clients that may connect; once for each. None: the whole VPC."),
 ]
+From = Annotated[
+    int | None,
+    typer.Option(
+        "--from", min=0, metavar="POSITION", help="What happened after this position of the log; 0 for all; else now."
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="End only when it is so; the exit code says whether it became so.")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="How long to wait at most.")

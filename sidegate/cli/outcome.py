@@ -15,6 +15,7 @@ class Exit(IntEnum):
     NOT_THERE = 3
     REFUSED = 4
     UNAVAILABLE = 5
+    INTERRUPTED = 130
 
 
 MEANINGS: Mapping[Exit, str] = {
@@ -24,6 +25,7 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.NOT_THERE: "the thing is not there, or not yours",
     Exit.REFUSED: "refused: state, quota, name taken, changed meanwhile, not allowed",
     Exit.UNAVAILABLE: "Sidegate is away, or did not answer in time",
+    Exit.INTERRUPTED: "ended by Ctrl-C",
 }
 
 CODES: Mapping[type[Exception], Exit] = {

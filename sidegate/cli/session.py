@@ -69,11 +69,11 @@ class Session:
 
 
 @asynccontextmanager
-async def session(settings: Settings, doing: str) -> AsyncIterator[Session]:
+async def session(settings: Settings, doing: str, *, endless: bool = False) -> AsyncIterator[Session]:
     console = Console(file=sys.stderr)
     status = Status(doing, console=console)
     loop = asyncio.get_running_loop()
-    begin = loop.call_later(PATIENCE_SECONDS, status.start) if console.is_terminal else None
+    begin = loop.call_later(PATIENCE_SECONDS, status.start) if console.is_terminal and not endless else None
     opened = Session(settings, status)
     try:
         yield opened

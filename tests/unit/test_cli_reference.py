@@ -19,12 +19,12 @@ EXPECTED = {
     "subnet": {"create", "get", "list", "delete"},
     "port": {"create", "get", "list", "delete"},
     "attachment": {"create", "get", "list", "delete"},
-    "service": {"create", "get", "list", "update", "drain", "undrain", "weigh"}
+    "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh"}
     | {"permit", "forbid", "lookup", "delete"},
-    "connection": {"get", "list", "accept", "reject"},
-    "endpoint": {"create", "get", "list", "update", "delete"},
+    "connection": {"get", "list", "watch", "accept", "reject"},
+    "endpoint": {"create", "get", "list", "watch", "update", "delete"},
     "gateway": {"show", "status"},
-    "audit": {"list", "head", "key", "verify", "export", "replay"},
+    "audit": {"follow", "list", "head", "key", "verify", "export", "replay"},
 }
 
 

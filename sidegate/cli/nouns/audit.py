@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.events.v1.log_pb2 import LogRecord
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest
-from sidegate.cli import chronicle, comparison, forwarding, parsing, proof, testimony
+from sidegate.cli import chronicle, comparison, following, forwarding, parsing, proof, testimony
 from sidegate.cli.chronicle import Deed
 from sidegate.cli.command import Noun
+from sidegate.cli.options import From
+from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.parsing import Place
 from sidegate.cli.session import Session
+from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
 from sidegate.resources.logs import LogName
 
@@ -57,6 +61,33 @@ async def list_(
         deeds += [Deed.of(log, record) for record in await _newest(found, limit)]
     deeds.sort(key=lambda deed: deed.record.recorded_at)
     return chronicle.view(deeds[-limit:])
+
+
+class Followed(StrEnum):
+    """Which logs are followed."""
+
+    REGISTRY = "registry"
+    ENDPOINT = "endpoint"
+    BOTH = "both"
+
+
+@noun.endless(
+    "follow",
+    "sidegate audit follow",
+    "sidegate audit follow --log endpoint --from 42 -o json",
+)
+async def follow(
+    session: Session,
+    log: Annotated[Followed, typer.Option(help="Which log.")] = Followed.BOTH,
+    after: From = None,
+) -> Running:
+    """Tell who does what, as it is appended, until Ctrl-C; end where a record does not fit the one before."""
+    if after and log is Followed.BOTH:
+        raise Complaint(
+            "a position is one of one log", Exit.USAGE, "give --log registry or --log endpoint, or --from 0"
+        )
+    logs = list(LogName) if log is Followed.BOTH else [LogName(log.value)]
+    return Running(following.TITLES, following.lines(session, logs, after), following.MORE)
 
 
 @noun.verb(

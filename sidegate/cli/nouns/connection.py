@@ -1,13 +1,17 @@
 """`sidegate connection`: endpoints as the owner of their service sees them."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
-from sidegate.cli import resolve, tables
+from sidegate.cli import happenings, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import OneEndpoint, OneService, Timeout, Wait
+from sidegate.cli.options import From, OneEndpoint, OneService, Timeout, Wait
 from sidegate.cli.session import Session
+from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
 from sidegate.cli.waits import settle
 
@@ -27,6 +31,22 @@ async def list_(session: Session, service: OneService) -> Sequence[Connection]:
     """List the connections of a service."""
     service_id = await resolve.service(session.sidegate, service)
     return [connection async for connection in session.sidegate.connections.list(service_id)]
+
+
+@noun.endless("watch", "sidegate connection watch", "sidegate connection watch web -o json")
+async def watch(
+    session: Session,
+    service: Annotated[
+        str, typer.Argument(metavar="[SERVICE]", help="Only of this service: its name, id, or beginning of the id.")
+    ] = "",
+    after: From = None,
+) -> Running:
+    """Tell what happens to connections of your services, as it happens, until Ctrl-C."""
+    of = await resolve.service(session.sidegate, service) if service else ""
+    return happenings.running(
+        "watching connections",
+        lambda told: session.sidegate.connections.watch(service_id=of, after=after, interrupted=told),
+    )
 
 
 @noun.verb("accept", "sidegate connection accept web 6f1c2a3b", "sidegate connection accept web 6f1c2a3b --wait")

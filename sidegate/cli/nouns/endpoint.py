@@ -8,11 +8,12 @@ import typer
 from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
-from sidegate.cli import resolve, tables
+from sidegate.cli import happenings, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import Allow, OneEndpoint, Timeout, Wait
+from sidegate.cli.options import Allow, From, OneEndpoint, Timeout, Wait
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
+from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
 from sidegate.cli.waits import settle
 
@@ -60,6 +61,31 @@ async def get(session: Session, endpoint: OneEndpoint) -> Endpoint:
 async def list_(session: Session) -> Sequence[Endpoint]:
     """List the project's endpoints."""
     return [endpoint async for endpoint in session.sidegate.endpoints.list()]
+
+
+@noun.endless(
+    "watch",
+    "sidegate endpoint watch",
+    "sidegate endpoint watch to-web -o json",
+    "sidegate endpoint watch --service web --from 0",
+)
+async def watch(
+    session: Session,
+    endpoint: Annotated[
+        str, typer.Argument(metavar="[ENDPOINT]", help="Only this one: its name, id, or beginning of it.")
+    ] = "",
+    service: Annotated[
+        str, typer.Option(metavar="SERVICE", help="Only those of a service: its full name or id; its name if yours.")
+    ] = "",
+    after: From = None,
+) -> Running:
+    """Tell what happens to the project's endpoints, as it happens, until Ctrl-C; goes on when Sidegate was away."""
+    id = await resolve.endpoint(session.sidegate, endpoint) if endpoint else ""
+    of = (await resolve.connectable(session.sidegate, service)).rpartition(".")[2] if service else ""
+    return happenings.running(
+        "watching endpoints",
+        lambda told: session.sidegate.endpoints.watch(id=id, service_id=of, after=after, interrupted=told),
+    )
 
 
 @noun.verb(

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService
-from sidegate.cli import parsing, resolve
+from sidegate.cli import happenings, parsing, resolve
 from sidegate.cli.command import Noun
-from sidegate.cli.options import BackendAddresses, BackendPorts, Backends, InVpc, OneService, PortMappings
+from sidegate.cli.options import BackendAddresses, BackendPorts, Backends, From, InVpc, OneService, PortMappings
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
+from sidegate.cli.streaming import Running
 
 noun = Noun("service", "Endpoint services: what a provider publishes from one of his VPCs.")
 
@@ -148,3 +149,19 @@ async def _backends(
     for backend in by_port or ():
         backend.port_id = await resolve.port(session.sidegate, backend.port_id)
     return [*(by_address or ()), *(by_port or ())]
+
+
+@noun.endless("watch", "sidegate service watch", "sidegate service watch web -o json")
+async def watch(
+    session: Session,
+    service: Annotated[
+        str, typer.Argument(metavar="[SERVICE]", help="Only this one: its name, id, or beginning of the id.")
+    ] = "",
+    after: From = None,
+) -> Running:
+    """Tell what happens to the project's services, as it happens, until Ctrl-C."""
+    id = await resolve.service(session.sidegate, service) if service else ""
+    return happenings.running(
+        "watching services",
+        lambda told: session.sidegate.services.watch(id=id, after=after, interrupted=told),
+    )

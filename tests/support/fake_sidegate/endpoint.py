@@ -54,8 +54,9 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
             await self.endpoints.take(request.id, context)
         return endpoint
 
-    def WatchEndpoints(self, request: watch_pb2.WatchEndpointsRequest, context: Context) -> Any:
-        return self.watched.tell(request)
+    async def WatchEndpoints(self, request: watch_pb2.WatchEndpointsRequest, context: Context) -> Any:
+        async for answer in self.watched.tell(request, context):
+            yield answer
 
 
 class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
@@ -66,8 +67,9 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
         self.request_ids: list[str] = []
         self.watched: Feed[watch_pb2.WatchConnectionsResponse] = Feed()
 
-    def WatchConnections(self, request: watch_pb2.WatchConnectionsRequest, context: Context) -> Any:
-        return self.watched.tell(request)
+    async def WatchConnections(self, request: watch_pb2.WatchConnectionsRequest, context: Context) -> Any:
+        async for answer in self.watched.tell(request, context):
+            yield answer
 
     def _seen(self, endpoint: Endpoint) -> Connection:
         return Connection(

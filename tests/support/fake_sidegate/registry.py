@@ -21,8 +21,9 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self.seconds_left: list[float] = []
         self.watched: Feed[watch_pb2.WatchResponse] = Feed()
 
-    def Watch(self, request: watch_pb2.WatchRequest, context: Context) -> Any:
-        return self.watched.tell(request)
+    async def Watch(self, request: watch_pb2.WatchRequest, context: Context) -> Any:
+        async for answer in self.watched.tell(request, context):
+            yield answer
 
     async def CreateVpc(self, request: registry_service_pb2.CreateVpcRequest, context: Context) -> Vpc:
         vpc = request.vpc

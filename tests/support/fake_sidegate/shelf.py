@@ -68,17 +68,24 @@ def replace(resource: Any, wanted: Any, paths: Sequence[str]) -> None:
 
 
 class Feed(Generic[R]):
-    """Answers of a watch, by position; who asks gets what is above the position that he names, as it is put here."""
+    """Answers of a watch, by position; who asks gets what is above the position that he names, as it is put here.
+
+    As often as `cuts` says, an answer is followed by the end of the stream.
+    """
 
     def __init__(self) -> None:
         self.answers: list[R] = []
         self.asked: list[Any] = []
+        self.cuts = 0
 
-    async def tell(self, request: Any) -> AsyncIterator[R]:
+    async def tell(self, request: Any, context: Context) -> AsyncIterator[R]:
         self.asked.append(request)
         after = request.after
         while True:
             for answer in [each for each in self.answers if each.position > after]:
                 yield answer
                 after = answer.position
+            if self.cuts:
+                self.cuts -= 1
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
             await asyncio.sleep(LOOK_SECONDS)  # the test puts answers here from another thread
