@@ -19,6 +19,7 @@ from services.common.program import run
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.table import Attachment, Backend, Endpoint, PortMapping, Protocol, Put, Service
+from services.gateway_agent.targets import Netns
 
 DEVICE = "sidegate0"
 FIRST_SOURCE = IPv4Address("198.19.128.1")
@@ -52,7 +53,7 @@ def endpoints(consumer: str, service: Service, addresses: list[str]) -> Iterator
 
 
 async def forward(dataplane: KernelDataplane, wanted: Any) -> None:
-    consumer, provider = (Attachment(str(uuid4()), wanted[side], DEVICE) for side in ("consumer", "provider"))
+    consumer, provider = (Attachment(str(uuid4()), Netns(wanted[side], DEVICE)) for side in ("consumer", "provider"))
     for attachment in (consumer, provider):
         await dataplane.apply(Put(attachment))
     say(attached=True)

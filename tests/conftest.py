@@ -20,7 +20,7 @@ def devices() -> Iterator[str]:
     ours = (namespaces.PREFIX, *standalone.GATEWAYS)
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout.splitlines()
     for line in links:
-        _, _, alias = line.partition("alias sidegate/")
+        _, _, alias = line.partition("alias ")
         if any(name in alias for name in ours):
             yield f"device {line.split(':')[1].strip()}"
 

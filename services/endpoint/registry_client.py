@@ -9,8 +9,10 @@ import grpc
 from services.common import errors as refusals
 from services.common.principal import SYSTEM, Principal
 from services.endpoint.application.registry import PublishedService, Reservation, Sources
-from services.endpoint.domain.forwarding import Backend, Netns
+from services.endpoint.domain.forwarding import Backend
+from services.endpoint.domain.targets import Target
 from services.endpoint.wire.forwarding import port_mapping
+from services.endpoint.wire.targets import target_of
 from sidegate import errors, transport
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb
@@ -57,7 +59,7 @@ class RegistryClient:
         answer = await self._ask(self._stub.GetForwardingSources, request)
         return Sources(
             services={service.id: service_of(service) for service in answer.services},
-            targets={(each.vpc_id, each.cell): _target(each) for each in answer.attachments},
+            targets={(each.vpc_id, each.cell): target_of(each) for each in answer.attachments},
         )
 
     async def attached(self) -> Collection[str]:
@@ -106,12 +108,8 @@ def reservation_of(answer: internal_pb.ReserveEndpointPortResponse) -> Reservati
     )
 
 
-def _by_cell(attachments: Iterable[vpc_pb.Attachment]) -> Mapping[str, Netns]:
-    return {attachment.cell: _target(attachment) for attachment in attachments}
-
-
-def _target(attachment: vpc_pb.Attachment) -> Netns:
-    return Netns(attachment.netns.namespace, attachment.netns.device)
+def _by_cell(attachments: Iterable[vpc_pb.Attachment]) -> Mapping[str, Target]:
+    return {attachment.cell: target_of(attachment) for attachment in attachments}
 
 
 def _refusal(error: errors.SidegateError) -> refusals.Refused:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
+from services.gateway_agent.targets import Target
+
 ANYWHERE = IPv4Network("0.0.0.0/0")
 
 
@@ -31,11 +33,10 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """How this gateway reaches a VPC: a veth whose other end is `device` in the network namespace."""
+    """How this gateway reaches a VPC."""
 
     vpc: str
-    namespace: str
-    device: str
+    target: Target
 
     @property
     def key(self) -> Key:

@@ -8,7 +8,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from services.gateway_agent.table import Change, Endpoint, Entry, ForwardingTable, Key, Kind, Put, Remove, Service
+from services.gateway_agent.table import (
+    Attachment,
+    Change,
+    Endpoint,
+    Entry,
+    ForwardingTable,
+    Key,
+    Kind,
+    Put,
+    Remove,
+    Service,
+)
+from services.gateway_agent.targets import Vxlan
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
 
@@ -205,6 +217,8 @@ def _in_place(old: Entry, new: Entry) -> bool:
             return replace(old, admission=new.admission, allowed=new.allowed) == new
         case Service(), Service():
             return old.vpc == new.vpc
+        case Attachment(target=Vxlan() as before), Attachment(target=Vxlan() as after):
+            return replace(before, remotes=after.remotes) == after
         case _:
             return old == new
 

@@ -20,11 +20,11 @@ from services.gateway_agent.table import (
     Protocol,
     Service,
 )
+from services.gateway_agent.wire_targets import attachment_to_proto, target_of
 from sidegate.api.events.v1 import endpoint_events_pb2, forwarding_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2
-from sidegate.api.registry.v1 import endpoint_service_pb2, vpc_pb2
+from sidegate.api.registry.v1 import endpoint_service_pb2
 
-DEFAULT_DEVICE = "sidegate0"
 MAX_REASON = 300
 MAX_WEIGHT = 100
 
@@ -90,9 +90,7 @@ def _content(entry: forwarding_pb2.ForwardingEntry, key: Key, gateway: str) -> C
 def _attachment(told: forwarding_pb2.AttachmentForwarding) -> Content:
     if told.removed:
         return REMOVED
-    if not told.netns.namespace:
-        raise ValueError("it has no target")
-    return Attachment(_id(told.vpc_id), told.netns.namespace, told.netns.device or DEFAULT_DEVICE)
+    return Attachment(_id(told.vpc_id), target_of(told))
 
 
 def _service(told: forwarding_pb2.ServiceForwarding) -> Content:
@@ -159,10 +157,8 @@ def _is_id(text: str) -> bool:
 def entry_to_proto(entry: Entry, gateway: str) -> forwarding_pb2.ForwardingEntry:
     """The entry as this gateway forwards it, without versions."""
     match entry:
-        case Attachment(vpc, namespace, device):
-            netns = vpc_pb2.NetnsTarget(namespace=namespace, device=device)
-            attachment = forwarding_pb2.AttachmentForwarding(vpc_id=vpc, netns=netns)
-            return forwarding_pb2.ForwardingEntry(attachment=attachment)
+        case Attachment(vpc, target):
+            return forwarding_pb2.ForwardingEntry(attachment=attachment_to_proto(vpc, target))
         case Service():
             return forwarding_pb2.ForwardingEntry(service=_service_to_proto(entry))
         case Endpoint():

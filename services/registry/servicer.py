@@ -17,6 +17,7 @@ from services.registry.application.publishing import Draft, Revision
 from services.registry.application.registry import Registry
 from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
 from services.registry.wire.publications import parse_backends, parse_mappings
+from services.registry.wire.targets import parse_target
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
@@ -98,7 +99,8 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         self, request: registry_pb2.CreateAttachmentRequest, context: Context
     ) -> vpc_pb2.Attachment:
         wanted, told = request.attachment, command_context(request, "CreateAttachment")
-        return await self._registry.attachments.create(wanted.vpc_id, wanted.cell, wanted.netns, told)
+        target = parse_target(wanted)
+        return await self._registry.attachments.create(wanted.vpc_id, wanted.cell, target, told)
 
     async def GetAttachment(self, request: registry_pb2.GetAttachmentRequest, context: Context) -> vpc_pb2.Attachment:
         return await self._registry.inventory.attachment(request.id, principal())

@@ -145,7 +145,7 @@ def _registry_subject(event: RegistryEvent) -> Subject | None:
         case "port":
             return Subject("port", event.port.id, event.port.address)
         case "attachment":
-            return Subject("attachment", event.attachment.id, event.attachment.netns.namespace)
+            return Subject("attachment", event.attachment.id, words.target_of(event.attachment))
         case "service":
             return Subject("service", event.service.id, event.service.name)
         case _:

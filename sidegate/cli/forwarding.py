@@ -83,8 +83,7 @@ class _Drawing:
         return [*row, endpoint.endpoint_id, endpoint.service_id, str(endpoint.admission)] if wide else row
 
     def _network(self, vpc_id: str) -> str:
-        attachment = self._attachments.get(vpc_id, AttachmentForwarding())
-        return words.of(attachment.netns) if attachment.HasField("netns") else vpc_id
+        return words.target_of(self._attachments.get(vpc_id, AttachmentForwarding())) or vpc_id
 
     def _difficulty(self, endpoint: EndpointForwarding, service: ServiceForwarding) -> str:
         keys = (
@@ -98,7 +97,7 @@ class _Drawing:
     def _rest(self) -> list[Sequence[str]]:
         """Attachments, and services that no endpoint leads to."""
         led_to = {each.service_id for each in self._endpoints}
-        attachments = [("attachment", id, words.of(each.netns)) for id, each in self._attachments.items()]
+        attachments = [("attachment", id, words.target_of(each)) for id, each in self._attachments.items()]
         services = [("service", id, _published(each)) for id, each in self._services.items() if id not in led_to]
         return [(*row, self._difficulties.get((row[0], row[1]), "")) for row in attachments + services]
 

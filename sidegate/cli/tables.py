@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from google.protobuf.message import Message
 from rich.table import Table
 
+from sidegate.api.registry.v1.vpc_pb2 import Attachment
 from sidegate.cli import facts, words
 from sidegate.cli.outcome import Exit
 from sidegate.cli.view import View, sheet, table
@@ -18,11 +19,15 @@ def _service_name(endpoint: Message) -> str:
     return region_name_id[1] if len(region_name_id) == 3 else words.field(endpoint, "service")
 
 
+def _reaches(attachment: Message) -> str:
+    return words.target_of(attachment) if isinstance(attachment, Attachment) else ""
+
+
 COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "Vpc": {"id": "id", "name": "name", "cidrs": "cidrs", "created": "create_time"},
     "Subnet": {"id": "id", "name": "name", "cidr": "cidr", "vpc": "vpc_id"},
     "Port": {"id": "id", "address": "address", "holder": "holder", "subnet": "subnet_id"},
-    "Attachment": {"id": "id", "vpc": "vpc_id", "cell": "cell", "netns": "netns"},
+    "Attachment": {"id": "id", "vpc": "vpc_id", "cell": "cell", "reaches": _reaches},
     "EndpointService": {
         "id": "id",
         "name": "name",

@@ -6,9 +6,9 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
-from sidegate.api.events.v1.forwarding_pb2 import BackendForwarding
+from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendForwarding
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
-from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
+from sidegate.api.registry.v1.vpc_pb2 import Attachment, InterfaceTarget, NetnsTarget, VxlanTarget
 from sidegate.cli import facts
 from sidegate.cli.outcome import printable
 
@@ -24,6 +24,7 @@ STYLES = {
     "failed": BAD,
 }
 
+VXLAN_PORT = 4789
 NANOSECONDS = 1_000_000_000
 
 
@@ -50,8 +51,8 @@ def of(value: object) -> str:
             return backend(f"port {port}", value.weight, value.draining)
         case Backend(address=address) | BackendForwarding(address=address):
             return backend(address, value.weight, value.draining)
-        case NetnsTarget(namespace=namespace, device=device):
-            return printable(f"{namespace}/{device}" if device else namespace)
+        case NetnsTarget() | VxlanTarget() | InterfaceTarget():
+            return printable(target(value))
         case Condition(status=True):
             return "yes"
         case Condition(reason=reason):
@@ -60,6 +61,27 @@ def of(value: object) -> str:
             return "yes" if value else "no"
         case _:
             return printable(str(value))
+
+
+def target(value: NetnsTarget | VxlanTarget | InterfaceTarget) -> str:
+    """What an attachment reaches: shop/sidegate0; VXLAN 100 to 192.0.2.10, 192.0.2.11; eth1."""
+    match value:
+        case NetnsTarget(namespace=namespace, device=device):
+            return f"{namespace}/{device}" if device else namespace
+        case VxlanTarget(vni=vni, port=port, remotes=remotes, local=local):
+            own = f" from {local}" if local else ""
+            return f"VXLAN {vni}{f' port {port}' if port not in (0, VXLAN_PORT) else ''}{own} to {', '.join(remotes)}"
+        case InterfaceTarget():
+            return f"addr:{value.address}" if value.address else value.name or value.mac
+
+
+def target_of(attachment: Attachment | AttachmentForwarding) -> str:
+    """The same of an attachment; empty where it has none."""
+    if attachment.HasField("netns"):
+        return of(attachment.netns)
+    if attachment.HasField("vxlan"):
+        return of(attachment.vxlan)
+    return of(attachment.interface) if attachment.HasField("interface") else ""
 
 
 def moment(nanoseconds: int) -> str:

@@ -4,7 +4,15 @@ from collections.abc import AsyncIterator, Sequence
 
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from sidegate.api.registry.v1.vpc_pb2 import Attachment, NetnsTarget, Port, Subnet, Vpc
+from sidegate.api.registry.v1.vpc_pb2 import (
+    Attachment,
+    InterfaceTarget,
+    NetnsTarget,
+    Port,
+    Subnet,
+    Vpc,
+    VxlanTarget,
+)
 from sidegate.api.registry.v1.watch_pb2 import (
     RESOURCE_KIND_ATTACHMENT,
     RESOURCE_KIND_PORT,
@@ -15,6 +23,9 @@ from sidegate.api.registry.v1.watch_pb2 import (
 from sidegate.resources.changes import watch_registry
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Watch
+
+Target = NetnsTarget | VxlanTarget | InterfaceTarget
+"""What an attachment reaches."""
 
 
 class Vpcs:
@@ -108,8 +119,15 @@ class Attachments:
     def __init__(self, caller: Caller) -> None:
         self._caller, self._stub = caller, RegistryServiceStub(caller.channel)
 
-    async def create(self, vpc_id: str, netns: NetnsTarget, cell: str = "", *, request_id: str = "") -> Attachment:
-        attachment = Attachment(vpc_id=vpc_id, cell=cell, netns=netns)
+    async def create(self, vpc_id: str, target: Target, cell: str = "", *, request_id: str = "") -> Attachment:
+        attachment = Attachment(vpc_id=vpc_id, cell=cell)
+        match target:
+            case NetnsTarget():
+                attachment.netns.CopyFrom(target)
+            case VxlanTarget():
+                attachment.vxlan.CopyFrom(target)
+            case InterfaceTarget():
+                attachment.interface.CopyFrom(target)
         request = rpc.CreateAttachmentRequest(attachment=attachment, request_id=request_id)
         return await self._caller.write(self._stub.CreateAttachment, request)
 

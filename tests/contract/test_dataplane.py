@@ -1,6 +1,7 @@
 """What every data plane does, asked of the fake and of the kernel alike: does this packet come out, and where."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -29,11 +30,19 @@ from tests.support.worlds import DNS, ENDPOINT, PATIENCE, WEB, Vpc, World, fake_
 CLIENT, OTHER_CLIENT, BACKEND, OTHER_BACKEND = "10.0.0.10", "10.0.0.11", "10.0.0.10", "10.0.0.20"
 
 
-@pytest.fixture(params=["fake", pytest.param("kernel", marks=pytest.mark.root)])
+KINDS = {"kernel": ["netns"], "kernel with others' devices": ["interface", "vxlan"]}
+
+
+@pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.root) for name in KINDS)])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """The fake, and the kernel with VPCs attached in every way."""
     timeouts = Timeouts(tcp_closed=0, udp_two_way=0)
-    async with fake_world(timeouts) if request.param == "fake" else kernel_world(tmp_path, timeouts) as made:
-        yield made
+    if request.param == "fake":
+        async with fake_world(timeouts) as fake:
+            yield fake
+    else:
+        async with kernel_world(tmp_path, timeouts, kinds=KINDS[request.param]) as kernel:
+            yield kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,12 +328,12 @@ async def test_uninstalling_cuts_everything(open_story: Story) -> None:
 # ---- what hinders
 
 
-async def test_a_namespace_that_is_not_there_is_not_ready(world: World) -> None:
+async def test_what_is_not_there_to_attach_is_not_ready(world: World) -> None:
     vpc = world.unattached("absent")
-    world.lose_namespace(vpc)
-    with pytest.raises(NotReady, match=f"network namespace {vpc.attachment.namespace} is not there: ip netns add"):
+    world.lose(vpc)
+    with pytest.raises(NotReady, match=r"is not there|is in use"):
         await world.dataplane.apply(Put(vpc.attachment))
-    world.restore_namespace(vpc)
+    world.restore(vpc)
     await world.dataplane.apply(Put(vpc.attachment))
     assert vpc.attachment.key in (await world.dataplane.read()).entries
 
@@ -342,15 +351,15 @@ async def test_a_backend_that_does_not_answer_is_a_difficulty_until_it_does(open
     assert world.dataplane.difficulties() == {}
 
 
-async def test_a_lost_namespace_is_a_difficulty_until_the_attachment_is_put_again(open_story: Story) -> None:
+async def test_a_lost_attachment_is_a_difficulty_until_it_is_put_again(open_story: Story) -> None:
     world, attachment = open_story.world, open_story.payments.attachment
-    world.lose_namespace(open_story.payments)
+    world.lose(open_story.payments)
     async with asyncio.timeout(PATIENCE):
         while attachment.key not in world.dataplane.difficulties():
             await world.dataplane.wait_for_news()
-    assert "went away" in world.dataplane.difficulties()[attachment.key]
+    assert re.search("went away|is not there", world.dataplane.difficulties()[attachment.key])
     assert await world.refuses(open_story.shop, CLIENT, ENDPOINT, 80)
-    world.restore_namespace(open_story.payments)
+    world.restore(open_story.payments)
     await open_story.put(attachment)
     world.add_hosts(open_story.payments, BACKEND)
     async with asyncio.timeout(PATIENCE):

@@ -9,6 +9,7 @@ from tests.support.worlds import KernelWorld, kernel_world
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[KernelWorld]:
-    async with kernel_world(tmp_path) as made:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[KernelWorld]:
+    """With VPCs attached, in turns, as a test's parameter says."""
+    async with kernel_world(tmp_path, kinds=getattr(request, "param", "netns").split()) as made:
         yield made

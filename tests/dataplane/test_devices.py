@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway_agent.dataplane.devices import SOURCE_RANGE
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
+from services.gateway_agent.dataplane.veth import SOURCE_RANGE
 from services.gateway_agent.table import Put
+from services.gateway_agent.targets import Netns
 from tests.support.namespaces import DEVICE
 from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
 
@@ -70,7 +71,7 @@ async def test_a_route_that_is_not_ours_is_left_alone(world: KernelWorld) -> Non
 
 async def test_another_device_name_makes_another_device(world: KernelWorld) -> None:
     vpc = await world.vpc("shop")
-    await world.put(replace(vpc.attachment, device="other0"))
+    await world.put(replace(vpc.attachment, target=Netns(world.namespace(vpc).name, "other0")))
     assert world.namespace(vpc).devices() == {"lo", "other0"}
 
 
@@ -80,7 +81,7 @@ async def test_another_device_name_makes_another_device(world: KernelWorld) -> N
 async def test_a_name_that_no_device_or_namespace_has_is_refused(
     world: KernelWorld, namespace: str, device: str
 ) -> None:
-    attachment = replace(world.unattached("shop").attachment, namespace=namespace, device=device)
+    attachment = replace(world.unattached("shop").attachment, target=Netns(namespace, device))
     with pytest.raises(DataplaneError, match="is not a name for a"):
         await world.dataplane.apply(Put(attachment))
 
@@ -131,13 +132,13 @@ async def test_a_namespace_that_went_while_the_agent_was_away_is_a_difficulty_wh
 ) -> None:
     shop, _ = vpcs
     await world.dataplane.close()
-    world.lose_namespace(shop)
+    world.lose(shop)
     await world.restart()
-    name = shop.attachment.namespace
+    name = world.namespace(shop).name
     assert world.dataplane.difficulties()[shop.attachment.key] == (
         f"network namespace {name} is not there: ip netns add {name}"
     )
-    world.restore_namespace(shop)
+    world.restore(shop)
     await world.put(shop.attachment)
     assert world.dataplane.difficulties() == {}
     world.add_hosts(shop, CLIENT)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel
 from services.gateway_agent.table import Key, Kind
-from tests.support.agent import BASE, QUICK, SHOP, WEB, agent, attachment, endpoint, eventually, id_of, service
+from tests.support.agent import BASE, QUICK, SHOP, WEB, agent, attachment, endpoint, eventually, id_of, netns, service
 from tests.support.control_plane import ABSENT, FORWARDING, HINDERED, control_plane
 
 ONE = Key(Kind.ENDPOINT, id_of("1"))
@@ -70,7 +70,7 @@ async def test_a_vpc_that_is_reached_otherwise_takes_its_endpoints_out_and_back(
             await control.heard(await control.tell(attachment(SHOP, "elsewhere", 2)))
             attached = gateway.dataplane.kernel.entries.attachment(SHOP)
             assert attached is not None
-            assert attached.namespace == "elsewhere"
+            assert attached.target == netns("elsewhere")
             assert await gateway.dataplane.forwards()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.gateway_agent import facts
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, TcpFlags
-from tests.support.agent import BACKEND, BASE, PAYMENTS, QUICK, WEB, agent, endpoint, eventually, id_of, service
+from tests.support.agent import BACKEND, BASE, PAYMENTS, QUICK, WEB, agent, endpoint, eventually, id_of, netns, service
 from tests.support.control_plane import ABSENT, FORWARDING, HINDERED, control_plane
 
 
@@ -123,21 +123,21 @@ async def test_an_endpoint_of_a_silent_service_is_never_said_to_be_forwarded(tmp
 
 async def test_a_namespace_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     kernel = FakeKernel()
-    kernel.missing_namespaces.add("payments")
+    kernel.missing.add(netns("payments"))
     async with control_plane() as control:
         await control.tell(*BASE, endpoint())
         async with agent(control, kernel, tmp_path) as gateway:
             reason = await control.reported(id_of("1"), HINDERED)
             assert reason == facts.SERVICE_NOT_REACHED
             assert "payments" not in reason
-            gateway.dataplane.restore_namespace("payments")
+            gateway.dataplane.restore(netns("payments"))
             await control.reported(id_of("1"), FORWARDING)
             assert await gateway.dataplane.forwards()
 
 
 async def test_an_endpoint_that_comes_while_its_vpc_cannot_be_reached_is_hindered_at_once(tmp_path: Path) -> None:
     kernel = FakeKernel()
-    kernel.missing_namespaces.add("shop")
+    kernel.missing.add(netns("shop"))
     async with control_plane() as control:
         await control.tell(*BASE, endpoint("1"))
         async with agent(control, kernel, tmp_path, pace=replace(QUICK, retry=(3600.0, 3600.0))):
@@ -151,9 +151,9 @@ async def test_a_device_that_goes_away_is_made_again_when_its_namespace_is_back(
         await control.tell(*BASE, endpoint())
         async with agent(control, FakeKernel(), tmp_path) as gateway:
             await control.reported(id_of("1"), FORWARDING)
-            gateway.dataplane.lose_namespace("shop")
+            gateway.dataplane.lose(netns("shop"))
             assert await control.reported(id_of("1"), HINDERED) == facts.VPC_NOT_REACHED
-            gateway.dataplane.restore_namespace("shop")
+            gateway.dataplane.restore(netns("shop"))
             await control.reported(id_of("1"), FORWARDING)
             assert await gateway.dataplane.forwards()
 

@@ -20,6 +20,7 @@ from tests.support.agent import (
     endpoint,
     eventually,
     id_of,
+    netns,
     service,
 )
 from tests.support.control_plane import ABSENT, CELL, FORWARDING, HINDERED, control_plane
@@ -118,13 +119,13 @@ async def test_the_status_tells_how_far_the_agent_is(tmp_path: Path) -> None:
 
 async def test_an_agent_with_a_failed_entry_is_not_in_sync(tmp_path: Path) -> None:
     kernel = FakeKernel()
-    kernel.missing_namespaces.add("shop")
+    kernel.missing.add(netns("shop"))
     async with control_plane() as control:
         await control.tell(*BASE, endpoint("1"))
         async with agent(control, kernel, tmp_path) as gateway, gateway.table_service() as service_:
             await control.reported(id_of("1"), HINDERED)
             assert not (await service_.status()).in_sync
-            gateway.dataplane.restore_namespace("shop")
+            gateway.dataplane.restore(netns("shop"))
             await control.reported(id_of("1"), FORWARDING)
             await eventually("all to be in sync", lambda: gateway.agent.reconciler.in_sync)
 

@@ -13,8 +13,8 @@ from services.common.eventsourcing.resource_table import RESOURCES
 from services.common.eventsourcing.store import Constraints, RecordedEvent
 from services.common.forwarding_digest import digest
 from services.endpoint.application.streams import Streams
-from services.endpoint.domain.forwarding import Netns
 from services.endpoint.domain.presence import Presence
+from services.endpoint.domain.targets import Netns
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.stored import ENDPOINT_STREAM
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb

@@ -12,7 +12,7 @@ from services.common.errors import Unavailable
 from services.common.eventsourcing.store import Head, RecordedEvent
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.registry import Sources
-from services.endpoint.domain.forwarding import Netns
+from services.endpoint.domain.targets import Netns
 from services.endpoint.policies import RegistryPolicy
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb

@@ -15,8 +15,8 @@ from services.common.eventsourcing.store import Unavailable as StoreUnavailable
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.requests import Wanted
 from services.endpoint.application.service import EndpointApplication
-from services.endpoint.domain.forwarding import Netns
 from services.endpoint.domain.source_addresses import derived
+from services.endpoint.domain.targets import Netns
 from services.endpoint.projections import TABLE
 from services.endpoint.wire.stored import ENDPOINT_STREAM
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb

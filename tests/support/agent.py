@@ -16,6 +16,8 @@ from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.fence import Clock, boottime
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.table import Change, ForwardingTable, Protocol
+from services.gateway_agent.targets import Netns
+from services.gateway_agent.wire_targets import DEFAULT_DEVICE
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
@@ -36,6 +38,10 @@ def id_of(name: str) -> str:
 
 SHOP, PAYMENTS, WEB = id_of("shop"), id_of("payments"), id_of("web")
 CLIENT, BACKEND = IPv4Address("10.0.0.10"), IPv4Address("10.0.0.10")
+
+
+def netns(namespace: str) -> Netns:
+    return Netns(namespace, DEFAULT_DEVICE)
 
 
 def attachment(vpc: str, namespace: str, version: int = 1, *, removed: bool = False) -> Told:

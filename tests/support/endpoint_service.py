@@ -17,8 +17,9 @@ from services.endpoint.application.registry import PublishedService, Reservation
 from services.endpoint.application.requests import Wanted
 from services.endpoint.application.service import EndpointApplication
 from services.endpoint.domain.endpoint_commands import Accept, Change, Delete, Reject
-from services.endpoint.domain.forwarding import Backend, Netns, PortMapping, Protocol
+from services.endpoint.domain.forwarding import Backend, PortMapping, Protocol
 from services.endpoint.domain.presence import Presence, Statement
+from services.endpoint.domain.targets import Netns
 from services.endpoint.policies import Upkeep
 from services.endpoint.projections import TABLE
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb

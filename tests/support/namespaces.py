@@ -164,6 +164,7 @@ class HostDevice:
     alias: str
     mac: bytes
     up: bool
+    flags: frozenset[str]
 
 
 def host_devices() -> list[HostDevice]:
@@ -173,9 +174,20 @@ def host_devices() -> list[HostDevice]:
             alias=link.get("ifalias", ""),
             mac=bytes.fromhex(link.get("address", "").replace(":", "")),
             up="UP" in link["flags"],
+            flags=frozenset(link["flags"]),
         )
         for link in json.loads(_ip("-json", "link", "show"))
     ]
+
+
+def host_ip(*arguments: str) -> str:
+    """The output of `ip` outside the namespaces."""
+    return _ip(*arguments)
+
+
+def delete_host_device_if_there(name: str) -> None:
+    """It may be going at this moment, with the namespace that its other end is in."""
+    subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
 
 
 def shut_host_device(name: str) -> None:

@@ -7,9 +7,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 from services.common.eventsourcing.store import Claim, Constraints
 from services.common.principal import Principal
-from services.registry.domain.attachment import Attachment, Netns
+from services.registry.domain.attachment import Attachment
 from services.registry.domain.port import Holder, Machine, Port
 from services.registry.domain.publication import Backend, PortMapping, Protocol, Service, full_name
+from services.registry.domain.targets import Netns, Target
 from services.registry.domain.vpc import Subnet, Vpc
 
 AT = 1_700_000_000_000_000_000
@@ -34,8 +35,11 @@ def port(address: str = "10.0.0.10", holder: Holder | None = None) -> Port:
     return Port(uuid(3), uuid(2), uuid(1), PAYMENTS, IPv4Address(address), holder or Machine("web"), AT)
 
 
-def attachment(cell: str = "default", namespace: str = "payments") -> Attachment:
-    return Attachment(uuid(4), uuid(1), cell, Netns(namespace, "sidegate0"), AT)
+PAYMENTS_NETNS = Netns("payments", "sidegate0")
+
+
+def attachment(cell: str = "default", target: Target = PAYMENTS_NETNS) -> Attachment:
+    return Attachment(uuid(4), uuid(1), cell, target, AT)
 
 
 def mapping(client: int = 80, server: int = 8080, protocol: Protocol = Protocol.TCP) -> PortMapping:

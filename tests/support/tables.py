@@ -19,6 +19,7 @@ from services.gateway_agent.table import (
     Protocol,
     Service,
 )
+from services.gateway_agent.targets import Netns
 
 VPCS = ("vpc-1", "vpc-2", "vpc-3")
 SERVICES = ("service-1", "service-2", "service-3")
@@ -31,7 +32,7 @@ WHITELISTS = tuple(
 
 
 def attachment(vpc: str, namespace: str = "blue", device: str = "sidegate0") -> Attachment:
-    return Attachment(vpc, namespace, device)
+    return Attachment(vpc, Netns(f"{namespace}-{vpc}", device))
 
 
 def backends(*addresses: str | IPv4Address) -> tuple[Backend, ...]:

@@ -9,11 +9,11 @@ conversation = await world.connect(shop, "10.0.0.10", "10.0.0.100", 80)
 import asyncio
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Protocol as Interface
 from uuid import uuid4
@@ -22,13 +22,16 @@ from services.gateway_agent.dataplane.build import build
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.kernel import KernelDataplane
-from services.gateway_agent.dataplane.maps import AttachmentRecord, Counter, Maps, pack_id
+from services.gateway_agent.dataplane.maps import Counter, Maps, pack_id
 from services.gateway_agent.dataplane.port import Dataplane
+from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.table import Attachment, Endpoint, Entry, PortMapping, Protocol, Put, Remove, Service
+from services.gateway_agent.targets import Netns
 from tests.support import namespaces, tables
 from tests.support.hosts import TcpClient, TcpEcho, UdpClient, UdpEcho
 from tests.support.namespaces import DEVICE, HostDevice, Namespace
+from tests.support.sites import SITES, Site
 from tests.support.wire import Wire
 
 PATIENCE = 10.0  # seconds, for what should come
@@ -117,9 +120,13 @@ class World(ABC):
     @abstractmethod
     def remove_host(self, vpc: Vpc, address: str) -> None: ...
     @abstractmethod
-    def lose_namespace(self, vpc: Vpc) -> None: ...
+    def lose(self, vpc: Vpc) -> None:
+        """What its attachment reaches goes away, with its hosts."""
+
     @abstractmethod
-    def restore_namespace(self, vpc: Vpc) -> None: ...
+    def restore(self, vpc: Vpc) -> None:
+        """It is there again, without hosts."""
+
     @abstractmethod
     async def serve(
         self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
@@ -201,7 +208,7 @@ class FakeWorld(World):
         self._ports = count(40000)
 
     def unattached(self, label: str) -> Vpc:
-        return Vpc(Attachment(str(uuid4()), f"{label}-{secrets.token_hex(2)}", DEVICE))
+        return Vpc(Attachment(str(uuid4()), Netns(f"{label}-{secrets.token_hex(2)}", DEVICE)))
 
     def add_hosts(self, vpc: Vpc, *addresses: str) -> None:
         for address in addresses:
@@ -210,11 +217,11 @@ class FakeWorld(World):
     def remove_host(self, vpc: Vpc, address: str) -> None:
         self.dataplane.silence(vpc.id, IPv4Address(address))
 
-    def lose_namespace(self, vpc: Vpc) -> None:
-        self.dataplane.lose_namespace(vpc.attachment.namespace)
+    def lose(self, vpc: Vpc) -> None:
+        self.dataplane.lose(vpc.attachment.target)
 
-    def restore_namespace(self, vpc: Vpc) -> None:
-        self.dataplane.restore_namespace(vpc.attachment.namespace)
+    def restore(self, vpc: Vpc) -> None:
+        self.dataplane.restore(vpc.attachment.target)
 
     async def serve(
         self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
@@ -271,7 +278,10 @@ class KernelConversation:
 
 
 class KernelWorld(World):
-    """Network namespaces as VPCs, and a gateway of its own name on this machine."""
+    """Network namespaces as VPCs, and a gateway of its own name on this machine.
+
+    `kinds` says how VPCs are attached, in turns: keys of SITES.
+    """
 
     dataplane: KernelDataplane
 
@@ -280,8 +290,9 @@ class KernelWorld(World):
         self.gateway_id = f"{namespaces.PREFIX}-{secrets.token_hex(2)}"
         self.bpffs = bpffs
         self._timeouts = timeouts
-        self._namespaces: dict[str, Namespace] = {}
-        self._servers: list[TcpEcho | UdpEcho] = []
+        self.kinds = cycle(["netns"])
+        self._sites: dict[str, Site] = {}
+        self._servers: dict[tuple[str, str, int, Protocol], TcpEcho | UdpEcho] = {}
         self._wires: list[Wire] = []
         self._conversations: list[Conversation] = []
         self.dataplane = self.new_dataplane()
@@ -294,18 +305,23 @@ class KernelWorld(World):
         """What the program sees, for tests of the program itself."""
         return self.dataplane._kernel.maps
 
-    def namespace(self, vpc: Vpc) -> Namespace:
-        return self._namespaces[vpc.id]
+    def site(self, vpc: Vpc) -> Site:
+        return self._sites[vpc.id]
+
+    def namespace(self, vpc: Vpc, address: str = "") -> Namespace:
+        """The one that the host with this address is in, or the first."""
+        return self.site(vpc).home(address) if address else self.site(vpc).spaces[0]
 
     def unattached(self, label: str) -> Vpc:
-        vpc, namespace = str(uuid4()), namespaces.create(label)
-        self._namespaces[vpc] = namespace
-        namespace.set_sysctl("net.ipv6.conf.default.disable_ipv6", "1")  # its chatter would be counted as refused
-        return Vpc(Attachment(vpc, namespace.name, DEVICE))
+        vpc = str(uuid4())
+        site = self._sites[vpc] = SITES[next(self.kinds)].named(label)
+        site.build()
+        return Vpc(Attachment(vpc, site.target))
 
     def device(self, vpc: Vpc) -> HostDevice:
         """The gateway's end."""
-        (found,) = [device for device in namespaces.host_devices() if device.alias.endswith(vpc.id)]
+        devices, site = namespaces.host_devices(), self.site(vpc)
+        (found,) = [device for device in devices if device.alias.endswith(vpc.id) or site.has(device)]
         return found
 
     def device_number(self, vpc: Vpc) -> int:
@@ -319,8 +335,8 @@ class KernelWorld(World):
     def pins(self) -> list[Path]:
         return list(self.bpffs.glob(f"sidegate/{self.gateway_id}/*/*"))
 
-    def wire(self, vpc: Vpc) -> Wire:
-        wire = Wire(self.namespace(vpc), self.device(vpc).mac)
+    def wire(self, vpc: Vpc, address: str = "") -> Wire:
+        wire = Wire(self.namespace(vpc, address), self.device(vpc).mac)
         self._wires.append(wire)
         return wire
 
@@ -338,22 +354,24 @@ class KernelWorld(World):
 
     def add_hosts(self, vpc: Vpc, *addresses: str) -> None:
         for address in addresses:
-            self.namespace(vpc).add_address(f"{address}/24")
+            self.site(vpc).add_address(address)
 
     def remove_host(self, vpc: Vpc, address: str) -> None:
-        self.namespace(vpc).ip("address", "delete", f"{address}/24", "dev", DEVICE)
+        self.site(vpc).remove_address(address)
 
-    def lose_namespace(self, vpc: Vpc) -> None:
-        self.namespace(vpc).delete()
+    def lose(self, vpc: Vpc) -> None:
+        self.site(vpc).lose()
 
-    def restore_namespace(self, vpc: Vpc) -> None:
-        namespaces.create_again(self.namespace(vpc))
+    def restore(self, vpc: Vpc) -> None:
+        self.site(vpc).restore()
 
     async def serve(
         self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
     ) -> None:
-        server = TcpEcho if protocol is Protocol.TCP else UdpEcho
-        self._servers.append(await server.start(name, self.namespace(vpc), address, port))
+        server, place = TcpEcho if protocol is Protocol.TCP else UdpEcho, (vpc.id, address, port, protocol)
+        if place in self._servers:
+            await self._servers.pop(place).stop()
+        self._servers[place] = await server.start(name, self.namespace(vpc, address), address, port)
 
     async def connect(
         self,
@@ -368,7 +386,7 @@ class KernelWorld(World):
     ) -> Conversation | None:
         client = TcpClient if protocol is Protocol.TCP else UdpClient
         found = await client.connect(
-            self.namespace(vpc), target, port, source=source, source_port=source_port, patience=patience
+            self.namespace(vpc, source), target, port, source=source, source_port=source_port, patience=patience
         )
         if found is None:
             return None
@@ -383,20 +401,20 @@ class KernelWorld(World):
     async def tear_down(self) -> None:
         """Takes away everything, as far as it got: the last step first, and each whatever becomes of the others."""
         async with AsyncExitStack() as steps:
-            for namespace in self._namespaces.values():
-                steps.callback(namespaces.delete_if_there, namespace)
+            for site in self._sites.values():
+                steps.callback(site.delete)
             steps.push_async_callback(self.dataplane.remove_devices)
             steps.push_async_callback(self.dataplane.uninstall)
             for wire in self._wires:
                 steps.callback(wire.close)
-            for server in self._servers:
+            for server in self._servers.values():
                 steps.push_async_callback(server.stop)
             for conversation in self._conversations:
                 steps.push_async_callback(conversation.close)
 
     def left_behind(self) -> list[str]:
         """What of this world is still on the machine."""
-        found = [namespace.name for namespace in self._namespaces.values() if namespace.exists()]
+        found = [space.name for site in self._sites.values() for space in site.spaces if space.exists()]
         found += [device.name for device in namespaces.host_devices() if self.gateway_id in device.alias]
         found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.bpffs) in line]
         return found
@@ -411,12 +429,16 @@ async def fake_world(timeouts: Timeouts | None = None) -> AsyncIterator[FakeWorl
 
 @asynccontextmanager
 async def kernel_world(
-    bpffs: Path, timeouts: Timeouts | None = None, max_sessions: int = SESSIONS
+    bpffs: Path, timeouts: Timeouts | None = None, max_sessions: int = SESSIONS, kinds: Iterable[str] = ("netns",)
 ) -> AsyncIterator[KernelWorld]:
-    """With the program built, and a BPF filesystem mounted at `bpffs` for as long as the world lasts."""
+    """With the program built, and a BPF filesystem mounted at `bpffs` for as long as the world lasts.
+
+    VPCs are attached as `kinds` say, in turns.
+    """
     namespaces.require_root()
     build()
     world = KernelWorld(bpffs, timeouts, max_sessions)
+    world.kinds = cycle(kinds)
     try:
         await world.dataplane.open()
         yield world

@@ -20,6 +20,7 @@ from services.gateway_agent.table import (
     Protocol,
     Service,
 )
+from services.gateway_agent.targets import Interface, Netns, Selector, Vxlan
 from services.gateway_agent.wire import MALFORMED, NO_LEASE, entry_to_proto, fact_to_proto, news_of, news_of_event
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 from sidegate.api.events.v1.forwarding_pb2 import ForwardingEntry
@@ -28,8 +29,21 @@ from tests.support.agent import GATEWAY, PAYMENTS, SHOP, WEB, attachment, endpoi
 from tests.support.tables import backends
 
 ports = st.builds(PortMapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(Protocol))
+hosts = st.ip_addresses(v=4).filter(int)
+targets = st.one_of(
+    st.just(Netns("shop", "eth1")),
+    st.builds(
+        Vxlan,
+        st.integers(1, (1 << 24) - 1),
+        st.lists(hosts, min_size=1, max_size=64, unique=True).map(sorted).map(tuple),
+        st.integers(1, 65535),
+        st.none() | hosts,
+        st.integers(576, 65485),
+    ),
+    st.builds(Interface, st.sampled_from(Selector), st.just("eth1")),
+)
 entries = st.one_of(
-    st.builds(Attachment, st.uuids().map(str), st.just("shop"), st.just("eth1")),
+    st.builds(Attachment, st.uuids().map(str), targets),
     st.builds(
         Service,
         st.uuids().map(str),
@@ -92,7 +106,7 @@ def test_what_is_removed_is_remembered_with_its_version(told: ForwardingEntry, k
 def test_an_attachment_without_a_device_gets_the_usual_one() -> None:
     news = news_of(attachment(SHOP, "shop"), GATEWAY)
     assert news is not None
-    assert news.content == Attachment(SHOP, "shop", "sidegate0")
+    assert news.content == Attachment(SHOP, Netns("shop", "sidegate0"))
 
 
 def test_ports_and_whitelists_have_one_form() -> None:

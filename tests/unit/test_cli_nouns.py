@@ -106,6 +106,54 @@ def test_an_attachment_is_created_shown_listed_and_deleted(cli: CommandLine, vpc
     assert cli.answer("attachment", "delete", attachment["id"])["state"] == "deleted"
 
 
+@pytest.mark.parametrize(
+    ("options", "target", "listed"),
+    [
+        (("--interface", "eth1"), {"name": "eth1"}, "eth1"),
+        (("--interface", "02:AA:00:00:00:01"), {"mac": "02:AA:00:00:00:01"}, "02:AA:00:00:00:01"),
+        (("--interface", "addr:10.1.0.5"), {"address": "10.1.0.5"}, "addr:10.1.0.5"),
+        (
+            ("--vxlan", "100", "--remote", "192.0.2.10", "--remote", "192.0.2.11"),
+            {"vni": 100, "remotes": ["192.0.2.10", "192.0.2.11"], "port": 0, "local": "", "mtu": 0},
+            "VXLAN 100 to 192.0.2.10, 192.0.2.11",
+        ),
+        (
+            ("--vxlan", "7", "--remote", "192.0.2.10", "--local", "192.0.2.1", "--port", "4790", "--mtu", "1400"),
+            {"vni": 7, "remotes": ["192.0.2.10"], "port": 4790, "local": "192.0.2.1", "mtu": 1400},
+            "VXLAN 7 port 4790 from 192.0.2.1 to 192.0.2.10",
+        ),
+    ],
+)
+def test_a_vpc_is_attached_by_a_device_or_a_vxlan(
+    cli: CommandLine, vpc: Any, options: tuple[str, ...], target: Any, listed: str
+) -> None:
+    attachment = cli.answer("attachment", "create", "--vpc", vpc["id"], *options)
+    assert attachment[options[0].removeprefix("--")] == target
+    assert "netns" not in attachment
+    assert listed in cli.run("attachment", "list", "--vpc", "shop").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint", "way_out"),
+    [
+        ((), "an attachment reaches one thing", "give one of --netns NAME, --vxlan VNI"),
+        (("--netns", "a", "--interface", "b"), "an attachment reaches one thing", "give one of"),
+        (("--vxlan", "100"), "a VXLAN needs a remote host", "give --remote IP"),
+        (("--vxlan", "100", "--remote", "there"), "'there' is no IPv4 address", "such as 192.0.2.10"),
+        (("--interface", "addr:eth1"), "'eth1' is no IPv4 address", "such as 192.0.2.10"),
+        (("--netns", "shop", "--remote", "192.0.2.10"), "--remote goes with --vxlan", "give one of"),
+        (("--interface", "eth1", "--device", "eth2"), "--device goes with --netns", "give one of"),
+    ],
+)
+def test_an_attachment_that_reaches_nothing_or_too_much_is_a_usage_error(
+    cli: CommandLine, vpc: Any, options: tuple[str, ...], complaint: str, way_out: str
+) -> None:
+    refused = cli.run("attachment", "create", "--vpc", vpc["id"], *options)
+    assert refused.exit_code == 2
+    assert complaint in refused.stderr
+    assert way_out in refused.stderr
+
+
 def test_a_service_is_created_shown_and_listed(cli: CommandLine, service: Any) -> None:
     assert service["backends"] == [{"address": "10.0.0.10", "weight": 1, "draining": False}]
     assert service["port_mappings"] == [{"client_port": 80, "server_port": 8080, "protocol": "tcp"}]

@@ -14,16 +14,29 @@ from services.gateway_agent.dataplane.entries import MOST_BACKENDS, MOST_LISTED,
 from services.gateway_agent.dataplane.kernel_table import Numbers
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.dataplane.records import MOST_REMOTES, AttachmentRecord
 from services.gateway_agent.dataplane.shares import SLOTS
 from services.gateway_agent.table import Attachment, Backend, Endpoint, Entry, PortMapping, Protocol, Service
+from services.gateway_agent.targets import Interface, Netns, Selector, Target, Vxlan
 from tests.support.tables import backends
 
 UUID = "3e428a55-2848-45c1-a30f-ccce9485e15d"
 WEB = PortMapping(80, 8080, Protocol.TCP)
-ATTACHMENT = Attachment(UUID, "shop", "sidegate0")
+ATTACHMENT = Attachment(UUID, Netns("shop", "sidegate0"))
+HOST = IPv4Address("192.0.2.10")
+INTERFACES = (
+    Interface(Selector.NAME, "d" * 15),
+    Interface(Selector.MAC, "02:aa:00:00:00:01"),
+    Interface(Selector.ADDRESS, "192.168.100.100"),
+)
 SERVICE = Service(UUID, UUID, (WEB,), backends("10.0.0.20"))
 ADDRESS = IPv4Address("10.0.0.1")
 ENDPOINT = Endpoint(UUID, 7, UUID, IPv4Address("10.0.0.100"), UUID, IPv4Address("198.19.128.7"), 1)
+
+
+def vxlan(vni: int = 100, remotes: tuple[IPv4Address, ...] = (HOST,), port: int = 4789, mtu: int = 0) -> Attachment:
+    return Attachment(UUID, Vxlan(vni, remotes, port, mtu=mtu))
+
 
 addresses = st.builds(IPv4Address, st.integers(0, 2**32 - 1))
 macs = st.binary(min_size=6, max_size=6)
@@ -50,9 +63,9 @@ def test_structs_have_the_sizes_that_the_header_asserts() -> None:
     assert {name: int(size) for name, size in asserted} == sizes
 
 
-@given(words, st.booleans(), macs)
-def test_a_device_survives_packing(ifindex: int, local_peer: bool, mac: bytes) -> None:
-    value = maps.VpcDevice(ifindex, local_peer, mac)
+@given(words, st.booleans(), macs, st.integers(0, 65535))
+def test_a_device_survives_packing(ifindex: int, local_peer: bool, mac: bytes, mtu: int) -> None:
+    value = maps.VpcDevice(ifindex, local_peer, mac, mtu)
     assert maps.VpcDevice.unpack(value.pack()) == value
 
 
@@ -72,18 +85,43 @@ def test_a_port_mapping_survives_packing(mapping: PortMapping) -> None:
     assert maps.read_port(maps.port_key(3, 4, mapping), maps.port_value(mapping, 5)) == (5, mapping)
 
 
-@pytest.mark.parametrize(
-    "record", [maps.AttachmentRecord(3, "shop", "sidegate0"), maps.AttachmentRecord(3, "n" * 127, "d" * 15)]
+vxlans = st.builds(
+    Vxlan,
+    st.integers(1, (1 << 24) - 1),
+    st.lists(addresses, min_size=1, max_size=MOST_REMOTES, unique=True).map(tuple),
+    st.integers(1, 65535),
+    st.none() | addresses.filter(int),
+    st.integers(0, 65485),
 )
-def test_an_attachment_survives_packing(record: maps.AttachmentRecord) -> None:
-    assert maps.AttachmentRecord.unpack(record.pack()) == record
+
+
+@given(st.sampled_from([Netns("shop", "sidegate0"), Netns("n" * 127, "d" * 15), *INTERFACES]) | vxlans)
+def test_an_attachment_survives_packing(target: Target) -> None:
+    record = AttachmentRecord(3, target)
+    assert AttachmentRecord.unpack(record.pack()) == record
+
+
+def test_an_attachments_record_has_the_size_that_the_header_says() -> None:
+    size = re.search(r"#define TARGET_SIZE (\d+)", (build.BPF / "maps.h").read_text())
+    assert size
+    assert AttachmentRecord.LAYOUT.size == 2 * maps.NUMBER.size + int(size[1])
 
 
 @pytest.mark.parametrize(
     ("entry", "complaint"),
     [
-        (Attachment(UUID, "a/b", "sidegate0"), "is not a name for a network namespace"),
-        (Attachment(UUID, "shop", "sixteen-letters-"), "is not a name for a device"),
+        (Attachment(UUID, Netns("a/b", "sidegate0")), "is not a name for a network namespace"),
+        (Attachment(UUID, Netns("shop", "sixteen-letters-")), "is not a name for a device"),
+        (vxlan(vni=0), "VNI 0 is outside 1 to 16777215"),
+        (vxlan(vni=1 << 24), "VNI 16777216 is outside"),
+        (vxlan(port=0), "port 0 is outside"),
+        (vxlan(remotes=()), "needs 1 to 64 remote hosts, each once"),
+        (vxlan(remotes=(HOST, HOST)), "each once"),
+        (vxlan(remotes=tuple(HOST + number for number in range(65))), "needs 1 to 64"),
+        (vxlan(mtu=575), "MTU 575 is outside 576 to 65485"),
+        (Attachment(UUID, Interface(Selector.NAME, "a b")), "is not a name for a device"),
+        (Attachment(UUID, Interface(Selector.MAC, "02:AA:00:00:00:01")), "is not a MAC address"),
+        (Attachment(UUID, Interface(Selector.ADDRESS, "10.0.0")), "is not an IPv4 address"),
         (Service(UUID, UUID, (WEB, PortMapping(80, 81, Protocol.TCP)), ()), "hold one of them twice"),
         (Service(UUID, UUID, (PortMapping(0, 80, Protocol.TCP),), ()), "outside 1 to 65535"),
         (Service(UUID, UUID, (PortMapping(80, 65536, Protocol.TCP),), ()), "outside 1 to 65535"),
@@ -109,7 +147,7 @@ def test_what_no_data_plane_can_hold_is_refused_by_name(entry: Entry, complaint:
 @pytest.mark.parametrize("text", ["vpc-1", "", UUID.upper(), UUID.replace("-", "")])
 def test_an_id_that_is_no_uuid_is_refused(text: str) -> None:
     with pytest.raises(DataplaneError, match="is not a UUID in lower case with hyphens"):
-        check_ids(Attachment(text, "shop", "sidegate0"))
+        check_ids(Attachment(text, Netns("shop", "sidegate0")))
     check_ids(ENDPOINT)
 
 

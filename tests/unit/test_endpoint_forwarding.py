@@ -18,7 +18,6 @@ from services.endpoint.domain.forwarding import (
     AttachmentForwarded,
     Backend,
     ForwardService,
-    Netns,
     PortMapping,
     Protocol,
     ReachVpc,
@@ -28,6 +27,7 @@ from services.endpoint.domain.forwarding import (
     ServiceRemoved,
     Unused,
 )
+from services.endpoint.domain.targets import Netns
 
 SERVICE_2 = ServiceForwarded(
     "default", "web", 2, "payments", (Backend(IPv4Address("10.0.0.10")),), (PortMapping(80, 8080, Protocol.TCP),)

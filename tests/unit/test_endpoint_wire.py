@@ -23,6 +23,7 @@ from services.endpoint.domain.endpoint import (
     SourceLease,
 )
 from services.endpoint.domain.endpoint_commands import ENDPOINT, Change
+from services.endpoint.domain.targets import Netns
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
 from services.endpoint.wire.gateway import GatewayCodec, member_of
@@ -62,7 +63,7 @@ SERVICE = forwarding.ServiceForwarded(
     ),
 )
 SERVICE_EVENT = forwarding.ServiceForwardingChanged(SERVICE)
-ATTACHMENT = forwarding.AttachmentForwarded("default", FACTS.vpc, 1, forwarding.Netns("shop", "sidegate0"))
+ATTACHMENT = forwarding.AttachmentForwarded("default", FACTS.vpc, 1, Netns("shop", "sidegate0"))
 ATTACHMENT_EVENT = forwarding.AttachmentChanged(ATTACHMENT)
 GATEWAY_EVENTS = (
     gateway.GatewayJoined("gw-1", "default"),

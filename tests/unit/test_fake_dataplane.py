@@ -21,10 +21,11 @@ from services.gateway_agent.table import (
     Remove,
     Service,
 )
+from services.gateway_agent.targets import Netns
 from tests.support.tables import backends
 
 CLIENT, BACKEND = IPv4Address("10.0.0.10"), IPv4Address("10.0.0.20")
-SHOP, PAYMENTS = Attachment("vpc-shop", "shop", "sidegate0"), Attachment("vpc-payments", "payments", "sidegate0")
+SHOP, PAYMENTS = (Attachment(f"vpc-{name}", Netns(name, "sidegate0")) for name in ("shop", "payments"))
 SERVICE = Service(
     "web",
     PAYMENTS.vpc,
@@ -89,7 +90,7 @@ async def test_its_answer_comes_out_where_it_was_sent(fake: FakeDataplane) -> No
 
 
 async def test_two_clients_with_one_address_and_port_keep_apart(fake: FakeDataplane) -> None:
-    store = replace(SHOP, vpc="vpc-store", namespace="store")
+    store = replace(SHOP, vpc="vpc-store", target=Netns("store", "sidegate0"))
     other = replace(ENDPOINT, id="other", vpc=store.vpc)
     for entry in (store, other):
         await fake.apply(Put(entry))
@@ -133,14 +134,14 @@ async def test_sessions_and_table_are_the_kernels_and_not_the_agents(fake: FakeD
 
 
 async def test_a_lost_namespace_is_told_and_comes_back_with_the_attachment(fake: FakeDataplane) -> None:
-    fake.lose_namespace(PAYMENTS.namespace)
+    fake.lose(PAYMENTS.target)
     async with asyncio.timeout(1):
         await fake.wait_for_news()
     assert set(fake.difficulties()) == {PAYMENTS.key, SERVICE.key}
     assert await fake.send(OPENING) is None
-    with pytest.raises(NotReady, match="ip netns add payments"):
+    with pytest.raises(NotReady, match="network namespace payments is not there"):
         await fake.apply(Put(PAYMENTS))
-    fake.restore_namespace(PAYMENTS.namespace)
+    fake.restore(PAYMENTS.target)
     await fake.apply(Put(PAYMENTS))
     assert fake.difficulties() == {}
     assert await fake.send(OPENING) is not None

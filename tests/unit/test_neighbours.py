@@ -129,6 +129,6 @@ def test_the_devices_that_netlink_tells_of_are_read_from_any_bytes() -> None:
         body = pack("=BxHiII", 0, 1, index, 1, 0) + b"\1\2\3"
         return pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body.ljust(20, b"\0")
 
-    assert changed_links(message(16, 7) + message(20, 8) + message(17, 9)) == [7, 9]
+    assert changed_links(message(16, 7) + message(24, 8) + message(17, 9) + message(20, 5)) == [7, 9, 5]
     assert changed_links(message(16, 7)[:20]) == []
     assert changed_links(bytes(64)) == []

@@ -8,6 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from services.gateway_agent.table import Change, Entry, ForwardingTable, Key, Put, Remove
+from services.gateway_agent.targets import Netns
 from services.gateway_agent.tracker import Tracker
 from tests.support.operations import operations
 from tests.support.tables import attachment, endpoint, flows, service, tables
@@ -81,7 +82,7 @@ def test_what_uses_an_entry_is_removed_before_it() -> None:
 
 
 def test_an_attachment_that_moves_takes_its_users_out_first() -> None:
-    moved = replace(GREEN, namespace="red")
+    moved = replace(GREEN, target=Netns("red", "sidegate0"))
     assert steps(SMALL, [BLUE, moved, DB, CLIENT]) == [
         Remove(CLIENT.key),
         Remove(DB.key),

@@ -11,7 +11,8 @@ from services.endpoint.application.registry import Sources as RegistrySources
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain.endpoint_commands import WithdrawService
-from services.endpoint.domain.forwarding import ForwardService, Netns, ReachVpc, RemoveService, ServiceCommand
+from services.endpoint.domain.forwarding import ForwardService, ReachVpc, RemoveService, ServiceCommand
+from services.endpoint.domain.targets import Target
 from services.endpoint.projections import ATTACHMENT, ENDPOINT, LIVE, SERVICE, services_in_use, vpcs_in_use
 from services.endpoint.wire.stored import attachment_stream, endpoint_stream, service_stream
 
@@ -110,7 +111,7 @@ class Forwarding:
             _, versions[cell, vpc] = await self._streams.attachments.load(attachment_stream(cell, vpc))
         return versions
 
-    async def _reach(self, cell: str, vpc: str, target: Netns | None, expected_version: int) -> bool:
+    async def _reach(self, cell: str, vpc: str, target: Target | None, expected_version: int) -> bool:
         context = on_our_own("FollowRegistry", self._clock(), expected_version)
         command = ReachVpc(cell, vpc, target)
         try:

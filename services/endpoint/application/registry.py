@@ -6,7 +6,8 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from services.common.principal import Principal
-from services.endpoint.domain.forwarding import Backend, Netns, PortMapping, ServiceForwarded
+from services.endpoint.domain.forwarding import Backend, PortMapping, ServiceForwarded
+from services.endpoint.domain.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Reservation:
     subnet: str
     address: IPv4Address
     service: PublishedService
-    consumer: Mapping[str, Netns]
-    provider: Mapping[str, Netns]
+    consumer: Mapping[str, Target]
+    provider: Mapping[str, Target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Sources:
     """Services by id, and targets by VPC and cell, as they are now; what is missing is gone."""
 
     services: Mapping[str, PublishedService]
-    targets: Mapping[tuple[str, str], Netns]
+    targets: Mapping[tuple[str, str], Target]
 
 
 class Registry(Protocol):

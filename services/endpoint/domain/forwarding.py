@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from services.common.eventsourcing.decider import Decider
+from services.endpoint.domain.targets import Target
 
 
 class Protocol(StrEnum):
@@ -105,21 +106,13 @@ SERVICE: Decider[ServiceCommand, ServiceState, ServiceForwardingChanged] = Decid
 
 
 @dataclass(frozen=True, slots=True)
-class Netns:
-    """A network namespace of the gateway's machine, and the device that the gateway makes in it."""
-
-    namespace: str
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
 class AttachmentForwarded:
     """How the cell's gateways reach a VPC; not at all where there is no target. `version` counts its changes."""
 
     cell: str
     vpc: str
     version: int
-    target: Netns | None
+    target: Target | None
 
 
 AttachmentState = Unused | AttachmentForwarded
@@ -131,7 +124,7 @@ class ReachVpc:
 
     cell: str
     vpc: str
-    target: Netns | None
+    target: Target | None
 
 
 @dataclass(frozen=True, slots=True)

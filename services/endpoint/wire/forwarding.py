@@ -9,7 +9,6 @@ from services.endpoint.domain.forwarding import (
     AttachmentForwarded,
     AttachmentState,
     Backend,
-    Netns,
     PortMapping,
     Protocol,
     ServiceForwarded,
@@ -19,10 +18,10 @@ from services.endpoint.domain.forwarding import (
     Unused,
 )
 from services.endpoint.wire.stored import UnknownFact, packed, unpacked
+from services.endpoint.wire.targets import store_target, target_of
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
-from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
 
 STORED_PROTOCOL = {
     Protocol.TCP: service_pb.PortMapping.PROTOCOL_TCP,
@@ -79,7 +78,7 @@ class AttachmentCodec:
         if stored.WhichOneof("fact") != "attachment_changed":
             raise UnknownFact(f"{recorded.type} is no event of an attachment")
         entry = stored.forwarding.attachment
-        target = None if entry.removed else Netns(entry.netns.namespace, entry.netns.device)
+        target = None if entry.removed else target_of(entry)
         return AttachmentChanged(
             AttachmentForwarded(stored.attachment_changed.cell, entry.vpc_id, entry.version, target)
         )
@@ -133,5 +132,5 @@ def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.S
 def _stored_attachment(entry: AttachmentForwarded) -> forwarding_pb.AttachmentForwarding:
     stored = forwarding_pb.AttachmentForwarding(vpc_id=entry.vpc, version=entry.version, removed=entry.target is None)
     if entry.target is not None:
-        stored.netns.CopyFrom(vpc_pb.NetnsTarget(namespace=entry.target.namespace, device=entry.target.device))
+        store_target(entry.target, stored)
     return stored

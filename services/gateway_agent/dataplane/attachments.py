@@ -5,21 +5,23 @@ from typing import NamedTuple
 
 from pyroute2 import NetlinkError
 
-from services.gateway_agent.dataplane.devices import Devices, NamespaceIdentity, namespace_identity
+from services.gateway_agent.dataplane.devices import Devices, InUse
 from services.gateway_agent.dataplane.difficulties import Difficulties
 from services.gateway_agent.dataplane.kernel_table import KernelTable
-from services.gateway_agent.dataplane.links import LinkMonitor, is_up
+from services.gateway_agent.dataplane.links import LinkMonitor
 from services.gateway_agent.dataplane.maps import NO_DEVICE
+from services.gateway_agent.dataplane.namespaces import NamespaceIdentity, namespace_identity
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.table import Attachment
+from services.gateway_agent.targets import Netns, Target
 
 
 class Attached(NamedTuple):
     """What was true when the device was put into use; when it is no longer, the device is of no use."""
 
-    device: str
-    ifindex: int
+    attachment: Attachment
+    in_use: InUse
     namespace: NamespaceIdentity | None
 
 
@@ -39,14 +41,22 @@ class Attachments:
         self._difficulties = difficulties
         self._attached: dict[str, Attached] = {}
         self._vpcs: dict[int, str] = {}  # by interface index
-        self._monitor = LinkMonitor(self._changed, self._check_devices)
+        self._changed: set[str] = set()  # VPCs whose device is to be looked at
+        self._looking: asyncio.Task[None] | None = None
+        self._monitor = LinkMonitor(self._note, self._note_all)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._monitor.close()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
 
     async def adopt(self) -> None:
         """Takes every device of the table as an earlier agent left it, with the program replaced by ours."""
-        for attachment in self._table.entries.attachments():
+        attachments = self._table.entries.attachments()
+        await asyncio.to_thread(self._devices.adopt)
+        await asyncio.to_thread(self._devices.sweep, {attachment.vpc for attachment in attachments})
+        for attachment in attachments:
             try:
                 await self.put(attachment)
             except NotReady as error:
@@ -54,16 +64,15 @@ class Attachments:
 
     async def put(self, attachment: Attachment) -> None:
         try:
-            device = await asyncio.to_thread(self._devices.attach, attachment, self._program_fd)
+            in_use = await asyncio.to_thread(self._devices.attach, attachment, self._program_fd)
         except (NetlinkError, OSError) as error:
             raise NotReady(f"no device for VPC {attachment.vpc}: {error}") from error
-        name = self._devices.name(attachment.vpc)
-        self._table.put_attachment(attachment, device)
+        self._table.put_attachment(attachment, in_use.device)
         self._detach(attachment.vpc)
-        self._attached[attachment.vpc] = Attached(name, device.ifindex, namespace_identity(attachment.namespace))
-        self._vpcs[device.ifindex] = attachment.vpc
+        self._attached[attachment.vpc] = Attached(attachment, in_use, _namespace(attachment.target))
+        self._vpcs[in_use.device.ifindex] = attachment.vpc
         self._difficulties.clear(attachment.key)
-        self._resolution.device_there(self._table.vpc_number(attachment.vpc), name)
+        self._resolution.device_there(self._table.vpc_number(attachment.vpc), in_use.name)
 
     async def remove(self, attachment: Attachment) -> None:
         """First no packet passes, then the device goes, and last the record that says it was to go."""
@@ -74,25 +83,37 @@ class Attachments:
 
     def check_namespaces(self) -> None:
         """Looks whether every namespace is still the one in which the device was made."""
-        for vpc, attached in tuple(self._attached.items()):
-            attachment = self._table.entries.attachment(vpc)
-            if attachment and namespace_identity(attachment.namespace) != attached.namespace:
-                where = f"network namespace {attachment.namespace}"
-                self._lose(attachment, f"{where} went away, and device {attachment.device} with it")
+        for attached in tuple(self._attached.values()):
+            match attached.attachment.target:
+                case Netns(namespace, device) if namespace_identity(namespace) != attached.namespace:
+                    where = f"network namespace {namespace}"
+                    self._lose(attached.attachment, f"{where} went away, and device {device} with it")
 
-    def _check_devices(self) -> None:
-        for vpc in tuple(self._attached):
-            self._check_device(vpc)
-
-    def _check_device(self, vpc: str) -> None:
-        attachment, attached = self._table.entries.attachment(vpc), self._attached[vpc]
-        if attachment and not is_up(attached.device, attached.ifindex):
-            where = f"network namespace {attachment.namespace}"
-            self._lose(attachment, f"device {attachment.device} in {where} went away, or our end of it is down")
-
-    def _changed(self, ifindex: int) -> None:
+    def _note(self, ifindex: int) -> None:
         if ifindex in self._vpcs:
-            self._check_device(self._vpcs[ifindex])
+            self._look_at(self._vpcs[ifindex])
+
+    def _note_all(self) -> None:
+        self._look_at(*self._attached)
+
+    def _look_at(self, *vpcs: str) -> None:
+        self._changed.update(vpcs)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        """What was heard may be past: only what is true now counts, and only for what is in use still."""
+        while self._changed:
+            attached = self._attached.get(self._changed.pop())
+            if attached is None:
+                continue
+            target, in_use = attached.attachment.target, attached.in_use
+            try:
+                complaint = await asyncio.to_thread(self._devices.complaint, target, in_use)
+            except (NetlinkError, OSError) as error:
+                complaint = f"{target} cannot be looked at: {error}"
+            if complaint and self._attached.get(attached.attachment.vpc) is attached:
+                self._lose(attached.attachment, complaint)
 
     def _lose(self, attachment: Attachment, reason: str) -> None:
         self._take_out_of_use(attachment.vpc)
@@ -107,4 +128,8 @@ class Attachments:
     def _detach(self, vpc: str) -> None:
         attached = self._attached.pop(vpc, None)
         if attached is not None:
-            del self._vpcs[attached.ifindex]
+            del self._vpcs[attached.in_use.device.ifindex]
+
+
+def _namespace(target: Target) -> NamespaceIdentity | None:
+    return namespace_identity(target.namespace) if isinstance(target, Netns) else None

@@ -13,7 +13,6 @@ from services.gateway_agent.dataplane.maps import (
     ENDPOINT_KEY,
     NUMBER,
     UNRESOLVED,
-    AttachmentRecord,
     BackendValue,
     EndpointValue,
     Maps,
@@ -21,6 +20,7 @@ from services.gateway_agent.dataplane.maps import (
     read_port,
     unpack_id,
 )
+from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import fits
 from services.gateway_agent.table import Attachment, Backend, Endpoint, Entry, Key, PortMapping, Service
 
@@ -56,7 +56,7 @@ def _read_attachments(maps: Maps, contents: Contents) -> Mapping[int, str]:
     for key, value in maps.attachments.items():
         record, vpc = AttachmentRecord.unpack(value), unpack_id(key)
         vpcs[record.vpc] = vpc
-        contents.add(Attachment(vpc, record.namespace, record.device), record.vpc)
+        contents.add(Attachment(vpc, record.target), record.vpc)
     contents.leftovers += [
         (maps.devices, key) for key, value in maps.devices.items() if NUMBER.unpack(value)[0] not in vpcs
     ]

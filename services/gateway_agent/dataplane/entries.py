@@ -1,12 +1,12 @@
 """The entries of a table while it is changed: who needs whom, and what no data plane accepts."""
 
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from ipaddress import IPv4Address
 from uuid import UUID
 
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
+from services.gateway_agent.dataplane.possible_targets import check_target
 from services.gateway_agent.table import (
     Attachment,
     Backend,
@@ -22,8 +22,6 @@ from services.gateway_agent.table import (
 MOST_LISTED = 1000  # ports of a service, networks of a whitelist
 MOST_BACKENDS = 64  # of a service: a byte numbers them, and each must have a share that can be told
 MOST_WEIGHT = 100
-_DEVICE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
-_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,127}")
 
 
 class Entries:
@@ -108,9 +106,8 @@ class Entries:
 def check_entry(entry: Entry) -> None:
     """What a data plane cannot hold, whatever else is in its table."""
     match entry:
-        case Attachment(_, namespace, device):
-            _check_name(_NAMESPACE, "network namespace", namespace)
-            _check_name(_DEVICE, "device", device)
+        case Attachment(_, target):
+            check_target(target)
         case Service(_, _, ports, backends):
             _check_list("ports", ports, [(mapping.protocol, mapping.client_port) for mapping in ports])
             _check_list("backends", backends, [backend.address for backend in backends], MOST_BACKENDS)
@@ -137,11 +134,6 @@ def _check_id(text: str) -> None:
     except ValueError:
         pass
     raise DataplaneError(f"{text!r} is not a UUID in lower case with hyphens")
-
-
-def _check_name(pattern: re.Pattern[str], what: str, name: str) -> None:
-    if not pattern.fullmatch(name) or name in {".", ".."}:
-        raise DataplaneError(f"{name!r} is not a name for a {what} ({pattern.pattern})")
 
 
 def _check_list(what: str, items: Sequence[object], names: Sequence[Hashable], most: int = MOST_LISTED) -> None:

@@ -9,9 +9,10 @@ from services.gateway_agent.dataplane.difficulties import Difficulties, no_answe
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
 from services.gateway_agent.dataplane.maps import Counter
-from services.gateway_agent.dataplane.port import DataplaneError, NotReady
+from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.table import Attachment, Change, Endpoint, Entry, ForwardingTable, Key, Put, Remove, Service
+from services.gateway_agent.targets import Target
 
 
 class FakeDataplane:
@@ -89,16 +90,16 @@ class FakeDataplane:
         self.kernel.counts[Counter.FORWARDED] += 1
         return sent
 
-    def lose_namespace(self, name: str) -> None:
-        """Its devices go with it; an attachment to it is NotReady until `restore_namespace`, and then a new Put."""
-        self.kernel.missing_namespaces.add(name)
+    def lose(self, target: Target) -> None:
+        """What an attachment reaches goes, its device with it: NotReady until `restore`, and then a new Put."""
+        self.kernel.missing.add(target)
         self.kernel.lost_devices |= {
-            attachment.vpc for attachment in self.kernel.entries.attachments() if attachment.namespace == name
+            attachment.vpc for attachment in self.kernel.entries.attachments() if attachment.target == target
         }
         self._judge()
 
-    def restore_namespace(self, name: str) -> None:
-        self.kernel.missing_namespaces.discard(name)
+    def restore(self, target: Target) -> None:
+        self.kernel.missing.discard(target)
 
     def silence(self, vpc: str, address: IPv4Address) -> None:
         """The host no longer answers ARP."""
@@ -121,9 +122,8 @@ class FakeDataplane:
         """Cuts what another entry under the key must not inherit."""
         entries = self.kernel.entries
         match entry:
-            case Attachment(vpc, namespace, _):
-                if namespace in self.kernel.missing_namespaces:
-                    raise NotReady(f"network namespace {namespace} is not there: ip netns add {namespace}")
+            case Attachment(vpc, target):
+                self.kernel.check_reach(vpc, target)
                 self.kernel.lost_devices.discard(vpc)
             case Service():
                 service = entries.service(entry.id)
@@ -139,9 +139,7 @@ class FakeDataplane:
         for key in set(self._difficulties.all()) - {entry.key for entry in self.kernel.entries}:
             self._difficulties.clear(key)
         for attachment in self.kernel.entries.attachments():
-            where = f"network namespace {attachment.namespace}"
             lost = attachment.vpc in self.kernel.lost_devices
-            reason = f"{where} went away, and device {attachment.device} with it"
-            self._difficulties.judge(attachment.key, reason if lost else None)
+            self._difficulties.judge(attachment.key, f"{attachment.target} went away" if lost else None)
         for service in self.kernel.entries.services():
             self._difficulties.judge(service.key, no_answer(service, self.kernel.takers(service)))

@@ -9,9 +9,11 @@ from typing import Self
 
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
 from services.gateway_agent.table import Backend, Endpoint, PortMapping, Protocol, Service
+from services.gateway_agent.targets import Interface, Target
 
 SOURCE_PORTS = range(1024, 65536)
 BOTH = 2
@@ -100,16 +102,30 @@ class Refused(Exception):
 class FakeKernel:
     """What outlives the agent: give the same one to the next FakeDataplane, as a restart would find it.
 
-    Every network namespace is there and every host answers, until a test says otherwise.
+    Whatever attachments reach is there and every host answers, until a test says otherwise. `devices` says which
+    device an interface's selector means, where it is not one of its own.
     """
 
     def __init__(self) -> None:
         self.entries = Entries()
         self.sessions: dict[Flow, Session] = {}
         self.counts: Tally[Counter] = Tally()
-        self.missing_namespaces: set[str] = set()
+        self.missing: set[Target] = set()
+        self.devices: dict[Interface, str] = {}
         self.lost_devices: set[str] = set()  # by VPC
         self.silent_hosts: set[tuple[str, IPv4Address]] = set()
+
+    def check_reach(self, vpc: str, target: Target) -> None:
+        """Raises NotReady if the target is not there, or its device carries another VPC."""
+        if target in self.missing:
+            raise NotReady(f"{target} is not there")
+        for other in self.entries.attachments():
+            if other.vpc != vpc and self._device(other.target) == self._device(target):
+                raise NotReady(f"{target} already carries VPC {other.vpc}")
+
+    def _device(self, target: Target) -> str:
+        """What makes two targets one device."""
+        return self.devices.get(target, str(target)) if isinstance(target, Interface) else str(target)
 
     def takers(self, service: Service) -> tuple[Backend, ...]:
         """The backends that take new sessions: they can be reached, and do not drain."""

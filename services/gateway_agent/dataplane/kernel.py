@@ -146,7 +146,7 @@ class _Opened:
         if self._checks is not None:
             self._checks.cancel()
             await asyncio.wait([self._checks])
-        self.attachments.close()
+        await self.attachments.close()
         self._resolution.close()
         self.maps.close()
         self._loaded.close()

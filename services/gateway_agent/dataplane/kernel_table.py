@@ -14,7 +14,6 @@ from services.gateway_agent.dataplane.maps import (
     NUMBER,
     SHARES_KEY,
     UNRESOLVED,
-    AttachmentRecord,
     BackendValue,
     EndpointValue,
     Maps,
@@ -27,6 +26,7 @@ from services.gateway_agent.dataplane.maps import (
     port_value,
 )
 from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import shares
 from services.gateway_agent.table import Attachment, Endpoint, ForwardingTable, Key, Kind, Service
 
@@ -94,7 +94,7 @@ class KernelTable:
     def put_attachment(self, attachment: Attachment, device: VpcDevice) -> None:
         number = self._numbers.get(attachment.key) or self._vpcs.take()
         self.put_device(number, device)
-        record = AttachmentRecord(number, attachment.namespace, attachment.device)
+        record = AttachmentRecord(number, attachment.target)
         self._maps.attachments.put(pack_id(attachment.vpc), record.pack())
         self._remember(attachment, number)
 

@@ -1,4 +1,4 @@
-"""Hearing from the kernel that a network device changed or went away."""
+"""Hearing from the kernel that a network device, or an address of it, changed or went away."""
 
 import asyncio
 import socket
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from fcntl import ioctl
 from struct import Struct
 
-RTMGRP_LINK = 1
-RTM_NEWLINK, RTM_DELLINK = 16, 17
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10
+RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR = 16, 17, 20, 21
 SIOCGIFFLAGS = 0x8913
 UP = 1  # IFF_UP
 _HEADER = Struct("=IHHII")  # nlmsghdr
-_LINK = Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_INDEX = Struct("=4xi")  # ifinfomsg and ifaddrmsg begin alike: family and what fits beside it, then the index
 _FLAGS_REQUEST = Struct("=16sH22x")  # ifreq
 
 Changed = Callable[[int], None]
@@ -26,7 +26,7 @@ class LinkMonitor:
     def __init__(self, changed: Changed, missed: Callable[[], None]) -> None:
         self._changed, self._missed = changed, missed
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-        self._socket.bind((0, RTMGRP_LINK))
+        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._read)
 
@@ -49,10 +49,10 @@ class LinkMonitor:
 def changed_links(data: bytes) -> list[int]:
     """The index of every device that the netlink messages are about."""
     links, offset = [], 0
-    while offset + _HEADER.size + _LINK.size <= len(data):
+    while offset + _HEADER.size + _INDEX.size <= len(data):
         length, kind, *_ = _HEADER.unpack_from(data, offset)
-        if kind in (RTM_NEWLINK, RTM_DELLINK):
-            links.append(_LINK.unpack_from(data, offset + _HEADER.size)[2])
+        if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR):
+            links.append(_INDEX.unpack_from(data, offset + _HEADER.size)[0])
         offset += max(_HEADER.size, -(-length // 4) * 4)
     return links
 

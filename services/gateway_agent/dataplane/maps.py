@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from services.gateway_agent.dataplane.libbpf import Map, Words
+from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import SLOTS
 from services.gateway_agent.table import Backend, PortMapping, Protocol
 
@@ -20,6 +21,7 @@ ALLOWED_KEY = Struct("<III4s")
 PORT_KEY = Struct("<IIH2s")
 BACKEND_KEY = Struct("<III")
 SHARES_KEY = Struct("<II")
+LONGEST_MTU = (1 << 16) - 1  # no IPv4 packet is longer
 ALLOWED_FIXED_BITS = 64  # slot and version, which always match whole
 
 PROTOCOL_NUMBERS = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
@@ -50,25 +52,27 @@ class Counter(StrEnum):
     REFUSED_NO_SOURCE_PORT = auto()
     REFUSED_TABLE_FULL = auto()
     REFUSED_NO_DEVICE = auto()
+    REFUSED_TOO_LONG = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class VpcDevice:
-    """The device that faces a VPC; interface index 0 stands for none."""
+    """The device that faces a VPC; interface index 0 stands for none. An `mtu` of 0 is not looked at."""
 
     ifindex: int
     local_peer: bool
     mac: bytes
+    mtu: int = 0
 
-    LAYOUT: ClassVar = Struct("<II6s2x")
+    LAYOUT: ClassVar = Struct("<II6sH")
 
     def pack(self) -> bytes:
-        return self.LAYOUT.pack(self.ifindex, self.local_peer, self.mac)
+        return self.LAYOUT.pack(self.ifindex, self.local_peer, self.mac, min(self.mtu, LONGEST_MTU))
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        ifindex, flags, mac = cls.LAYOUT.unpack(data)
-        return cls(ifindex, bool(flags), mac)
+        ifindex, flags, mac, mtu = cls.LAYOUT.unpack(data)
+        return cls(ifindex, bool(flags), mac, mtu)
 
 
 NO_DEVICE = VpcDevice(0, False, bytes(6))
@@ -123,23 +127,6 @@ class BackendValue:
 
 UNRESOLVED = bytes(6)
 PORT_VALUE = Struct("<2sH")
-
-
-@dataclass(frozen=True, slots=True)
-class AttachmentRecord:
-    vpc: int
-    namespace: str
-    device: str
-
-    LAYOUT: ClassVar = Struct("<I128s16s")
-
-    def pack(self) -> bytes:
-        return self.LAYOUT.pack(self.vpc, self.namespace.encode(), self.device.encode())
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Self:
-        vpc, namespace, device = cls.LAYOUT.unpack(data)
-        return cls(vpc, namespace.rstrip(b"\0").decode(), device.rstrip(b"\0").decode())
 
 
 @dataclass(frozen=True, slots=True)

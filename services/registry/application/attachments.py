@@ -4,27 +4,24 @@ from services.common.eventsourcing.context import CommandContext
 from services.registry.application.inventory import Inventory, require_operator
 from services.registry.application.streams import Streams, explained, new_id, no_answer, stream
 from services.registry.domain import attachment as domain
-from services.registry.domain.attachment import Attachment, Create, Delete, Netns
+from services.registry.domain.attachment import Attachment, Create, Delete
+from services.registry.domain.targets import Target
 from services.registry.wire.attachments import attachment_message
 from sidegate.api.registry.v1 import vpc_pb2
 
 FIRST_CELL = "default"
-FIRST_DEVICE = "sidegate0"
 
 
 class Attachments:
     def __init__(self, streams: Streams, inventory: Inventory) -> None:
         self._streams, self._inventory = streams, inventory
 
-    async def create(
-        self, vpc_id: str, cell: str, target: vpc_pb2.NetnsTarget, context: CommandContext
-    ) -> vpc_pb2.Attachment:
+    async def create(self, vpc_id: str, cell: str, target: Target, context: CommandContext) -> vpc_pb2.Attachment:
         require_operator(context.principal)
         if (first := await self._streams.first_answer(context)) is not None:
             return vpc_pb2.Attachment.FromString(first)
         await self._inventory.vpc(vpc_id, context.principal)
-        netns = Netns(target.namespace, target.device or FIRST_DEVICE)
-        made = Attachment(new_id(context), vpc_id, cell or FIRST_CELL, netns, context.at_ns)
+        made = Attachment(new_id(context), vpc_id, cell or FIRST_CELL, target, context.at_ns)
         with explained():
             outcome = await self._streams.attachments.execute(
                 stream("attachment", made.id), Create(made), context, lambda state, _: _shown(state)

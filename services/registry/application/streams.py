@@ -125,10 +125,17 @@ def _taken(claim: Claim) -> Refused | None:
             text = f"the project has an endpoint service {name} already"
             return AlreadyExists("NAME_TAKEN", text, field="endpoint_service.name")
         case "attachment-target":
-            text = f"{name} is attached already, in {scope}"
-            return AlreadyExists("TARGET_TAKEN", text, field="attachment.netns.namespace")
+            return _target_taken(claim)
         case "attachment-vpc":
             text = f"vpc {name} is attached in cell {scope} already"
             return AlreadyExists("VPC_ATTACHED", text, field="attachment.vpc_id")
         case _:
             return None
+
+
+def _target_taken(claim: Claim) -> AlreadyExists:
+    """Keys are CELL/KIND/WHAT, for instance default/netns/shop, default/vxlan/100/4789, default/interface/name/eth1."""
+    cell, kind, what = claim.key.split("/", 2)
+    way_out = "`sidegate attachment list` says to which VPC, and that attachment must go first"
+    text = f"{kind} {what.replace('/', ' ')} is attached in cell {cell} already: {way_out}"
+    return AlreadyExists("TARGET_TAKEN", text, field=f"attachment.{kind}")

@@ -8,17 +8,7 @@ from services.common.errors import WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints
 from services.registry.domain import vpc
-
-
-@dataclass(frozen=True, slots=True)
-class Netns:
-    """A veth into a network namespace, with `device` as its name there."""
-
-    namespace: str
-    device: str
-
-    def __str__(self) -> str:
-        return f"netns/{self.namespace}"
+from services.registry.domain.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +16,7 @@ class Attachment:
     id: str
     vpc_id: str
     cell: str
-    target: Netns
+    target: Target
     created_at: int
 
 

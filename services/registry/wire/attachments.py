@@ -8,11 +8,11 @@ from services.registry.domain.attachment import (
     AttachmentCreated,
     AttachmentDeleted,
     Event,
-    Netns,
     State,
     of,
 )
 from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
+from services.registry.wire.targets import show_target, target_of
 from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 
@@ -45,14 +45,14 @@ class AttachmentCodec:
 
 
 def attachment_message(attachment: Attachment) -> vpc_pb2.Attachment:
-    target = attachment.target
-    return vpc_pb2.Attachment(
+    shown = vpc_pb2.Attachment(
         id=attachment.id,
         vpc_id=attachment.vpc_id,
         cell=attachment.cell,
-        netns=vpc_pb2.NetnsTarget(namespace=target.namespace, device=target.device),
         create_time=timestamp(attachment.created_at),
     )
+    show_target(attachment.target, shown)
+    return shown
 
 
 def _attachment(message: vpc_pb2.Attachment) -> Attachment:
@@ -60,6 +60,6 @@ def _attachment(message: vpc_pb2.Attachment) -> Attachment:
         id=message.id,
         vpc_id=message.vpc_id,
         cell=message.cell,
-        target=Netns(message.netns.namespace, message.netns.device),
+        target=target_of(message),
         created_at=nanoseconds(message.create_time),
     )

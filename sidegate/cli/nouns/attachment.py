@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from sidegate.api.registry.v1.vpc_pb2 import Attachment, NetnsTarget
-from sidegate.cli import resolve, tables
+from sidegate.api.registry.v1.vpc_pb2 import Attachment
+from sidegate.cli import resolve, tables, targets
 from sidegate.cli.command import Noun
 from sidegate.cli.options import InVpc, OfVpc, OneAttachment
 from sidegate.cli.session import Session
@@ -19,21 +19,49 @@ noun = Noun("attachment", "How the gateways of a cell reach a VPC. Only the oper
     "create",
     "sidegate attachment create --vpc shop --netns shop",
     "sidegate attachment create --vpc 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --netns shop --device eth1 --cell west",
+    "sidegate attachment create --vpc shop --interface eth1.100",
+    "sidegate attachment create --vpc shop --interface addr:172.30.0.5",
+    "sidegate attachment create --vpc shop --vxlan 100 --remote 192.0.2.10 --remote 192.0.2.11",
 )
 async def create(
     session: Session,
+    *,
     vpc: InVpc,
-    netns: Annotated[str, typer.Option(metavar="NAME", help="A network namespace, as `ip netns` names it.")],
+    netns: Annotated[str, typer.Option(metavar="NAME", help="A network namespace, as `ip netns` names it.")] = "",
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="The device that the gateway makes in it; sidegate0 if not given.")
+        str,
+        typer.Option(metavar="NAME", help="The device that the gateway makes in --netns; sidegate0 if not given."),
     ] = "",
+    interface: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|MAC|addr:IP",
+            help="A device that is there on the gateways' machines; addr:IP is the one that has this address.",
+        ),
+    ] = "",
+    vxlan: Annotated[int, typer.Option(metavar="VNI", max=16777215, help="A VXLAN segment, by its number.")] = 0,
+    remote: Annotated[
+        list[str] | None, typer.Option(metavar="IP", help="A host that carries the --vxlan; give it once for each.")
+    ] = None,
+    local: Annotated[
+        str,
+        typer.Option(metavar="IP", help="The address that the --vxlan is sent from; the kernel's choice if not given."),
+    ] = "",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", max=65535, help="The UDP port of the --vxlan; 4789 if not given.")
+    ] = 0,
+    mtu: Annotated[
+        int,
+        typer.Option(metavar="BYTES", max=65485, help="The MTU in the --vxlan; the underlay's less 50 if not given."),
+    ] = 0,
     cell: Annotated[
         str, typer.Option(metavar="CELL", help="The cell whose gateways use it; default if not given.")
     ] = "",
 ) -> Attachment:
-    """Attach a VPC to the gateways of a cell."""
+    """Attach a VPC to the gateways of a cell: a network namespace, a VXLAN segment, or a device that is there."""
+    target = targets.target(targets.Options(netns, device, vxlan, remote or (), local, port, mtu, interface))
     vpc_id = await resolve.vpc(session.sidegate, vpc)
-    return await session.sidegate.attachments.create(vpc_id, NetnsTarget(namespace=netns, device=device), cell)
+    return await session.sidegate.attachments.create(vpc_id, target, cell)
 
 
 @noun.verb("get", "sidegate attachment get 6f1c2a3b")

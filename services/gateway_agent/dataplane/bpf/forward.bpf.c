@@ -46,6 +46,8 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, __u32 number)
 	struct vpc *out = bpf_map_lookup_elem(&vpcs, &route.other.vpc);
 	if (!out || !out->ifindex)
 		return refuse(REFUSED_NO_DEVICE);
+	if (out->mtu && too_long(skb, &packet, out->mtu))
+		return refuse(REFUSED_TOO_LONG);
 	reason = rewrite(skb, &packet, &route, out);
 	return reason == FORWARDED ? send(skb, out) : refuse(reason);
 }

@@ -23,8 +23,7 @@
 #define MAX_ALLOWED 1048576
 #define DEFAULT_SESSION_ENTRIES 262144
 
-#define NAMESPACE_NAME_SIZE 128
-#define DEVICE_NAME_SIZE 16
+#define TARGET_SIZE 272
 #define UUID_SIZE 16
 
 /* ---- devices and VPCs ------------------------------------------------------------------------------------------ */
@@ -35,7 +34,7 @@ struct vpc {
 	__u32 ifindex; /* 0: no device */
 	__u32 flags;
 	__u8 mac[ETH_ALEN];
-	__u8 unused[2];
+	__u16 mtu; /* longest IPv4 packet that the device sends; 0: not looked at */
 };
 _Static_assert(sizeof(struct vpc) == 16, "as in maps.py");
 
@@ -247,8 +246,8 @@ struct {
 
 struct attachment_record {
 	__u32 vpc;
-	char network_namespace[NAMESPACE_NAME_SIZE];
-	char device[DEVICE_NAME_SIZE];
+	__u32 kind;
+	__u8 target[TARGET_SIZE]; /* records.py says what it holds for each kind */
 };
 
 struct {

@@ -21,6 +21,7 @@ struct packet {
 	struct tuple tuple;
 	__u8 sender[ETH_ALEN];
 	bool syn, ack, fin, rst;
+	__u8 transport_header; /* bytes */
 };
 
 /* Where a packet goes, once a session says so. */
@@ -56,12 +57,14 @@ static __always_inline enum counter read_transport(struct __sk_buff *skb, __u32 
 		return REFUSED_MALFORMED;
 	packet->tuple.source_port = udp->source; /* TCP has its ports in the same place */
 	packet->tuple.destination_port = udp->dest;
+	packet->transport_header = sizeof(*udp);
 	if (packet->tuple.protocol == IPPROTO_UDP)
 		return FORWARDED;
 
 	struct tcphdr *tcp = (void *)udp;
 	if ((void *)(tcp + 1) > end || tcp->doff < sizeof(struct tcphdr) / 4)
 		return REFUSED_MALFORMED;
+	packet->transport_header = tcp->doff * 4;
 	packet->syn = tcp->syn;
 	packet->ack = tcp->ack;
 	packet->fin = tcp->fin;
@@ -95,6 +98,17 @@ static __always_inline enum counter read_packet(struct __sk_buff *skb, __u32 vpc
 	};
 	__builtin_memcpy(packet->sender, eth->h_source, ETH_ALEN);
 	return read_transport(skb, bpf_ntohs(ip->tot_len), packet);
+}
+
+/*
+ * Whether the device would have to cut the packet, which the kernel leaves to the sender and drops unseen. A GSO packet
+ * is cut on its way out, into its headers with gso_size bytes each.
+ */
+static __always_inline bool too_long(const struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+{
+	__u32 headers = sizeof(struct iphdr) + packet->transport_header;
+
+	return (skb->gso_size ? headers + skb->gso_size : skb->len - ETH_HLEN) > mtu;
 }
 
 static __always_inline __u16 fold(__u32 sum)

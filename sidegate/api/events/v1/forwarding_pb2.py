@@ -26,7 +26,7 @@ from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_do
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sidegate/api/events/v1/forwarding.proto\x12\x16sidegate.api.events.v1\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xdc\x01\n\x0f\x46orwardingEntry\x12\x42\n\nattachment\x18\x01 \x01(\x0b\x32,.sidegate.api.events.v1.AttachmentForwardingH\x00\x12<\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.events.v1.ServiceForwardingH\x00\x12>\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32*.sidegate.api.events.v1.EndpointForwardingH\x00\x42\x07\n\x05\x65ntry\"~\n\x14\x41ttachmentForwarding\x12\x0e\n\x06vpc_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x34\n\x05netns\x18\x04 \x01(\x0b\x32%.sidegate.api.registry.v1.NetnsTarget\"\xef\x01\n\x11ServiceForwarding\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0e\n\x06vpc_id\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12<\n\rport_mappings\x18\x06 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\x12\x44\n\x11weighted_backends\x18\x07 \x03(\x0b\x32).sidegate.api.events.v1.BackendForwarding\"F\n\x11\x42\x61\x63kendForwarding\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"\xf6\x01\n\x12\x45ndpointForwarding\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x11\n\tmarker_id\x18\x04 \x01(\x03\x12\x0e\n\x06vpc_id\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x12\n\nservice_id\x18\x07 \x01(\t\x12\x15\n\rallowed_cidrs\x18\x08 \x03(\t\x12\x11\n\tadmission\x18\t \x01(\x03\x12\x34\n\x07sources\x18\n \x03(\x0b\x32#.sidegate.api.events.v1.SourceLease\"2\n\x0bSourceLease\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sidegate/api/events/v1/forwarding.proto\x12\x16sidegate.api.events.v1\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xdc\x01\n\x0f\x46orwardingEntry\x12\x42\n\nattachment\x18\x01 \x01(\x0b\x32,.sidegate.api.events.v1.AttachmentForwardingH\x00\x12<\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.events.v1.ServiceForwardingH\x00\x12>\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32*.sidegate.api.events.v1.EndpointForwardingH\x00\x42\x07\n\x05\x65ntry\"\xf2\x01\n\x14\x41ttachmentForwarding\x12\x0e\n\x06vpc_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x34\n\x05netns\x18\x04 \x01(\x0b\x32%.sidegate.api.registry.v1.NetnsTarget\x12\x34\n\x05vxlan\x18\x05 \x01(\x0b\x32%.sidegate.api.registry.v1.VxlanTarget\x12<\n\tinterface\x18\x06 \x01(\x0b\x32).sidegate.api.registry.v1.InterfaceTarget\"\xef\x01\n\x11ServiceForwarding\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0e\n\x06vpc_id\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12<\n\rport_mappings\x18\x06 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\x12\x44\n\x11weighted_backends\x18\x07 \x03(\x0b\x32).sidegate.api.events.v1.BackendForwarding\"F\n\x11\x42\x61\x63kendForwarding\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"\xf6\x01\n\x12\x45ndpointForwarding\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x11\n\tmarker_id\x18\x04 \x01(\x03\x12\x0e\n\x06vpc_id\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x12\n\nservice_id\x18\x07 \x01(\t\x12\x15\n\rallowed_cidrs\x18\x08 \x03(\t\x12\x11\n\tadmission\x18\t \x01(\x03\x12\x34\n\x07sources\x18\n \x03(\x0b\x32#.sidegate.api.events.v1.SourceLease\"2\n\x0bSourceLease\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FORWARDINGENTRY']._serialized_start=153
   _globals['_FORWARDINGENTRY']._serialized_end=373
-  _globals['_ATTACHMENTFORWARDING']._serialized_start=375
-  _globals['_ATTACHMENTFORWARDING']._serialized_end=501
-  _globals['_SERVICEFORWARDING']._serialized_start=504
-  _globals['_SERVICEFORWARDING']._serialized_end=743
-  _globals['_BACKENDFORWARDING']._serialized_start=745
-  _globals['_BACKENDFORWARDING']._serialized_end=815
-  _globals['_ENDPOINTFORWARDING']._serialized_start=818
-  _globals['_ENDPOINTFORWARDING']._serialized_end=1064
-  _globals['_SOURCELEASE']._serialized_start=1066
-  _globals['_SOURCELEASE']._serialized_end=1116
+  _globals['_ATTACHMENTFORWARDING']._serialized_start=376
+  _globals['_ATTACHMENTFORWARDING']._serialized_end=618
+  _globals['_SERVICEFORWARDING']._serialized_start=621
+  _globals['_SERVICEFORWARDING']._serialized_end=860
+  _globals['_BACKENDFORWARDING']._serialized_start=862
+  _globals['_BACKENDFORWARDING']._serialized_end=932
+  _globals['_ENDPOINTFORWARDING']._serialized_start=935
+  _globals['_ENDPOINTFORWARDING']._serialized_end=1181
+  _globals['_SOURCELEASE']._serialized_start=1183
+  _globals['_SOURCELEASE']._serialized_end=1233
 # @@protoc_insertion_point(module_scope)

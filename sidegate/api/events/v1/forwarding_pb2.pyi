@@ -68,6 +68,8 @@ class AttachmentForwarding(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     NETNS_FIELD_NUMBER: _builtins.int
+    VXLAN_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     vpc_id: _builtins.str
     """The VPC (UUID): the entry's key."""
     version: _builtins.int
@@ -76,7 +78,15 @@ class AttachmentForwarding(_message.Message):
     """The VPC is reached no more."""
     @_builtins.property
     def netns(self) -> _vpc_pb2.NetnsTarget:
-        """What is reached; unset where removed."""
+        """What is reached, one of these; none where removed."""
+
+    @_builtins.property
+    def vxlan(self) -> _vpc_pb2.VxlanTarget:
+        """A VXLAN segment."""
+
+    @_builtins.property
+    def interface(self) -> _vpc_pb2.InterfaceTarget:
+        """A device of the gateway's machine."""
 
     def __init__(
         self,
@@ -85,10 +95,12 @@ class AttachmentForwarding(_message.Message):
         version: _builtins.int = ...,
         removed: _builtins.bool = ...,
         netns: _vpc_pb2.NetnsTarget | None = ...,
+        vxlan: _vpc_pb2.VxlanTarget | None = ...,
+        interface: _vpc_pb2.InterfaceTarget | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["netns", b"netns"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interface", b"interface", "netns", b"netns", "vxlan", b"vxlan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["netns", b"netns", "removed", b"removed", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interface", b"interface", "netns", b"netns", "removed", b"removed", "version", b"version", "vpc_id", b"vpc_id", "vxlan", b"vxlan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

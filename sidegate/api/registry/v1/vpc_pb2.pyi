@@ -185,6 +185,8 @@ class Attachment(_message.Message):
     VPC_ID_FIELD_NUMBER: _builtins.int
     CELL_FIELD_NUMBER: _builtins.int
     NETNS_FIELD_NUMBER: _builtins.int
+    VXLAN_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
@@ -197,6 +199,14 @@ class Attachment(_message.Message):
         """A veth into a network namespace of the gateway's machine."""
 
     @_builtins.property
+    def vxlan(self) -> Global___VxlanTarget:
+        """A VXLAN segment of the underlay network that the gateways are in."""
+
+    @_builtins.property
+    def interface(self) -> Global___InterfaceTarget:
+        """A network device that is there on every gateway of the cell and belongs to somebody else."""
+
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
 
@@ -207,13 +217,15 @@ class Attachment(_message.Message):
         vpc_id: _builtins.str = ...,
         cell: _builtins.str = ...,
         netns: Global___NetnsTarget | None = ...,
+        vxlan: Global___VxlanTarget | None = ...,
+        interface: Global___InterfaceTarget | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "netns", b"netns", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "interface", b"interface", "netns", b"netns", "target", b"target", "vxlan", b"vxlan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "create_time", b"create_time", "id", b"id", "netns", b"netns", "target", b"target", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "create_time", b"create_time", "id", b"id", "interface", b"interface", "netns", b"netns", "target", b"target", "vpc_id", b"vpc_id", "vxlan", b"vxlan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["netns", "vxlan", "interface"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
@@ -244,3 +256,77 @@ class NetnsTarget(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetnsTarget: _TypeAlias = NetnsTarget  # noqa: Y015
+
+@_typing.final
+class VxlanTarget(_message.Message):
+    """A VXLAN segment: the gateway makes a device of its own for it, and sends to the remote hosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VNI_FIELD_NUMBER: _builtins.int
+    REMOTES_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    LOCAL_FIELD_NUMBER: _builtins.int
+    MTU_FIELD_NUMBER: _builtins.int
+    vni: _builtins.int
+    """The segment's number, 1 to 16777215."""
+    port: _builtins.int
+    """The UDP port of gateways and remote hosts; 4789 where it is 0."""
+    local: _builtins.str
+    """The gateways' own address in the underlay network (IPv4); the kernel chooses where it is empty."""
+    mtu: _builtins.int
+    """The longest IPv4 packet that the segment carries, in bytes, 576 to 65485; 50 less than the underlay's where it is 0."""
+    @_builtins.property
+    def remotes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The hosts of the underlay network that carry the segment (IPv4, unicast), 1 to 64, each once. What nobody knows the
+        way to is sent to each of them.
+        """
+
+    def __init__(
+        self,
+        *,
+        vni: _builtins.int = ...,
+        remotes: _abc.Iterable[_builtins.str] | None = ...,
+        port: _builtins.int = ...,
+        local: _builtins.str = ...,
+        mtu: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["local", b"local", "mtu", b"mtu", "port", b"port", "remotes", b"remotes", "vni", b"vni"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VxlanTarget: _TypeAlias = VxlanTarget  # noqa: Y015
+
+@_typing.final
+class InterfaceTarget(_message.Message):
+    """A network device in the gateway's own network namespace: a NIC, a VLAN device, one that a container runtime made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The device with this name: 1 to 15 letters, digits, '_', '.' and '-'."""
+    mac: _builtins.str
+    """The device with this hardware address, such as "02:42:0a:00:00:05"."""
+    address: _builtins.str
+    """The device that has this IPv4 address."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        mac: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "mac", b"mac", "name", b"name", "selector", b"selector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "mac", b"mac", "name", b"name", "selector", b"selector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["name", "mac", "address"]  # noqa: Y015
+    _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selector) -> _WhichOneofReturnType_selector | None: ...
+
+Global___InterfaceTarget: _TypeAlias = InterfaceTarget  # noqa: Y015
