@@ -310,7 +310,7 @@ async def test_other_backends_reach_the_cell(story: Story) -> None:
     await until(story.services.endpoint_store, told)
 
 
-async def test_weights_and_draining_reach_the_cell_as_one_change(story: Story) -> None:
+async def test_weights_and_draining_reach_the_cell(story: Story) -> None:
     await story.create()
     backends = [
         published_pb.Backend(address="10.0.0.77", weight=3),

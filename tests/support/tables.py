@@ -1,6 +1,7 @@
 """Forwarding tables for tests: strategies for hypothesis, and what a table lets through."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -68,6 +69,9 @@ services = st.builds(
     st.sampled_from([("10.0.0.10",), ("10.0.0.11",), ("10.0.0.10", "10.0.0.12")]),
     st.sampled_from([80, 443]),
 )
+services |= services.map(
+    lambda plain: replace(plain, backends=(*plain.backends, Backend(IPv4Address("10.0.0.13"), 3, draining=True)))
+)
 endpoints = st.builds(
     endpoint,
     st.integers(1, 5),
@@ -120,4 +124,5 @@ def _flows(at: Endpoint, entries: Mapping[Key, Entry]) -> Iterable[Flow]:
         if any(client in network for network in at.allowed):
             for mapping in leads_to.ports:
                 for backend in leads_to.backends:
-                    yield Flow(consumer, anonymous, client, mapping, provider, backend.address)
+                    if not backend.draining:
+                        yield Flow(consumer, anonymous, client, mapping, provider, backend.address)

@@ -1,9 +1,10 @@
 """What the maps hold, read from the kernel alone: the table with its numbers, and what an interrupted change left."""
 
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
@@ -12,6 +13,7 @@ from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     ENDPOINT_KEY,
     NUMBER,
+    SHARES_KEY,
     UNRESOLVED,
     BackendValue,
     EndpointValue,
@@ -26,6 +28,8 @@ from services.gateway_agent.table import Attachment, Backend, Endpoint, Entry, K
 
 Item = tuple[bytes, bytes]
 Versioned = tuple[int, int]  # a service or slot, and the version of its lists
+
+SHARES_AT_ONCE = 64  # tables of 4 KB, of which there may be very many
 
 
 @dataclass(slots=True)
@@ -64,19 +68,14 @@ def _read_attachments(maps: Maps, contents: Contents) -> Mapping[int, str]:
 
 
 def _read_services(maps: Maps, contents: Contents) -> Mapping[int, str]:
-    """The service of every number. One whose shares are not those of its backends reads as if it had none: nothing
-    of theirs is of use, and it has to be put again.
-    """
+    """The service of every number."""
     records = {unpack_id(key): ServiceRecord.unpack(value) for key, value in maps.service_names.items()}
     current = {record.service: (record.service, maps.services[record.service].low) for record in records.values()}
     ports = _lists(maps.ports, 0, set(current.values()), contents)
     backends = _lists(maps.backends, 0, set(current.values()), contents)
-    shares = _lists(maps.shares, 0, set(current.values()), contents)
+    _drop_unshared(maps, backends, contents)
     for service, record in records.items():
         lists = current[record.service]
-        if not _share(backends[lists], shares[lists]):
-            contents.leftovers += [(maps.backends, key) for key, _ in backends.pop(lists, [])]
-            contents.leftovers += [(maps.shares, key) for key, _ in shares[lists]]
         entry = Service(service, record.vpc_id, _ports(ports[lists]), _backends(backends[lists], contents))
         contents.add(entry, record.service)
     return {record.service: service for service, record in records.items()}
@@ -135,11 +134,27 @@ def _backends(items: list[Item], contents: Contents) -> tuple[Backend, ...]:
     return tuple(value.configured for value in sorted(values, key=lambda value: value.place))
 
 
-def _share(backends: list[Item], shares: list[Item]) -> bool:
-    """Whether the shares are those of the backends that take new sessions: none are needed where there is only one."""
-    values = sorted((BACKEND_KEY.unpack(key)[2], BackendValue.unpack(value)) for key, value in backends)
-    takers = [value.configured for _, value in values if value.takes_sessions]
-    return len(takers) <= 1 if not shares else len(takers) > 1 and fits(shares[0][1], takers)
+def _drop_unshared(maps: Maps, backends: dict[Versioned, list[Item]], contents: Contents) -> None:
+    """Where several backends take sessions and their shares are not there, none of them is of use: so that the service
+    is put again, it reads as one without backends.
+    """
+    takers = {lists: _takers(items) for lists, items in backends.items()}
+    shared = {lists for lists, found in takers.items() if len(found) <= 1}
+    for key, value in chain.from_iterable(maps.shares.batches(SHARES_AT_ONCE)):
+        lists = SHARES_KEY.unpack(key)
+        found = takers.get(lists, ())
+        if len(found) > 1 and fits(value, found):
+            shared.add(lists)
+        else:
+            contents.leftovers.append((maps.shares, key))
+    for lists in takers.keys() - shared:
+        contents.leftovers += [(maps.backends, key) for key, _ in backends.pop(lists)]
+
+
+def _takers(items: list[Item]) -> Sequence[Backend]:
+    """The backends that take new sessions, as `shares` numbers them."""
+    values = sorted((BACKEND_KEY.unpack(key)[2], BackendValue.unpack(value)) for key, value in items)
+    return [value.configured for _, value in values if value.takes_sessions]
 
 
 def _networks(items: list[Item]) -> tuple[IPv4Network, ...]:
