@@ -20,12 +20,13 @@ class DriverStatement:
         self._defaults = compiled.params
         self._names = tuple(compiled.positiontup or compiled.params)
         self._positional = compiled.positional
+        self._options = {"binary": True} if dialect.driver == "psycopg" else {}  # bytes cost half as much to read
 
     def rows(self, connection: Connection, **values: object) -> Sequence[Sequence[Any]]:
         given = {**self._defaults, **values}
         parameters = tuple(given[name] for name in self._names) if self._positional else given
         with closing(connection.connection.cursor()) as cursor:
-            cursor.execute(self._sql, parameters)
+            cursor.execute(self._sql, parameters, **self._options)
             return cursor.fetchall()
 
     def execute_many(self, connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:

@@ -37,6 +37,8 @@ CONNECTING = {
 """What libpq is told, where the URL says nothing else: a server that does not answer is given up after ten seconds."""
 
 # The schema is a part of the key, and an advisory lock is of one database: two logs do not wait for each other.
+# In one message with the beginning, and before anything is read: what follows sees all that was committed under it.
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; "
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('sidegate/' || coalesce(current_schema(), ''), 0))"
 
 # A server that is set to wait for its standbys goes on doing so; one that is set not to wait for its disk does.
@@ -82,22 +84,22 @@ class Postgres:
             "idle_in_transaction_session_timeout": IDLE_MILLISECONDS,
             "statement_timeout": WRITE_MILLISECONDS,
         }
-        return self._engine("sidegate writer", 1, settings, psycopg.IsolationLevel.READ_COMMITTED, read_only=False)
+        return self._engine("sidegate writer", 1, settings)
 
     def readers(self) -> Engine:
         settings = {
             "lock_timeout": LOCK_MILLISECONDS,
             "idle_in_transaction_session_timeout": READ_IDLE_MILLISECONDS,
             "statement_timeout": READ_MILLISECONDS,
+            "default_transaction_read_only": "on",
         }
-        level = psycopg.IsolationLevel.REPEATABLE_READ
-        return self._engine("sidegate reader", READERS, settings, level, read_only=True)
+        return self._engine("sidegate reader", READERS, settings)
 
     def lock(self, connection: Connection) -> None:
-        _execute(connection, LOCK)  # the first statement: each that follows sees all that was committed under the lock
+        _execute(connection, BEGIN + LOCK)
 
     def snapshot(self, connection: Connection) -> None:
-        """Nothing is to be done: a reader's transaction is REPEATABLE READ."""
+        _execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def unhurried(self, connection: Connection) -> None:
         _execute(connection, "SET LOCAL statement_timeout = 0")
@@ -131,15 +133,7 @@ class Postgres:
     def tidy(self, connection: Connection) -> None:
         """Nothing is to be done: the server vacuums and checkpoints by itself."""
 
-    def _engine(
-        self,
-        name: str,
-        connections: int,
-        settings: Mapping[str, int],
-        level: psycopg.IsolationLevel,
-        *,
-        read_only: bool,
-    ) -> Engine:
+    def _engine(self, name: str, connections: int, settings: Mapping[str, object]) -> Engine:
         told = {"application_name": name, **CONNECTING}
         engine = create_engine(
             self.url.set(drivername="postgresql+psycopg"),
@@ -154,12 +148,10 @@ class Postgres:
         def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
             made = cast("psycopg.Connection", connection)
             self._require_unicode(made)
-            made.autocommit = True
+            made.autocommit = True  # a transaction begins where we say so, as with SQLite
             for option, value in settings.items():
                 made.execute("SELECT set_config(%s, %s, false)", (option, str(value)))
             made.execute(DURABLE)
-            made.autocommit = False
-            made.isolation_level, made.read_only = level, read_only
 
         return engine
 
