@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from services.common.eventsourcing.resource_table import RESOURCES, ResourceRow, ResourceTable, get
-from services.common.eventsourcing.sql_schema import events, tail
+from services.common.eventsourcing.sql_schema import last_of_partition, tail
 from services.common.eventsourcing.store import RecordedEvent
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
@@ -124,8 +124,7 @@ def cell_table(connection: Connection, cell: str) -> CellTable:
 
 def tails(connection: Connection, cell: str) -> tuple[int, int]:
     """The positions of the log's last event and of the cell's; 0 if there is none."""
-    last = select(func.max(events.c.position)).where(events.c.partition == cell)
-    return tail(connection), connection.execute(last).scalar() or 0
+    return tail(connection), connection.execute(select(last_of_partition(cell))).scalar() or 0
 
 
 def services_in_use(connection: Connection) -> list[str]:

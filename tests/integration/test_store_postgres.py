@@ -8,10 +8,13 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from services.common.eventsourcing.database_url import database_at
 from services.common.eventsourcing.postgres import LOCK, LOCK_MILLISECONDS
+from services.common.eventsourcing.sql_ledger import LedgerTables
+from services.common.eventsourcing.sql_queries import LogQueries
+from services.common.eventsourcing.sql_schema import last_of_partition
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.sql_writer import SqlWriter
 from services.common.eventsourcing.store import (
@@ -27,6 +30,7 @@ from sidegate.evidence import verify
 from tests.support import postgres
 from tests.support.stores import Tally, an_append, whole_log
 
+ROWS_READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'events'"
 SETTINGS = (
     "synchronous_commit",
     "lock_timeout",
@@ -210,3 +214,27 @@ async def test_a_user_who_may_not_make_tables_is_told(database: str) -> None:
             await SqlStore.open(server.url(database).replace(postgres.USER, "guest", 1))
     finally:
         server.execute("DROP ROLE guest")
+
+
+async def test_the_last_event_of_a_cell_is_found_without_going_through_the_log(
+    store: SqlStore, where: str, database: str
+) -> None:
+    async def write(partition: str) -> None:
+        many = [an_append(f"{partition}-{number}", events=500, partition=partition) for number in range(8)]
+        await asyncio.gather(*map(store.append, many))
+
+    await write("quiet")
+    await write("busy")
+    postgres.shared().execute("ANALYZE events", database=database)
+
+    def rows_read(connection: Connection) -> int:
+        """More often than the server needs before it may choose a plan that is for any partition."""
+        queries = LogQueries(connection.dialect)
+        ledgers = LedgerTables(database_at(where, "FULL"), connection.dialect, queries)
+        for partition in ("busy", "quiet", "none") * 5:
+            ledgers.open(connection, "a-log", [an_append("new", partition=partition)])
+            connection.execute(select(last_of_partition(partition))).scalar()
+            queries.read(connection, 10, 5, partition)
+        return int(connection.execute(text(ROWS_READ)).scalar_one())
+
+    assert await store.query(rows_read) < 500

@@ -10,7 +10,7 @@ from services.common.eventsourcing.holdings import Holdings
 from services.common.eventsourcing.keyed_table import Key, KeyedTable, Values
 from services.common.eventsourcing.ledger import Answered, Ledger
 from services.common.eventsourcing.sql_queries import LogQueries
-from services.common.eventsourcing.sql_schema import claims, counters, events, requests
+from services.common.eventsourcing.sql_schema import claims, counters, events, last_of_partition, requests
 from services.common.eventsourcing.store import Append, Appended, Claim, RequestKey
 
 
@@ -22,9 +22,8 @@ class LedgerTables:
         self._queries = queries
         (name,) = database.each_key(1)
         version = select(func.max(events.c.version)).where(events.c.stream == name)
-        position = select(func.max(events.c.position)).where(events.c.partition == name)
         self._versions = DriverStatement(select(name, version.scalar_subquery()), dialect)
-        self._partitions = DriverStatement(select(name, position.scalar_subquery()), dialect)
+        self._partitions = DriverStatement(select(name, last_of_partition(name)), dialect)
         self._insert_events = DriverStatement(insert(events), dialect)
         self._requests = KeyedTable(requests, database, dialect)
         self._claims = KeyedTable(claims, database, dialect)

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, Dialect, Integer, bindparam, select
+from sqlalchemy import Connection, Dialect, Integer, bindparam, literal, select, tuple_
 
 from services.common.eventsourcing.driver_statement import DriverStatement
 from services.common.eventsourcing.holdings import Holdings
 from services.common.eventsourcing.ledger import EMPTY, Answered, Tail
-from services.common.eventsourcing.sql_schema import checkpoints, claims, counters, events, log_info, requests
+from services.common.eventsourcing.sql_schema import Number, checkpoints, claims, counters, events, log_info, requests
 from services.common.eventsourcing.store import Appended, Claim, Head, RecordedEvent, RequestKey
 
 LAST_KEY = "\U0010ffff"
 """Sorts behind everything that may follow a prefix: no character is above it."""
 
+MAX_POSITION = 2**63 - 1
 TAIL = select(events.c.position, events.c.hash, events.c.recorded_at).order_by(events.c.position.desc()).limit(1)
 LOAD = (
     select(events)
@@ -22,6 +23,16 @@ LOAD = (
 READ = select(events).where(events.c.position > bindparam("after")).order_by(events.c.position)
 READ_PARTITION = READ.where(events.c.partition == bindparam("partition_"))
 
+# PostgreSQL, told that it is one partition, may think of going through the whole log; SQLite would read a range of two
+# columns from the beginning of the first.
+PLACE = tuple_(events.c.partition, events.c.position)
+READ_PARTITION_RANGE = (
+    select(events)
+    .where(tuple_(bindparam("partition_"), bindparam("after", type_=Number)) < PLACE)
+    .where(tuple_(bindparam("partition_"), literal(MAX_POSITION)) >= PLACE)
+    .order_by(events.c.partition, events.c.position)
+)
+
 
 class LogQueries:
     def __init__(self, dialect: Dialect) -> None:
@@ -29,7 +40,9 @@ class LogQueries:
         self._tail = DriverStatement(TAIL, dialect)
         self._load = DriverStatement(LOAD, dialect)
         self._read = DriverStatement(READ.limit(limit), dialect)
-        self._read_partition = DriverStatement(READ_PARTITION.limit(limit), dialect)
+        by_range = dialect.name == "postgresql"
+        of_partition = READ_PARTITION_RANGE if by_range else READ_PARTITION
+        self._read_partition = DriverStatement(of_partition.limit(limit), dialect)
 
     def tail(self, connection: Connection) -> Tail:
         rows = self._tail.rows(connection)

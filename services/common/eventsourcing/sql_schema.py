@@ -3,16 +3,19 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    ScalarSelect,
     String,
     Table,
     Text,
     UniqueConstraint,
+    case,
     func,
     select,
     text,
@@ -117,6 +120,17 @@ alembic_version = Table(
 """Alembic's, as it makes it itself."""
 
 LAST_POSITION = select(func.coalesce(func.max(events.c.position), 0))
+
+
+def last_of_partition(partition: ColumnElement[str] | str) -> ScalarSelect[int]:
+    """The position of a partition's last event, NULL if it has none.
+
+    Asked in the order of the one index that knows: for a maximum, PostgreSQL may go back through the log until it meets
+    an event of the partition, and for a new one that is all of it.
+    """
+    found = case((events.c.partition == partition, events.c.position))
+    nearest = select(found).where(events.c.partition <= partition)
+    return nearest.order_by(events.c.partition.desc(), events.c.position.desc()).limit(1).scalar_subquery()
 
 
 def tail(connection: Connection) -> int:
