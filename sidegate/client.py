@@ -9,6 +9,7 @@ from sidegate.resources.endpoints import Endpoints
 from sidegate.resources.gateways import Gateway
 from sidegate.resources.inventory import Attachments, Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
+from sidegate.resources.programs import Program
 from sidegate.resources.services import Connections, Services
 from sidegate.transport import DEFAULT_TIMEOUT_SECONDS, Caller
 
@@ -70,6 +71,10 @@ class Client:
     @cached_property
     def gateway(self) -> Gateway:
         return Gateway(self._caller("gateway"))
+
+    def program(self, name: str) -> Program:
+        """ "registry", "endpoint" or "gateway", to be asked how it is doing. Raises Unavailable without an address."""
+        return Program(self._caller(name))
 
     def _caller(self, program: str) -> Caller:
         address = self._addresses[program]

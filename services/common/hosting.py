@@ -19,6 +19,7 @@ from services.common.program import write_ready
 from services.common.rpc.audit import LIMITS, AuditServicer
 from services.common.rpc.health import Health, StoreHealth
 from services.common.rpc.server import Hosted, RpcServer
+from services.common.rpc.status import Progress, StatusServicer
 from services.common.telemetry.exposition import exposed
 from services.common.telemetry.metrics import REGISTRY
 from services.common.watching.limits import WatchLimits
@@ -69,11 +70,15 @@ async def host(
             witness.connected(connection)
             await follower(connection)
 
-        server = RpcServer(settings.listen, [*hosted, audit_of(store, topic.program, notary, watch_limits(settings))])
-        health, numbers = Health(server, [StoreHealth(store).difficulty]), LogNumbers(store)
+        numbers = LogNumbers(store)
+        status = StatusServicer(topic.program, lambda: Progress(store.position, numbers.lag))
+        audit = audit_of(store, topic.program, notary, watch_limits(settings))
+        server = RpcServer(settings.listen, [*hosted, audit, status.hosted()])
+        health = status.health = Health(server, [StoreHealth(store).difficulty])
         REGISTRY.register(numbers)
         try:
             async with exposed(settings.metrics) as metrics:
+                status.metrics = metrics
                 address = await server.start(serving=False)
                 await health.look()
                 write_ready(settings.ready_file, {"grpc": address, "metrics": metrics, "pid": os.getpid()})

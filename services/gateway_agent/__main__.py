@@ -37,6 +37,7 @@ async def serve(settings: GatewaySettings) -> None:
         await agent.serving.wait()
         REGISTRY.register(numbers)
         async with exposed(settings.metrics) as metrics:
+            agent.status.metrics = metrics
             ready = {"socket": str(settings.socket), "metrics": metrics, "pid": os.getpid()}
             write_ready(settings.ready_file, ready)
             await asyncio.Event().wait()

@@ -9,6 +9,7 @@ from services.common.clock import Clock as WallClock
 from services.common.clock import now
 from services.common.rpc.health import Health
 from services.common.rpc.server import Hosted, RpcServer
+from services.common.rpc.status import Progress, StatusServicer
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.desired import Desired
@@ -76,8 +77,9 @@ class Agent:
             control, dataplane, self.reconciler, desired=desired, facts=facts, fence=fence, clock=wall_clock
         )
         hosted = Hosted(TABLE_SERVICE, lambda server: add_TableServiceServicer_to_server(servicer, server))
-        self._server = RpcServer(f"unix:{socket}", [hosted])
-        self.health = Health(self._server, [Readiness(self.reconciler, fence).difficulty])
+        self.status = StatusServicer(settings.gateway_id, self._progress, wall_clock)
+        self._server = RpcServer(f"unix:{socket}", [hosted, self.status.hosted()])
+        self.health = self.status.health = Health(self._server, [Readiness(self.reconciler, fence).difficulty])
         self.serving = asyncio.Event()
 
     async def run(self) -> None:
@@ -98,6 +100,9 @@ class Agent:
         finally:
             await self._server.stop(GRACE_SECONDS)
             await self._dataplane.close()
+
+    def _progress(self) -> Progress:
+        return Progress(self.reconciler.position, self.feed.lag, in_sync=self.reconciler.in_sync)
 
     async def figures(self) -> Figures:
         """How this gateway is doing."""

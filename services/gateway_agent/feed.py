@@ -60,6 +60,11 @@ class Feed:
         """Whether all that NATS has was heard."""
         return self._subscription is not None and self._subscription.caught_up
 
+    @property
+    def lag(self) -> int:
+        """Events that NATS has and that have not arrived yet."""
+        return self._subscription.pending if self._subscription else 0
+
     async def run(self) -> None:
         """Follows the log until cancelled."""
         connecting = asyncio.ensure_future(self._connect())

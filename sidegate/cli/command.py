@@ -59,6 +59,16 @@ class Noun:
         return register
 
 
+def verb_alone(app: typer.Typer, name: str, *examples: str) -> Callable[[Verb[P, A]], Verb[P, A]]:
+    """Makes a function a verb that stands without a noun."""
+
+    def register(function: Verb[P, A]) -> Verb[P, A]:
+        app.command(name, epilog=_epilog(examples))(_as_program(function, f"sidegate {name}", none="nothing"))
+        return function
+
+    return register
+
+
 def _epilog(examples: Sequence[str]) -> str:
     return "\n".join(["[bold]Examples[/bold]", *(f"$ {escape(example)}" for example in examples)])
 
@@ -73,7 +83,7 @@ def _as_program(function: Callable[..., Awaitable[Answer]], command: str, none: 
         with _traced(settings, chosen):
             answer = asyncio.run(_run(function, settings, command, arguments))
             view = _view(answer, f"{none} in project {settings.project}")
-            show(view, chosen)
+            show(view, chosen, paged=settings.pager)
         raise typer.Exit(view.code)
 
     return _with_signature(program, function)

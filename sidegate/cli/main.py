@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from sidegate.cli import outcome
-from sidegate.cli.command import Noun, complain
-from sidegate.cli.session import Settings
-from sidegate.cli.view import Output
+from sidegate.cli.command import Noun, complain, verb_alone
+from sidegate.cli.health import examine
+from sidegate.cli.session import Session, Settings
+from sidegate.cli.view import Output, View
 
 NOUNS = ("vpc", "subnet", "port", "attachment", "service", "connection", "endpoint", "gateway", "audit")
 TRACE = "SIDEGATE_TRACE"
@@ -62,12 +63,16 @@ def sidegate(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say on stderr the trace id under which programs log the command.")
     ] = False,
+    pager: Annotated[
+        bool,
+        typer.Option("--pager/--no-pager", help="Show what is longer than the terminal in SIDEGATE_PAGER or PAGER."),
+    ] = True,
     _version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and end.")
     ] = False,
 ) -> None:
     """Connect a client in one private network to one service in another, and nothing else."""
-    context.obj = Settings(account, project, output, config, data_dir, verbose)
+    context.obj = Settings(account, project, output, config, data_dir, verbose, pager)
 
 
 def _add(noun: str) -> None:
@@ -77,6 +82,12 @@ def _add(noun: str) -> None:
 
 for name in NOUNS:
     _add(name)
+
+
+@verb_alone(app, "health", "sidegate health", "sidegate health -o json")
+async def health(session: Session) -> View:
+    """Show how every program is doing; the exit code is 1 where one cannot do what it is for, 5 where one is silent."""
+    return await examine(session)
 
 
 def run() -> None:

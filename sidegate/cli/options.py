@@ -5,19 +5,73 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
-from sidegate.cli import parsing
+from sidegate.cli import completing, parsing
 
-OneVpc = Annotated[str, typer.Argument(metavar="VPC", help="A VPC: its name, id, or 8 or more characters of the id.")]
-OneSubnet = Annotated[str, typer.Argument(metavar="SUBNET", help="A subnet: its name, id, or beginning of the id.")]
-OnePort = Annotated[str, typer.Argument(metavar="PORT", help="A port: its id, or 8 or more characters of it.")]
-OneAttachment = Annotated[str, typer.Argument(metavar="ATTACHMENT", help="An attachment: its id, or beginning of it.")]
-OneService = Annotated[
-    str, typer.Argument(metavar="SERVICE", help="A service of yours: its name, id, or beginning of the id.")
+OneVpc = Annotated[
+    str,
+    typer.Argument(
+        metavar="VPC", help="A VPC: its name, id, or 8 or more characters of the id.", autocompletion=completing.vpc
+    ),
 ]
-OneEndpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint: its name, id, or beginning of it.")]
+OneSubnet = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUBNET", help="A subnet: its name, id, or beginning of the id.", autocompletion=completing.subnet
+    ),
+]
+OnePort = Annotated[
+    str,
+    typer.Argument(
+        metavar="PORT", help="A port: its id, or 8 or more characters of it.", autocompletion=completing.port
+    ),
+]
+OneAttachment = Annotated[
+    str,
+    typer.Argument(
+        metavar="ATTACHMENT", help="An attachment: its id, or beginning of it.", autocompletion=completing.attachment
+    ),
+]
+OneService = Annotated[
+    str,
+    typer.Argument(
+        metavar="SERVICE",
+        help="A service of yours: its name, id, or beginning of the id.",
+        autocompletion=completing.service,
+    ),
+]
+OneEndpoint = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENDPOINT", help="An endpoint: its name, id, or beginning of it.", autocompletion=completing.endpoint
+    ),
+]
+OneConnection = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENDPOINT",
+        help="An endpoint: its name, id, or beginning of it.",
+        autocompletion=completing.connection,
+    ),
+]
 
-InVpc = Annotated[str, typer.Option("--vpc", metavar="VPC", help="The VPC, by name or id.")]
-OfVpc = Annotated[str, typer.Option("--vpc", metavar="VPC", help="Only those of this VPC.")]
+InVpc = Annotated[
+    str,
+    typer.Option(
+        "--vpc",
+        metavar="VPC",
+        help="The VPC, by name or id.",
+        autocompletion=completing.vpc,
+    ),
+]
+OfVpc = Annotated[
+    str,
+    typer.Option(
+        "--vpc",
+        metavar="VPC",
+        help="Only those of this VPC.",
+        autocompletion=completing.vpc,
+    ),
+]
 
 Backends = Annotated[
     list[Backend] | None,

@@ -17,7 +17,7 @@ from sidegate.evidence import RecordedEvent, Verdict
 from sidegate.resources.logs import LogName
 
 TITLES = ("log", "records", "head", "verdict")
-TELL_EVERY = 10_000
+TELL_EVERY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ async def of_log(session: Session, name: LogName, testimony: Testimony) -> Exami
     if header.position > (after := verifier.verdict.head.position):
         async for record in session.sidegate.audit.log(name).read(after, header.position):
             if record.position % TELL_EVERY == 0:
-                session.tell(f"verifying {name}: {record.position} of {header.position} ...")
+                session.progress(f"verifying {name}", record.position, header.position)
             if verifier.follow(recorded(record)):
                 break
     return Examined("server", header, exports.conclude(header, verifier.end()))
@@ -97,6 +97,8 @@ async def _write(session: Session, name: LogName, file: IO[bytes]) -> Header:
     if header.position:
         async for record in session.sidegate.audit.log(name).read(0, header.position):
             file.write(exports.record_line(recorded(record)))
+            if record.position % TELL_EVERY == 0:
+                session.progress(f"exporting {name}", record.position, header.position)
     return header
 
 

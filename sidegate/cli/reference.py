@@ -45,10 +45,16 @@ if only one has it. What belongs to others is named whole: a service by its id o
 `-o table` (the default) is for people: local time, states in words, nothing cut off. `-o wide` has every field.
 `-o json` is for programs: one object or array on stdout, fields as in the contract, states such as
 `pendingAcceptance`, integers as numbers, bytes in base64, times in RFC 3339. `-o` is accepted before the noun and
-after the verb. Colours and progress appear on terminals only. Errors are one line on stderr, and a second one that
-begins with `hint:` where there is a way out.
+after the verb. Errors are one line on stderr, and a second one that begins with `hint:` where there is a way out;
+with `-o json` they are one object with `error`, `reason`, `field`, `hint`, `exit_code` and `trace_id`. `--verbose`
+says the trace id of any command: the programs' logs have it in every line about it.
 
-`sidegate --install-completion` teaches the shell to complete nouns, verbs and options.
+On a terminal, and nowhere else: colours (not where `NO_COLOR` is set), word of what takes longer than a second, and a
+pager for what is longer than the screen, `SIDEGATE_PAGER`, else `PAGER`, else `less` with `LESS=FRX`
+(`--no-pager` for none). Where the words of a table do not fit beside each other, each row becomes a sheet.
+
+`sidegate --install-completion` teaches bash, zsh or fish to complete nouns, verbs and options, and the names and ids of
+what is yours: it asks the running Sidegate that the line names, for a second at most. Open a new shell afterwards.
 
 ## Exit codes
 
@@ -65,6 +71,8 @@ def reference() -> str:
         + "\n".join(["| code | meaning |", "| --- | --- |", *codes, "", "## Options before the noun", ""])
         + "\n".join([*_parameters(root, context, left_out=("--help",)), ""])
         + "".join(_noun(group, context) for group in root.commands.values() if isinstance(group, TyperGroup))
+        + "\n## Without a noun\n"
+        + "".join(_verb(verb, context) for verb in root.commands.values() if isinstance(verb, TyperCommand))
     )
 
 

@@ -32,6 +32,7 @@ class Settings:
     config: Path | None = None
     data_dir: Path | None = None
     verbose: bool = False
+    pager: bool = True
 
 
 class Session:
@@ -54,6 +55,12 @@ class Session:
             raise Complaint(f"this Sidegate runs no gateway: {because}", Exit.UNAVAILABLE)
         return self.sidegate.gateway
 
+    def programs(self) -> dict[str, str]:
+        """Addresses of the programs that this Sidegate has, by name."""
+        found = self._addresses
+        named = {"registry": found.registry, "endpoint": found.endpoint, "gateway": found.gateway}
+        return {name: address for name, address in named.items() if address}
+
     @cached_property
     def _addresses(self) -> Addresses:
         settings = self.settings
@@ -62,6 +69,10 @@ class Session:
     def tell(self, text: str) -> None:
         """Says what is being done, to a person who has been waiting for more than a second."""
         self._status.update(text)
+
+    def progress(self, text: str, done: int, total: int) -> None:
+        """How far something has come; told as `tell` does."""
+        self.tell(f"{text}: {done:,} of {total:,}, {done * 100 // max(total, 1)}% ...")
 
     async def close(self) -> None:
         if "sidegate" in vars(self):

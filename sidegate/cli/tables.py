@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from google.protobuf.message import Message
-from rich.table import Table
+from rich.console import RenderableType
 
 from sidegate.api.registry.v1.vpc_pb2 import Attachment
 from sidegate.cli import facts, words
@@ -73,7 +73,7 @@ def listing(messages: Sequence[Message], none: str) -> View:
     )
 
 
-def _listed(messages: Sequence[Message], wide: bool) -> Table:
+def _listed(messages: Sequence[Message], wide: bool) -> RenderableType:
     rows = [_every_field(message) if wide else _columns(message) for message in messages]
     return table(list(rows[0]), [list(row.values()) for row in rows])
 

@@ -2,14 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from sidegate.cli import pager
 from sidegate.cli.facts import Json
 from sidegate.cli.outcome import Exit
 from sidegate.cli.words import STYLES
@@ -35,8 +37,33 @@ class View:
     remark: str = ""
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Columns without lines; on a narrow terminal a cell folds, nothing is cut off."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table where its words fit beside each other; else a sheet for each row. Nothing is cut, no id is broken."""
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        drawn = _columns(self.titles, self.rows)
+        if Measurement.get(console, options.update(max_width=UNBOUNDED_WIDTH), drawn).minimum <= options.max_width:
+            yield drawn
+            return
+        for number, row in enumerate(self.rows):
+            yield Group(*([""] * bool(number)), sheet(dict(zip(_distinct(self.titles), row, strict=True))))
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Rows:
+    """Columns without lines, as wide as the terminal lets them be."""
+    return Rows(titles, rows)
+
+
+def _distinct(titles: Sequence[str]) -> list[str]:
+    """A title that comes again says so: a sheet has each once."""
+    return [title + " (2)" * (title in titles[:place]) for place, title in enumerate(titles)]
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in titles:
         drawn.add_column(title.upper(), overflow="fold")
@@ -56,21 +83,26 @@ def sheet(rows: Mapping[str, str]) -> Table:
     return drawn
 
 
-def show(view: View, output: Output) -> None:
-    """Prints the answer: on stdout what was asked for, on stderr the remark."""
+def show(view: View, output: Output, *, paged: bool = False) -> None:
+    """Prints the answer: on stdout what was asked for, on stderr the remark.
+
+    With `paged`, what is longer than the terminal goes through the pager.
+    """
     if output is Output.JSON:
-        sys.stdout.write(json.dumps(view.facts, indent=2) + "\n")
+        pager.write(json.dumps(view.facts, indent=2) + "\n", paged)
         return
     if view.remark:
         sys.stderr.write(view.remark + "\n")
     if drawn := view.text(output is Output.WIDE):
-        _print(drawn)
+        _print(drawn, paged)
 
 
-def _print(drawn: RenderableType) -> None:
+def _print(drawn: RenderableType, paged: bool) -> None:
     console = Console(file=sys.stdout, highlight=False, markup=False)
     if console.is_terminal:
-        console.print(drawn)
+        with console.capture() as captured:
+            console.print(drawn)
+        pager.write(captured.get(), paged)
         return
     console.width = UNBOUNDED_WIDTH
     with console.capture() as captured:

@@ -16,6 +16,11 @@ GOOD, WAITING, BAD = "green", "yellow", "red"
 STYLES = {
     "accepted": GOOD,
     "available": GOOD,
+    "serving": GOOD,
+    "connected": GOOD,
+    "away": BAD,
+    "silent": BAD,
+    "not serving": BAD,
     "pendingAcceptance": WAITING,
     "creating": WAITING,
     "closing": WAITING,

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,33 @@ async def test_no_secret_is_in_logs_metrics_or_arguments(sidegate: Standalone, a
         said[f"arguments of {program}"] = Path(f"/proc/{pid}/cmdline").read_text()
     assert len(said) > 10
     assert [where for where, text in said.items() if token in text] == []
+
+
+async def test_one_command_says_how_every_program_is_doing_and_which_is_silent(
+    sidegate: Standalone, accepted: str
+) -> None:
+    told = await asyncio.to_thread(sidegate.answer, "health")
+    assert [(each["program"], each["health"]) for each in told] == [(program, "serving") for program in PROGRAMS]
+    for each in told:
+        assert each["version"] == sidegate.ready["version"]
+        assert each["metrics_address"] == sidegate.ready[each["program"]]["metrics"]
+        assert each["nats_connected"]
+        assert each["position"] > 0
+    assert told[-1]["in_sync"]
+    endpoint = sidegate.pid_of("endpoint")
+    os.kill(endpoint, signal.SIGSTOP)
+    try:
+        done = await asyncio.to_thread(sidegate.cli, "health")
+    finally:
+        os.kill(endpoint, signal.SIGCONT)
+    registry, silent, gateway = done.stdout.splitlines()[1:]
+    assert done.returncode == 5
+    assert "endpoint  silent" in " ".join(silent.split()).replace(" ", "  ", 1)
+    assert "serving" in registry
+    assert "in sync" in gateway
+
+
+async def test_health_is_for_the_operator(sidegate: Standalone) -> None:
+    done = await asyncio.to_thread(sidegate.cli, "health", account="shop")
+    assert done.returncode == 4
+    assert "OPERATOR_ONLY" in done.stderr

@@ -143,12 +143,12 @@ class Connection:
 
     async def _on_connected(self) -> None:
         self._complaint = ""
-        metrics.CONNECTED.set(1)
+        metrics.tell_connected(True)
         logger.info("connected to NATS", connection=self._name)
         self._disturb()
 
     async def _on_disconnected(self) -> None:
-        metrics.CONNECTED.set(0)
+        metrics.tell_connected(False)
         if not self._closing:
             logger.warning("lost NATS, reconnecting", connection=self._name)
         self._disturb()

@@ -18,3 +18,20 @@ SUBSCRIPTION_LOST = Counter(
 GAPS = Counter(
     "sidegate_subscription_gaps", "Holes of a stream that were filled from the log itself.", ["log"], registry=REGISTRY
 )
+
+
+class _Link:
+    """What CONNECTED says, for those who cannot read a gauge."""
+
+    up = False
+
+
+def tell_connected(up: bool) -> None:
+    """The program's connection was made, or lost."""
+    _Link.up = up
+    CONNECTED.set(up)
+
+
+def is_connected() -> bool:
+    """What was told last."""
+    return _Link.up

@@ -85,6 +85,11 @@ class Subscription:
         """Whether all that the server had was given, and the one who iterates has come back for more."""
         return self._idle.is_set()
 
+    @property
+    def pending(self) -> int:
+        """How many events the server has beyond those that have arrived; 0 while it is looked for."""
+        return self._pull.pending if self._pull else 0
+
     async def wait_caught_up(self) -> None:
         """Returns when it is caught up; something must be iterating meanwhile."""
         await self._idle.wait()

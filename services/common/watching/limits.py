@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from prometheus_client import Gauge
+
 from services.common.errors import QuotaReached
+from services.common.telemetry.metrics import REGISTRY
+
+WATCHERS = Gauge("sidegate_watchers", "Watches that are being answered.", registry=REGISTRY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,12 @@ class Seats:
         self._require_room(account)
         self._taken[account] += 1
         self._all += 1
+        WATCHERS.inc()
         try:
             yield
         finally:
             self._all -= 1
+            WATCHERS.dec()
             self._taken[account] -= 1
             if not self._taken[account]:
                 del self._taken[account]

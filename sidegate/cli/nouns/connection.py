@@ -9,7 +9,7 @@ from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
 from sidegate.cli import happenings, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import From, OneEndpoint, OneService, Timeout, Wait
+from sidegate.cli.options import From, OneConnection, OneService, Timeout, Wait
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
@@ -21,7 +21,7 @@ noun = Noun("connection", "Connections to your services: who is connected, and w
 
 
 @noun.verb("get", "sidegate connection get web 6f1c2a3b")
-async def get(session: Session, service: OneService, endpoint: OneEndpoint) -> Connection:
+async def get(session: Session, service: OneService, endpoint: OneConnection) -> Connection:
     """Show a connection."""
     return await session.sidegate.connections.get(*await _ids(session, service, endpoint))
 
@@ -51,7 +51,7 @@ async def watch(
 
 @noun.verb("accept", "sidegate connection accept web 6f1c2a3b", "sidegate connection accept web 6f1c2a3b --wait")
 async def accept(
-    session: Session, service: OneService, endpoint: OneEndpoint, wait: Wait = False, within: Timeout = 60.0
+    session: Session, service: OneService, endpoint: OneConnection, wait: Wait = False, within: Timeout = 60.0
 ) -> View:
     """Let packets pass; with --wait, end when they do."""
     ids = await _ids(session, service, endpoint)
@@ -63,7 +63,7 @@ async def accept(
 
 @noun.verb("reject", "sidegate connection reject web 6f1c2a3b")
 async def reject(
-    session: Session, service: OneService, endpoint: OneEndpoint, wait: Wait = False, within: Timeout = 60.0
+    session: Session, service: OneService, endpoint: OneConnection, wait: Wait = False, within: Timeout = 60.0
 ) -> View:
     """Let no packet pass; established sessions are cut."""
     ids = await _ids(session, service, endpoint)

@@ -8,7 +8,7 @@ import typer
 from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
-from sidegate.cli import happenings, resolve, tables
+from sidegate.cli import completing, happenings, resolve, tables
 from sidegate.cli.command import Noun
 from sidegate.cli.options import Allow, From, OneEndpoint, Timeout, Wait
 from sidegate.cli.outcome import Complaint, Exit
@@ -30,8 +30,20 @@ noun = Noun("endpoint", "Endpoints: addresses in your subnets that lead to servi
 async def create(
     session: Session,
     *,
-    service: Annotated[str, typer.Option(metavar="SERVICE", help="Its full name or id; its name where it is yours.")],
-    subnet: Annotated[str, typer.Option(metavar="SUBNET", help="Where its address is taken from, by name or id.")],
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="SERVICE",
+            help="Its full name or id; its name where it is yours.",
+            autocompletion=completing.service,
+        ),
+    ],
+    subnet: Annotated[
+        str,
+        typer.Option(
+            metavar="SUBNET", help="Where its address is taken from, by name or id.", autocompletion=completing.subnet
+        ),
+    ],
     ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else the lowest free one.")] = "",
     allow: Allow = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="For people; need not be unique.")] = "",

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.vpc_pb2 import Port
-from sidegate.cli import resolve, tables
+from sidegate.cli import completing, resolve, tables
 from sidegate.cli.command import Noun
 from sidegate.cli.options import OnePort
 from sidegate.cli.session import Session
@@ -22,7 +22,14 @@ noun = Noun("port", "Addresses of subnets, each with one holder.")
 )
 async def create(
     session: Session,
-    subnet: Annotated[str, typer.Option(metavar="SUBNET", help="The subnet, by name or id.")],
+    subnet: Annotated[
+        str,
+        typer.Option(
+            metavar="SUBNET",
+            help="The subnet, by name or id.",
+            autocompletion=completing.subnet,
+        ),
+    ],
     holder: Annotated[str, typer.Option(metavar="machine/NAME", help="Who has the address.")],
     ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else the lowest free one.")] = "",
 ) -> Port:
@@ -39,7 +46,14 @@ async def get(session: Session, port: OnePort) -> Port:
 @noun.verb("list", "sidegate port list", "sidegate port list --subnet front")
 async def list_(
     session: Session,
-    subnet: Annotated[str, typer.Option(metavar="SUBNET", help="Only those of this subnet.")] = "",
+    subnet: Annotated[
+        str,
+        typer.Option(
+            metavar="SUBNET",
+            help="Only those of this subnet.",
+            autocompletion=completing.subnet,
+        ),
+    ] = "",
 ) -> Sequence[Port]:
     """List the project's ports."""
     subnet_id = await resolve.subnet(session.sidegate, subnet) if subnet else ""

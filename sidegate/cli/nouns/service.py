@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService
-from sidegate.cli import happenings, parsing, resolve
+from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
 from sidegate.cli.options import BackendAddresses, BackendPorts, Backends, From, InVpc, OneService, PortMappings
 from sidegate.cli.outcome import Complaint, Exit
@@ -126,7 +126,14 @@ async def forbid(session: Session, service: OneService, permissions: Permissions
 )
 async def lookup(
     session: Session,
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Its full name or id; its name where it is yours.")],
+    service: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVICE",
+            help="Its full name or id; its name where it is yours.",
+            autocompletion=completing.service,
+        ),
+    ],
 ) -> ConnectableService:
     """Show what you may know of a service that you may connect to."""
     return await session.sidegate.services.lookup(await resolve.connectable(session.sidegate, service))
