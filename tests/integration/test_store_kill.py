@@ -59,6 +59,19 @@ async def test_no_acknowledged_event_is_lost_to_kill_9(database: str, tmp_path: 
         await check(where, acknowledged, rng)
 
 
+@pytest.mark.parametrize("database", LOGS)
+async def test_two_programs_that_write_one_log_at_once_and_are_killed_leave_one_log(
+    database: str, tmp_path: Path
+) -> None:
+    rng = seeded()
+    with LOGS[database](tmp_path) as where:
+        await (await SqlStore.open(where, projections=[Tally()])).close()
+        both = [asyncio.to_thread(run_until_killed, where, random.Random(rng.random())) for _ in range(2)]
+        one, other = await asyncio.gather(*both)
+        assert not one.keys() & other.keys()
+        await check(where, one | other, rng)
+
+
 class Writer:
     """Appends, and asks again where it was not told what became of it, until it is told to stop."""
 
