@@ -3,7 +3,7 @@
 .PHONY: help setup setup-test setup-bench demo up test check format protos bench bench-docs soak clean
 
 PYTHON := .venv/bin/python
-SOURCES := sidegate services tests protos benchmarks
+SOURCES := sidegate services tests protos benchmarks examples
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16

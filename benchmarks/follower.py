@@ -46,7 +46,7 @@ async def main() -> None:
     wanted = json.loads(sys.stdin.readline())
     connection = await connect(wanted["nats"], "bench")
     await connection.client.subscribe(SUBJECT, cb=heard_plainly)
-    selection = Selection(ENDPOINT.subject)
+    selection = Selection(ENDPOINT.subjects[0])
     async with Subscription(connection, ENDPOINT, selection, after=wanted["after"], gap_fill=no_gaps) as events:
         waiting = asyncio.create_task(tell_when_ready(events))
         async for event in events:

@@ -12,7 +12,7 @@ from services.common.evidence.nats_witness import NatsWitness
 from services.common.evidence.notary import Notary, Occasion
 from services.common.log_metrics import LogNumbers
 from services.common.messaging.connection import Connection, connect
-from services.common.messaging.publisher import SubjectOf
+from services.common.messaging.form import Form, SubjectOf
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import Topic
 from services.common.program import write_ready
@@ -58,11 +58,15 @@ async def host(
     topic: Topic,
     subject_of: SubjectOf,
     *,
+    views: tuple[Topic, Form],
     hosted: Sequence[Hosted],
     upkeep: Callable[[], Awaitable[None]],
     follower: Follower,
 ) -> None:
-    """Runs until cancelled. Serving does not wait for NATS: what is committed meanwhile is published later."""
+    """Runs until cancelled. Serving does not wait for NATS: what is committed meanwhile is published later.
+
+    The log is published twice: as it is for our own programs, and as `views` for those of the projects.
+    """
     try:
         notary, witness = notary_of(settings, store, topic.program), NatsWitness()
 
@@ -85,7 +89,9 @@ async def host(
                 async with asyncio.TaskGroup() as parts:
                     parts.create_task(health.run())
                     parts.create_task(_run(upkeep))
-                    parts.create_task(_talk(settings, store, topic, subject_of, follower=follow, numbers=numbers))
+                    parts.create_task(
+                        _talk(settings, store, [(topic, subject_of), views], follower=follow, numbers=numbers)
+                    )
                     if notary is not None:
                         parts.create_task(notary.run([witness]))
         finally:
@@ -102,14 +108,15 @@ async def _run(part: Callable[[], Awaitable[None]]) -> None:
 async def _talk(
     settings: ServiceSettings,
     store: SqlStore,
-    topic: Topic,
-    subject_of: SubjectOf,
+    published: Sequence[tuple[Topic, Form | SubjectOf]],
     *,
     follower: Follower,
     numbers: LogNumbers,
 ) -> None:
-    async with await connect(settings.nats_url.get_secret_value(), topic.program) as connection:
-        relay = numbers.relay = Relay(store, connection, topic, subject_of)
+    async with await connect(settings.nats_url.get_secret_value(), published[0][0].program) as connection:
+        relays = [Relay(store, connection, topic, form) for topic, form in published]
+        numbers.relay = relays[0]
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(relay.run())
+            for relay in relays:
+                parts.create_task(relay.run())
             parts.create_task(_run(lambda: follower(connection)))

@@ -10,6 +10,7 @@ from services.common.evidence.archive import Unfit
 from services.common.hosting import host, watch_limits
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
+from services.common.messaging.views import ENDPOINT_VIEWS
 from services.common.principal import SYSTEM
 from services.common.program import run
 from services.common.rpc.following import FollowRemote
@@ -25,6 +26,7 @@ from services.endpoint.projections import TABLE
 from services.endpoint.registry_client import RegistryClient
 from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
 from services.endpoint.wire.stored import subject
+from services.endpoint.wire.views import VIEWS
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
@@ -80,7 +82,16 @@ async def serve(settings: EndpointSettings) -> None:
     upkeep = Upkeep(application.agenda, application.cells, application.forwarding, application.sources)
     try:
         parts = hosted(application, store, limits)
-        await host(settings, store, ENDPOINT, subject, hosted=parts, upkeep=upkeep.run, follower=follow_registry)
+        await host(
+            settings,
+            store,
+            ENDPOINT,
+            subject,
+            views=(ENDPOINT_VIEWS, VIEWS),
+            hosted=parts,
+            upkeep=upkeep.run,
+            follower=follow_registry,
+        )
     finally:
         await caller.close()
         await registry.close()

@@ -10,6 +10,7 @@ from services.common.evidence.archive import Unfit
 from services.common.hosting import host, watch_limits
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
+from services.common.messaging.views import SERVICE_VIEWS
 from services.common.principal import SYSTEM
 from services.common.program import run
 from services.common.rpc.following import FollowRemote
@@ -24,6 +25,7 @@ from services.registry.policies import EndpointPolicy, Upkeep
 from services.registry.projections import projections
 from services.registry.servicer import RegistryServicer
 from services.registry.wire.envelope import subject_of
+from services.registry.wire.views import VIEWS
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from sidegate.transport import Caller
@@ -59,7 +61,16 @@ async def serve(settings: RegistrySettings) -> None:
     upkeep = Upkeep(registry.deletions, registry.reservations, now)
     try:
         parts = hosted(registry)
-        await host(settings, store, REGISTRY, subject_of, hosted=parts, upkeep=upkeep.run, follower=follow_endpoint)
+        await host(
+            settings,
+            store,
+            REGISTRY,
+            subject_of,
+            views=(SERVICE_VIEWS, VIEWS),
+            hosted=parts,
+            upkeep=upkeep.run,
+            follower=follow_endpoint,
+        )
     finally:
         await caller.close()
         await endpoints.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from services.common.eventsourcing.store import AnyVersion, Append, EventStore, NewEvent, RecordedEvent
 from services.common.messaging import subjects
 from services.common.messaging.connection import Connection, connect
-from services.common.messaging.publisher import SubjectOf
+from services.common.messaging.form import Form, SubjectOf
 from services.common.messaging.relay import RECHECK, GrowingLog, Relay
 from services.common.messaging.server import NatsServer
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
@@ -95,7 +95,7 @@ async def relaying(
     log: GrowingLog,
     connection: Connection,
     topic: Topic = ENDPOINT,
-    subject_of: SubjectOf = cell_subject,
+    subject_of: Form | SubjectOf = cell_subject,
     recheck: float = RECHECK,
 ) -> AsyncIterator[Relay]:
     relay = Relay(log, connection, topic, subject_of, recheck)

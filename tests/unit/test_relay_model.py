@@ -15,9 +15,12 @@ from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
 from services.common.messaging.broker import Outrun
 from services.common.messaging.connection import Unsettled
 from services.common.messaging.envelope import EPOCH, Message, from_message, hash_of
+from services.common.messaging.form import Form, as_it_is
 from services.common.messaging.publisher import Publisher
 from services.common.messaging.stream import ENDPOINT, LogEpoch, StreamState
 from services.common.messaging.verdict import KEPT
+from services.common.messaging.views import ENDPOINT_VIEWS, Viewed, view_form
+from sidegate.api.events.v1.view_pb2 import View
 from sidegate.evidence import Link, link_hash
 from tests.support.nats import cell_subject
 
@@ -187,6 +190,10 @@ class SteppedLog:
 
 
 class Relays(RuleBasedStateMachine):
+    """Of a log that is published as it is."""
+
+    form: Form = as_it_is(cell_subject)
+
     @initialize()
     def begin(self) -> None:
         self.log = SteppedLog()
@@ -200,7 +207,7 @@ class Relays(RuleBasedStateMachine):
 
     async def relay(self) -> None:
         """What a relay does, but for waiting: when there is nothing to publish, it looks again."""
-        publisher = Publisher(self.log, self.model, ENDPOINT, cell_subject)
+        publisher = Publisher(self.log, self.model, ENDPOINT, self.form)
         while True:
             with suppress(Unsettled):
                 reached, footing = await publisher.settle(), None
@@ -282,13 +289,16 @@ class Relays(RuleBasedStateMachine):
         stream = self.model.live()
         if not self.settled or stream is None or stream.log != LogEpoch(self.log.log_id, self.log.epoch):
             return
-        assert stream.last <= self.log.position
-        for position, message in stream.messages.items():
-            publication = from_message(position, message.headers, message.data)
-            assert publication.event == self.log.events[position - 1]
+        assert stream.last <= self.log.position * self.form.messages
+        for sequence, message in stream.messages.items():
+            self.check(sequence, message)
             assert message.headers[EPOCH] == str(self.log.epoch)
-        for position, hashed in stream.hashes.items():  # also what is too old by now: somebody may have heard it
-            assert hashed == self.log.events[position - 1].hash
+        for sequence, hashed in stream.hashes.items():  # also what is too old by now: somebody may have heard it
+            assert hashed == self.log.events[self.form.at(sequence) - 1].hash
+
+    def check(self, sequence: int, message: Message) -> None:
+        publication = from_message(sequence, message.headers, message.data)
+        assert publication.event == self.log.events[sequence - 1]
 
     @invariant()
     def there_is_no_new_epoch_without_a_fork(self) -> None:
@@ -322,7 +332,7 @@ class Relays(RuleBasedStateMachine):
 
     def published(self) -> bool:
         stream = self.model.live()
-        return stream is not None and stream.last == self.log.position
+        return stream is not None and stream.last == self.log.position * self.form.messages
 
     def step(self, relay: int, *, lost: bool = False) -> None:
         # A coroutine takes nothing but None before its first step.
@@ -330,5 +340,38 @@ class Relays(RuleBasedStateMachine):
         self.running[relay] = True
 
 
+def views_of(event: RecordedEvent) -> list[Viewed]:
+    """None, one or two of an event."""
+    return [Viewed(f"sidegate.v1.p.endpoint.{n}", View(what=event.stream)) for n in range(event.position % 3)]
+
+
+class ViewRelays(Relays):
+    """Of a log that is published as views: two messages for each event."""
+
+    form = view_form(ENDPOINT_VIEWS, views_of, most=2)
+
+    @rule(data=st.data())
+    def a_stream_loses_its_tail(self, data: st.DataObject) -> None:
+        """Anywhere, also between two messages of one event."""
+        stream = self.model.live()
+        if stream is None or not self.settled:
+            return
+        stream.last = data.draw(st.integers(0, stream.last))
+        stream.messages = {sequence: m for sequence, m in stream.messages.items() if sequence <= stream.last}
+        self.settled = stream.is_told
+
+    def check(self, sequence: int, message: Message) -> None:
+        event = self.log.events[self.form.at(sequence) - 1]
+        number = (sequence - 1) % 2
+        if number >= event.position % 3:
+            assert (message.subject, message.data) == ("sidegate.filler.endpoint", b"")
+        else:
+            view = View.FromString(message.data)
+            assert (message.subject, view.what) == (f"sidegate.v1.p.endpoint.{number}", event.stream)
+            assert (view.source_position, view.epoch) == (event.position, self.log.epoch)
+
+
 Relays.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+ViewRelays.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestRelays = Relays.TestCase
+TestViewRelays = ViewRelays.TestCase

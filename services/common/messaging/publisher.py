@@ -3,9 +3,10 @@
 They keep nothing: the stream's last sequence is the checkpoint. A message at sequence p is event p or is not there,
 because each publication demands that the stream is at p-1. So any step may be the last, answers may be lost, several
 relays may run at once, and the stream may lose its tail or all of itself: the same steps publish what is missing.
+Where an event is published as several messages, all of that is so of its place among them too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +16,8 @@ from services.common.eventsourcing.store import GENESIS, Head, RecordedEvent
 from services.common.messaging import relay_metrics
 from services.common.messaging.broker import Broker
 from services.common.messaging.connection import Unsettled
-from services.common.messaging.envelope import Message, to_message
+from services.common.messaging.envelope import Message
+from services.common.messaging.form import Form, SubjectOf, as_it_is
 from services.common.messaging.stream import LogEpoch, StreamState, Topic
 from services.common.messaging.verdict import Create, Fork, Sound, Survey, judge, newest
 from sidegate.evidence import Link
@@ -29,8 +31,6 @@ SINGLY = 3
 BATCH_BYTES = 4 * 1024 * 1024
 FARTHEST = 1000
 """Epochs to pass over at most; a stream beyond that was not made by a relay."""
-
-SubjectOf = Callable[[RecordedEvent], str]
 
 
 class Log(Protocol):
@@ -47,22 +47,26 @@ class Unpublishable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """A stream known to hold the log up to a position, and the hash of the event there."""
+    """A stream known to hold the log up to a position, and the hash of the event there.
+
+    `sequence` is that of its last message; the hash is of the event that this one is of.
+    """
 
     log: LogEpoch
     stream: str
     position: int
     hash: bytes
+    sequence: int
 
 
 class Publisher:
     """Waits for nothing but the log and the broker."""
 
-    def __init__(self, log: Log, broker: Broker, topic: Topic, subject_of: SubjectOf) -> None:
+    def __init__(self, log: Log, broker: Broker, topic: Topic, form: Form | SubjectOf) -> None:
         self._log = log
         self._broker = broker
         self._topic = topic
-        self._subject_of = subject_of
+        self._form = form if isinstance(form, Form) else as_it_is(form)
 
     async def settle(self) -> Footing:
         """Looks until stream and log agree, making or replacing the stream where that is needed."""
@@ -70,7 +74,7 @@ class Publisher:
             survey = await self._survey()
             match judge(survey):
                 case Sound(epoch, last, hash_, witnessed):
-                    footing = Footing(epoch, self._topic.stream(epoch.epoch), last, hash_)
+                    footing = Footing(epoch, self._topic.stream(epoch.epoch), self._form.whole(last), hash_, last)
                     if not witnessed:
                         await self._bear_witness(footing)
                     return footing
@@ -86,29 +90,32 @@ class Publisher:
         return footing
 
     async def _publish(self, footing: Footing, events: Sequence[RecordedEvent]) -> Footing:
-        messages = self._messages(footing, events)
-        last = events[len(messages) - 1]
-        given = await self._broker.publish(footing.stream, footing.position, messages)
-        if given != last.position:
+        made = self._messages(footing, events)
+        last = events[len(made) - 1]
+        # A stream that lost its tail may end within an event.
+        there = footing.sequence - footing.position * self._form.messages
+        messages = [message for of_event in made for message in of_event][there:]
+        given = await self._broker.publish(footing.stream, footing.sequence, messages)
+        if given != last.position * self._form.messages:
             raise Unsettled(f"the stream gave sequence {given} to event {last.position}")
-        return Footing(footing.log, footing.stream, given, last.hash)
+        return Footing(footing.log, footing.stream, last.position, last.hash, given)
 
-    def _messages(self, footing: Footing, events: Sequence[RecordedEvent]) -> Sequence[Message]:
+    def _messages(self, footing: Footing, events: Sequence[RecordedEvent]) -> Sequence[Sequence[Message]]:
         """The events as messages, up to one that cannot be; raises Unpublishable if that is the first."""
-        messages: list[Message] = []
+        made: list[Sequence[Message]] = []
         previous = footing.hash
         for event in events:
-            if event.position != footing.position + len(messages) + 1:
-                raise Unsettled(f"the log has no event {footing.position + len(messages) + 1}")
+            if event.position != footing.position + len(made) + 1:
+                raise Unsettled(f"the log has no event {footing.position + len(made) + 1}")
             try:
-                messages.append(to_message(event, self._subject_of(event), footing.log, previous))
+                made.append(self._form.of(event, footing.log, previous))
             except Exception as error:
-                if messages:
+                if made:
                     break
                 what = f"event {event.position} ({event.type} of {event.stream})"
                 raise Unpublishable(f"{what} cannot be published: {error}") from error
             previous = event.hash
-        return messages
+        return made
 
     async def _survey(self) -> Survey:
         streams = await self._broker.streams()
@@ -116,7 +123,7 @@ class Publisher:
         last = stream.last if stream else 0
         published, witness = await self._end(stream) if stream and last else (None, None)
         head = await self._log.head()
-        return Survey(streams, published, witness, head, await self._recorded(last))
+        return Survey(streams, published, witness, head, await self._recorded(self._form.at(last)))
 
     async def _end(self, stream: StreamState) -> tuple[bytes | None, Link | None]:
         """What a stream has last, and what is written beside it; in this order, for the message goes first."""
@@ -135,7 +142,7 @@ class Publisher:
     async def _bear_witness(self, footing: Footing) -> None:
         """Publishing does not depend on it: without it, a stream that grows too old while no relay runs is replaced."""
         try:
-            await self._broker.bear_witness(footing.stream, Link(footing.position, footing.hash))
+            await self._broker.bear_witness(footing.stream, Link(footing.sequence, footing.hash))
         except Unsettled as error:
             logger.warning("cannot write beside the stream where it is", stream=footing.stream, why=str(error))
 
@@ -145,7 +152,7 @@ class Publisher:
             raise Unsettled(f"{self._topic.stream(beyond)} is no stream of this log (epoch {head.epoch}): delete it")
         while head.epoch <= beyond:
             head = await self._log.begin_epoch(head.epoch)
-        relay_metrics.FORKS.inc()
+        relay_metrics.FORKS.labels(self._topic.prefix).inc()
         logger.error("the log has forked: it was restored, or the stream is another's", why=why, epoch=head.epoch)
 
     async def _create(self, create: Create) -> None:

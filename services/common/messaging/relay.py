@@ -9,7 +9,8 @@ from services.common.eventsourcing.store import StoreError
 from services.common.messaging import relay_metrics
 from services.common.messaging.broker import JetStreamBroker, Outrun
 from services.common.messaging.connection import Connection, Unsettled
-from services.common.messaging.publisher import Footing, Log, Publisher, SubjectOf, Unpublishable
+from services.common.messaging.form import Form, SubjectOf
+from services.common.messaging.publisher import Footing, Log, Publisher, Unpublishable
 from services.common.messaging.stream import Topic
 
 logger = structlog.get_logger(__name__)
@@ -29,15 +30,24 @@ class GrowingLog(Log, Protocol):
 
 
 class Relay:
-    """One relay of a log; any number may run. `subject_of` is the service's: it knows what its events are about."""
+    """One relay of a log; any number may run.
+
+    `form` is the service's, which knows what its events are about: what they are published as, or, where that is as
+    they are, the subject of each.
+    """
 
     def __init__(
-        self, log: GrowingLog, connection: Connection, topic: Topic, subject_of: SubjectOf, recheck: float = RECHECK
+        self,
+        log: GrowingLog,
+        connection: Connection,
+        topic: Topic,
+        form: Form | SubjectOf,
+        recheck: float = RECHECK,
     ) -> None:
         self._log = log
         self._connection = connection
         self._topic = topic
-        self._publisher = Publisher(log, JetStreamBroker(connection, topic), topic, subject_of)
+        self._publisher = Publisher(log, JetStreamBroker(connection, topic), topic, form)
         self._trouble = "it has not looked at the stream yet"
         self._position = 0
         self._moved = asyncio.Event()
@@ -78,13 +88,13 @@ class Relay:
     async def _follow(self) -> None:
         """Publishes until there is a reason to look at the stream again."""
         changes = self._connection.changes
-        relay_metrics.SETTLES.inc()
+        relay_metrics.SETTLES.labels(self._topic.prefix).inc()
         footing = await self._publisher.settle()
         self._stand(footing)
         while True:
             # Before it waits: where it has to look again soon, waiting might be cut short before it sees anything.
             reached = await self._publisher.publish(footing)
-            relay_metrics.PUBLISHED.inc(reached.position - footing.position)
+            relay_metrics.PUBLISHED.labels(self._topic.prefix).inc(reached.position - footing.position)
             if reached is not footing:
                 self._failures = 0  # not earlier: two logs that fight over one stream both find their footing
                 self._stand(reached)
@@ -105,7 +115,7 @@ class Relay:
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
-        relay_metrics.FAILURES.inc()
+        relay_metrics.FAILURES.labels(self._topic.prefix).inc()
         trouble = str(error) or type(error).__name__
         if trouble != self._trouble:  # said once, not at every attempt
             self._trouble = trouble

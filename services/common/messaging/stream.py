@@ -31,16 +31,20 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Where a program's log is published: one stream per epoch, named `<prefix>-<epoch>`. `max_age` is in seconds."""
+    """Where a program's log is published: one stream per epoch, named `<prefix>-<epoch>`. `max_age` is in seconds.
+
+    `taken` are its subjects; without any, all that begin with the program's name.
+    """
 
     prefix: str
     program: str
     max_age: float = 7 * 86400.0
     replicas: int = 1
+    taken: tuple[str, ...] = ()
 
     @property
-    def subject(self) -> str:
-        return f"{self.program}.v1.{REST}"
+    def subjects(self) -> tuple[str, ...]:
+        return self.taken or (f"{self.program}.v1.{REST}",)
 
     def stream(self, epoch: int) -> str:
         return f"{self.prefix}-{epoch}"
@@ -54,7 +58,7 @@ class Topic:
         """What the stream of an epoch is made with: always the same, so that making it twice is harmless."""
         return StreamConfig(
             name=self.stream(log.epoch),
-            subjects=[self.subject],
+            subjects=list(self.subjects),
             storage=StorageType.FILE,
             retention=RetentionPolicy.LIMITS,
             discard=DiscardPolicy.OLD,
@@ -77,7 +81,7 @@ class Topic:
             name=self.stream(epoch),
             log=LogEpoch((info.config.metadata or {}).get("log_id", ""), epoch),
             last=info.state.last_seq,
-            live=self.subject in (info.config.subjects or []),
+            live=set(self.subjects) <= set(info.config.subjects or []),
         )
 
 

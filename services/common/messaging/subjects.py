@@ -8,6 +8,8 @@ MAX_TOKEN = 255
 """Bytes of one token on the wire; five of them stay far below the 4096 of a NATS control line."""
 
 ANY, REST = "*", ">"
+FILLER = "sidegate.filler"
+"""What stands before a log's name in the subject of messages that only keep the count."""
 
 
 class InvalidToken(ValueError):
@@ -57,6 +59,12 @@ def registry(kind: str, project: str, resource: str) -> str:
 def endpoint(cell: str, kind: str, project: str, resource: str) -> str:
     """The subject of an event of endpoint."""
     return f"endpoint.v1.{token(cell)}.{token(kind)}.{token(project)}.{token(resource)}"
+
+
+def view(account: str, project: str, kind: str, resource: str) -> str:
+    """The subject of what a project hears of a resource; `shop~live` is a project of an account, in one token."""
+    owner = "~".join(token(name).replace("~", "%7E") for name in (account, project))
+    return f"sidegate.v1.{owner}.{token(kind)}.{token(resource)}"
 
 
 def everything(program: str) -> Selection:
