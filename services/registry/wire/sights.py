@@ -42,8 +42,10 @@ ALLOWED = Allowed(
         f"{_API}.Vpc": ("id", "project", "account", "name", "cidrs", "create_time", "etag"),
         f"{_API}.Subnet": (*("id", "vpc_id", "project", "account", "name", "cidr", "gateway_address", "create_time"),),
         f"{_API}.Port": ("id", "subnet_id", "vpc_id", "project", "account", "address", "holder", "create_time"),
-        f"{_API}.Attachment": ("id", "vpc_id", "cell", "netns", "create_time"),
+        f"{_API}.Attachment": ("id", "vpc_id", "cell", "netns", "vxlan", "interface", "create_time"),
         f"{_API}.NetnsTarget": ("namespace", "device"),
+        f"{_API}.VxlanTarget": ("vni", "remotes", "port", "local", "mtu"),
+        f"{_API}.InterfaceTarget": ("name", "mac", "address"),
         f"{_API}.EndpointService": (
             *("id", "project", "account", "name", "full_name", "vpc_id", "backends", "port_mappings"),
             *("approval_required", "permissions", "state", "failure", "create_time", "update_time", "etag", "version"),
