@@ -1,6 +1,6 @@
 # Verbs of one line each; `make` alone lists them. What they need they set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo up test check format protos bench bench-docs soak clean
+.PHONY: help setup setup-test setup-bench demo up logs test check format protos bench bench-docs soak clean
 
 PYTHON := .venv/bin/python
 SOURCES := sidegate services tests protos benchmarks examples
@@ -22,6 +22,9 @@ demo: setup  ## tell the whole story on real traffic, print it, leave nothing be
 
 up: setup  ## run every program until Ctrl-C (data in ./data)
 	@$(PYTHON) -m services.standalone $(ARGS)
+
+logs: setup  ## follow the logs of a running `make up` (ARGS="--level warning", --help for more)
+	@$(PYTHON) -m services.standalone.logs $(ARGS)
 
 test: setup-test  ## run the whole test suite
 	@$(PYTHON) -m pytest $(ARGS)

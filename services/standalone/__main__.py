@@ -8,6 +8,7 @@ from rich.text import Text
 
 from services.common.messaging.server import ServerFailed
 from services.common.program import run
+from services.common.telemetry.log_file import RotatingFile
 from services.common.telemetry.logs import configure_logging
 from services.standalone.data_directory import DataDirectory, Unfit
 from services.standalone.ports import PortTaken
@@ -22,7 +23,7 @@ def banner(system: System, data: DataDirectory) -> str:
         f"registry  {facts['registry']['grpc']}",
         f"endpoint  {facts['endpoint']['grpc']}",
         f"gateway   {data.gateway_socket if facts['gateway'] else 'none: ' + system.no_gateway}",
-        f"data      {data.path}  (logs in {data.path / 'logs'})",
+        f"data      {data.path}  (make logs shows {data.path / 'logs'})",
         "",
         f"try       .venv/bin/sidegate --data-dir {data.path} vpc create shop --cidr 10.0.0.0/24",
         "          README.md goes on from there. Ctrl-C ends all of it; the data stays.",
@@ -46,6 +47,7 @@ def main() -> int:
     data = DataDirectory(settings.data_dir)
     try:
         data.open()
+        configure_logging("standalone", settings.log_level, copy=RotatingFile(data.log("standalone")))
         run(serve(settings, data))
     except (Unfit, PortTaken, DidNotStart, ServerFailed) as error:
         print(f"standalone: {error}", file=sys.stderr)

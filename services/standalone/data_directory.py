@@ -95,6 +95,18 @@ class DataDirectory:
         self._lock = None
 
 
+def is_held(path: Path) -> bool:
+    """Whether a standalone runs on the directory now."""
+    try:
+        with (path / "lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def may_forward() -> str:
     """Why this process cannot run a gateway agent; empty where it can."""
     return "" if os.geteuid() == 0 else "not root: a gateway agent programs the kernel; run as root to forward packets"

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -201,3 +203,41 @@ async def test_health_is_for_the_operator(sidegate: Standalone) -> None:
     done = await asyncio.to_thread(sidegate.cli, "health", account="shop")
     assert done.returncode == 4
     assert "OPERATOR_ONLY" in done.stderr
+
+
+def logs(sidegate: Standalone, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "services.standalone.logs", "--data-dir", str(sidegate.data), *arguments]
+
+
+async def test_make_logs_tells_one_traces_story_in_order_over_all_programs(sidegate: Standalone, accepted: str) -> None:
+    command = logs(sidegate, "--no-follow", "--trace-id", accepted[:12], "--level", "info", "--lines", "0", "--json")
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["trace_id"] for line in told} == {accepted}
+    assert [line["timestamp"] for line in told] == sorted(line["timestamp"] for line in told)
+    story = [(line["program"], line["event"]) for line in told]
+    steps = [("endpoint", "call"), ("gateway", "forwarding"), ("gateway", "reported")]
+    assert [step for step in story if step in steps][:1] == steps[:1]
+    assert set(steps) <= set(story)
+
+
+async def test_make_logs_follows_what_comes_until_ctrl_c(sidegate: Standalone, accepted: str) -> None:
+    following = await asyncio.create_subprocess_exec(
+        *logs(sidegate, "--program", "registry", "--lines", "1"), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert following.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            await following.stdout.readline()
+            await asyncio.to_thread(sidegate.cli, "vpc", "create", "late", "--cidr", "10.9.0.0/24", account="zoe")
+            while "account=zoe" not in (line := (await following.stdout.readline()).decode()):
+                assert line, "it has ended"
+            assert re.match(r"\d\d:\d\d:\d\d\.\d{3} registry +info +call .*method=CreateVpc", line)
+            following.send_signal(signal.SIGINT)
+            assert await following.wait() == 0
+    finally:
+        if following.returncode is None:
+            following.kill()
+            await following.wait()

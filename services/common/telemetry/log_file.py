@@ -24,8 +24,8 @@ class Stderr:
             sys.stderr.flush()
 
 
-class LogFile:
-    """Takes the place of stdout and stderr. At `largest` bytes it becomes FILE.1, that one FILE.2, and so on."""
+class RotatingFile:
+    """A file that lines are added to. At `largest` bytes it becomes FILE.1, that one FILE.2, and so on."""
 
     def __init__(self, path: Path, largest: int = LARGEST_BYTES, kept: int = KEPT) -> None:
         self._path, self._largest, self._kept = path, largest, kept
@@ -40,33 +40,43 @@ class LogFile:
                 self._rotate()
             self._size += len(line)
             with suppress(OSError):
-                os.write(STDERR, line)
+                os.write(self._descriptor, line)
         return len(text)
 
     def flush(self) -> None:
         """Nothing is kept back."""
 
     def _open(self) -> None:
-        # Descriptors, not sys.stderr: what the interpreter and libraries say as they die belongs here, too.
-        opened = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            self._size = os.fstat(opened).st_size
-            os.dup2(opened, STDOUT)
-            os.dup2(opened, STDERR)
-        finally:
-            os.close(opened)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Nothing may be written afterwards."""
+        os.close(self._descriptor)
 
     def _rotate(self) -> None:
         for number in range(self._kept - 1, 0, -1):
             older = self.rotated(number)
             if older.exists():
                 older.replace(self.rotated(number + 1))
+        before = self._descriptor
         try:
             self._path.replace(self.rotated(1))
             self._open()
+            os.close(before)
         except OSError:
             self._size = 0  # not at every line again
 
     def rotated(self, number: int) -> Path:
         """The file of so many turns ago."""
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+class LogFile(RotatingFile):
+    """Takes the place of stdout and stderr."""
+
+    def _open(self) -> None:
+        super()._open()
+        # Descriptors, not sys.stderr: what the interpreter and libraries say as they die belongs here, too.
+        os.dup2(self._descriptor, STDOUT)
+        os.dup2(self._descriptor, STDERR)

@@ -9,15 +9,19 @@ import structlog
 from opentelemetry import trace
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from services.common.telemetry.log_file import LogFile, Stderr
+from services.common.telemetry.log_file import LogFile, RotatingFile, Stderr
 
 SECRET = re.compile(r"token|password|passwd|secret|authorization|credential|api_key", re.IGNORECASE)
 IN_AN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 HIDDEN = "***"
 
 
-def configure_logging(program: str, level: str = "info", file: Path | None = None) -> None:
+def configure_logging(
+    program: str, level: str = "info", file: Path | None = None, *, copy: RotatingFile | None = None
+) -> None:
     """Every later line names the program. Level: debug, info, warning or error; `file` takes stderr's place.
+
+    `copy` gets the lines in JSON beside what is shown.
 
     What libraries log by `logging` is said in the same form, from warnings on.
     """
@@ -35,6 +39,8 @@ def configure_logging(program: str, level: str = "info", file: Path | None = Non
         structlog.processors.format_exc_info,
         without_secrets,
     ]
+    if copy is not None:
+        shared.append(_copying(copy))
     output = LogFile(file) if file else Stderr()
     plain = file is not None or not sys.stderr.isatty()
     renderer: Processor = structlog.processors.JSONRenderer() if plain else structlog.dev.ConsoleRenderer()
@@ -65,6 +71,17 @@ def without_secrets(_: WrappedLogger, _method: str, event: EventDict) -> EventDi
         elif isinstance(value, str) and "@" in value:
             event[key] = IN_AN_ADDRESS.sub(HIDDEN, value)
     return event
+
+
+def _copying(file: RotatingFile) -> Processor:
+    render = structlog.processors.JSONRenderer()
+
+    def copying(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        told = {key: value for key, value in event.items() if not key.startswith("_")}
+        file.write(f"{render(logger, method, told)!s}\n")
+        return event
+
+    return copying
 
 
 def _named(_: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,0 +1,1 @@
+"""`make logs`: what all programs of a standalone say, as one story."""
