@@ -111,6 +111,8 @@ KINDS: Mapping[grpc.StatusCode, type[SidegateError]] = {
     grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
+    # Who cancels a call of his own is not told so: the other side has given it up, at its deadline or as it ended.
+    grpc.StatusCode.CANCELLED: TimedOut,
 }
 
 # Where nothing of ours has answered, gRPC's own words say less than the address.

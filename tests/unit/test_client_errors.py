@@ -65,7 +65,9 @@ def test_malformed_details_do_not_hide_the_failure() -> None:
     assert error.text == "gone"
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED]
+)
 def test_where_nothing_of_ours_answered_the_address_is_named(code: grpc.StatusCode) -> None:
     assert ADDRESS in error_of(code, "failed to connect to all addresses").text
 

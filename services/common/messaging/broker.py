@@ -25,6 +25,10 @@ class Outrun(Unsettled):
     """The stream is not where we thought it was: somebody else has published."""
 
 
+class Unanswered(Unsettled):
+    """Nothing came back for a publication, though the connection is the one that it was sent on."""
+
+
 class Broker(Protocol):
     """The streams of one log. Every method raises Unsettled where the outcome is not known to be a success."""
 
@@ -128,12 +132,18 @@ class JetStreamBroker:
         return await self._send(messages, headers)
 
     async def _send(self, messages: Sequence[Message], headers: Sequence[dict[str, str]]) -> int:
-        async with self._connection.exchange():
-            client = self._connection.client
-            for message, header in zip(messages[:-1], headers[:-1], strict=True):
-                await client.publish(message.subject, message.data, headers=header)
-            last = messages[-1]
-            answer = await client.request(last.subject, last.data, timeout=REQUEST_TIMEOUT, headers=headers[-1])
+        changes = self._connection.changes
+        try:
+            async with self._connection.exchange():
+                client = self._connection.client
+                for message, header in zip(messages[:-1], headers[:-1], strict=True):
+                    await client.publish(message.subject, message.data, headers=header)
+                last = messages[-1]
+                answer = await client.request(last.subject, last.data, timeout=REQUEST_TIMEOUT, headers=headers[-1])
+        except Unsettled as error:
+            if isinstance(error.__cause__, TimeoutError) and changes == self._connection.changes:
+                raise Unanswered(str(error)) from error
+            raise
         return _acknowledged(answer.data)
 
 

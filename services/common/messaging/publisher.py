@@ -89,6 +89,12 @@ class Publisher:
             footing = await self._publish(footing, chunk)
         return footing
 
+    async def give_up(self) -> None:
+        """Deletes the stream of the log's present epoch, to be made again with all that the log has."""
+        stream = self._topic.stream((await self._log.head()).epoch)
+        logger.error("a stream takes nothing, making it anew", stream=stream)
+        await self._broker.delete(stream)
+
     async def _publish(self, footing: Footing, events: Sequence[RecordedEvent]) -> Footing:
         made = self._messages(footing, events)
         last = events[len(made) - 1]

@@ -1,13 +1,14 @@
 """The relay: publishes a log to JetStream, whatever becomes of NATS and of the database in between."""
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
 from services.common.eventsourcing.store import StoreError
 from services.common.messaging import relay_metrics
-from services.common.messaging.broker import JetStreamBroker, Outrun
+from services.common.messaging.broker import JetStreamBroker, Outrun, Unanswered
 from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.form import Form, SubjectOf
 from services.common.messaging.publisher import Footing, Log, Publisher, Unpublishable
@@ -18,6 +19,9 @@ logger = structlog.get_logger(__name__)
 RECHECK = 10.0
 """Seconds of quiet after which the stream is looked at again: it may have been deleted under a live connection, and
 where it ends is to be written beside it before its last message grows too old."""
+
+DOUBT = 3
+"""Publications that nobody has answered, with a look at the stream in between, until it is made anew."""
 
 LIVES = 4
 """How often at least it is looked at in the time that a message lives."""
@@ -51,7 +55,7 @@ class Relay:
         self._trouble = "it has not looked at the stream yet"
         self._position = 0
         self._moved = asyncio.Event()
-        self._failures = 0
+        self._failures = self._unanswered = 0
         self._recheck = min(recheck, topic.max_age / LIVES)
 
     @property
@@ -79,26 +83,41 @@ class Relay:
         while True:
             try:
                 await self._follow()
+            except Unanswered as error:
+                self._fail(error)
+                await self._doubt()
+                await self._connection.pause(self._failures)
             except Outrun:  # another relay was faster: nothing is wrong
                 await self._connection.pause(0)
             except (Unsettled, StoreError, Unpublishable) as error:
                 self._fail(error)
                 await self._connection.pause(self._failures)
 
+    async def _doubt(self) -> None:
+        """Gives a stream up that answers every question and takes no event: it has lost its disk for good.
+
+        A server whose disk was full goes on like this when there is room again. What the stream holds is in the log.
+        """
+        self._unanswered += 1
+        if self._unanswered >= DOUBT:
+            self._unanswered = 0
+            with suppress(Unsettled, StoreError):
+                await self._publisher.give_up()
+
     async def _follow(self) -> None:
         """Publishes until there is a reason to look at the stream again."""
         changes = self._connection.changes
         relay_metrics.SETTLES.labels(self._topic.prefix).inc()
         footing = await self._publisher.settle()
-        self._stand(footing)
         while True:
             # Before it waits: where it has to look again soon, waiting might be cut short before it sees anything.
             reached = await self._publisher.publish(footing)
             relay_metrics.PUBLISHED.labels(self._topic.prefix).inc(reached.position - footing.position)
             if reached is not footing:
+                self._unanswered = 0
                 self._failures = 0  # not earlier: two logs that fight over one stream both find their footing
-                self._stand(reached)
             footing = reached
+            self._stand(footing)
             try:
                 async with self._connection.undisturbed(self._recheck, since=changes):
                     await self._log.wait_beyond(footing.position)

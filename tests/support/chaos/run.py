@@ -43,8 +43,11 @@ class Course:
         return self.elapsed >= self.seconds
 
     def __str__(self) -> str:
-        accidents = ", ".join(f"{count} {what}" for what, count in sorted(self.done.items()))
-        return f"{self.elapsed:.0f} s, {self.figures()}, {self.done.total()} accidents ({accidents})"
+        return f"{self.elapsed:.0f} s, {self.figures()}, {self.done.total()} accidents"
+
+    @property
+    def accidents(self) -> str:
+        return ", ".join(f"{count} {what}" for what, count in sorted(self.done.items()))
 
 
 @asynccontextmanager
@@ -61,4 +64,4 @@ async def told(course: Course) -> AsyncIterator[None]:
         yield
     finally:
         telling.cancel()
-        print(f"chaos: at the end {course}", flush=True)
+        print(f"chaos: at the end {course}: {course.accidents}", flush=True)
