@@ -135,9 +135,15 @@ class Publisher:
         """What a stream has last, and what is written beside it; in this order, for the message goes first."""
         published = await self._broker.hash_at(stream.name, stream.last)
         witness = await self._broker.witness(stream.name)
-        if published is None and newest(await self._broker.streams()) != stream:
+        if published is None and await self._has_changed(stream):
             raise Unsettled(f"{stream.name} has changed while it was looked at")
         return published, witness
+
+    async def _has_changed(self, stream: StreamState) -> bool:
+        """Whether it has grown, or was deleted and made again, since it was without its last message."""
+        if newest(await self._broker.streams()) != stream:
+            return True
+        return await self._broker.hash_at(stream.name, stream.last) is not None
 
     async def _recorded(self, position: int) -> bytes | None:
         if position == 0:
