@@ -1,6 +1,7 @@
 """What the house promises about itself: sizes, documents, words that must not appear."""
 
 import ast
+import re
 import statistics
 import subprocess
 from collections.abc import Iterator
@@ -80,3 +81,10 @@ def test_removing_a_field_from_the_contract_is_noticed(tmp_path: Path) -> None:
     assert kept.returncode == 0, kept.stdout
     assert removed.returncode != 0
     assert "project" in removed.stdout
+
+
+def test_what_operations_says_to_watch_is_a_metric() -> None:
+    documented = re.findall(r"^\| `(sidegate_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    told = set(re.findall(r"\bsidegate_[a-z_]+", (ROOT / "docs" / "operations.md").read_text()))
+    assert len(told) > 5
+    assert {name.removesuffix("_bucket") for name in told} <= set(documented)

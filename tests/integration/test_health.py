@@ -18,6 +18,7 @@ from services.common.rpc.server import LIVENESS, READINESS, RpcServer
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel
 from services.gateway_agent.table import Kind
 from tests.integration.test_agent_safety import Clock
+from tests.support import postgres
 from tests.support.agent import BASE, Recorded, agent, endpoint, id_of
 from tests.support.control_plane import HINDERED, control_plane
 from tests.support.disk import files_limited_to
@@ -78,6 +79,25 @@ async def test_a_database_that_cannot_be_written_to_is_not_healthy_until_it_can_
     finally:
         watching.cancel()
         await server.stop(0)
+
+
+async def test_a_postgres_that_is_away_is_not_healthy_until_it_is_back() -> None:
+    database = postgres.shared()
+    with postgres.schema() as where:
+        store = await SqlStore.open(where)
+        health = StoreHealth(store, proof_every=0)
+        try:
+            assert await health.difficulty() == ""
+            database.stop()
+            assert "cannot be written" in await health.difficulty()
+            database.start()
+            async with asyncio.timeout(BOUND_SECONDS):
+                while await health.difficulty():
+                    await asyncio.sleep(0.02)
+            assert not store.failing
+        finally:
+            await health.close()
+            await store.close()
 
 
 async def test_a_commit_that_failed_tells_before_any_proof_is_due(store: SqlStore) -> None:

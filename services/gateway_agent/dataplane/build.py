@@ -40,5 +40,6 @@ def build() -> bool:
     return True
 
 
-if __name__ == "__main__" and build():
-    print(f"setup: built {OBJECT.name}")
+if __name__ == "__main__" and not is_built():
+    print(f"setup: building {OBJECT.name}", flush=True)
+    build()

@@ -1,5 +1,6 @@
 """How the story is printed: steps, commands as a user would type them, and what was measured."""
 
+import atexit
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -19,12 +20,17 @@ class Narrator:
     def __init__(self) -> None:
         self._console = Console(highlight=False)
         self._step = 0
+        self._status = self._console.status("...")  # below what is told, on a terminal, while something goes on
+        atexit.register(self._status.stop)
 
     def open(self) -> None:
         self._console.print(Text(PICTURE))
 
     def step(self, title: str) -> None:
         self._step += 1
+        if self._console.is_terminal:
+            self._status.update(f"{title} ...")
+            self._status.start()
         self._console.print(f"\n[bold]{self._step}. {title}[/bold]")
 
     def command(self, account: str, arguments: Iterable[str]) -> None:
@@ -43,4 +49,5 @@ class Narrator:
             self._console.print(Text(f"     {line}", style="dim"), soft_wrap=True)
 
     def failed(self, text: str) -> None:
+        self._status.stop()
         self._console.print(Text(f"   ✗ {text}", style="bold red"), soft_wrap=True)
