@@ -45,7 +45,7 @@ bench-docs: setup-bench  ## make docs/benchmarks.md and its plots of what `make 
 	@$(PYTHON) -m benchmarks.report
 
 soak: setup-test  ## the long runs: chaos for ten minutes
-	@SIDEGATE_SOAK_SECONDS=600 $(PYTHON) -m pytest -m soak --timeout 1200 $(ARGS)
+	@SIDEGATE_SOAK_SECONDS=$${SIDEGATE_SOAK_SECONDS:-600} $(PYTHON) -m pytest -m soak --timeout 1200 -s $(ARGS)
 
 clean:  ## remove what setup, tests and runs made here
 	@rm -rf .venv build data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.config import NAME
@@ -27,6 +27,12 @@ class StandaloneSettings(BaseSettings):
     listen: str = Field("127.0.0.1", description="the address that the services listen on")
     registry_port: int = Field(0, ge=0, le=65535, description="the registry's gRPC port; 0 takes a free one")
     endpoint_port: int = Field(0, ge=0, le=65535, description="the endpoint service's gRPC port; 0 takes a free one")
+    registry_database: SecretStr | None = Field(
+        None, description="the registry's log as postgresql://...; without it, a SQLite file in the data directory"
+    )
+    endpoint_database: SecretStr | None = Field(
+        None, description="the endpoint service's log as postgresql://...; without it, a SQLite file as above"
+    )
     nats_port: int = Field(0, ge=0, le=65535, description="NATS's port; 0 takes a free one")
     region: str = Field("local", pattern=NAME, description="the first part of services' full names")
     cell: str = Field("default", pattern=NAME, description="the cell of the gateway agent")

@@ -83,7 +83,7 @@ class System:
             started.append(supervised.start())
         await asyncio.gather(*started)
 
-    def _program(self, name: str, module: str, *arguments: str) -> Program:
+    def _program(self, name: str, module: str, *arguments: str, **environment: str) -> Program:
         ready = self._data.path / f"{name}.ready"
         return Program(
             name=name,
@@ -91,7 +91,7 @@ class System:
             arguments=(*arguments, "--ready-file", str(ready), *self._logging(name)),
             log=self._data.log(name),
             ready_file=ready,
-            environment={"SIDEGATE_NATS_URL": self._nats.url},
+            environment={"SIDEGATE_NATS_URL": self._nats.url, **environment},
         )
 
     def _logging(self, name: str) -> tuple[str, ...]:
@@ -99,9 +99,14 @@ class System:
 
     def _service(self, name: str, peer: str) -> Program:
         listen = ("--listen", self._addresses[name], f"--{peer}-address", self._addresses[peer])
-        database = ("--database", str(self._data.database(name)), "--evidence", str(self._data.evidence(name)))
+        evidence = ("--evidence", str(self._data.evidence(name)))
         region = ("--region", self._settings.region) if name == "registry" else ()
-        return self._program(name, f"services.{name}", *listen, *database, *region)
+        arguments = (*listen, *evidence, *region)
+        return self._program(name, f"services.{name}", *arguments, SIDEGATE_DATABASE=self._database(name))
+
+    def _database(self, name: str) -> str:
+        elsewhere = self._settings.registry_database if name == "registry" else self._settings.endpoint_database
+        return elsewhere.get_secret_value() if elsewhere else str(self._data.database(name))
 
     def _gateway_arguments(self) -> tuple[str, ...]:
         identity = ("--gateway-id", self._data.gateway_id, "--cell", self._settings.cell)

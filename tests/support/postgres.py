@@ -108,6 +108,21 @@ class Server:
         self._end(signal.SIGKILL)
         (self._data / "postmaster.pid").unlink()
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """SIGSTOP of all its processes for a while: connections stand, and nobody answers."""
+        pid = self._pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        processes = [pid, *_children(pid)]
+        try:
+            for each in processes[1:]:
+                os.kill(each, signal.SIGSTOP)
+            yield
+        finally:
+            for each in reversed(processes):
+                os.kill(each, signal.SIGCONT)
+
     def disconnect(self, database: str) -> None:
         """Ends all connections to a database."""
         self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608

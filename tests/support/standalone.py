@@ -42,11 +42,14 @@ async def until(what: str, ask: Callable[[], Awaitable[R]], seconds: float = 30.
 class Standalone:
     """`async with Standalone(tmp_path) as sidegate:`. With `rootless` its programs believe that they are not root."""
 
-    def __init__(self, directory: Path, *arguments: str, rootless: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, rootless: bool = False, databases: Mapping[str, str] | None = None
+    ) -> None:
         self.data = directory / "data"
         self._ready_file = directory / "ready.json"
         self._output = directory / "standalone.log"
         self._arguments = arguments
+        self._databases = databases or {}
         # A user namespace without a mapping: files are still ours, but nothing may be done that needs root.
         self._prefix = [shutil.which("unshare") or "unshare", "--user"] if rootless else []
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +80,11 @@ class Standalone:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, "SIDEGATE_SUPERVISED": "1"},  # it ends with the tests, however they end
+                env={
+                    **os.environ,
+                    **self._environment(),
+                    "SIDEGATE_SUPERVISED": "1",
+                },  # it ends with the tests, however they end
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -86,6 +93,13 @@ class Standalone:
         await until("standalone", self._is_ready, START_SECONDS)
         if gateway := self.ready["gateway"]:
             GATEWAYS.add(gateway["id"])
+
+    def database(self, program: str) -> str:
+        """The URL or path of a program's log."""
+        return self._databases.get(program, str(self.data / f"{program}.sqlite"))
+
+    def _environment(self) -> Mapping[str, str]:
+        return {f"SIDEGATE_{program.upper()}_DATABASE": url for program, url in self._databases.items()}
 
     async def _is_ready(self) -> bool:
         assert self._process is not None

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import namespaces
+from tests.support import namespaces, postgres
 from tests.support.chaos.accidents import Accidents, fixed_ports
 from tests.support.chaos.disk import small_disk
 from tests.support.chaos.judges import Judges
+from tests.support.chaos.postgres import PostgresAccidents
 from tests.support.chaos.run import SOAK, Course, dice, told
 from tests.support.chaos.traffic import Traffic
 from tests.support.standalone import Standalone, require_root
@@ -24,8 +25,9 @@ from tests.support.world import Conversation, Site, call, machine, site
 
 pytestmark = pytest.mark.root
 
-SHORT = 15.0
-SOAKS = 2
+SHORT = 12.0
+SOAKS = 4
+PROGRAMS = ("registry", "endpoint")
 PATIENCE = 30.0
 """Seconds within which an answer comes over an established connection, on a machine that has much else to do."""
 
@@ -43,12 +45,14 @@ class Play:
 
 
 @contextlib.asynccontextmanager
-async def play(directory: Path, chance: random.Random) -> AsyncIterator[Play]:
+async def play(directory: Path, chance: random.Random, *, on_postgres: bool) -> AsyncIterator[Play]:
     async with contextlib.AsyncExitStack() as stack:
         anna_net, pia_net = stack.enter_context(namespaces.make("anna", "pia"))
         disk = stack.enter_context(small_disk(directory / "data"))
         stack.callback(_keep_logs, directory)
-        sidegate = await stack.enter_async_context(Standalone(directory, *fixed_ports()))
+        names = [stack.enter_context(postgres.database()) for _ in PROGRAMS] if on_postgres else []
+        databases = {each: postgres.shared().tcp_url(name) for each, name in zip(PROGRAMS, names, strict=False)}
+        sidegate = await stack.enter_async_context(Standalone(directory, *fixed_ports(), databases=databases))
         anna = await stack.enter_async_context(site(sidegate, "anna", anna_net))
         pia = await stack.enter_async_context(site(sidegate, "pia", pia_net))
         await stack.enter_async_context(machine(pia_net, "pia"))
@@ -61,7 +65,8 @@ async def play(directory: Path, chance: random.Random) -> AsyncIterator[Play]:
         conversation = await call(anna_net, endpoint.address, 80, patience=PATIENCE)
         assert conversation is not None
         traffic = Traffic(anna, pia, bystander, service, chance)
-        accidents = Accidents(sidegate, disk, directory, chance)
+        to_postgres = PostgresAccidents(postgres.shared(), names) if on_postgres else None
+        accidents = Accidents(sidegate, disk, directory, chance, to_postgres)
         yield Play(sidegate, anna, pia, traffic, accidents, conversation)
 
 
@@ -78,6 +83,7 @@ async def keep_talking(conversation: Conversation, stop: asyncio.Event) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.parametrize("on_postgres", [False, True], ids=["sqlite", "postgresql"])
 @pytest.mark.parametrize(
     "seconds",
     [
@@ -86,11 +92,11 @@ async def keep_talking(conversation: Conversation, stop: asyncio.Event) -> None:
     ],
 )
 async def test_nothing_acknowledged_is_lost_and_no_packet_is_wrong_whatever_breaks(
-    tmp_path: Path, seconds: float
+    tmp_path: Path, seconds: float, on_postgres: bool
 ) -> None:
     require_root()
     chance = dice()
-    async with play(tmp_path, chance) as on:
+    async with play(tmp_path, chance, on_postgres=on_postgres) as on:
         answered, stop = on.traffic.answered, asyncio.Event()
         course = Course(seconds, lambda: f"{answered.commands} commands, {answered.faults} faults")
         async with told(course), asyncio.TaskGroup() as going_on:

@@ -13,6 +13,7 @@ from pathlib import Path
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from tests.support.chaos.disk import Disk
+from tests.support.chaos.postgres import PostgresAccidents
 from tests.support.chaos.run import Course
 from tests.support.chaos.streams import Streams
 from tests.support.standalone import Standalone, until
@@ -21,7 +22,7 @@ PROGRAMS = ("registry", "endpoint", "gateway", "nats")
 LONGEST = 60.0
 """Seconds until a program that was killed is back, on a machine that has much else to do."""
 
-KINDS = (
+ANYWHERE = (
     *(f"kill {program}" for program in PROGRAMS),
     *(f"stop {program}" for program in (*PROGRAMS, "standalone")),
     "kill both services",
@@ -31,6 +32,15 @@ KINDS = (
     "wipe nats",
     "nats away for too long",
     "disk full",
+)
+
+
+ON_POSTGRES = (
+    *ANYWHERE,
+    "database shut down",
+    "database killed",
+    "database stopped",
+    "database sends everybody away",
 )
 
 
@@ -46,8 +56,17 @@ def fixed_ports() -> tuple[str, ...]:
 class Accidents:
     """One after another, chosen by `chance`; each kind once if there is time for it."""
 
-    def __init__(self, sidegate: Standalone, disk: Disk, directory: Path, chance: random.Random) -> None:
+    def __init__(
+        self,
+        sidegate: Standalone,
+        disk: Disk,
+        directory: Path,
+        chance: random.Random,
+        postgres: PostgresAccidents | None = None,
+    ) -> None:
         self._sidegate, self._disk, self._chance = sidegate, disk, chance
+        self._postgres = postgres
+        self._kinds = ON_POSTGRES if postgres else ANYWHERE
         self._copy = directory / "copy"
 
     @property
@@ -55,10 +74,10 @@ class Accidents:
         return self._sidegate.data / "nats" / "jetstream"
 
     async def happen(self, course: Course) -> None:
-        first = self._chance.sample(KINDS, len(KINDS))
+        first = self._chance.sample(self._kinds, len(self._kinds))
         while not course.over:
             await asyncio.sleep(self._chance.uniform(0.05, 0.5))
-            kind = first.pop() if first else self._chance.choice(KINDS)
+            kind = first.pop() if first else self._chance.choice(self._kinds)
             await self._do(kind)
             course.done[kind] += 1
 
@@ -82,6 +101,8 @@ class Accidents:
                 await self._without_nats(lambda: shutil.rmtree(self._nats_store))
             case ["nats", _]:
                 await self._away_for_too_long()
+            case ["database", what] if self._postgres:
+                await self._postgres.happen(what, self._while_it_lasts)
             case _:
                 with self._disk.full():
                     await self._while_it_lasts()

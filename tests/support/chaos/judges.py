@@ -99,7 +99,7 @@ class Judges:
         assert [address for address, name in zip(silent, answers, strict=True) if name] == []
 
     async def _rebuilt(self, program: str, projected: Sequence[Projection]) -> None:
-        store = await SqlStore.open(self._sidegate.data / f"{program}.sqlite", projections=projected)
+        store = await SqlStore.open(self._sidegate.database(program), projections=projected)
         try:
             live = await store.query(lambda connection: contents(connection, projected))
             await store.rebuild()
