@@ -24,7 +24,7 @@ from services.common.eventsourcing.store import (
 )
 from services.common.eventsourcing.tail_watch import POLL_SECONDS
 from sidegate.evidence import Link, verify
-from tests.support.stores import AT, STORES, Store, an_append, whole_log
+from tests.support.stores import AT, STORES, Store, a_request, an_append, whole_log
 
 PATIENCE = 20
 
@@ -309,3 +309,15 @@ async def test_a_closed_store_has_written_what_it_took_and_takes_nothing_more(st
     with pytest.raises(Unavailable):
         await waiting
     await store.close()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800", "a\nb"])
+async def test_names_that_no_log_can_keep_are_refused_and_found_nowhere(store: Store, name: str) -> None:
+    await store.append(an_append())
+    with pytest.raises(ValueError, match="no name that a log can keep"):
+        await store.append(an_append(name))
+    assert await store.load(name) == []
+    assert await store.read(0, 10, name) == []
+    assert await store.holders("address", name) == {}
+    assert await store.count("endpoints", name) == 0
+    assert await store.recall(a_request(name).key, b"") is None

@@ -12,6 +12,7 @@ from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from tests.support.registry_service import Client, RegistryWorld, running_registry
+from tests.support.stores import LOGS
 
 
 @dataclass(frozen=True)
@@ -125,3 +126,16 @@ async def test_who_did_what_stands_beside_every_event(scene: Scene) -> None:
     *_, last = await scene.world.store.read(0, 1000)
     assert last.type == "registry.v1.PermissionsAdded"
     assert all(word in last.meta for word in (b"payments", b"payments-live", b"AddPermissions", b"request-1"))
+
+
+@pytest.mark.parametrize("database", LOGS)
+async def test_what_cannot_be_printed_is_refused_or_not_there_whatever_the_database(
+    database: str, tmp_path: Path
+) -> None:
+    with LOGS[database](tmp_path) as where:
+        async with running_registry(tmp_path, where=where) as world:
+            with pytest.raises(errors.InvalidRequest) as refused:
+                await world.payments.vpc(request_id="a\0b")
+            assert refused.value.field == "request_id"
+            with pytest.raises(errors.NotFound):
+                await world.payments.look_up("a\0b")

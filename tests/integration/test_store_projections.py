@@ -10,7 +10,7 @@ from sqlalchemy import Connection, MetaData
 from services.common.eventsourcing.projection import PAGE
 from services.common.eventsourcing.sql_schema import tail
 from services.common.eventsourcing.sql_store import SqlStore
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import RecordedEvent, WrongSchema
 from tests.support.stores import LOGS, Tally, an_append, whole_log
 
 PATIENCE = 20
@@ -96,6 +96,18 @@ async def test_a_projection_of_another_version_is_made_anew_when_the_log_is_open
     third = await SqlStore.open(where, projections=[Doubled(version=2)])
     assert await third.query(Tally().read) == {"endpoint-1": 4, "endpoint-2": 4}
     await third.close()
+
+
+async def test_a_program_whose_projection_another_version_made_anew_writes_no_more(store: SqlStore, where: str) -> None:
+    await write(store, "endpoint-1")
+    newer = await SqlStore.open(where, projections=[Doubled(version=2)])
+    try:
+        with pytest.raises(WrongSchema, match="another version has made tally anew"):
+            await store.append(an_append("endpoint-1"))
+        await write(newer, "endpoint-1")
+        assert await newer.query(Tally().read) == {"endpoint-1": 8}
+    finally:
+        await newer.close()
 
 
 async def test_a_projection_that_is_new_is_made_from_the_first_event_on(where: str) -> None:

@@ -7,10 +7,15 @@ from services.common.eventsourcing.store import MAX_EVENT_BYTES, MAX_EVENTS, App
 MAX_TIME = 2**63
 
 
+def can_be_kept(text: str) -> bool:
+    """Whether a name is one that a log may have. Databases differ over others, so none is asked for them."""
+    return text.isprintable()
+
+
 def require_limits(append: Append) -> None:
     """Raises ValueError, which names what is at fault."""
     for text in _names(append):
-        if not text.isprintable():
+        if not can_be_kept(text):
             raise ValueError(f"{text!r} is no name that a log can keep")
     if not append.stream or not all(event.type for event in append.events):
         raise ValueError(f"{append.stream!r} or the type of an event has no name")

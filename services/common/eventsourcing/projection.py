@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sqlalchemy import Connection, MetaData, delete, insert, select
+from sqlalchemy import Connection, MetaData, and_, delete, insert, select
 
 from services.common.eventsourcing.sql_queries import LogQueries
 from services.common.eventsourcing.sql_schema import checkpoints
 from services.common.eventsourcing.sql_schema import metadata as log_metadata
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import RecordedEvent, WrongSchema
 
 PAGE = 1000
 
@@ -17,8 +17,9 @@ class Projection(Protocol):
     """Tables that are a function of the log.
 
     The tables of `metadata` belong to this projection alone. A higher or lower `version` than the tables were made
-    with has them dropped and made anew from position 1. `apply` is given every event once, in the log's order, and
-    may write to its own tables only; if it raises, the append is refused.
+    with has them dropped and made anew from position 1; a program that still runs with the other one appends no more.
+    `apply` is given every event once, in the log's order, and may write to its own tables only; if it raises, the
+    append is refused.
     """
 
     name: str
@@ -75,8 +76,11 @@ def _apply(connection: Connection, projection: Projection, events: Sequence[Reco
     for event in events:
         projection.apply(connection, event)
     position = events[-1].position
-    of_ours = checkpoints.c.name == _checkpoint(projection)
-    connection.execute(checkpoints.update().where(of_ours).values(position=position))
+    ours = and_(checkpoints.c.name == _checkpoint(projection), checkpoints.c.version == projection.version)
+    if connection.execute(checkpoints.update().where(ours).values(position=position)).rowcount != 1:
+        raise WrongSchema(
+            f"a Sidegate of another version has made {projection.name} anew: this one may not write to it"
+        )
     return position
 
 

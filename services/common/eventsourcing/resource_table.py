@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, select, text
 from sqlalchemy.engine import Row
 
+from services.common.eventsourcing.limits import can_be_kept
 from services.common.eventsourcing.sql_schema import Name
 from services.common.eventsourcing.store import RecordedEvent
 
@@ -102,6 +103,8 @@ def _row(found: Row[Any]) -> ResourceRow:
 
 def get(connection: Connection, kind: str, id_: str) -> ResourceRow | None:
     """One resource, None if it is not there (any more)."""
+    if not can_be_kept(id_):
+        return None
     wanted = select(RESOURCES).where(RESOURCES.c.kind == kind, RESOURCES.c.id == id_)
     found = connection.execute(wanted).first()
     return None if found is None else _row(found)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from services.common.eventsourcing.database import Database
 from services.common.eventsourcing.database_url import database_at
 from services.common.eventsourcing.group_commit import GroupCommit
 from services.common.eventsourcing.holdings import Holdings
-from services.common.eventsourcing.limits import require_limits
+from services.common.eventsourcing.limits import can_be_kept, require_limits
 from services.common.eventsourcing.projection import Projection
 from services.common.eventsourcing.sql_queries import LogQueries
 from services.common.eventsourcing.sql_readers import SqlReaders
@@ -76,22 +77,32 @@ class SqlStore:
         return await self._log.append(append)
 
     async def recall(self, key: RequestKey, command_hash: bytes) -> Appended | None:
+        if not all(map(can_be_kept, astuple(key))):
+            return None
         answered = await self.query(lambda connection: self._queries.answered(connection, key))
         return None if answered is None else answered.again(command_hash)
 
     async def load(self, stream: str, after: int = 0) -> Sequence[RecordedEvent]:
+        if not can_be_kept(stream):
+            return []
         return await self.query(lambda connection: self._queries.load(connection, stream, after))
 
     async def read(self, after: int, limit: int, partition: str | None = None) -> Sequence[RecordedEvent]:
+        if partition is not None and not can_be_kept(partition):
+            return []
         return await self.query(lambda connection: self._queries.read(connection, after, limit, partition))
 
     async def head(self) -> Head:
         return await self.query(self._queries.head)
 
     async def holders(self, kind: str, prefix: str) -> Mapping[str, str]:
+        if not can_be_kept(kind + prefix):
+            return {}
         return await self.query(lambda connection: self._queries.holders(connection, kind, prefix))
 
     async def count(self, kind: str, key: str) -> int:
+        if not can_be_kept(kind + key):
+            return 0
         return await self.query(lambda connection: self._queries.count(connection, kind, key))
 
     async def holdings(self) -> Holdings:

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from services.common.clock import now
 from services.common.errors import Invalid
 from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.limits import can_be_kept
 from services.common.rpc.auth import principal
 from sidegate import tracing
 
@@ -33,9 +34,16 @@ def command_context(request: Message, method: str, etag: str = "", clock: Callab
     return CommandContext(
         principal=principal(),
         at_ns=clock(),
-        request_id=getattr(request, "request_id", ""),
+        request_id=_request_id(request),
         method=method,
         command_hash=command_hash(request) if hasattr(request, "request_id") else b"",
         expected_version=expected_version(etag),
         traceparent=tracing.current(),
     )
+
+
+def _request_id(request: Message) -> str:
+    id_ = str(getattr(request, "request_id", ""))
+    if not can_be_kept(id_):
+        raise Invalid("FIELD_INVALID", "request_id: has a character that cannot be printed", field="request_id")
+    return id_
