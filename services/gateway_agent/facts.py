@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.gateway_agent.desired import REMOVED, Desired, Withheld
-from services.gateway_agent.table import Endpoint, Key, Kind, Service
+from services.gateway_agent.table import Endpoint, Entry, Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
 
 ENDPOINT_NOT_MADE = "a gateway cannot set it up yet"
@@ -89,6 +89,11 @@ class Facts:
             if self.difficulty(part.key):
                 return part.failing
         return None
+
+    def unmade(self) -> list[Entry]:
+        """What should be forwarded, and of which the data plane has nothing because it failed."""
+        wanted = (self._desired.wanted(key) for key in self._tracker.failures() if not self._tracker.holds(key))
+        return [entry for entry in wanted if entry is not None]
 
     def is_hindered(self, key: Key) -> bool:
         """Whether the data plane has the entry and says that packets do not pass."""

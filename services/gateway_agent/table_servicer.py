@@ -1,7 +1,7 @@
 """What the agent shows on this machine: its table from three sources, and how it is doing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableSequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -56,7 +56,9 @@ class TableServicer(TableServiceServicer):
                 return await self._shown(self._desired.table(), self._desired.position)
             case _:
                 position = self._reconciler.position
-                return await self._shown(await self._dataplane.read(), position)
+                shown = await self._shown(await self._dataplane.read(), position)
+                await self._add(shown.withheld, ForwardingTable.of(self._facts.unmade()))
+                return shown
 
     async def GetStatus(self, request: gateway_pb.GetStatusRequest, context: Context) -> gateway_pb.GetStatusResponse:
         return gateway_pb.GetStatusResponse(
@@ -82,10 +84,13 @@ class TableServicer(TableServiceServicer):
 
     async def _shown(self, table: ForwardingTable, position: int) -> gateway_pb.GetTableResponse:
         shown = self._response(position)
+        await self._add(shown.entries, table)
+        return shown
+
+    async def _add(self, to: MutableSequence[gateway_pb.TableEntry], table: ForwardingTable) -> None:
         async for entry in _in_order(table):
             told, difficulty = entry_to_proto(entry, self._control.gateway), self._facts.difficulty(entry.key)
-            shown.entries.add(entry=told, difficulty=difficulty)
-        return shown
+            to.append(gateway_pb.TableEntry(entry=told, difficulty=difficulty))
 
     def _response(self, position: int) -> gateway_pb.GetTableResponse:
         return gateway_pb.GetTableResponse(gateway_id=self._control.gateway, cell=self._control.cell, position=position)

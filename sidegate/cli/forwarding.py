@@ -11,7 +11,7 @@ from sidegate.api.events.v1.forwarding_pb2 import (
     ForwardingEntry,
     ServiceForwarding,
 )
-from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableResponse
+from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableResponse, TableEntry
 from sidegate.cli import facts, words
 from sidegate.cli.view import View, table
 
@@ -95,11 +95,24 @@ class _Drawing:
         return "; ".join(dict.fromkeys(self._difficulties[key] for key in keys if key in self._difficulties))
 
     def _rest(self) -> list[Sequence[str]]:
-        """Attachments, and services that no endpoint leads to."""
+        """Attachments, services that no endpoint leads to, and what could not be made."""
         led_to = {each.service_id for each in self._endpoints}
         attachments = [("attachment", id, words.target_of(each)) for id, each in self._attachments.items()]
         services = [("service", id, _published(each)) for id, each in self._services.items() if id not in led_to]
-        return [(*row, self._difficulties.get((row[0], row[1]), "")) for row in attachments + services]
+        there = [(*row, self._difficulties.get((row[0], row[1]), "")) for row in attachments + services]
+        return there + [_withheld(each) for each in self._found.withheld]
+
+
+def _withheld(unmade: TableEntry) -> Sequence[str]:
+    kind, id = key_of(unmade.entry)
+    match kind:
+        case "attachment":
+            what = words.target_of(unmade.entry.attachment)
+        case "service":
+            what = _published(unmade.entry.service)
+        case _:
+            what = unmade.entry.endpoint.address
+    return kind, id, what, f"not there: {words.of(unmade.difficulty)}"
 
 
 def _published(service: ServiceForwarding) -> str:

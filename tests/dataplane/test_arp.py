@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.support.sites import IN_EVERY_WAY
 from tests.support.wire import ARP, BROADCAST, Segment, Wire, arp_reply, arp_request, ethernet
 from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
 
@@ -34,6 +35,7 @@ async def vpcs(world: KernelWorld) -> tuple[Vpc, Vpc]:
     return shop, payments
 
 
+@IN_EVERY_WAY
 async def test_only_addresses_of_this_vpcs_endpoints_and_the_source_range_are_answered_for(
     world: KernelWorld, vpcs: tuple[Vpc, Vpc]
 ) -> None:
@@ -43,6 +45,7 @@ async def test_only_addresses_of_this_vpcs_endpoints_and_the_source_range_are_an
         assert await answers(wire, [arp_request(wire.mac, CLIENT, address) for address in asked]) == expected
 
 
+@IN_EVERY_WAY
 async def test_a_removed_endpoint_is_no_longer_answered_for(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> None:
     shop, payments = vpcs
     endpoint = await world.lead(shop, await world.publish(payments, BACKEND), "10.0.0.101", "198.19.128.8")
@@ -67,6 +70,7 @@ async def test_an_announcement_and_a_broken_request_are_not_answered(world: Kern
     assert await answers(wire, [arp_request(wire.mac, ENDPOINT, ENDPOINT), *broken]) == []
 
 
+@IN_EVERY_WAY
 async def test_a_new_endpoint_is_announced(world: KernelWorld) -> None:
     """A host that asked before there was one need not wait until it asks again."""
     shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
@@ -75,6 +79,7 @@ async def test_a_new_endpoint_is_announced(world: KernelWorld) -> None:
     assert await wire.receive() == arp_request(wire.gateway, ENDPOINT, ENDPOINT)
 
 
+@IN_EVERY_WAY
 async def test_a_backend_that_checks_the_way_back_is_found(world: KernelWorld) -> None:
     shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
     for name in ("all", "sidegate0"):
@@ -84,6 +89,7 @@ async def test_a_backend_that_checks_the_way_back_is_found(world: KernelWorld) -
     assert (await world.reaches(shop, CLIENT, ENDPOINT, 80)).backend == "web"
 
 
+@IN_EVERY_WAY
 async def test_a_backend_that_moves_is_found_as_soon_as_it_says_so(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> None:
     shop, payments = vpcs
     moved = bytes.fromhex("02000000aa01")
@@ -99,6 +105,7 @@ async def test_a_backend_that_moves_is_found_as_soon_as_it_says_so(world: Kernel
             await asyncio.sleep(0)  # the gateway listens in this event loop
 
 
+@IN_EVERY_WAY
 async def test_what_an_unasked_host_says_changes_nothing(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> None:
     """A reply from the consumer's network for the backend's address is not heard in the provider's."""
     await world.serve(vpcs[1], BACKEND, 8080)

@@ -28,6 +28,7 @@ from services.gateway_agent.table import (
     Remove,
     Service,
 )
+from services.gateway_agent.targets import Vxlan
 from tests.support.tables import backends
 from tests.support.wire import ACK, SYN, Segment, Wire
 from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
@@ -224,6 +225,13 @@ def removed_attachment(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
     return [*scene.entries, scene.spare.attachment], scene.entries, Remove(scene.spare.attachment.key)
 
 
+def fewer_remote_hosts(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+    target = scene.spare.attachment.target
+    assert isinstance(target, Vxlan)
+    fewer = replace(scene.spare.attachment, target=replace(target, remotes=target.remotes[:1]))
+    return [*scene.entries, scene.spare.attachment], [*scene.entries, fewer], Put(fewer)
+
+
 @pytest.mark.parametrize(
     "alter",
     [
@@ -259,6 +267,22 @@ def removed_attachment(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
     ],
 )
 async def test_a_change_that_is_interrupted_anywhere_is_safe_and_is_healed(scene: Scene, alter: Alter) -> None:
+    await interrupt_anywhere(scene, alter)
+
+
+@pytest.mark.parametrize("world", ["netns netns vxlan", "netns netns interface"], indirect=True)
+@pytest.mark.parametrize("alter", [new_attachment, removed_attachment])
+async def test_an_attachment_of_another_kind_may_be_interrupted_as_well(scene: Scene, alter: Alter) -> None:
+    await interrupt_anywhere(scene, alter)
+
+
+@pytest.mark.parametrize("world", ["netns netns vxlan"], indirect=True)
+async def test_a_change_of_remote_hosts_may_be_interrupted(scene: Scene) -> None:
+    await interrupt_anywhere(scene, fewer_remote_hosts)
+
+
+async def interrupt_anywhere(scene: Scene, alter: Alter) -> None:
+    """Kills the agent before each write of the change in turn."""
     before, after, change = alter(scene)
     for writes in range(1, MOST_WRITES):
         await scene.converge(before)

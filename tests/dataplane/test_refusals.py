@@ -9,6 +9,7 @@ import pytest
 from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import Counter, EndpointValue
 from services.gateway_agent.table import Endpoint
+from tests.support.sites import IN_EVERY_WAY
 from tests.support.wire import ACK, FIN, ICMP, IPV4, IPV6, RST, SYN, TCP, UDP, Seen, Segment, Wire, ethernet
 from tests.support.worlds import DNS, ENDPOINT, SOURCE, WEB, KernelWorld, Vpc
 
@@ -18,6 +19,52 @@ CLIENT, BACKEND = "10.0.0.10", "10.0.0.20"
 LAST = b"this one passes"
 OPENING = Segment(CLIENT, ENDPOINT, 40000, 80)
 VLAN = 0x8100
+
+
+OF_A_CLIENT: list[tuple[Segment, Counter, str]] = [
+    (replace(OPENING, destination_port=81), Counter.REFUSED_NO_PORT, "a port not published"),
+    (replace(OPENING, protocol=UDP), Counter.REFUSED_NO_PORT, "a port of the other protocol"),
+    (replace(OPENING, destination=BACKEND), Counter.REFUSED_NO_ENDPOINT, "the backend's address"),
+    (replace(OPENING, destination=SOURCE), Counter.REFUSED_NO_ENDPOINT, "the source address"),
+    (replace(OPENING, destination="10.0.0.1"), Counter.REFUSED_NO_ENDPOINT, "a gateway's address"),
+    (replace(OPENING, destination="255.255.255.255"), Counter.REFUSED_NO_ENDPOINT, "broadcast"),
+    (replace(OPENING, flags=ACK), Counter.REFUSED_NO_SESSION, "no SYN"),
+    (replace(OPENING, flags=SYN | ACK), Counter.REFUSED_NO_SESSION, "SYN and ACK"),
+    (replace(OPENING, flags=SYN | FIN), Counter.REFUSED_NO_SESSION, "SYN and FIN"),
+    (replace(OPENING, flags=SYN | RST), Counter.REFUSED_NO_SESSION, "SYN and RST"),
+    (replace(OPENING, flags=0), Counter.REFUSED_NO_SESSION, "no flags"),
+    (replace(OPENING, protocol=ICMP), Counter.REFUSED_PROTOCOL, "ICMP"),
+    (replace(OPENING, ttl=1), Counter.REFUSED_TTL, "the last hop"),
+    (replace(OPENING, options=b"\1\1\1\1"), Counter.REFUSED_OPTIONS, "IP options"),
+    (replace(OPENING, fragment=0x2000), Counter.REFUSED_FRAGMENT, "the first fragment"),
+    (replace(OPENING, fragment=0x0010), Counter.REFUSED_FRAGMENT, "a later fragment"),
+    (replace(OPENING, version=5), Counter.REFUSED_MALFORMED, "another version of IP"),
+    (replace(OPENING, missing=1), Counter.REFUSED_MALFORMED, "a header cut short"),
+]
+OF_A_VPC: list[tuple[Callable[[Wire], bytes], Counter, str]] = [
+    (lambda wire: ethernet(wire.gateway, wire.mac, IPV6, bytes(60)), Counter.REFUSED_PROTOCOL, "IPv6"),
+    (lambda wire: ethernet(wire.gateway, wire.mac, 0x88B5, bytes(60)), Counter.REFUSED_PROTOCOL, "unknown"),
+    (
+        lambda wire: ethernet(wire.gateway, wire.mac, VLAN, b"\0\1\x08\0" + OPENING.pack()),
+        Counter.REFUSED_PROTOCOL,
+        "a VLAN",
+    ),
+    (
+        lambda wire: ethernet(b"\2" * 6, wire.mac, IPV4, OPENING.pack()),
+        Counter.REFUSED_NOT_FOR_US,
+        "for another host",
+    ),
+    (
+        lambda wire: ethernet(b"\xff" * 6, wire.mac, IPV4, OPENING.pack()),
+        Counter.REFUSED_NOT_FOR_US,
+        "for everybody",
+    ),
+    (
+        lambda wire: ethernet(wire.gateway, wire.mac, IPV4, OPENING.pack()[:30]),
+        Counter.REFUSED_MALFORMED,
+        "a frame cut short",
+    ),
+]
 
 
 @dataclass(slots=True)
@@ -57,6 +104,7 @@ async def scene(world: KernelWorld) -> Scene:
     return Scene(world, (shop, payments), endpoint, world.wire(shop), world.wire(payments))
 
 
+@IN_EVERY_WAY
 @pytest.mark.parametrize(("protocol", "port", "server_port"), [(TCP, 80, 8080), (UDP, 53, 5353)])
 async def test_a_packet_passes_with_right_checksums_and_one_hop_less(
     scene: Scene, protocol: int, port: int, server_port: int
@@ -68,66 +116,22 @@ async def test_a_packet_passes_with_right_checksums_and_one_hop_less(
     assert (seen.ttl, seen.payload, seen.checksums_right) == (63, b"odd", True)
 
 
-@pytest.mark.parametrize(
-    ("segment", "reason"),
-    [
-        pytest.param(replace(OPENING, destination_port=81), Counter.REFUSED_NO_PORT, id="a port not published"),
-        pytest.param(replace(OPENING, protocol=UDP), Counter.REFUSED_NO_PORT, id="a port of the other protocol"),
-        pytest.param(replace(OPENING, destination=BACKEND), Counter.REFUSED_NO_ENDPOINT, id="the backend's address"),
-        pytest.param(replace(OPENING, destination=SOURCE), Counter.REFUSED_NO_ENDPOINT, id="the source address"),
-        pytest.param(replace(OPENING, destination="10.0.0.1"), Counter.REFUSED_NO_ENDPOINT, id="a gateway's address"),
-        pytest.param(replace(OPENING, destination="255.255.255.255"), Counter.REFUSED_NO_ENDPOINT, id="broadcast"),
-        pytest.param(replace(OPENING, flags=ACK), Counter.REFUSED_NO_SESSION, id="no SYN"),
-        pytest.param(replace(OPENING, flags=SYN | ACK), Counter.REFUSED_NO_SESSION, id="SYN and ACK"),
-        pytest.param(replace(OPENING, flags=SYN | FIN), Counter.REFUSED_NO_SESSION, id="SYN and FIN"),
-        pytest.param(replace(OPENING, flags=SYN | RST), Counter.REFUSED_NO_SESSION, id="SYN and RST"),
-        pytest.param(replace(OPENING, flags=0), Counter.REFUSED_NO_SESSION, id="no flags"),
-        pytest.param(replace(OPENING, protocol=ICMP), Counter.REFUSED_PROTOCOL, id="ICMP"),
-        pytest.param(replace(OPENING, ttl=1), Counter.REFUSED_TTL, id="the last hop"),
-        pytest.param(replace(OPENING, options=b"\1\1\1\1"), Counter.REFUSED_OPTIONS, id="IP options"),
-        pytest.param(replace(OPENING, fragment=0x2000), Counter.REFUSED_FRAGMENT, id="the first fragment"),
-        pytest.param(replace(OPENING, fragment=0x0010), Counter.REFUSED_FRAGMENT, id="a later fragment"),
-        pytest.param(replace(OPENING, version=5), Counter.REFUSED_MALFORMED, id="another version of IP"),
-        pytest.param(replace(OPENING, missing=1), Counter.REFUSED_MALFORMED, id="a header cut short"),
-    ],
-)
+@pytest.mark.parametrize(("segment", "reason"), [pytest.param(*each, id=name) for *each, name in OF_A_CLIENT])
 async def test_a_client_cannot_send(scene: Scene, segment: Segment, reason: Counter) -> None:
     await scene.is_refused(scene.shop, scene.from_shop(segment), reason)
 
 
-@pytest.mark.parametrize(
-    ("frame", "reason"),
-    [
-        pytest.param(
-            lambda wire: ethernet(wire.gateway, wire.mac, IPV6, bytes(60)), Counter.REFUSED_PROTOCOL, id="IPv6"
-        ),
-        pytest.param(
-            lambda wire: ethernet(wire.gateway, wire.mac, 0x88B5, bytes(60)), Counter.REFUSED_PROTOCOL, id="unknown"
-        ),
-        pytest.param(
-            lambda wire: ethernet(wire.gateway, wire.mac, VLAN, b"\0\1\x08\0" + OPENING.pack()),
-            Counter.REFUSED_PROTOCOL,
-            id="a VLAN",
-        ),
-        pytest.param(
-            lambda wire: ethernet(b"\2" * 6, wire.mac, IPV4, OPENING.pack()),
-            Counter.REFUSED_NOT_FOR_US,
-            id="for another host",
-        ),
-        pytest.param(
-            lambda wire: ethernet(b"\xff" * 6, wire.mac, IPV4, OPENING.pack()),
-            Counter.REFUSED_NOT_FOR_US,
-            id="for everybody",
-        ),
-        pytest.param(
-            lambda wire: ethernet(wire.gateway, wire.mac, IPV4, OPENING.pack()[:30]),
-            Counter.REFUSED_MALFORMED,
-            id="a frame cut short",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("frame", "reason"), [pytest.param(*each, id=name) for *each, name in OF_A_VPC])
 async def test_a_vpc_cannot_send(scene: Scene, frame: Callable[[Wire], bytes], reason: Counter) -> None:
     await scene.is_refused(scene.shop, frame(scene.shop), reason)
+
+
+@pytest.mark.parametrize("world", ["vxlan", "interface"], indirect=True)
+async def test_what_is_refused_from_a_veth_is_refused_from_every_device(scene: Scene) -> None:
+    frames = [(scene.from_shop(segment), reason) for segment, reason, _ in OF_A_CLIENT]
+    frames += [(frame(scene.shop), reason) for frame, reason, _ in OF_A_VPC]
+    for frame, reason in frames:
+        await scene.is_refused(scene.shop, frame, reason)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +148,7 @@ async def test_a_provider_cannot_send(scene: Scene, segment: Segment, reason: Co
     await scene.is_refused(scene.payments, scene.from_payments(segment), reason)
 
 
+@IN_EVERY_WAY
 async def test_only_the_backend_of_a_session_can_reply_in_it(scene: Scene) -> None:
     other = await scene.world.vpc("other", BACKEND)
     await scene.world.publish(other, BACKEND)
@@ -162,6 +167,7 @@ async def test_only_the_backend_of_a_session_can_reply_in_it(scene: Scene) -> No
     assert (passed.source, passed.destination_port, passed.checksums_right) == (ENDPOINT, 40000, True)
 
 
+@IN_EVERY_WAY
 async def test_who_is_not_on_the_whitelist_cannot_send(scene: Scene) -> None:
     narrow = replace(scene.endpoint, allowed=(IPv4Network("10.0.0.8/30"),))
     await scene.world.put(narrow)
@@ -170,6 +176,7 @@ async def test_who_is_not_on_the_whitelist_cannot_send(scene: Scene) -> None:
         await scene.is_refused(scene.shop, scene.from_shop(outside), Counter.REFUSED_NOT_ALLOWED)
 
 
+@IN_EVERY_WAY
 async def test_a_removed_endpoint_refuses_packets_of_its_sessions_in_both_directions(scene: Scene) -> None:
     world = scene.world
     await scene.shop.send_ipv4(OPENING.pack())

@@ -125,6 +125,9 @@ async def test_an_agent_with_a_failed_entry_is_not_in_sync(tmp_path: Path) -> No
         async with agent(control, kernel, tmp_path) as gateway, gateway.table_service() as service_:
             await control.reported(id_of("1"), HINDERED)
             assert not (await service_.status()).in_sync
+            (withheld,) = (await service_.table(KERNEL)).withheld
+            assert withheld.entry.attachment.vpc_id == SHOP
+            assert withheld.difficulty == "device sidegate0 in network namespace shop is not there"
             gateway.dataplane.restore(netns("shop"))
             await control.reported(id_of("1"), FORWARDING)
             await eventually("all to be in sync", lambda: gateway.agent.reconciler.in_sync)

@@ -180,6 +180,14 @@ def host_devices() -> list[HostDevice]:
     ]
 
 
+def host_tc(*arguments: str) -> str:
+    return subprocess.run(["tc", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def host_bridge(*arguments: str) -> str:
+    return subprocess.run(["bridge", *arguments], check=True, capture_output=True, text=True).stdout
+
+
 def host_ip(*arguments: str) -> str:
     """The output of `ip` outside the namespaces."""
     return _ip(*arguments)

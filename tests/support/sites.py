@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Self
 
+import pytest
+
 from services.gateway_agent.targets import Interface, Netns, Selector, Target, Vxlan
 from tests.support import namespaces
 from tests.support.namespaces import DEVICE, HostDevice, Namespace
@@ -164,6 +166,9 @@ class VxlanSite(Site):
             namespaces.delete_host_device_if_there(device)
         super().delete()
 
+
+IN_EVERY_WAY = pytest.mark.parametrize("world", ["netns", "vxlan", "interface"], indirect=True)
+"""A test's world once for each way in which VPCs are attached."""
 
 SITES: dict[str, type[Site]] = {"netns": NetnsSite, "vxlan": VxlanSite, "interface": InterfaceSite}
 

@@ -278,10 +278,7 @@ class KernelConversation:
 
 
 class KernelWorld(World):
-    """Network namespaces as VPCs, and a gateway of its own name on this machine.
-
-    `kinds` says how VPCs are attached, in turns: keys of SITES.
-    """
+    """Network namespaces as VPCs, and a gateway of its own name on this machine."""
 
     dataplane: KernelDataplane
 
@@ -290,7 +287,7 @@ class KernelWorld(World):
         self.gateway_id = f"{namespaces.PREFIX}-{secrets.token_hex(2)}"
         self.bpffs = bpffs
         self._timeouts = timeouts
-        self.kinds = cycle(["netns"])
+        self.attach_by("netns")
         self._sites: dict[str, Site] = {}
         self._servers: dict[tuple[str, str, int, Protocol], TcpEcho | UdpEcho] = {}
         self._wires: list[Wire] = []
@@ -314,7 +311,7 @@ class KernelWorld(World):
 
     def unattached(self, label: str) -> Vpc:
         vpc = str(uuid4())
-        site = self._sites[vpc] = SITES[next(self.kinds)].named(label)
+        site = self._sites[vpc] = SITES[next(self._kinds)].named(label)
         site.build()
         return Vpc(Attachment(vpc, site.target))
 
@@ -327,6 +324,15 @@ class KernelWorld(World):
     def device_number(self, vpc: Vpc) -> int:
         """The VPC's local number."""
         return AttachmentRecord.unpack(self.maps.attachments.get(pack_id(vpc.id)) or b"").vpc
+
+    def attach_by(self, *kinds: str) -> None:
+        """How VPCs are attached from now on, in turns."""
+        self._kinds = cycle(kinds)
+
+    def attach_device_only(self, attachment: Attachment) -> None:
+        """As an agent does that is killed before it writes the record. Blocks."""
+        kernel = self.dataplane._kernel
+        self.dataplane._devices.attach(attachment, kernel.attachments._program_fd)
 
     def shut(self, vpc: Vpc) -> None:
         """As another program of the machine might do."""
@@ -438,7 +444,7 @@ async def kernel_world(
     namespaces.require_root()
     build()
     world = KernelWorld(bpffs, timeouts, max_sessions)
-    world.kinds = cycle(kinds)
+    world.attach_by(*kinds)
     try:
         await world.dataplane.open()
         yield world

@@ -1,5 +1,6 @@
 """`sidegate gateway` and `sidegate audit replay`: forwarding tables, read and compared."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sidegate.api.events.v1.forwarding_pb2 import (
 )
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse, GetTableRequest, GetTableResponse, TableEntry
 from sidegate.api.registry.v1.endpoint_service_pb2 import PortMapping
-from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
+from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsTarget, VxlanTarget
 from sidegate.cli.comparison import differences
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
@@ -92,6 +93,23 @@ def test_a_table_reads_from_the_endpoints_address_to_the_backends(fake: FakeSide
     assert "198.19.128.1" not in row
     assert [line.split()[0] for line in rest] == ["attachment", "attachment", "service"]
     assert "80:8080/tcp -> 10.0.0.12" in rest[2]
+
+
+def test_what_could_not_be_made_is_shown_with_the_reason(fake: FakeSidegate, cli: CommandLine) -> None:
+    told = table()
+    vxlan = AttachmentForwarding(vpc_id="v-3", vxlan=VxlanTarget(vni=100, remotes=["192.0.2.10"]))
+    interface = AttachmentForwarding(vpc_id="v-4", interface=InterfaceTarget(address="172.30.0.5"))
+    for attachment, difficulty in ((vxlan, "it is in use"), (interface, "it is down")):
+        told.withheld.add(entry=ForwardingEntry(attachment=attachment), difficulty=difficulty)
+    fake.gateway.tables[KERNEL] = told
+    *_, first, second = cli.text("gateway", "show").splitlines()
+    assert re.split(r"\s{2,}", first.strip()) == [
+        "attachment",
+        "v-3",
+        "VXLAN 100 to 192.0.2.10",
+        "not there: it is in use",
+    ]
+    assert re.split(r"\s{2,}", second.strip()) == ["attachment", "v-4", "addr:172.30.0.5", "not there: it is down"]
 
 
 def test_a_table_shows_weights_and_what_is_draining(fake: FakeSidegate, cli: CommandLine) -> None:

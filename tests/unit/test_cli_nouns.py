@@ -138,6 +138,7 @@ def test_a_vpc_is_attached_by_a_device_or_a_vxlan(
     [
         ((), "an attachment reaches one thing", "give one of --netns NAME, --vxlan VNI"),
         (("--netns", "a", "--interface", "b"), "an attachment reaches one thing", "give one of"),
+        (("--vxlan", "0", "--remote", "192.0.2.10"), "Invalid value for '--vxlan'", "greater than or equal to 1"),
         (("--vxlan", "100"), "a VXLAN needs a remote host", "give --remote IP"),
         (("--vxlan", "100", "--remote", "there"), "'there' is no IPv4 address", "such as 192.0.2.10"),
         (("--interface", "addr:eth1"), "'eth1' is no IPv4 address", "such as 192.0.2.10"),

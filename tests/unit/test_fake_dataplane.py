@@ -21,7 +21,7 @@ from services.gateway_agent.table import (
     Remove,
     Service,
 )
-from services.gateway_agent.targets import Netns
+from services.gateway_agent.targets import Interface, Netns, Selector
 from tests.support.tables import backends
 
 CLIENT, BACKEND = IPv4Address("10.0.0.10"), IPv4Address("10.0.0.20")
@@ -145,6 +145,18 @@ async def test_a_lost_namespace_is_told_and_comes_back_with_the_attachment(fake:
     await fake.apply(Put(PAYMENTS))
     assert fake.difficulties() == {}
     assert await fake.send(OPENING) is not None
+
+
+async def test_two_selectors_of_one_device_never_put_two_vpcs_on_it(fake: FakeDataplane) -> None:
+    by_name, by_mac = Interface(Selector.NAME, "eth1"), Interface(Selector.MAC, "02:00:00:00:00:01")
+    fake.kernel.devices = {by_name: "eth1", by_mac: "eth1"}
+    first, second = Attachment("vpc-first", by_name), Attachment("vpc-second", by_mac)
+    await fake.apply(Put(first))
+    with pytest.raises(NotReady, match="already carries VPC vpc-first"):
+        await fake.apply(Put(second))
+    await fake.apply(Remove(first.key))
+    await fake.apply(Put(second))
+    assert second.key in (await fake.read()).entries
 
 
 async def test_a_silent_host_is_a_difficulty_only_when_no_other_answers(fake: FakeDataplane) -> None:

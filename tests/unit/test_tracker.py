@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from services.gateway_agent.table import Change, Entry, ForwardingTable, Key, Put, Remove
-from services.gateway_agent.targets import Netns
+from services.gateway_agent.targets import Netns, Vxlan
 from services.gateway_agent.tracker import Tracker
 from tests.support.operations import operations
 from tests.support.tables import attachment, endpoint, flows, service, tables
@@ -91,6 +91,16 @@ def test_an_attachment_that_moves_takes_its_users_out_first() -> None:
         Put(DB),
         Put(CLIENT),
     ]
+
+
+def test_other_remote_hosts_of_a_vxlan_are_one_change_and_another_segment_is_not() -> None:
+    hosts = [IPv4Address(f"192.0.2.{number}") for number in (1, 2)]
+    before = replace(GREEN, target=Vxlan(100, tuple(hosts)))
+    fewer = replace(GREEN, target=Vxlan(100, tuple(hosts[:1])))
+    start: list[Entry] = [BLUE, before, DB, CLIENT]
+    assert steps(start, [BLUE, fewer, DB, CLIENT]) == [Put(fewer)]
+    other = replace(GREEN, target=Vxlan(101, tuple(hosts)))
+    assert steps(start, [BLUE, other, DB, CLIENT])[:3] == [Remove(CLIENT.key), Remove(DB.key), Remove(GREEN.key)]
 
 
 def test_other_backends_are_one_change() -> None:

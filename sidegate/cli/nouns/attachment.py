@@ -39,7 +39,9 @@ async def create(
             help="A device that is there on the gateways' machines; addr:IP is the one that has this address.",
         ),
     ] = "",
-    vxlan: Annotated[int, typer.Option(metavar="VNI", max=16777215, help="A VXLAN segment, by its number.")] = 0,
+    vxlan: Annotated[
+        int | None, typer.Option(metavar="VNI", min=1, max=16777215, help="A VXLAN segment, by its number.")
+    ] = None,
     remote: Annotated[
         list[str] | None, typer.Option(metavar="IP", help="A host that carries the --vxlan; give it once for each.")
     ] = None,
@@ -48,18 +50,22 @@ async def create(
         typer.Option(metavar="IP", help="The address that the --vxlan is sent from; the kernel's choice if not given."),
     ] = "",
     port: Annotated[
-        int, typer.Option(metavar="PORT", max=65535, help="The UDP port of the --vxlan; 4789 if not given.")
-    ] = 0,
+        int | None,
+        typer.Option(metavar="PORT", min=1, max=65535, help="The UDP port of the --vxlan; 4789 if not given."),
+    ] = None,
     mtu: Annotated[
-        int,
-        typer.Option(metavar="BYTES", max=65485, help="The MTU in the --vxlan; the underlay's less 50 if not given."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            metavar="BYTES", min=576, max=65485, help="The MTU in the --vxlan; the underlay's less 50 if not given."
+        ),
+    ] = None,
     cell: Annotated[
         str, typer.Option(metavar="CELL", help="The cell whose gateways use it; default if not given.")
     ] = "",
 ) -> Attachment:
     """Attach a VPC to the gateways of a cell: a network namespace, a VXLAN segment, or a device that is there."""
-    target = targets.target(targets.Options(netns, device, vxlan, remote or (), local, port, mtu, interface))
+    given = targets.Options(netns, device, vxlan or 0, remote or (), local, port or 0, mtu or 0, interface)
+    target = targets.target(given)
     vpc_id = await resolve.vpc(session.sidegate, vpc)
     return await session.sidegate.attachments.create(vpc_id, target, cell)
 

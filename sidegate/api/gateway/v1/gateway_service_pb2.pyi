@@ -457,6 +457,7 @@ class GetTableResponse(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    WITHHELD_FIELD_NUMBER: _builtins.int
     gateway_id: _builtins.str
     """The gateway whose table it is."""
     cell: _builtins.str
@@ -469,6 +470,10 @@ class GetTableResponse(_message.Message):
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___TableEntry]:
         """The entries, attachments first, then services, then endpoints, by id."""
 
+    @_builtins.property
+    def withheld(self) -> _containers.RepeatedCompositeFieldContainer[Global___TableEntry]:
+        """What should be in the kernel and could not be made, with the reason; only where the source is the kernel."""
+
     def __init__(
         self,
         *,
@@ -477,10 +482,11 @@ class GetTableResponse(_message.Message):
         position: _builtins.int = ...,
         entries: _abc.Iterable[Global___TableEntry] | None = ...,
         events: _builtins.int = ...,
+        withheld: _abc.Iterable[Global___TableEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "entries", b"entries", "events", b"events", "gateway_id", b"gateway_id", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "entries", b"entries", "events", b"events", "gateway_id", b"gateway_id", "position", b"position", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
