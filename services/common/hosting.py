@@ -25,6 +25,9 @@ from services.common.telemetry.metrics import REGISTRY
 from services.common.watching.limits import WatchLimits
 from sidegate.api.events.v1.log_pb2_grpc import add_AuditServiceServicer_to_server
 
+VIEWS_GATHER_SECONDS = 0.05
+"""Views wait for so long, so that what gateways wait for is published first; some of them then go together."""
+
 Follower = Callable[[Connection], Awaitable[None]]
 """What runs once there is a connection to NATS."""
 
@@ -90,7 +93,7 @@ async def host(
                     parts.create_task(health.run())
                     parts.create_task(_run(upkeep))
                     parts.create_task(
-                        _talk(settings, store, [(topic, subject_of), views], follower=follow, numbers=numbers)
+                        _talk(settings, store, (topic, subject_of), views=views, follower=follow, numbers=numbers)
                     )
                     if notary is not None:
                         parts.create_task(notary.run([witness]))
@@ -108,15 +111,16 @@ async def _run(part: Callable[[], Awaitable[None]]) -> None:
 async def _talk(
     settings: ServiceSettings,
     store: SqlStore,
-    published: Sequence[tuple[Topic, Form | SubjectOf]],
+    published: tuple[Topic, SubjectOf],
     *,
+    views: tuple[Topic, Form],
     follower: Follower,
     numbers: LogNumbers,
 ) -> None:
-    async with await connect(settings.nats_url.get_secret_value(), published[0][0].program) as connection:
-        relays = [Relay(store, connection, topic, form) for topic, form in published]
-        numbers.relay = relays[0]
+    async with await connect(settings.nats_url.get_secret_value(), published[0].program) as connection:
+        relay = numbers.relay = Relay(store, connection, *published)
+        telling = Relay(store, connection, *views, gather=VIEWS_GATHER_SECONDS)
         async with asyncio.TaskGroup() as parts:
-            for relay in relays:
-                parts.create_task(relay.run())
+            parts.create_task(relay.run())
+            parts.create_task(telling.run())
             parts.create_task(_run(lambda: follower(connection)))

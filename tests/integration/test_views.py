@@ -52,13 +52,13 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         nats = await stack.enter_async_context(running(tmp_path / "nats"))
         payments = Client(registry.address, PROVIDER)
         stack.push_async_callback(payments.close)
-        for name in ("one", "two"):
+        for name, gather in (("one", 0.0), ("two", 0.05)):
             connection = await stack.enter_async_context(connected(nats, name))
             await stack.enter_async_context(
-                relaying(registry.store, connection, SERVICE_VIEWS, registry_views.VIEWS, recheck=0.5)
+                relaying(registry.store, connection, SERVICE_VIEWS, registry_views.VIEWS, recheck=0.5, gather=gather)
             )
             await stack.enter_async_context(
-                relaying(endpoint.store, connection, ENDPOINT_VIEWS, endpoint_views.VIEWS, recheck=0.5)
+                relaying(endpoint.store, connection, ENDPOINT_VIEWS, endpoint_views.VIEWS, recheck=0.5, gather=gather)
             )
         yield Scene(registry, endpoint, nats, payments)
 

@@ -97,8 +97,10 @@ async def relaying(
     topic: Topic = ENDPOINT,
     subject_of: Form | SubjectOf = cell_subject,
     recheck: float = RECHECK,
+    *,
+    gather: float = 0.0,
 ) -> AsyncIterator[Relay]:
-    relay = Relay(log, connection, topic, subject_of, recheck)
+    relay = Relay(log, connection, topic, subject_of, recheck, gather=gather)
     task = asyncio.create_task(relay.run())
     try:
         yield relay

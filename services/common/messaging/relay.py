@@ -37,7 +37,8 @@ class Relay:
     """One relay of a log; any number may run.
 
     `form` is the service's, which knows what its events are about: what they are published as, or, where that is as
-    they are, the subject of each.
+    they are, the subject of each. For `gather` seconds after the log has grown it waits for more, and lets others go
+    first.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class Relay:
         topic: Topic,
         form: Form | SubjectOf,
         recheck: float = RECHECK,
+        *,
+        gather: float = 0.0,
     ) -> None:
         self._log = log
         self._connection = connection
@@ -56,6 +59,7 @@ class Relay:
         self._position = 0
         self._moved = asyncio.Event()
         self._failures = self._unanswered = 0
+        self._gather = gather
         self._recheck = min(recheck, topic.max_age / LIVES)
 
     @property
@@ -121,6 +125,7 @@ class Relay:
             try:
                 async with self._connection.undisturbed(self._recheck, since=changes):
                     await self._log.wait_beyond(footing.position)
+                    await asyncio.sleep(self._gather)
             except TimeoutError:
                 return
 
