@@ -4,20 +4,23 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from services.common.rpc.probe import is_healthy
+from services.common.rpc.server import LIVENESS
 from tests.support import namespaces
 from tests.support.metrics import families, scrape, value
 from tests.support.standalone import ROOT, Standalone, require_root, until
-from tests.support.world import Site, site
+from tests.support.world import site
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
 
@@ -36,22 +39,17 @@ async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def accepted(sidegate: Standalone) -> AsyncIterator[str]:
-    """The trace id of the `connection accept` of an endpoint that forwards since."""
+    """The trace id of the `endpoint create` of an endpoint that forwards since; nobody had to approve of it."""
     with namespaces.make("anna", "pia") as (anna, pia):
         async with site(sidegate, "anna", anna) as consumer, site(sidegate, "pia", pia) as provider:
-            yield await accept(sidegate, consumer, provider)
-
-
-async def accept(sidegate: Standalone, consumer: Site, provider: Site) -> str:
-    service = await provider.publish("web", approval=True)
-    await provider.client.services.permit(service.id, ["iam:domain::anna"])
-    endpoint = await consumer.request(service)
-    done = await asyncio.to_thread(sidegate.cli, "-v", "connection", "accept", service.id, endpoint.id, account="pia")
-    assert done.returncode == 0, done.stderr
-    await consumer.accepted(endpoint)
-    said = re.search(r"^trace: ([0-9a-f]{32})$", done.stderr, re.MULTILINE)
-    assert said is not None, done.stderr
-    return said[1]
+            service = await provider.publish("web", approval=False)
+            await provider.client.services.permit(service.id, ["iam:domain::anna"])
+            wanted = ("--service", service.full_name, "--subnet", consumer.subnet_id, "--wait")
+            done = await asyncio.to_thread(sidegate.cli, "-v", "endpoint", "create", *wanted, account="anna")
+            assert done.returncode == 0, done.stderr
+            said = re.search(r"^trace: ([0-9a-f]{32})$", done.stderr, re.MULTILINE)
+            assert said is not None, done.stderr
+            yield said[1]
 
 
 def lines(sidegate: Standalone, program: str) -> Iterator[Mapping[str, Any]]:
@@ -68,21 +66,25 @@ async def test_one_trace_id_leads_from_the_command_to_the_kernel_and_back(sidega
         return any(line.get("method") == "ReportState" for line in of_trace(sidegate, "endpoint", accepted))
 
     await until("the report to be logged", is_reported)
-    call = next(line for line in of_trace(sidegate, "endpoint", accepted) if line.get("method") == "AcceptConnection")
-    assert (call["account"], call["project"], call["code"]) == ("pia", "default", "OK")
+    call = next(line for line in of_trace(sidegate, "endpoint", accepted) if line.get("method") == "CreateEndpoint")
+    assert (call["account"], call["project"], call["code"]) == ("anna", "default", "OK")
     assert call["request_id"]
     assert call["duration"] > 0
+    reserved = [line for line in of_trace(sidegate, "registry", accepted) if line["event"] == "call"]
+    assert [(line["method"], line["account"]) for line in reserved] == [("ReserveEndpointPort", "system")]
     programmed = [line for line in of_trace(sidegate, "gateway", accepted) if line["event"] == "forwarding"]
-    assert [line["kind"] for line in programmed] == ["endpoint"]
+    assert [line["kind"] for line in programmed] == ["service", "endpoint"], "what it needs is a step of it, too"
     reported = [line for line in of_trace(sidegate, "gateway", accepted) if line["event"] == "reported"]
     assert reported
-    assert len({line["span_id"] for line in (call, *programmed, *reported)}) > 2, "each step has its own span"
+    assert len({line["span_id"] for line in (call, *reserved, *programmed, *reported)}) > 3, (
+        "each step has its own span"
+    )
 
 
 async def test_the_log_keeps_the_trace_with_what_was_done(sidegate: Standalone, accepted: str) -> None:
     records = await asyncio.to_thread(sidegate.answer, "audit", "list", "--limit", "0")
     kept = {record["what"]: record["trace_id"] for record in records if record["log"] == "endpoint"}
-    assert kept["connection approved"] == accepted
+    assert kept["endpoint requested"] == accepted
     assert kept["endpoint activated"] == accepted, "what follows from the gateway's report is a step of the same trace"
 
 
@@ -136,8 +138,7 @@ def labels_of(text: str, beginning: str) -> list[dict[str, str]]:
 async def test_metrics_say_what_is_so_and_name_no_tenant(sidegate: Standalone, accepted: str) -> None:
     text = await scraped(sidegate)
     endpoint, gateway = text["endpoint"], text["gateway"]
-    service = "sidegate.api.endpoint.v1.ConnectionsService"
-    calls = {"service": service, "method": "AcceptConnection"}
+    calls = {"service": "sidegate.api.endpoint.v1.EndpointsService", "method": "CreateEndpoint"}
     assert value(endpoint, "sidegate_grpc_server_handled_total", code="OK", **calls) == 1
     assert value(endpoint, "sidegate_grpc_server_handling_seconds_count", **calls) == 1
     assert value(gateway, "sidegate_gateway_entries", kind="endpoint") == 1
@@ -241,3 +242,34 @@ async def test_make_logs_follows_what_comes_until_ctrl_c(sidegate: Standalone, a
         if following.returncode is None:
             following.kill()
             await following.wait()
+
+
+async def test_a_database_that_cannot_be_written_to_makes_its_program_unhealthy_and_nothing_else(
+    sidegate: Standalone,
+) -> None:
+    registry = sidegate.pid_of("registry")
+
+    async def healths() -> list[tuple[str, int]]:
+        done = await asyncio.to_thread(sidegate.cli, "health", "-o", "json")
+        return [
+            *((each["health"], len(each["difficulties"])) for each in json.loads(done.stdout)),
+            ("", done.returncode),
+        ]
+
+    before = resource.prlimit(registry, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # as on a full disk
+    try:
+        wanted = [("not serving", 1), ("serving", 0), ("serving", 0), ("", 1)]
+        await until("the registry to say so", lambda: _is(healths, wanted))
+        assert not is_healthy(sidegate.ready["registry"]["grpc"])
+        assert is_healthy(sidegate.ready["registry"]["grpc"], LIVENESS)
+        refused = await asyncio.to_thread(sidegate.cli, "vpc", "create", "x", "--cidr", "10.0.0.0/24", account="zoe")
+        assert refused.returncode == 5
+    finally:
+        resource.prlimit(registry, resource.RLIMIT_FSIZE, before)
+    await until("the registry to serve again", lambda: _is(healths, [*[("serving", 0)] * 3, ("", 0)]))
+    assert is_healthy(sidegate.ready["registry"]["grpc"])
+    assert sidegate.pid_of("registry") == registry, "it has not ended for want of a place for its log"
+
+
+async def _is(ask: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return await ask() == wanted

@@ -80,9 +80,9 @@ def stub(caller: Caller) -> Any:
     return endpoint_service_pb2_grpc.EndpointsServiceStub(caller.channel)
 
 
-def create() -> endpoint_service_pb2.CreateEndpointRequest:
+def create(request_id: str = "") -> endpoint_service_pb2.CreateEndpointRequest:
     endpoint = endpoint_pb2.Endpoint(service=AN_ID, subnet_id=AN_ID)
-    return endpoint_service_pb2.CreateEndpointRequest(endpoint=endpoint)
+    return endpoint_service_pb2.CreateEndpointRequest(endpoint=endpoint, request_id=request_id)
 
 
 def get() -> endpoint_service_pb2.GetEndpointRequest:
@@ -124,6 +124,12 @@ async def test_a_write_is_told_with_who_asked_which_request_and_what_came_of_it(
     assert told["duration"] > 0
     assert HANDLED.labels(SERVICE, "CreateEndpoint", "OK")._value.get() == before + 1
     assert IN_FLIGHT.labels(SERVICE, "CreateEndpoint")._value.get() == 0
+
+
+async def test_a_request_id_that_is_none_does_not_fill_the_log(caller: Caller) -> None:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines, pytest.raises(SidegateError):
+        await caller.write(stub(caller).CreateEndpoint, create("x" * 100_000))
+    assert (len(lines[-1]["request_id"]), lines[-1]["code"]) == (64, "INVALID_ARGUMENT")
 
 
 @pytest.mark.parametrize(
@@ -205,6 +211,14 @@ def test_a_log_file_has_all_that_a_program_says_in_json_lines(tmp_path: Path) ->
     assert (len(told["trace_id"]), len(told["span_id"])) == (32, 16)
     assert {"event": "word of a library", "logger": "theirs", "level": "warning"}.items() <= json.loads(theirs).items()
     assert (stray, rest[-1]) == ("a stray word", "LookupError: the last word")
+
+
+def test_a_log_file_that_cannot_be_made_is_named_in_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", A_PROGRAM, str(tmp_path / "nothing" / "tried.log")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("tried: cannot write logs to ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 A_TALKER = """

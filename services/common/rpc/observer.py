@@ -23,6 +23,8 @@ READS = ("Get", "List", "Check", "Read", "Digest", "Snapshot", "Events", "Watch"
 ALARMS = {"INTERNAL": "error", "UNKNOWN": "error", "UNAVAILABLE": "warning", "DEADLINE_EXCEEDED": "warning"}
 """Codes that are nobody's refusal; being cancelled is ordinary."""
 
+LONGEST_ID = 64
+
 NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 HANDLED = Counter(
@@ -61,7 +63,7 @@ class Call:
         caller = identify(details)
         about = {
             "method": method,
-            "request_id": getattr(request, "request_id", ""),
+            "request_id": getattr(request, "request_id", "")[:LONGEST_ID],  # nobody has checked it yet
             "account": caller.account if caller else "",
             "project": caller.project if caller else "",
         }

@@ -41,7 +41,7 @@ def configure_logging(
     ]
     if copy is not None:
         shared.append(_copying(copy))
-    output = LogFile(file) if file else Stderr()
+    output = _opened(program, file) if file else Stderr()
     plain = file is not None or not sys.stderr.isatty()
     renderer: Processor = structlog.processors.JSONRenderer() if plain else structlog.dev.ConsoleRenderer()
     structlog.configure(
@@ -53,6 +53,13 @@ def configure_logging(
     handler = logging.StreamHandler(output)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(renderer, foreign_pre_chain=[*shared, _named]))
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _opened(program: str, file: Path) -> LogFile:
+    try:
+        return LogFile(file)
+    except OSError as error:
+        sys.exit(f"{program}: cannot write logs to {file}: {error.strerror}")
 
 
 def _with_trace(_: WrappedLogger, _method: str, event: EventDict) -> EventDict:
