@@ -79,3 +79,6 @@ class GatewaySettings(ProgramSettings):
     bpffs: Path = Field(Path("/sys/fs/bpf"), description="a BPF file system to pin in; mounted where there is none")
     max_sessions: int = Field(131_072, ge=1024, le=8_388_608, description="sessions that fit in the kernel's map")
     uninstall: bool = Field(False, description="remove everything of this gateway from the kernel, and end")
+    uninstall_on_stop: bool = Field(
+        False, description="do so when told to stop: for a container, whose network ends with it"
+    )

@@ -63,7 +63,10 @@ def main() -> int:
     configure_logging("gateway", settings.log_level, settings.log_file)
     tracing.configure("gateway")
     try:
-        run(uninstall(settings) if settings.uninstall else serve(settings))
+        if not settings.uninstall:
+            run(serve(settings))
+        if settings.uninstall or settings.uninstall_on_stop:
+            run(uninstall(settings))
     except (Unusable, CannotListen) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
