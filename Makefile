@@ -1,9 +1,9 @@
 # Verbs of one line each; `make` alone lists them. What they need they set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo up logs test check format protos bench bench-docs soak clean
+.PHONY: help setup setup-test setup-bench demo up logs test test-compose check format protos bench bench-docs soak clean
 
 PYTHON := .venv/bin/python
-SOURCES := sidegate services tests protos benchmarks examples
+SOURCES := sidegate services tests protos benchmarks examples deploy
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ logs: setup  ## follow the logs of a running `make up` (ARGS="--level warning", 
 
 test: setup-test  ## run the whole test suite
 	@$(PYTHON) -m pytest $(ARGS)
+
+test-compose: setup  ## build docker-compose.yml, run it, and test it with packets (in CI with an engine of its own)
+	@$(PYTHON) -m pytest -m compose -v tests/compose $(ARGS)
 
 check: setup  ## run the static gates
 	@PATH=$(CURDIR)/.venv/bin:$$PATH deploy/check

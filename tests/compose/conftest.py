@@ -1,0 +1,58 @@
+"""An engine, and images that are built once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compose import base_images
+from tests.compose.cluster import Cluster, cluster, cluster_of
+from tests.compose.engine import Engine, NoEngine, engine
+
+LABEL = "label=org.opencontainers.image.title=sidegate"  # of every stage that our Dockerfiles build
+
+
+def tell(config: pytest.Config, text: str) -> None:
+    """What takes long is said while it is done."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(text)
+
+
+@pytest.fixture(scope="session")
+def running_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
+    try:
+        with engine() as found:
+            yield found
+    except NoEngine as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def built(
+    running_engine: Engine, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """With the images of docker-compose.yml; those that were not there before go again."""
+    before = images(running_engine)
+    secrets = tmp_path_factory.mktemp("build") / "env"
+    try:
+        for what in base_images.provide(running_engine):
+            tell(pytestconfig, what)
+        tell(pytestconfig, "building the programs' images")
+        cluster_of(running_engine, min(running_engine.composes), secrets).compose("build")
+        yield running_engine
+    finally:
+        if not running_engine.ours:
+            running_engine.docker("rmi", "--force", *(images(running_engine) - before), check=False)
+            running_engine.docker("image", "prune", "--force", "--filter", LABEL)
+
+
+def images(engine: Engine) -> set[str]:
+    named = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "dangling=false")
+    return set(named.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def running(built: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster, brought up by the oldest Compose that there is."""
+    with cluster(built, min(built.composes), tmp_path_factory.mktemp("cluster") / "env") as made:
+        yield made

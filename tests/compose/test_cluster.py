@@ -1,0 +1,151 @@
+"""docker-compose.yml as a cluster: real containers, real packets, and whatever restarts."""
+
+import ipaddress
+import re
+from typing import Any
+
+import pytest
+
+from tests.compose.base_images import REPOSITORY
+from tests.compose.cluster import ENDPOINT, TIMED_OUT, Cluster, eventually
+from tests.compose.engine import CommandFailed
+
+SOURCES = ipaddress.ip_network("198.19.128.0/17")
+SERVER, GATEWAY = "10.62.0.10", "10.61.0.2"
+UNPUBLISHED = 9090  # the server listens there too
+PROGRAMS = ("postgres", "nats", "registry", "endpoint", "gateway")
+MACHINES = ("client", "server")
+
+ONE_SESSION = """
+import http.client, sys, time
+connection = http.client.HTTPConnection(sys.argv[1], timeout=3)
+while True:
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    print("answered", flush=True)
+    time.sleep(0.02)
+"""
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]
+
+
+def answers(cluster: Cluster) -> bool:
+    return cluster.curl().returncode == 0
+
+
+def endpoint(cluster: Cluster) -> Any:
+    (found,) = cluster.sidegate("shop", "endpoint", "list")
+    return found
+
+
+def decide(cluster: Cluster, verdict: str) -> None:
+    """By payments: accept or reject; again while a program is away."""
+
+    def done() -> bool:
+        try:
+            cluster.sidegate("payments", "connection", verdict, "web", endpoint(cluster)["id"])
+        except CommandFailed:
+            return False
+        return True
+
+    eventually(done, f"payments could not {verdict}")
+
+
+def assert_whole(cluster: Cluster) -> None:
+    """Packets pass, and a decision goes all the way through the programs to the kernel, both ways."""
+    eventually(lambda: answers(cluster), "no packet passes")
+    decide(cluster, "reject")
+    eventually(lambda: cluster.curl().returncode == TIMED_OUT, "what was rejected still passes")
+    decide(cluster, "accept")
+    eventually(lambda: answers(cluster), "what was accepted does not pass")
+
+
+def test_the_one_documented_curl_is_answered_and_the_server_sees_no_address_of_the_client(running: Cluster) -> None:
+    documented = f"docker compose exec client curl http://{ENDPOINT}/"
+    said = running.engine.docker("logs", running.container("setup")).stdout
+    assert documented in said
+    assert documented in (REPOSITORY / "README.md").read_text()
+
+    answer = running.curl()
+
+    assert answer.returncode == 0
+    found = re.search(r"payments here, reached from (\S+)", answer.stdout)
+    assert found, answer.stdout
+    assert ipaddress.ip_address(found[1]) in SOURCES
+
+
+def test_neither_a_port_that_is_not_published_nor_the_backend_itself_is_reached(running: Cluster) -> None:
+    assert running.curl(port=UNPUBLISHED).returncode == TIMED_OUT
+    assert running.curl(SERVER, 8080).returncode == TIMED_OUT
+
+
+def test_the_gateway_does_not_route_even_for_a_client_that_sends_it_packets_for_the_backend(running: Cluster) -> None:
+    client = running.container("client")
+    assert running.beside(client, "ip", "route", "add", SERVER, "via", GATEWAY).returncode == 0
+    try:
+        assert running.curl(SERVER, 8080).returncode == TIMED_OUT
+        assert answers(running)
+    finally:
+        running.beside(client, "ip", "route", "del", SERVER)
+
+
+def test_reject_cuts_an_established_connection_and_accept_lets_new_ones_pass(running: Cluster) -> None:
+    with running.start_in_client("python", "-c", ONE_SESSION, ENDPOINT) as session:
+        assert session.stdout is not None
+        assert [session.stdout.readline() for _ in range(3)] == ["answered\n"] * 3
+        decide(running, "reject")
+        assert session.wait(60) != 0
+    assert running.curl().returncode == TIMED_OUT
+
+    decide(running, "accept")
+
+    eventually(lambda: answers(running), "what was accepted does not pass")
+
+
+def test_the_machines_command_line_verifies_both_logs_in_postgresql(running: Cluster) -> None:
+    verified = running.sidegate("operator", "audit", "verify")
+
+    assert {log["log"] for log in verified} == {"registry", "endpoint"}
+    assert all(log["records"] for log in verified)
+
+
+def test_the_gateways_container_shows_the_table_as_the_kernel_has_it(running: Cluster) -> None:
+    shown = running.engine.docker("exec", running.container("gateway"), "sidegate", "gateway", "show")
+
+    assert ENDPOINT in shown.stdout
+
+
+def test_a_second_up_changes_nothing(running: Cluster) -> None:
+    before = state(running)
+
+    running.up()
+
+    assert state(running) == before
+    assert answers(running)
+
+
+def state(cluster: Cluster) -> tuple[dict[str, str], list[Any]]:
+    """Which processes run, since when, and all that was ever decided."""
+    started = {name: cluster.about(name) for name in (*PROGRAMS, *MACHINES)}
+    return {name: each["State"]["StartedAt"] for name, each in started.items()}, cluster.sidegate(
+        "operator", "audit", "list"
+    )
+
+
+@pytest.mark.parametrize("service", [*PROGRAMS, "server"])
+def test_a_restart_of_any_container_is_recovered_from(running: Cluster, service: str) -> None:
+    running.engine.docker("restart", running.container(service))
+
+    assert_whole(running)
+
+
+@pytest.mark.parametrize("service", PROGRAMS)
+def test_a_kill_of_any_program_is_recovered_from(running: Cluster, service: str) -> None:
+    network = running.about(service)["NetworkSettings"]["SandboxID"]
+
+    running.kill(service)
+
+    eventually(
+        lambda: running.about(service)["NetworkSettings"]["SandboxID"] not in ("", network), "it is not restarted"
+    )
+    assert_whole(running)
