@@ -48,6 +48,19 @@ def test_what_is_no_address_is_refused_without_the_credentials_in_it(url: str) -
     assert "s3cret" not in str(refused.value)
 
 
+async def test_connecting_ends_when_it_is_cancelled_at_the_moment_of_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse_and_cancel(*_: object, **__: object) -> None:
+        opening.cancel()
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio, "open_connection", refuse_and_cancel)
+    opening = asyncio.create_task(Connection("nats://token@127.0.0.1:9", "one").open())
+
+    await asyncio.wait([opening], timeout=DEADLINE)
+
+    assert opening.cancelled()
+
+
 async def test_an_exchange_ends_when_the_connection_is_lost_and_not_when_its_time_is_over(
     nats: Nats, connection: Connection
 ) -> None:

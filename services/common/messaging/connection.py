@@ -162,6 +162,11 @@ class Connection:
                 limit.reschedule(now)
 
     async def _on_error(self, error: Exception) -> None:
+        # Whoever connects is told of each failure here. A cancellation that came with it was swallowed by `wait_for`,
+        # and the client would go on trying for ever.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         complaint = str(error) or type(error).__name__
         if complaint != self._complaint and not self._closing:  # a server that is away says the same at each attempt
             self._complaint = complaint
