@@ -17,7 +17,7 @@ LIVENESS, READINESS = "liveness", "readiness"
 
 OPTIONS = (
     # A client that keeps an idle connection alive pings every 20 s; the default minimum would send it away.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
 )
