@@ -55,8 +55,8 @@ class Session:
         for name in self.subjects:
             try:
                 figures = await self._subject(SUBJECTS[name])
-            except Failed as failure:
-                self.failures.append(f"{name}: {failure}")
+            except Exception as failure:  # whatever it is, what the others have measured is worth keeping
+                self.failures.append(f"{name}: {failure if isinstance(failure, Failed) else repr(failure)}")
                 continue
             self.console.print(table(figures, SUBJECTS[name].title))
             self.figures += figures

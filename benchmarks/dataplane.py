@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.figures import Figure, compare
 from benchmarks.paths import conntrack, endpoint, haproxy, nginx, routing
 from benchmarks.plan import Plan, Step
-from benchmarks.processes import CLIENT_CPU, Failed, child, load
+from benchmarks.processes import CLIENT_CPU, Failed, child
+from benchmarks.processes import load as generator
 from benchmarks.stage import BULK_PORT, CLIENT, COUNT, LOAD_PORT, Stage, Way, kinds_of_devices, raised
 
 ENDPOINT = "an endpoint"
@@ -59,7 +61,7 @@ class Case:
 
     async def numbers(self) -> Numbers:
         one, eight = [await self._bulk(streams) for streams in (1, 8)]
-        trips, connections = [await self._load(verb) for verb in ("round_trips", "connections")]
+        trips, connections = [await self.load(verb) for verb in ("round_trips", "connections")]
         return {
             "bulk_1_stream": one,
             "bulk_8_streams": eight,
@@ -75,9 +77,10 @@ class Case:
             said = json.loads(await client.hear_all())
         return float(said["end"]["sum_received"]["bits_per_second"]) / 1e9
 
-    async def _load(self, verb: str) -> Mapping[str, float]:
+    async def load(self, verb: str) -> Mapping[str, float]:
+        """What the load generator has to say of `connections` or `round_trips`. Raises Failed after any error."""
         where = (self.target, str(LOAD_PORT), str(COUNT), str(CLIENT), str(COUNT))
-        command = (load(), verb, *where, str(CONCURRENCY), str(self.seconds))
+        command = (generator(), verb, *where, str(CONCURRENCY), str(self.seconds))
         async with child(command, namespace=self.stage.client, cpu=CLIENT_CPU) as client:
             said: Mapping[str, float] = json.loads(await client.hear_all())
         if said["errors"] or not said["samples"]:
@@ -146,7 +149,7 @@ async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
             step(f"round {number + 1}: {name}")
             await rounds.take(name, way, plan.seconds)
     for failure in rounds.failures:
-        step(f"a case failed and does not count: {failure}")
+        print(f"bench: a case failed and does not count: {failure}", file=sys.stderr)
     made = [figure for name in UNITS for figure in rounds.figures(name)]
     if len(made) < len(UNITS) * (len(ways) - 1):
         raise Failed(f"a way to the server never worked: {'; '.join(rounds.failures)}")

@@ -2,4 +2,35 @@
 
 from collections.abc import Mapping
 
-HINDRANCES: Mapping[tuple[str, ...], str] = {}
+CALLS = (
+    "Nothing waits for a clock on this way, but what stands on it takes turns on two processors with the client that "
+    "asks and the one that tries"
+)
+
+HINDRANCES: Mapping[tuple[str, ...], str] = {
+    ("store_append_1_",): (
+        "One command is one commit: a sync of the disk, and the way to the writing thread and back with seven "
+        "statements, about 0.2 ms of Python. Whoever does not wait for each answer has the figures of 64 and 256"
+    ),
+    ("store_append_64_", "store_append_256_"): (
+        "About 40 µs of Python an event, a third of it in the database's driver, the rest the rules, the hash chain "
+        "and the caller's event loop, which share one interpreter"
+    ),
+    ("store_scan_",): (
+        "The driver's own rows are half of the time; making events of them and the garbage collector's looks the rest"
+    ),
+    ("verify",): "One SHA-256 over every column of every event, in one thread",
+    ("commit_to_agent",): "A sync of the disk, the relay's read, JetStream with a file of its own, a pull consumer",
+    ("create_to_first_byte",): (
+        f"Two commits one after another (the address in the registry, then the endpoint), NATS, the kernel. {CALLS}"
+    ),
+    ("accept_to_first_byte",): f"A commit, NATS, the kernel, an announcement of the address. {CALLS}",
+    ("delete_to_address_free",): (
+        "Four commits one after another: the deletion, the gateway's word that nothing is left, the release in the "
+        f"registry, the next reservation; NATS in between. {CALLS}"
+    ),
+    ("bulk_", "round_trips", "connections"): (
+        "The program's look-ups for each packet cost about what a route look-up costs; the copies at both ends, on the "
+        "same two processors, are the larger part of all three"
+    ),
+}

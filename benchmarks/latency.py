@@ -211,7 +211,7 @@ async def following(sidegate: Standalone) -> AsyncIterator[tuple[Child, Nats]]:
 @asynccontextmanager
 async def system(directory: Path) -> AsyncIterator[tuple[Standalone, Commands]]:
     async with contextlib.AsyncExitStack() as stack:
-        route, target = await stack.enter_async_context(raised(routing, directory))
+        route, target = await stack.enter_async_context(raised(routing, directory, bulk=False))
         spaces = stack.enter_context(namespaces.make("consumer", "provider"))
         sidegate = await stack.enter_async_context(Standalone(directory))
         consumer, provider = [

@@ -27,6 +27,7 @@ def facts() -> Mapping[str, str]:
     """Names and values, in the order in which they are told. Load is that before the run."""
     versions = {name: _version(*command) for name, command in PROGRAMS.items() if Path(command[0]).exists()}
     return {
+        "commit": _said("git", "describe", "--always", "--dirty"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": f"{_field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} processors",
         "memory": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / 1024**2:.0f} GiB",
@@ -64,6 +65,11 @@ def _version(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = VERSION.search(done.stdout + done.stderr)
     return found[0] if found else "unknown"
+
+
+def _said(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return done.stdout.strip() or "unknown"
 
 
 def _postgres() -> str:

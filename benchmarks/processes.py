@@ -76,8 +76,11 @@ class Child:
         await self._process.stdin.drain()
 
     async def hear_all(self) -> str:
-        """Everything that it says until it ends. Raises Failed when it ends badly."""
-        said, complaints = await self._process.communicate()
+        """Everything that it says until it ends. Raises Failed when it ends badly, or not within a minute."""
+        try:
+            said, complaints = await asyncio.wait_for(self._process.communicate(), HEARING_SECONDS)
+        except TimeoutError:
+            raise Failed(f"{self._name} does not end") from None
         if self._process.returncode != 0:
             raise Failed(f"{self._name}: {(complaints + said).decode(errors='replace').strip()[-800:]}")
         return said.decode()

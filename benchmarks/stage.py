@@ -6,7 +6,7 @@ a case that had an error of TCP or of a device, or devices other than the rest: 
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -85,29 +85,32 @@ def tracked_connections(stage: Stage) -> int:
 
 
 @asynccontextmanager
-async def raised(way: Way, directory: Path) -> AsyncIterator[tuple[Stage, str]]:
-    """A stage with its servers, joined that way, and where to connect to. Raises Failed, at the end too."""
+async def raised(way: Way, directory: Path, *, bulk: bool = True) -> AsyncIterator[tuple[Stage, str]]:
+    """A stage with its servers, joined that way, and where to connect to. Raises Failed, at the end too.
+
+    Without `bulk` there is no iperf3, and none is needed.
+    """
     with namespaces.make("client", "gateway", "server") as made:
         stage = Stage(*made)
         for namespace in stage.all:
             for name, value in SYSCTLS.items():
                 namespace.set_sysctl(name, value)
-        async with way(stage, directory) as target, servers(stage):
+        async with way(stage, directory) as target, servers(stage, bulk):
             await wait_until_open(stage, target)
             yield stage, target
             check(stage)
 
 
 @asynccontextmanager
-async def servers(stage: Stage) -> AsyncIterator[None]:
-    echo = (load(), "serve", EVERYWHERE, str(LOAD_PORT))
-    bulk = ("iperf3", "--server", "--port", str(BULK_PORT), "--forceflush")
-    async with (
-        child(echo, namespace=stage.server, cpu=SERVER_CPU) as echoing,
-        child(bulk, namespace=stage.server, cpu=SERVER_CPU) as receiving,
-    ):
-        await echoing.hear()
-        await receiving.hear_line("Server listening")
+async def servers(stage: Stage, bulk: bool) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        echo = (load(), "serve", EVERYWHERE, str(LOAD_PORT))
+        started = child(echo, namespace=stage.server, cpu=SERVER_CPU)
+        await (await stack.enter_async_context(started)).hear()
+        if bulk:
+            iperf = ("iperf3", "--server", "--port", str(BULK_PORT), "--forceflush")
+            started = child(iperf, namespace=stage.server, cpu=SERVER_CPU)
+            await (await stack.enter_async_context(started)).hear_line("Server listening")
         yield
 
 

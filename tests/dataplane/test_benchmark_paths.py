@@ -1,0 +1,41 @@
+"""The benchmark's ways to a server carry its load, and its latencies can be taken, whatever the figures are."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import latency
+from benchmarks.dataplane import Case
+from benchmarks.paths import endpoint, routing
+from benchmarks.plan import Plan
+from benchmarks.stage import Way, kinds_of_devices, raised
+from tests.support import namespaces
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def _root() -> None:
+    namespaces.require_root()
+
+
+async def test_an_endpoint_carries_the_load_on_devices_like_those_of_plain_routing(tmp_path: Path) -> None:
+    kinds = [await carried(way, tmp_path / way.__name__) for way in (routing, endpoint)]
+    assert kinds[0] == kinds[1]
+    assert len(kinds[0]) == 1
+
+
+async def carried(way: Way, directory: Path) -> set[str]:
+    """What the devices were like; every answer came, or Failed is raised."""
+    directory.mkdir()
+    async with raised(way, directory, bulk=False) as (stage, target):
+        for verb in ("round_trips", "connections"):
+            said = await Case(stage, target, seconds=0.4).load(verb)
+            assert said["samples"] > 0
+        return kinds_of_devices(stage)
+
+
+async def test_latencies_are_taken_beside_their_floors() -> None:
+    found = await latency.measure(Plan(rounds=1, seconds=0.1, samples=2), lambda _: None)
+    assert {figure.name for figure in found} == {f"{name}_{end}" for name in latency.METHODS for end in ("p50", "p99")}
+    assert all(figure.value > 0 and figure.ratio for figure in found)
