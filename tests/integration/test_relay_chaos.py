@@ -150,6 +150,8 @@ async def nothing_came_to_harm(scene: LogScene) -> None:
             positions = [link.position for link in hearing.events]
             assert positions == sorted(set(positions))
             assert cell or positions == list(range(1, len(positions) + 1))
+    # Subscribers fill holes from the log itself: they may be there before a relay has seen that the log was restored.
+    await scene.streams.witnessed(recorded[-1].position)
     published = await in_jetstream(scene, recorded[-1].position)
     assert published == [Link(e.position, e.hash) for e in recorded if e.position >= published[0].position]
 

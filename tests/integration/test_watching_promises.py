@@ -121,14 +121,14 @@ async def test_every_history_keeps_the_promises(store: Store, chance: random.Ran
 async def test_a_slow_reader_is_cut_off_and_loses_nothing_when_it_goes_on(store: Store) -> None:
     watching, history = watching_of(store, waiting=10), History(project(PROJECTS[0]))
     with pytest.raises(QuotaReached) as caught:
-        async with aclosing(watching.watch(history.watch, Place(0))) as answers:
+        async with asyncio.timeout(DEADLINE), aclosing(watching.watch(history.watch, Place(0))) as answers:
             history.answers.append(await anext(answers))
             history.answers.append(await anext(answers))  # a bookmark: it has caught up
             await some(store, 30)
             async for told in answers:
                 history.answers.append(told)
-                await store.wait_beyond(29)
-                await asyncio.sleep(0.3)  # it reads slowly: that is what this test is about
+                while watching.position < 30:  # it reads slowly: that is what this test is about
+                    await asyncio.sleep(0.01)
     assert caught.value.reason == "SLOW_WATCHER"
     assert caught.value.metadata == {"position": str(history.position)}
     async with asyncio.timeout(DEADLINE):

@@ -1,6 +1,8 @@
 """Views as they are published: bytes that somebody else's programs read, the same for ever."""
 
+import ast
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from services.common.messaging.subjects import InvalidToken
 from services.endpoint.wire import views as endpoint_views
 from services.registry.wire import views as registry_views
 
+ROOT = Path(__file__).resolve().parents[2]
 GOLDEN_FILES = Path(__file__).with_name("golden")
 EVENTS: dict[str, str] = {
     **json.loads((GOLDEN_FILES / "registry_events.json").read_text()),
@@ -61,3 +64,11 @@ def test_no_name_can_widen_a_views_subject_or_be_another_projects() -> None:
         assert not set(owner) & set("*> .")
     with pytest.raises(InvalidToken):
         subjects.view("", "p", "endpoint", "1")
+
+
+def test_the_example_needs_the_contract_and_the_nats_client_and_nothing_of_ours_beside() -> None:
+    tree = ast.parse((ROOT / "examples" / "subscriber.py").read_text())
+    imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    others = {name for name in imported if name.partition(".")[0] not in {*sys.stdlib_module_names, "nats"}}
+    assert {name for name in others if not name.startswith("sidegate.api.")} == set()

@@ -39,6 +39,11 @@ class Watching(Generic[C]):
         """How many watch at the moment."""
         return len(self._seats)
 
+    @property
+    def position(self) -> int:
+        """How far the log has been read for those who watch and are not behind."""
+        return self._tail.position
+
     def close(self) -> None:
         """Ends all who watch, with Unavailable, so that they go on elsewhere or later; nobody may begin."""
         self._closed = True
