@@ -291,4 +291,4 @@ TestMemoryStore.settings = settings(max_examples=40, stateful_step_count=25, dea
 TestSqliteStore = SqliteMachine.TestCase
 TestSqliteStore.settings = settings(max_examples=12, stateful_step_count=20, deadline=None, phases=PHASES)
 TestPostgresStore = PostgresMachine.TestCase
-TestPostgresStore.settings = settings(max_examples=12, stateful_step_count=20, deadline=None, phases=PHASES)
+TestPostgresStore.settings = settings(max_examples=8, stateful_step_count=20, deadline=None, phases=PHASES)

@@ -1,6 +1,7 @@
 """What is PostgreSQL's own: its settings, its lock, its order of text, and databases that are no log."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -23,6 +24,7 @@ from services.common.eventsourcing.store import (
     Constraints,
     NotALog,
     OutcomeUnknown,
+    RecordedEvent,
     Unavailable,
     WrongSchema,
 )
@@ -30,6 +32,7 @@ from sidegate.evidence import verify
 from tests.support import postgres
 from tests.support.stores import Tally, an_append, whole_log
 
+PATIENCE = 20
 ROWS_READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'events'"
 SETTINGS = (
     "synchronous_commit",
@@ -110,8 +113,42 @@ async def test_commands_while_another_holds_the_lock_fail_together_and_soon(stor
         found = await asyncio.gather(*[store.append(an_append()) for _ in range(10)], return_exceptions=True)
         took = time.monotonic() - started
         assert all(isinstance(outcome, Unavailable) and not isinstance(outcome, OutcomeUnknown) for outcome in found)
+        assert "another program has the log's lock" in str(found[0])
         assert took < 3 * LOCK_MILLISECONDS / 1000
     assert await store.append(an_append()) == Appended(2, 2, b"")
+
+
+class Hanging(Tally):
+    """A projection over whose poison its program hangs, in the middle of a transaction, until it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs, self.go_on = threading.Event(), threading.Event()
+
+    def apply(self, connection: Connection, event: RecordedEvent) -> None:
+        super().apply(connection, event)
+        if event.stream == "poison":
+            self.hangs.set()
+            self.go_on.wait(PATIENCE)
+
+
+async def test_a_program_that_hangs_does_not_keep_the_log(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.common.eventsourcing.postgres.IDLE_MILLISECONDS", 500)
+    hanging = Hanging()
+    first, second = await SqlStore.open(where, projections=[hanging]), await SqlStore.open(where, projections=[Tally()])
+    try:
+        lost = asyncio.create_task(first.append(an_append("poison")))
+        assert await asyncio.to_thread(hanging.hangs.wait, PATIENCE)
+        assert (await second.append(an_append())).position == 1  # waits for less than the lock may be waited for
+        hanging.go_on.set()
+        with pytest.raises(Unavailable):
+            await lost
+        assert (await first.append(an_append())).position == 2
+        assert await second.query(Tally().read) == {"endpoint-1": 2}
+    finally:
+        hanging.go_on.set()
+        await first.close()
+        await second.close()
 
 
 async def test_logs_in_two_schemas_of_one_database_do_not_wait_for_each_other(store: SqlStore, where: str) -> None:

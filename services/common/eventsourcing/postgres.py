@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.common.eventsourcing.database import READERS
-from services.common.eventsourcing.store import WrongSchema
+from services.common.eventsourcing.store import Unavailable, WrongSchema
 
 LOCK_MILLISECONDS = 2000
 """How long a batch waits for the log's lock, which another program may hold."""
@@ -96,7 +96,10 @@ class Postgres:
         return self._engine("sidegate reader", READERS, settings)
 
     def lock(self, connection: Connection) -> None:
-        _execute(connection, BEGIN + LOCK)
+        try:
+            _execute(connection, BEGIN + LOCK)
+        except psycopg.errors.LockNotAvailable as error:
+            raise Unavailable(f"{self.where}: another program has the log's lock, try again") from error
 
     def snapshot(self, connection: Connection) -> None:
         _execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
