@@ -12,7 +12,7 @@ from sidegate.cli import config
 from sidegate.cli.resolve import Candidate
 from sidegate.client import Client
 
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
 MOST = 200
 NO_SIDEGATE_IS_AN_ERROR = "SIDEGATE_TRACE"
 

@@ -54,7 +54,7 @@ pager for what is longer than the screen, `SIDEGATE_PAGER`, else `PAGER`, else `
 (`--no-pager` for none). Where the words of a table do not fit beside each other, each row becomes a sheet.
 
 `sidegate --install-completion` teaches bash, zsh or fish to complete nouns, verbs and options, and the names and ids of
-what is yours: it asks the running Sidegate that the line names, for a second at most. Open a new shell afterwards.
+what is yours: it asks the running Sidegate that the line names, for two seconds at most. Open a new shell afterwards.
 
 ## Exit codes
 

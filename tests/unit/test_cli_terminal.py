@@ -7,10 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.status import Status
 
+from sidegate.cli.session import Session, Settings
+from sidegate.cli.view import Output
 from sidegate.client import Client
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
@@ -187,3 +192,10 @@ def test_there_is_a_script_for_every_shell(shell: str) -> None:
     assert "_SIDEGATE_COMPLETE" in done.stdout
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True, timeout=LIMIT_SECONDS)
+
+
+def test_what_takes_long_says_how_far_it_is() -> None:
+    status = Status("...", console=Console(file=StringIO(), force_terminal=True, width=80))
+    session = Session(Settings("operator", "default", Output.TABLE), status)
+    session.progress("verifying registry", 1500, 3000)
+    assert status.status == "verifying registry: 1,500 of 3,000, 50% ..."

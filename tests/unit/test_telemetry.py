@@ -16,11 +16,12 @@ from structlog.testing import capture_logs
 
 from services.common import errors
 from services.common.rpc.calls import Context
-from services.common.rpc.observer import HANDLED, IN_FLIGHT, changes_something
+from services.common.rpc.observer import changes_something
 from services.common.rpc.server import CannotListen, Hosted, RpcServer
 from services.common.telemetry import tracing
 from services.common.telemetry.exposition import exposed
 from services.common.telemetry.logs import without_secrets
+from services.common.telemetry.metrics import REGISTRY
 from services.gateway_agent.table import Key, Kind
 from services.gateway_agent.traces import REMEMBERED, Traces
 from sidegate import tracing as public
@@ -89,6 +90,12 @@ def get() -> endpoint_service_pb2.GetEndpointRequest:
     return endpoint_service_pb2.GetEndpointRequest(id=AN_ID)
 
 
+def counted(name: str, **labels: str) -> float:
+    """A number about CreateEndpoint as it is now."""
+    about = {"service": SERVICE, "method": "CreateEndpoint", **labels}
+    return REGISTRY.get_sample_value(name, about) or 0.0
+
+
 async def test_a_call_goes_on_with_the_callers_trace_in_a_span_of_its_own(caller: Caller) -> None:
     with trace.use_span(trace.get_current_span(public.context_of(TRACEPARENT))):
         answer = await caller.ask(stub(caller).GetEndpoint, get())
@@ -112,7 +119,7 @@ async def test_a_trace_that_is_none_is_not_gone_on_with(caller: Caller, told: st
 
 
 async def test_a_write_is_told_with_who_asked_which_request_and_what_came_of_it(caller: Caller) -> None:
-    before = HANDLED.labels(SERVICE, "CreateEndpoint", "OK")._value.get()
+    before = counted("sidegate_grpc_server_handled_total", code="OK")
     processors = [structlog.contextvars.merge_contextvars]
     with capture_logs(processors=processors) as lines:
         await caller.write(stub(caller).CreateEndpoint, create())
@@ -122,8 +129,8 @@ async def test_a_write_is_told_with_who_asked_which_request_and_what_came_of_it(
     assert {**ids, "event": "call", "code": "OK", "log_level": "info"}.items() <= told.items()
     assert told["request_id"] == at_work["request_id"] != ""
     assert told["duration"] > 0
-    assert HANDLED.labels(SERVICE, "CreateEndpoint", "OK")._value.get() == before + 1
-    assert IN_FLIGHT.labels(SERVICE, "CreateEndpoint")._value.get() == 0
+    assert counted("sidegate_grpc_server_handled_total", code="OK") == before + 1
+    assert counted("sidegate_grpc_server_in_flight") == 0
 
 
 async def test_a_request_id_that_is_none_does_not_fill_the_log(caller: Caller) -> None:
