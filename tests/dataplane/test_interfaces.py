@@ -16,8 +16,8 @@ from services.gateway_agent.targets import Interface, Selector
 from tests.support import namespaces
 from tests.support.namespaces import host_ip
 from tests.support.sites import InterfaceSite
-from tests.support.wire import Segment
-from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
+from tests.support.wire import Segment, arp_request
+from tests.support.worlds import ENDPOINT, PATIENCE, SOURCE, KernelWorld, Vpc
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("world", ["interface"], indirect=True)]
 
@@ -206,6 +206,12 @@ Damage = Callable[[str], None]
             "is another one now, or was altered",
             id="of another length of packets",
         ),
+        pytest.param(
+            lambda name: host_ip("link", "set", name, "arp", "on"),
+            lambda _: None,
+            "is another one now, or was altered",
+            id="that speaks for itself",
+        ),
     ],
 )
 async def test_a_device_that_changes_is_out_of_use_until_it_is_put_again(
@@ -264,6 +270,25 @@ async def test_an_address_that_moves_takes_the_attachment_along(world: KernelWor
     await world.put(attachment)
     assert (filters(one), has_clsact(one)) == ([], False)
     assert filters(other) == [f"sidegate/{world.gateway_id}/{first.id}+arp+clsact"]
+
+
+@pytest.mark.parametrize("told", [ENDPOINT, SOURCE], ids=["of an endpoint", "of what backends see"])
+async def test_hosts_are_told_of_the_mac_address_of_another_device(world: KernelWorld, told: str) -> None:
+    before, after, staying = world.unattached("before"), world.unattached("after"), await world.vpc("staying", CLIENT)
+    host_ip("address", "add", f"{ADDRESS}/32", "dev", name_of(world, before))
+    moving = by(world, before, Selector.ADDRESS)
+    await world.put(moving)
+    world.add_hosts(before, CLIENT)
+    consumer, provider = (before, staying) if told == ENDPOINT else (staying, before)
+    await world.lead(consumer, await world.publish(provider, CLIENT))
+
+    wire = world.wire(after)
+    host_ip("address", "delete", f"{ADDRESS}/32", "dev", name_of(world, before))
+    host_ip("address", "add", f"{ADDRESS}/32", "dev", name_of(world, after))
+    await world.put(moving)
+    async with asyncio.timeout(PATIENCE):
+        while await wire.receive() != arp_request(wire.gateway, told, told):
+            pass
 
 
 async def test_an_interrupted_attachment_is_undone_by_the_next_agent(world: KernelWorld) -> None:

@@ -13,7 +13,7 @@ from services.gateway_agent.dataplane.maps import NO_DEVICE
 from services.gateway_agent.dataplane.namespaces import NamespaceIdentity, namespace_identity
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.resolution import Resolution
-from services.gateway_agent.table import Attachment
+from services.gateway_agent.table import Attachment, Endpoint, Service
 from services.gateway_agent.targets import Netns, Target
 
 
@@ -41,6 +41,7 @@ class Attachments:
         self._difficulties = difficulties
         self._attached: dict[str, Attached] = {}
         self._vpcs: dict[int, str] = {}  # by interface index
+        self._macs: dict[str, bytes] = {}  # of the device that each VPC had last
         self._changed: set[str] = set()  # VPCs whose device is to be looked at
         self._looking: asyncio.Task[None] | None = None
         self._monitor = LinkMonitor(self._note, self._note_all)
@@ -73,12 +74,16 @@ class Attachments:
         self._vpcs[in_use.device.ifindex] = attachment.vpc
         self._difficulties.clear(attachment.key)
         self._resolution.device_there(self._table.vpc_number(attachment.vpc), in_use.name)
+        if self._macs.get(attachment.vpc, in_use.device.mac) != in_use.device.mac:
+            self._announce_all(attachment)
+        self._macs[attachment.vpc] = in_use.device.mac
 
     async def remove(self, attachment: Attachment) -> None:
         """First no packet passes, then the device goes, and last the record that says it was to go."""
         self._take_out_of_use(attachment.vpc)
         await asyncio.to_thread(self._devices.detach, attachment.vpc)
         self._table.remove_attachment(attachment.vpc)
+        self._macs.pop(attachment.vpc, None)
         self._difficulties.clear(attachment.key)
 
     def check_namespaces(self) -> None:
@@ -88,6 +93,18 @@ class Attachments:
                 case Netns(namespace, device) if namespace_identity(namespace) != attached.namespace:
                     where = f"network namespace {namespace}"
                     self._lose(attached.attachment, f"{where} went away, and device {device} with it")
+
+    def _announce_all(self, attachment: Attachment) -> None:
+        """Another device has another MAC address: hosts that know the old one need not find out for themselves."""
+        entries, vpc = self._table.entries, attachment.vpc
+        for user in entries.users(attachment.key):
+            match user:
+                case Endpoint():
+                    self._resolution.announce(vpc, user.address)
+                case Service():
+                    for endpoint in entries.users(user.key):
+                        if isinstance(endpoint, Endpoint):
+                            self._resolution.announce(vpc, endpoint.source_address)
 
     def _note(self, ifindex: int) -> None:
         if ifindex in self._vpcs:

@@ -13,7 +13,7 @@ from services.gateway_agent.dataplane import interface, veth, vxlan
 from services.gateway_agent.dataplane.links import is_up
 from services.gateway_agent.dataplane.maps import VpcDevice
 from services.gateway_agent.dataplane.naming import Naming
-from services.gateway_agent.dataplane.netlink import Link, delete, links, netlink, our_link, unless
+from services.gateway_agent.dataplane.netlink import NO_ARP, Link, delete, links, netlink, our_link, unless
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.table import Attachment
 from services.gateway_agent.targets import Interface, Netns, Target, Vxlan
@@ -32,6 +32,7 @@ class Devices:
     def __init__(self, gateway_id: str) -> None:
         self._naming = Naming(gateway_id)
         self._borrowed: dict[str, int] = {}  # by VPC
+        self._remote_hosts: vxlan.RemoteHosts = {}
 
     def attach(self, attachment: Attachment, program_fd: int) -> InUse:
         """Makes the device or takes it as it was left; no packet passes it without the program. Raises NotReady."""
@@ -45,7 +46,8 @@ class Devices:
                 case Netns():
                     return InUse(naming.device(vpc), veth.attach(host, naming, vpc, target, program_fd))
                 case Vxlan():
-                    return InUse(naming.device(vpc), vxlan.attach(host, naming, vpc, target, program_fd))
+                    device = vxlan.attach(host, naming, vpc, target, program_fd, known=self._remote_hosts)
+                    return InUse(naming.device(vpc), device)
                 case Interface():
                     return self._borrow(host, vpc, target, program_fd)
                 case _:
@@ -67,12 +69,14 @@ class Devices:
                 link = interface.choose(host, interface.candidates(host, target), target)
             except NotReady as error:
                 return str(error)
-        same = in_use == InUse(link.name, VpcDevice(link.index, False, link.mac, link.mtu))
+        silent = link.flags & NO_ARP
+        same = silent and in_use == InUse(link.name, VpcDevice(link.index, False, link.mac, link.mtu))
         return None if same else f"{target} is another one now, or was altered"
 
     def adopt(self) -> None:
-        """Learns what an earlier agent has borrowed."""
+        """Learns what an earlier agent has borrowed, and where its VXLANs send to."""
         with netlink() as host:
+            self._remote_hosts = vxlan.remote_hosts(host)
             self._borrowed = interface.marked(host, self._naming)
 
     def sweep(self, vpcs: Container[str]) -> None:
@@ -122,6 +126,7 @@ class Devices:
         link = our_link(host, self._naming, vpc)
         if link:
             delete(host, link.index)
+            self._remote_hosts.pop(link.index, None)
 
     def _made(self, host: IPRoute) -> list[Link]:
         return [link for link in links(host) if self._naming.owns(link.alias)]

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import EEXIST, EINVAL, ENOENT
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 
 from services.gateway_agent.dataplane.netlink import unless
 
 ALL_PROTOCOLS = 3  # ETH_P_ALL
 INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3  # of a clsact qdisc
-CLSACT = 0xFFFFFFF1
 FIRST, OURS = 1, 1  # priority and handle
 KIND = "bpf"
 
@@ -35,8 +34,7 @@ class Filter:
 
 def guard(host: IPRoute, index: int, program_fd: int, name: str) -> None:
     """Puts the program on the device; one that is there is replaced between two packets."""
-    with unless(EEXIST):
-        host.tc("add", "clsact", index)
+    add_clsact(host, index)
     host.tc(
         "replace-filter",
         KIND,
@@ -51,14 +49,20 @@ def guard(host: IPRoute, index: int, program_fd: int, name: str) -> None:
     )
 
 
+def add_clsact(host: IPRoute, index: int) -> bool:
+    """Whether there was none; an ingress qdisc takes the same place, and serves as well."""
+    try:
+        host.tc("add", "clsact", index)
+    except NetlinkError as error:
+        if error.code == EEXIST:
+            return False
+        raise
+    return True
+
+
 def unguard(host: IPRoute, index: int) -> None:
     with unless(EINVAL, ENOENT):
         host.tc("del-filter", KIND, index, handle=OURS, prio=FIRST, parent=INGRESS, protocol=ALL_PROTOCOLS)
-
-
-def has_clsact(host: IPRoute, index: int) -> bool:
-    """Or an ingress qdisc, which takes the same place."""
-    return any(qdisc["parent"] == CLSACT for qdisc in host.get_qdiscs(index=index))
 
 
 def filters(host: IPRoute, index: int, parent: int = INGRESS) -> Iterator[Filter]:

@@ -6,9 +6,9 @@ from pyroute2 import IPRoute
 
 from services.gateway_agent.dataplane.guard import (
     OURS,
+    add_clsact,
     filters,
     guard,
-    has_clsact,
     is_unused,
     unguard,
 )
@@ -105,7 +105,7 @@ def _mark(host: IPRoute, naming: Naming, vpc: str, link: Link) -> Mark:
     """The mark that the device has from us, or the one that it gets. Raises NotReady if another has our place."""
     in_our_place = [each for each in filters(host, link.index) if each.in_our_place and not each.is_list]
     if not in_our_place:
-        return Mark(naming.gateway_id, vpc, not link.flags & NO_ARP, not has_clsact(host, link.index))
+        return Mark(naming.gateway_id, vpc, not link.flags & NO_ARP, add_clsact(host, link.index))
     mark = Mark.read(in_our_place[0].name)
     if mark is None or len(in_our_place) > 1:
         what = in_our_place[0].name or in_our_place[0].kind

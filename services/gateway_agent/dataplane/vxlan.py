@@ -1,5 +1,6 @@
 """A VXLAN device for a VPC that lies on remote hosts; they get what nobody knows the way to, each a copy."""
 
+from collections.abc import Sequence
 from errno import EADDRINUSE, EEXIST, ENOENT
 from ipaddress import IPv4Address
 
@@ -27,9 +28,15 @@ OVERHEAD = 50  # bytes: Ethernet, IPv4, UDP and VXLAN headers
 USUAL_MTU = 1500
 EVERYBODY = "00:00:00:00:00:00"
 
+RemoteHosts = dict[int, set[IPv4Address]]
+"""By index of the device."""
 
-def attach(host: IPRoute, naming: Naming, vpc: str, target: Vxlan, program_fd: int) -> VpcDevice:
-    """Makes the device, or takes it as an earlier agent left it; up only with the program in place. Raises NotReady."""
+
+def attach(host: IPRoute, naming: Naming, vpc: str, target: Vxlan, program_fd: int, *, known: RemoteHosts) -> VpcDevice:
+    """Makes the device, or takes it as an earlier agent left it; up only with the program in place. Raises NotReady.
+
+    `known` is where devices send to now, and is kept.
+    """
     _check_local(host, target)
     link = _matching(host, naming, vpc, target) or _create(host, naming, vpc, target)
     mtu = target.mtu or _underlay_mtu(host, target) - OVERHEAD
@@ -37,7 +44,7 @@ def attach(host: IPRoute, naming: Naming, vpc: str, target: Vxlan, program_fd: i
         host.link("set", index=link.index, mtu=mtu)
     guard(host, link.index, program_fd, naming.alias(vpc))
     silence(link.name)
-    _send_to(host, link.index, frozenset(target.remotes))
+    _send_to(host, link.index, target.remotes, known.setdefault(link.index, set()))
     _open(host, link.index, target)
     return VpcDevice(link.index, False, link.mac, mtu)
 
@@ -102,19 +109,25 @@ def _open(host: IPRoute, index: int, target: Vxlan) -> None:
         raise
 
 
-def _send_to(host: IPRoute, index: int, remotes: frozenset[IPv4Address]) -> None:
-    """New ones first, so that nobody misses a frame."""
-    entries = host.fdb("dump", ifindex=index)
-    known = {
-        IPv4Address(entry.get_attr("NDA_DST"))
-        for entry in entries
-        if entry["ifindex"] == index and entry.get_attr("NDA_LLADDR") == EVERYBODY and entry.get_attr("NDA_DST")
-    }
-    for remote in sorted(remotes - known):
+def remote_hosts(host: IPRoute) -> RemoteHosts:
+    """Where every VXLAN device of the machine sends to. The kernel tells of all at once, or of none."""
+    found: RemoteHosts = {}
+    for entry in host.fdb("dump"):
+        address = entry.get_attr("NDA_DST")
+        if address and entry.get_attr("NDA_LLADDR") == EVERYBODY:
+            found.setdefault(entry["ifindex"], set()).add(IPv4Address(address))
+    return found
+
+
+def _send_to(host: IPRoute, index: int, remotes: Sequence[IPv4Address], known: set[IPv4Address]) -> None:
+    """New ones first, so that nobody misses a frame; an entry that is there is appended once."""
+    for remote in remotes:
+        known.add(remote)
         host.fdb("append", ifindex=index, lladdr=EVERYBODY, dst=str(remote))
-    for remote in sorted(known - remotes):
+    for remote in sorted(known.difference(remotes)):
         with unless(ENOENT):
             host.fdb("del", ifindex=index, lladdr=EVERYBODY, dst=str(remote))
+        known.discard(remote)
 
 
 def _check_local(host: IPRoute, target: Vxlan) -> None:
