@@ -16,9 +16,7 @@ HINDRANCES: Mapping[tuple[str, ...], str] = {
         "About 40 µs of Python an event, a third of it in the database's driver, the rest the rules, the hash chain "
         "and the caller's event loop, which share one interpreter"
     ),
-    ("store_scan_",): (
-        "The driver's own rows are half of the time; making events of them and the garbage collector's looks the rest"
-    ),
+    ("store_scan_",): "The driver's own rows are more than half of the time, making events of them the rest",
     ("verify",): "One SHA-256 over every column of every event, in one thread",
     ("commit_to_agent",): "A sync of the disk, the relay's read, JetStream with a file of its own, a pull consumer",
     ("create_to_first_byte",): (

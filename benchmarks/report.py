@@ -22,6 +22,10 @@ median with a confidence of 94 %); that of a latency is a bootstrap's, 95 %.
 """
 
 
+BUSY = 1.0
+"""Load average before a run above which its figures are those of something else, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """The figures whose names begin so."""
@@ -53,12 +57,17 @@ SECTIONS = (
 
 
 def page(found: Sequence[Figure], facts: Mapping[str, str]) -> str:
-    parts = [HEAD, *_machine(facts)]
+    parts = [HEAD, *_warning(facts), *_machine(facts)]
     for section in SECTIONS:
         if mine := section.of(found):
             parts += [f"\n## {section.title}\n", f"![{section.plot}](benchmarks/{section.file}.svg)\n"]
             parts += [*_table(mine), "", *_methods(mine)]
     return "\n".join([*parts, *_unmet(found)]) + "\n"
+
+
+def _warning(facts: Mapping[str, str]) -> Iterator[str]:
+    if float(facts.get("load before", 0)) > BUSY:
+        yield "**The machine was busy with other work during this run: do not quote it, run it again.**\n"
 
 
 def _machine(facts: Mapping[str, str]) -> Iterator[str]:

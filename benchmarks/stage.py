@@ -4,6 +4,7 @@ Addresses, sysctls, devices, offloads and the programs at both ends are the same
 a case that had an error of TCP or of a device, or devices other than the rest: its figures would compare nothing.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -116,10 +117,13 @@ async def servers(stage: Stage, bulk: bool) -> AsyncIterator[None]:
 
 async def wait_until_open(stage: Stage, target: str) -> None:
     """Every address has answered once: neighbours are known, and a proxy listens."""
-    for address in consecutive(IPv4Address(target)):
-        async with child((load(), "first_byte", address, str(LOAD_PORT), "20"), namespace=stage.client) as trying:
-            await trying.hear()
-            await trying.hear()
+    await asyncio.gather(*[answered(stage, address) for address in consecutive(IPv4Address(target))])
+
+
+async def answered(stage: Stage, address: str) -> None:
+    async with child((load(), "first_byte", address, str(LOAD_PORT), "20"), namespace=stage.client) as trying:
+        await trying.hear()
+        await trying.hear()
 
 
 def devices(stage: Stage) -> Iterator[tuple[Namespace, Mapping[str, Any]]]:

@@ -96,6 +96,11 @@ def test_the_page_has_every_figure_its_method_and_the_aims_that_were_missed() ->
     assert "| connections | at least 1 x plain routing | 0.9 |" in missed
 
 
+def test_a_page_of_a_busy_machine_says_that_it_is_not_to_be_quoted() -> None:
+    assert "do not quote it" in report.page([ALONE], {"load before": "8.53"})
+    assert "do not quote it" not in report.page([ALONE], {"load before": "0.20"})
+
+
 def test_every_aim_is_for_a_figure_of_a_section() -> None:
     prefixes = tuple(prefix for section in report.SECTIONS for prefix in section.prefixes)
     assert all(aim.name.startswith(prefixes) for aim in aims.AIMS)
