@@ -220,6 +220,23 @@ async def test_who_watches_when_the_log_goes_on_in_another_epoch_is_told(
     assert caught.value.reason == "LOG_CHANGED"
 
 
+async def test_one_who_is_behind_when_another_epoch_begins_ends_and_disturbs_nobody(store: Store) -> None:
+    await some(store, 3)
+    watching, head = watching_of(store), await store.head()
+    behind, now = watching.watch(project(PROJECTS[0]), Place(0)), watching.watch(project(PROJECTS[0]), Place())
+    async with asyncio.timeout(DEADLINE), aclosing(behind), aclosing(now):
+        await anext(behind)
+        await store.begin_epoch(head.epoch)
+        await anext(now)
+        await anext(now)
+        with pytest.raises(WrongState) as caught:
+            async for _ in behind:
+                pass
+        assert caught.value.reason == "LOG_CHANGED"
+        await some(store, 1)
+        assert list((await _with_changes(now)).changes) == [4]
+
+
 async def test_there_are_so_many_watchers_of_an_account_and_in_all(store: Store) -> None:
     watching = watching_of(store, per_account=2, in_all=3)
     names = [PROJECTS[0], PROJECTS[0], PROJECTS[1]]

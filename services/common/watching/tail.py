@@ -41,10 +41,14 @@ class Tail(Generic[C]):
         return [Seen(event.position, self._sights_of(event)) for event in group]
 
     def join(self, watcher: Watcher[C], head: Head) -> bool:
-        """Whether the watcher is told from here on what is above its position; if not, it has to come closer first."""
-        place = Place(log_id=head.log_id, epoch=head.epoch)
-        if self._reading is None or place != self._place:
-            self._begin(place, max(head.position, watcher.position))
+        """Whether the watcher is told from here on what is above its position; if not, it has to come closer first.
+
+        `head` is that of the log as the watcher began. Raises WrongState where it goes on in another epoch by now.
+        """
+        if self._reading is None or head.epoch > self._place.epoch:
+            self._begin(Place(log_id=head.log_id, epoch=head.epoch), max(head.position, watcher.position))
+        if head.epoch < self._place.epoch:
+            raise _changed()
         if watcher.position < self.position:
             return False
         self._count += 1
@@ -74,7 +78,7 @@ class Tail(Generic[C]):
     def _begin(self, place: Place, position: int) -> None:
         if self._reading is not None:
             self._reading.cancel()
-            self.end(WrongState("LOG_CHANGED", "the log goes on in another epoch: list again, and watch from now on"))
+            self.end(_changed())
         self._place, self.position = place, position
         self._reading = asyncio.get_running_loop().create_task(self._read())
 
@@ -111,3 +115,7 @@ class Tail(Generic[C]):
         audiences = {audience for seen in group for sight in seen.sights for audience in sight.audience}
         for watcher in {each for audience in audiences for each in self._watchers.get(audience, ())}:
             watcher.offer(group)
+
+
+def _changed() -> WrongState:
+    return WrongState("LOG_CHANGED", "the log goes on in another epoch: list again, and watch from now on")
