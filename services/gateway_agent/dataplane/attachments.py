@@ -77,6 +77,7 @@ class Attachments:
         if self._macs.get(attachment.vpc, in_use.device.mac) != in_use.device.mac:
             self._announce_all(attachment)
         self._macs[attachment.vpc] = in_use.device.mac
+        self._look_at(attachment.vpc)  # what happened to the device before it was in the index was not heard
 
     async def remove(self, attachment: Attachment) -> None:
         """First no packet passes, then the device goes, and last the record that says it was to go."""

@@ -64,5 +64,6 @@ class Dataplane(Protocol):
     async def uninstall(self) -> None:
         """Removes every object of ours from the kernel that forwards; afterwards no packet passes.
 
-        Devices that reach into a VPC stay, shut: their other ends may carry a tenant's addresses.
+        A veth into a VPC stays, shut: its other end may carry a tenant's addresses. A device that is somebody else's is
+        given back as it was.
         """
