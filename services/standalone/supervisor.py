@@ -97,7 +97,7 @@ class Supervised:
             self.restarts += 1
             try:
                 await self._launch()
-            except DidNotStart as error:
+            except (DidNotStart, OSError) as error:  # the disk may be full
                 log.error("program did not come back", name=self.program.name, error=str(error))
                 await self._end()
             self._on_restart()
@@ -122,3 +122,13 @@ class Supervised:
             log.error("program did not listen, killing it", name=self.program.name)
             process.kill()
             await process.wait()
+
+
+async def insist(act: Callable[[], None], pause: float = CALM_SECONDS / 10) -> None:
+    """Does what the disk may have no room for, again and again until it is done. `pause` is in seconds."""
+    while True:
+        try:
+            return act()
+        except OSError as error:
+            log.warning("cannot write, trying again", why=str(error))
+            await asyncio.sleep(pause)

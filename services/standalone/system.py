@@ -16,7 +16,7 @@ from services.common.program import write_ready
 from services.standalone.data_directory import DataDirectory, may_forward
 from services.standalone.ports import ReservedPort
 from services.standalone.settings import StandaloneSettings
-from services.standalone.supervisor import Program, Supervised
+from services.standalone.supervisor import Program, Supervised, insist
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,8 @@ class System:
     async def start(self) -> None:
         """Starts NATS, then the two services side by side, then the gateway agent; writes the ready file."""
         await self._stack.enter_async_context(self._nats)
+        self._telling = asyncio.create_task(asyncio.sleep(0))
+        self._stack.push_async_callback(lambda: _cancel(self._telling))
         keeper = asyncio.create_task(self._keep_nats())
         self._stack.push_async_callback(_cancel, keeper)
         for name, port in (("registry", self._settings.registry_port), ("endpoint", self._settings.endpoint_port)):
@@ -74,10 +76,15 @@ class System:
         for path in {self._data.ready_file, self._settings.ready_file or self._data.ready_file}:
             write_ready(path, self.facts)
 
+    def _tell_again(self) -> None:
+        """Has it said anew what runs where, as soon as the disk has room for it."""
+        self._telling.cancel()
+        self._telling = asyncio.create_task(insist(self._tell))
+
     async def _run_side_by_side(self, *programs: Program) -> None:
         started = []
         for program in programs:
-            supervised = Supervised(program, self._tell)
+            supervised = Supervised(program, self._tell_again)
             self._programs[program.name] = supervised
             self._stack.push_async_callback(supervised.stop)
             started.append(supervised.start())
@@ -133,7 +140,7 @@ class System:
             log.warning("program ended, starting it again", name="nats", status=status)
             with contextlib.suppress(Exception):
                 await self._nats.start()
-                self._tell()
+                self._tell_again()
             await asyncio.sleep(0.1)
 
 

@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.standalone.data_directory import DataDirectory, Unfit
 from services.standalone.ports import PortTaken, ReservedPort
-from services.standalone.supervisor import DidNotStart, Program, Supervised
+from services.standalone.supervisor import DidNotStart, Program, Supervised, insist
 
 A_PROGRAM = """
 import json, os, pathlib, signal, sys, threading
@@ -129,6 +130,38 @@ async def test_a_program_that_is_killed_is_started_again_and_ends_when_told(tmp_
     assert supervised.pid is None
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)
+
+
+async def test_a_program_comes_back_when_its_log_can_be_written_again(tmp_path: Path, restarts: Restarts) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    supervised = Supervised(replace(program(tmp_path, A_PROGRAM), log=logs / "log"), restarts)
+    try:
+        await supervised.start()
+        first = supervised.pid
+        assert first is not None
+        logs.rename(tmp_path / "away")
+        os.kill(first, signal.SIGKILL)
+        await asyncio.wait_for(restarts.changed.wait(), 20)
+        assert supervised.pid is None
+        (tmp_path / "away").rename(logs)
+        async with asyncio.timeout(20):
+            while supervised.pid is None:
+                restarts.changed.clear()
+                await restarts.changed.wait()
+    finally:
+        await supervised.stop()
+
+
+async def test_what_the_disk_has_no_room_for_is_done_when_it_has() -> None:
+    outcomes: list[Exception | None] = [OSError("no space left"), OSError("no space left"), None]
+
+    def act() -> None:
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+
+    await insist(act, pause=0)
+    assert outcomes == []
 
 
 async def test_a_program_that_does_not_start_is_named_with_its_last_words(tmp_path: Path, restarts: Restarts) -> None:

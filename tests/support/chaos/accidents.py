@@ -32,6 +32,7 @@ ANYWHERE = (
     "wipe nats",
     "nats away for too long",
     "disk full",
+    "disk full as a program is killed",
 )
 
 
@@ -103,9 +104,16 @@ class Accidents:
                 await self._away_for_too_long()
             case ["database", what] if self._postgres:
                 await self._postgres.happen(what, self._while_it_lasts)
-            case _:
+            case ["disk", "full"]:
                 with self._disk.full():
                     await self._while_it_lasts()
+            case _:
+                program = self._chance.choice(PROGRAMS)
+                killed = self._sidegate.pid_of(program)
+                with self._disk.full():
+                    os.kill(killed, signal.SIGKILL)
+                    await self._while_it_lasts()
+                await self._back(program, killed)
 
     async def _kill(self, program: str) -> None:
         killed = self._sidegate.pid_of(program)
