@@ -67,9 +67,9 @@ class Scene:
     def store(self) -> SqlStore:
         return self.place.store
 
-    def followed(self, since: Head, selection: Selection = WHOLE_LOG) -> Followed:
+    def followed(self, since: Head, selection: Selection = WHOLE_LOG, look: float = LOOK) -> Followed:
         self.place.selection = selection
-        return Followed(self.follower, ENDPOINT, selection, self.place, since=since, look=LOOK)
+        return Followed(self.follower, ENDPOINT, selection, self.place, since=since, look=look)
 
 
 @pytest.fixture
@@ -134,6 +134,12 @@ async def as_long(scene: Scene) -> None:
     await append(scene.store, 5, "c2")
 
 
+async def as_dense(scene: Scene) -> None:
+    """With an event of the cell at each position that had one: nothing in the cell shows where the other begins."""
+    await scene.place.restore()
+    await append(scene.store, 9, "c1")
+
+
 async def longer(scene: Scene) -> None:
     await scene.place.restore()
     await append(scene.store, 9, "c2")
@@ -153,13 +159,14 @@ async def forgotten(scene: Scene, restore: Restore) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("selection", [WHOLE_LOG, subjects.of_cell("c1")], ids=["whole", "cell"])
-@pytest.mark.parametrize("restore", [shorter, as_long, longer])
+@pytest.mark.parametrize("restore", [shorter, as_long, as_dense, longer])
 async def test_a_log_that_was_restored_while_nats_lost_everything_is_found_out(
     scene: Scene, restore: Restore, selection: Selection
 ) -> None:
     await append(scene.store, 5)
     since = await scene.place.head()
-    events = scene.followed(since, selection).events()
+    look = 2 * DEADLINE if restore is as_dense else LOOK
+    events = scene.followed(since, selection, look).events()
     async with aclosing(events):
         async with forgotten(scene, restore):
             await heard(events, 10)

@@ -13,8 +13,9 @@ from services.common.messaging.subscription import Gap, LogChanged, Subscription
 from sidegate.evidence import Link
 
 LOOK = 10.0
-"""Seconds between two looks at the log itself. NATS alone cannot tell of a log that was restored while the streams
-were lost, nor of one that is at an earlier epoch than we have heard of."""
+"""Seconds between two looks at the log itself; it is looked at too before anything counts that comes after NATS was
+lost, since one cell's events show no break where another history begins. NATS alone cannot tell of a log that was
+restored while the streams were lost, nor of one that is at an earlier epoch than we have heard of."""
 
 
 class OwnerAway(Exception):
@@ -61,6 +62,7 @@ class Followed:
         self._since = since
         self._look = look
         self._heard = Link(since.position, since.hash)
+        self._trusted = 0  # the binding of the subscription since which the log was seen to have what was heard
 
     async def events(self) -> AsyncGenerator[RecordedEvent, None]:
         """The events, for ever. Close it; it can be had once."""
@@ -80,7 +82,10 @@ class Followed:
                     due = loop.time() + self._look
                 if following.done():
                     event = await self._result(following)
-                    self._heard = Link(event.position, event.hash)
+                    if self._trusted != self._subscription.binds:
+                        await self._compare()
+                    if self._trusted == self._subscription.binds:
+                        self._heard = Link(event.position, event.hash)
                     yield event
                     following = asyncio.ensure_future(self._next())
         finally:
@@ -101,11 +106,13 @@ class Followed:
     async def _compare(self) -> None:
         """Looks whether the log is still the one that was heard. One that does not answer is asked again later."""
         with suppress(OwnerAway):
+            binding = self._subscription.binds
             head, heard = await self._owner.head(), self._heard
             if (head.log_id, head.epoch) != (self._since.log_id, self._since.epoch):
                 raise LogChanged(head.log_id, head.epoch)
             if head.position < heard.position or not await self._has(heard):
                 raise LogChanged(head.log_id, head.epoch, f"it has not got event {heard.position} as it was heard")
+            self._trusted = binding
 
     async def _has(self, heard: Link) -> bool:
         """Whether the log has the event that was heard last; so it is taken to be where its hash is not known."""

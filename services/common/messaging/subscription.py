@@ -69,6 +69,8 @@ class Subscription:
         self._pull: Pull | None = None
         self._failures = 0
         self._idle = asyncio.Event()
+        self.binds = 0
+        """How often it has found the stream: when it finds it again, all in it may have been made anew."""
 
     @property
     def position(self) -> int:
@@ -146,6 +148,7 @@ class Subscription:
             await pull.close()
             raise
         self._sequencer.miss(pull.start)
+        self.binds += 1
         return pull
 
     def _check(self, name: str, state: StreamState | None) -> None:

@@ -153,7 +153,7 @@ class Accidents:
                 await each.shorten_life()
             await self._without_nats(lambda: None, self._chance.uniform(0.5, 1.5))
             for each in streams:
-                await each.grow_old()
+                await each.lengthen_life()
 
     @asynccontextmanager
     async def _operator(self) -> AsyncIterator[Connection]:

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-
-from nats.js.errors import NotFoundError
+from functools import partial
 
 from services.common.messaging.broker import JetStreamBroker
 from services.common.messaging.connection import Connection, Unsettled
@@ -37,28 +36,37 @@ class Streams:
         await within(is_so)
 
     async def shorten_life(self) -> None:
-        """What the streams hold now is soon too old."""
-        for state in await self.there():
-            await self._too_old(state.name)
+        """What the streams hold is soon too old, and so is what comes, until `lengthen_life`."""
+        await within(partial(self._have_life, OLD))
+
+    async def lengthen_life(self) -> None:
+        """Messages live as long again as they should."""
+        await within(partial(self._have_life, self._topic.max_age))
 
     async def grow_old(self) -> None:
-        """As after a quiet week: no message is left in any stream, and their configuration is as before."""
-        await within(self._all_too_old)
+        """As after a quiet week: no message is left in any stream. Nothing is published meanwhile."""
+        await self.shorten_life()
+        await within(self._are_empty)
+        await self.lengthen_life()
 
-    async def _all_too_old(self) -> bool:
-        try:
-            return all([await self._too_old(state.name) for state in await self.there()])
-        except (Unsettled, NotFoundError):
-            return False
+    async def _have_life(self, seconds: float) -> bool:
+        with suppress(Unsettled):
+            return all([await self._has_life(state.name, seconds) for state in await self.there()])
+        return False
 
-    async def _too_old(self, stream: str) -> bool:
+    async def _has_life(self, stream: str, seconds: float) -> bool:
+        """Whether it had it before; then it was not made anew with another one just now."""
         async with self._connection.exchange() as jetstream:
-            info = await jetstream.stream_info(stream)
-            if info.state.messages == 0:
-                if info.config.max_age == OLD:
-                    config = info.config.evolve(max_age=self._topic.max_age)
-                    await jetstream.update_stream(config)
-                return True
-            if info.config.max_age != OLD:
-                await jetstream.update_stream(info.config.evolve(max_age=OLD, duplicate_window=OLD))
-            return False
+            config = (await jetstream.stream_info(stream)).config
+            if config.max_age != seconds:
+                await jetstream.update_stream(config.evolve(max_age=seconds, duplicate_window=OLD))
+            return config.max_age == seconds
+
+    async def _are_empty(self) -> bool:
+        with suppress(Unsettled):
+            for state in await self.there():
+                async with self._connection.exchange() as jetstream:
+                    if (await jetstream.stream_info(state.name)).state.messages:
+                        return False
+            return True
+        return False
