@@ -1,13 +1,17 @@
 """The notary: when it signs, what it keeps through crashes, whom it tells."""
 
 import asyncio
+import shutil
 import stat
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from services.common.eventsourcing.memory_store import MemoryStore
+from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import EventStore
 from services.common.evidence.archive import Archive, Unfit
 from services.common.evidence.nats_witness import NatsWitness, subject
 from services.common.evidence.notary import Notary, Occasion, Witness
@@ -34,7 +38,7 @@ def archive(tmp_path: Path) -> Archive:
 class Desk:
     """A notary at work; what it has told its witness can be waited for."""
 
-    def __init__(self, store: MemoryStore, archive: Archive, occasion: Occasion, *more: Witness) -> None:
+    def __init__(self, store: EventStore, archive: Archive, occasion: Occasion, *more: Witness) -> None:
         self.told: asyncio.Queue[SignedHead] = asyncio.Queue()
         self._notary = Notary(store, "endpoint", archive, archive.open(), clock=lambda: 5, occasion=occasion)
         self._more = more
@@ -109,6 +113,39 @@ async def test_a_log_that_does_not_lead_to_its_last_head_is_told_loudly_and_sign
     captured = capfd.readouterr()
     assert "the log does not lead to the last head that was signed" in captured.out + captured.err
     await other.close()
+
+
+@pytest.mark.parametrize("grown", [0, 20])
+async def test_a_log_that_was_restored_goes_on_in_an_epoch_of_its_own_once(
+    archive: Archive, tmp_path: Path, grown: int
+) -> None:
+    path, backup = tmp_path / "log.sqlite", tmp_path / "backup.sqlite"
+    store = await SqlStore.open(path)
+    await append(store, 5)
+    await store.close()
+    shutil.copy(path, backup)
+    store = await SqlStore.open(path)
+    async with Desk(store, archive, NEVER_BY_TIME) as desk:
+        await append(store, 10)
+        assert (await desk.next()).epoch == 1
+    await store.close()
+    shutil.copy(backup, path)
+    store = await SqlStore.open(path)
+    try:
+        await append(store, max(1, grown), data=b"another history")
+        for _ in range(2):  # the second one finds that the log has moved on already
+            async with Desk(store, archive, NEVER_BY_TIME):
+                await within(partial(_is_in_epoch, store, 2))
+        async with Desk(store, archive, NEVER_BY_TIME) as desk:
+            await append(store, 10)
+            head = await desk.next()
+        assert (head.epoch, head.log_id) == (2, (await store.head()).log_id)
+    finally:
+        await store.close()
+
+
+async def _is_in_epoch(store: SqlStore, epoch: int) -> bool:
+    return (await store.head()).epoch == epoch
 
 
 async def test_a_witness_that_fails_holds_up_nothing(store: MemoryStore, archive: Archive) -> None:

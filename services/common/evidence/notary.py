@@ -62,12 +62,16 @@ class Notary:
         return self._key.sign(self._name, head.log_id, head.epoch, link, self._clock())
 
     async def _begin(self) -> int:
-        """The position of the last head that was signed, once the log was held against it."""
+        """The position of the last head that was signed, once the log was held against it.
+
+        A log that was restored goes on in another epoch than that head's. Relays see to it where NATS still knows what
+        was published; this sees it too where NATS has lost everything.
+        """
         last = self._archive.last()
         if last is None:
             return 0
-        found = await self._store.read(last.position - 1, 1)
-        if (await self._store.head()).log_id == last.log_id and found and found[0].hash == last.link.hash:
+        head, found = await self._store.head(), await self._store.read(last.position - 1, 1)
+        if head.log_id == last.log_id and found and found[0].hash == last.link.hash:
             return last.position
         log.error(
             "the log does not lead to the last head that was signed: it was restored to an earlier state, or altered",
@@ -75,6 +79,8 @@ class Notary:
             position=last.position,
             heads=str(self._archive.heads),
         )
+        while head.log_id == last.log_id and head.epoch <= last.epoch:
+            head = await self._store.begin_epoch(head.epoch)
         return 0
 
     async def _wait(self, position: int) -> None:
