@@ -1,6 +1,7 @@
 """An engine, and images that are built once."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,6 +12,15 @@ from tests.compose.engine import Engine, NoEngine, engine
 LABEL = "label=org.opencontainers.image.title=sidegate"  # of every stage that our Dockerfiles build
 
 
+@contextmanager
+def none_without_an_engine() -> Iterator[None]:
+    """One sentence instead of every test's failure."""
+    try:
+        yield
+    except NoEngine as error:
+        pytest.exit(str(error), returncode=1)
+
+
 def tell(config: pytest.Config, text: str) -> None:
     """What takes long is said while it is done."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
@@ -19,12 +29,9 @@ def tell(config: pytest.Config, text: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def running_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
-    try:
-        with engine() as found:
-            yield found
-    except NoEngine as error:
-        pytest.fail(str(error), pytrace=False)
+def running_engine() -> Iterator[Engine]:
+    with none_without_an_engine(), engine() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +42,9 @@ def built(
     before = images(running_engine)
     secrets = tmp_path_factory.mktemp("build") / "env"
     try:
-        for what in base_images.provide(running_engine):
-            tell(pytestconfig, what)
+        with none_without_an_engine():
+            for what in base_images.provide(running_engine):
+                tell(pytestconfig, what)
         tell(pytestconfig, "building the programs' images")
         cluster_of(running_engine, min(running_engine.composes), secrets).compose("build")
         yield running_engine

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,6 +131,9 @@ def _daemon(directory: Path, cgroup: str) -> Iterator[int]:
         _end(process)
         for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
             _remove_cgroups(hierarchy / cgroup)
+        with suppress(OSError):  # dockerd makes it wherever it is told to work; not empty, it is somebody else's
+            Path("/run/docker/plugins").rmdir()
+            Path("/run/docker").rmdir()
 
 
 def _only_child(process: "subprocess.Popen[bytes]") -> int:
