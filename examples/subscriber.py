@@ -86,7 +86,9 @@ async def read(jetstream: JetStreamContext, stream: str, subjects: list[str], ta
             heard += 1
             if message.metadata.sequence.consumer != heard:
                 raise LostOnTheWay(f"number {heard} was sent and did not arrive")
-            take(known, message.metadata.sequence.stream, View.FromString(message.data))
+            # A stream that was lost is made again from its beginning, and may not be where we are yet.
+            if message.metadata.sequence.stream > known["sequence"]:
+                take(known, message.metadata.sequence.stream, View.FromString(message.data))
         table.save()
 
 

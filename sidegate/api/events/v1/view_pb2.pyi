@@ -25,8 +25,8 @@ class View(_message.Message):
     project may see it. It is what `Watch` tells, made of the same event by the same rules.
 
     Each log has a stream of views, VIEW-REG-<epoch> and VIEW-EP-<epoch>, in which an event always takes the same
-    sequences: whoever goes on after the sequence that he has seen last misses nothing and hears nothing twice, also
-    where the stream was lost and made again. Another log id or epoch is another history: begin anew.
+    sequences: whoever goes on after the sequence that he has seen last, and skips what is not above it, misses nothing
+    and takes nothing twice, also where the stream was lost and is made again. Another log id or epoch is another history: begin anew.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
