@@ -86,7 +86,7 @@ async def read(jetstream: JetStreamContext, stream: str, subjects: list[str], ta
             heard += 1
             if message.metadata.sequence.consumer != heard:
                 raise LostOnTheWay(f"number {heard} was sent and did not arrive")
-            # A stream that was lost is made again from its beginning, and may not be where we are yet.
+            # Whatever a server sends again counts once.
             if message.metadata.sequence.stream > known["sequence"]:
                 take(known, message.metadata.sequence.stream, View.FromString(message.data))
         table.save()

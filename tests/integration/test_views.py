@@ -6,15 +6,18 @@ import random
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.store import RecordedEvent
+from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.views import ENDPOINT_VIEWS, SERVICE_VIEWS
 from services.common.principal import Principal
 from services.endpoint.wire import views as endpoint_views
@@ -148,6 +151,48 @@ async def test_a_restored_log_begins_a_new_epoch_and_the_subscriber_begins_anew(
         assert f"endpoint/{lost.id}" not in wanted
         assert "VIEW-EP: another epoch, beginning anew" in subscriber.said
         assert subscriber.table["VIEW-EP"]["epoch"]["epoch"] == "2"
+
+
+class Beginning:
+    """A log of which only the first events can be read yet."""
+
+    def __init__(self, store: SqlStore, upto: int) -> None:
+        self._store, self._upto = store, upto
+        self.head, self.begin_epoch, self.wait_beyond = store.head, store.begin_epoch, store.wait_beyond
+
+    async def read(self, after: int, limit: int) -> Sequence[RecordedEvent]:
+        return [event for event in await self._store.read(after, limit) if event.position <= self._upto]
+
+
+async def test_a_stream_that_is_being_made_again_tells_nothing_twice(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        nats = await stack.enter_async_context(running(tmp_path / "nats"))
+        connection = await stack.enter_async_context(connected(nats, "relay"))
+        subscriber = await stack.enter_async_context(Subscriber(tmp_path, nats.server.url, CONSUMER))
+        world = await stack.enter_async_context(endpoint_world(tmp_path))
+        made = [await world.create() for _ in range(4)]
+        async with relaying(world.store, connection, ENDPOINT_VIEWS, endpoint_views.VIEWS):
+            await subscriber.until(lambda: f"endpoint/{made[-1].id}" in subscriber.resources)
+        await nats.wipe()
+        async with relaying(Beginning(world.store, 1), connection, ENDPOINT_VIEWS, endpoint_views.VIEWS, recheck=0.5):
+            async with asyncio.timeout(DEADLINE):
+                while not await readers(connection):
+                    await asyncio.sleep(0.05)
+        last = await world.create()
+        async with relaying(world.store, connection, ENDPOINT_VIEWS, endpoint_views.VIEWS):
+            await subscriber.until(lambda: f"endpoint/{last.id}" in subscriber.resources)
+        wanted = expected(CONSUMER, [(await world.store.read(0, 1000), endpoint_views.views_of)])
+        await subscriber.until(lambda: subscriber.resources == wanted)
+
+
+async def readers(connection: Connection) -> int:
+    """How many read the stream, but for the relay's witness."""
+    try:
+        async with connection.exchange() as jetstream:
+            consumers = await jetstream.consumers_info("VIEW-EP-1")
+    except (Unsettled, NotFoundError):
+        return 0
+    return sum(consumer.config.durable_name is None for consumer in consumers)
 
 
 async def everything_in(nats: Nats, stream: str) -> list[tuple[str, dict[str, str], bytes]]:
