@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from services.common.labels import description_of
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
@@ -12,7 +13,9 @@ from services.common.watching.sight import Wish
 from services.endpoint.application.connections import Connections
 from services.endpoint.application.endpoints import Endpoints
 from services.endpoint.application.requests import Requests, Wanted
-from services.endpoint.domain.endpoint_commands import Accept, Delete, Reject
+from services.endpoint.domain.endpoint_commands import Accept, Delete, Note, Reject
+from services.endpoint.wire.labels import parse_tags, whitelist_of
+from services.endpoint.wire.policy import policy_of
 from services.endpoint.wire.request import address_of, change_of, name_of, networks_of, uuid_of
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
@@ -33,6 +36,11 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
             subnet=uuid_of(request.endpoint.subnet_id, "endpoint.subnet_id"),
             address=address_of(request.endpoint),
             allowed=networks_of(request.endpoint.allowed_cidrs),
+            description=description_of(request.endpoint.description, "endpoint.description"),
+            tags=parse_tags(request.endpoint.tags),
+            whitelist=whitelist_of(request.endpoint.whitelist),
+            policy=policy_of(request.endpoint.policy, "endpoint.policy"),
+            dns=request.endpoint.dns_enabled,
         )
         return await self._requests.request(wanted, command_context(request, "CreateEndpoint"))
 
@@ -100,6 +108,12 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
         told = command_context(request, "RejectConnection")
         return await self._connections.decide(Reject(told.at_ns, told.principal, *_ids(request)), told)
 
+    async def NoteConnection(
+        self, request: service_pb.NoteConnectionRequest, context: Context
+    ) -> endpoint_pb.Connection:
+        told, note = command_context(request, "NoteConnection"), description_of(request.note, "note")
+        return await self._connections.decide(Note(told.at_ns, told.principal, *_ids(request), note), told)
+
     async def WatchConnections(
         self, request: watch_pb.WatchConnectionsRequest, context: Context
     ) -> AsyncIterator[watch_pb.WatchConnectionsResponse]:
@@ -113,7 +127,10 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
 
 
 def _ids(
-    request: service_pb.GetConnectionRequest | service_pb.AcceptConnectionRequest | service_pb.RejectConnectionRequest,
+    request: service_pb.GetConnectionRequest
+    | service_pb.AcceptConnectionRequest
+    | service_pb.RejectConnectionRequest
+    | service_pb.NoteConnectionRequest,
 ) -> tuple[str, str]:
     """The service's id and the endpoint's."""
     return uuid_of(request.service_id, "service_id"), uuid_of(request.endpoint_id, "endpoint_id")

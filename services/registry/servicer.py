@@ -7,6 +7,7 @@ from typing import TypeVar
 from google.protobuf.empty_pb2 import Empty
 
 from services.common.errors import Invalid
+from services.common.labels import description_of
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
@@ -15,7 +16,9 @@ from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.registry.application.publishing import Draft, Revision
 from services.registry.application.registry import Registry
+from services.registry.domain.service import CHANGEABLE
 from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
+from services.registry.wire.profiles import identity_of, parse_tags, server_type_of, service_type_of
 from services.registry.wire.publications import parse_backends, parse_mappings
 from services.registry.wire.targets import parse_target
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
@@ -30,7 +33,7 @@ KINDS = {
     watch_pb2.RESOURCE_KIND_ATTACHMENT: ATTACHMENT.name,
     watch_pb2.RESOURCE_KIND_SERVICE: SERVICE.name,
 }
-CHANGEABLE = ("backends", "port_mappings", "approval_required")
+DESCRIPTION = "endpoint_service.description"
 
 R = TypeVar("R")
 ListRequest = (
@@ -186,6 +189,11 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         backends=parse_backends(wanted.backends),
         port_mappings=parse_mappings(wanted.port_mappings),
         approval_required=wanted.approval_required,
+        description=description_of(wanted.description, DESCRIPTION),
+        tags=parse_tags(wanted.tags),
+        client_identity=identity_of(wanted.client_identity),
+        service_type=service_type_of(wanted.service_type),
+        server_type=server_type_of(wanted.server_type),
     )
 
 
@@ -199,4 +207,7 @@ def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
         backends=parse_backends(wanted.backends) if "backends" in paths else None,
         port_mappings=parse_mappings(wanted.port_mappings) if "port_mappings" in paths else None,
         approval_required=wanted.approval_required if "approval_required" in paths else None,
+        description=description_of(wanted.description, DESCRIPTION) if "description" in paths else None,
+        tags=parse_tags(wanted.tags) if "tags" in paths else None,
+        client_identity=identity_of(wanted.client_identity) if "client_identity" in paths else None,
     )

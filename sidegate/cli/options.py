@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
+from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import completing, parsing
 
 OneVpc = Annotated[
@@ -104,6 +105,15 @@ PortMappings = Annotated[
 Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="CIDR", help="Clients that may connect; once for each. None: the whole VPC."),
+]
+Tags = Annotated[
+    list[Tag] | None,
+    typer.Option("--tag", metavar="KEY[=VALUE]", parser=parsing.tag, help="A tag; once for each, up to 20."),
+]
+NoTags = Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")]
+Description = Annotated[str, typer.Option(metavar="TEXT", help="For people: up to 128 characters.", show_default=False)]
+OtherDescription = Annotated[
+    str | None, typer.Option("--description", metavar="TEXT", help="Other words for people; '' for none.")
 ]
 From = Annotated[
     int | None,

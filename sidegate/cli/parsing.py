@@ -8,6 +8,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
+from sidegate.api.registry.v1.tag_pb2 import Tag
 
 MAPPING = re.compile(r"(\d{1,5})(?::(\d{1,5}))?(?:/(tcp|udp))?")
 PROTOCOLS = {"tcp": PortMapping.PROTOCOL_TCP, "udp": PortMapping.PROTOCOL_UDP}
@@ -62,6 +63,21 @@ def weight(text: str) -> Backend:
     if "=" not in text or found.draining:
         raise typer.BadParameter(f"{text!r} gives no weight: IP=WEIGHT, such as 10.0.0.10=3")
     return found
+
+
+def tag(text: str) -> Tag:
+    """KEY[=VALUE]: "team" has an empty value."""
+    key, _, value = text.partition("=")
+    if not key:
+        raise typer.BadParameter(f"{text!r} is no tag: KEY[=VALUE], such as team=payments")
+    return Tag(key=key, value=value)
+
+
+def other_tags(tags: list[Tag] | None, none: bool) -> list[Tag] | None:
+    """What is to replace a resource's tags; None to leave them."""
+    if tags and none:
+        raise typer.BadParameter("--tag and --no-tags contradict each other: give one of them")
+    return [] if none else tags or None
 
 
 def moment(text: str) -> Timestamp:

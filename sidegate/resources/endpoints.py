@@ -1,6 +1,7 @@
 """Endpoints: the consumer's side."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import TypeAlias
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -8,8 +9,11 @@ from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
 from sidegate.api.endpoint.v1.watch_pb2 import WatchEndpointsRequest, WatchEndpointsResponse
+from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Place, Watch
+
+Whitelist: TypeAlias = Endpoint.Whitelist.ValueType
 
 
 class Endpoints:
@@ -26,11 +30,28 @@ class Endpoints:
         address: str = "",
         allowed_cidrs: Sequence[str] = (),
         name: str = "",
+        description: str = "",
+        tags: Sequence[Tag] = (),
+        whitelist: Whitelist = Endpoint.WHITELIST_UNSPECIFIED,
+        policy: str = "",
+        dns_enabled: bool = False,
         request_id: str = "",
     ) -> Endpoint:
-        """Requests an endpoint of a service (its id or full name); without `allowed_cidrs`, for the whole VPC."""
+        """Requests an endpoint of a service (its id or full name).
+
+        Without `allowed_cidrs` it is for the whole VPC, unless the whitelist is enabled.
+        """
         endpoint = Endpoint(
-            service=service, subnet_id=subnet_id, address=address, allowed_cidrs=allowed_cidrs, name=name
+            service=service,
+            subnet_id=subnet_id,
+            address=address,
+            allowed_cidrs=allowed_cidrs,
+            name=name,
+            description=description,
+            tags=tags,
+            whitelist=whitelist,
+            policy=policy,
+            dns_enabled=dns_enabled,
         )
         request = rpc.CreateEndpointRequest(endpoint=endpoint, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpoint, request)
@@ -49,13 +70,39 @@ class Endpoints:
         *,
         name: str | None = None,
         allowed_cidrs: Sequence[str] | None = None,
+        description: str | None = None,
+        tags: Sequence[Tag] | None = None,
+        whitelist: Whitelist | None = None,
+        policy: str | None = None,
+        dns_enabled: bool | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> Endpoint:
-        """Changes what is given; what is None stays. Empty `allowed_cidrs` allow everybody in the VPC."""
-        changes = {"name": name, "allowed_cidrs": allowed_cidrs}
+        """Changes what is given; what is None stays. Empty `allowed_cidrs` allow everybody in the VPC,
+        unless the whitelist is enabled.
+        """
+        changes = {
+            "name": name,
+            "allowed_cidrs": allowed_cidrs,
+            "description": description,
+            "tags": tags,
+            "whitelist": whitelist,
+            "policy": policy,
+            "dns_enabled": dns_enabled,
+        }
+        wanted = Endpoint(
+            id=id,
+            etag=etag,
+            name=name or "",
+            allowed_cidrs=allowed_cidrs or (),
+            description=description or "",
+            tags=tags or (),
+            whitelist=whitelist or Endpoint.WHITELIST_UNSPECIFIED,
+            policy=policy or "",
+            dns_enabled=dns_enabled or False,
+        )
         request = rpc.UpdateEndpointRequest(
-            endpoint=Endpoint(id=id, etag=etag, name=name or "", allowed_cidrs=allowed_cidrs or ()),
+            endpoint=wanted,
             update_mask=FieldMask(paths=[path for path, value in changes.items() if value is not None]),
             request_id=request_id,
         )

@@ -1,6 +1,7 @@
 """Endpoint services and their connections: the provider's side."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import TypeAlias
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -12,10 +13,15 @@ from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1 import watch_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService, PortMapping
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.errors import NotFound, Outdated
 from sidegate.resources.changes import watch_registry
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Place, Watch
+
+Identity: TypeAlias = EndpointService.ClientIdentity.ValueType
+ServiceType: TypeAlias = EndpointService.ServiceType.ValueType
+ServerType: TypeAlias = EndpointService.ServerType.ValueType
 
 ATTEMPTS = 5
 """How often a change of single backends is tried, if somebody else changes the service in between."""
@@ -35,6 +41,11 @@ class Services:
         port_mappings: Sequence[PortMapping],
         *,
         approval_required: bool = False,
+        description: str = "",
+        tags: Sequence[Tag] = (),
+        client_identity: Identity = EndpointService.CLIENT_IDENTITY_UNSPECIFIED,
+        service_type: ServiceType = EndpointService.SERVICE_TYPE_UNSPECIFIED,
+        server_type: ServerType = EndpointService.SERVER_TYPE_UNSPECIFIED,
         request_id: str = "",
     ) -> EndpointService:
         service = EndpointService(
@@ -43,6 +54,11 @@ class Services:
             backends=backends,
             port_mappings=port_mappings,
             approval_required=approval_required,
+            description=description,
+            tags=tags,
+            client_identity=client_identity,
+            service_type=service_type,
+            server_type=server_type,
         )
         request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpointService, request)
@@ -63,6 +79,9 @@ class Services:
         backends: Sequence[Backend] | None = None,
         port_mappings: Sequence[PortMapping] | None = None,
         approval_required: bool | None = None,
+        description: str | None = None,
+        tags: Sequence[Tag] | None = None,
+        client_identity: Identity | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> EndpointService:
@@ -71,6 +90,9 @@ class Services:
             "backends": backends,
             "port_mappings": port_mappings,
             "approval_required": approval_required,
+            "description": description,
+            "tags": tags,
+            "client_identity": client_identity,
         }
         service = EndpointService(
             id=id,
@@ -78,6 +100,9 @@ class Services:
             backends=backends or (),
             port_mappings=port_mappings or (),
             approval_required=approval_required or False,
+            description=description or "",
+            tags=tags or (),
+            client_identity=client_identity or EndpointService.CLIENT_IDENTITY_UNSPECIFIED,
         )
         request = rpc.UpdateEndpointServiceRequest(
             endpoint_service=service,
@@ -186,6 +211,13 @@ class Connections:
             service_id=service_id, endpoint_id=endpoint_id, request_id=request_id
         )
         return await self._caller.write(self._stub.RejectConnection, request)
+
+    async def note(self, service_id: str, endpoint_id: str, note: str, *, request_id: str = "") -> Connection:
+        """Puts a note on the connection that only the service's owner sees; an empty one takes it away."""
+        request = endpoint_rpc.NoteConnectionRequest(
+            service_id=service_id, endpoint_id=endpoint_id, note=note, request_id=request_id
+        )
+        return await self._caller.write(self._stub.NoteConnection, request)
 
     def watch(
         self,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from services.common.errors import NotFound, Refused, WrongState
 from services.common.eventsourcing.store import Conflict
 from services.common.principal import Principal
-from services.endpoint.domain.endpoint_commands import Change
+from services.endpoint.domain.endpoint_commands import Change, Note
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from tests.support.endpoint_service import (
     CONSUMER,
@@ -172,3 +173,16 @@ async def test_blockers_are_what_forwards_or_is_about_to(world: EndpointWorld) -
     assert await world.app.endpoints.blockers(SERVICE) == [creating.id]
     there = await world.app.endpoints.there([pending.id, NOWHERE])
     assert there == [pending.id]
+
+
+async def test_a_note_is_the_providers_and_stays_through_decisions(world: EndpointWorld) -> None:
+    created = await world.create(SERVICE)
+    note = Note(world.clock(), PROVIDER, SERVICE, created.id, "ticket 4711")
+    noted = await world.app.connections.decide(note, world.context(PROVIDER, "NoteConnection"))
+    assert noted.note == "ticket 4711"
+    assert (await world.accept(created.id)).note == "ticket 4711"
+    ((_, listed),) = await world.app.connections.page(SERVICE, PROVIDER, 0, 10)
+    assert listed.note == "ticket 4711"
+    assert "4711" not in str(await world.get(created.id))
+    with pytest.raises(NotFound):
+        await world.app.connections.decide(replace(note, by=CONSUMER), world.context(CONSUMER, "NoteConnection"))

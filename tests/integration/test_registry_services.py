@@ -11,7 +11,8 @@ from services.registry.policies import Upkeep
 from sidegate import errors
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
-from tests.support.registry_service import RegistryWorld, running_registry
+from sidegate.api.registry.v1.tag_pb2 import Tag
+from tests.support.registry_service import Client, RegistryWorld, running_registry
 
 AVAILABLE, CLOSING = EndpointService.STATE_AVAILABLE, EndpointService.STATE_CLOSING
 DELETING, DELETED = EndpointService.STATE_DELETING, EndpointService.STATE_DELETED
@@ -277,3 +278,45 @@ async def test_a_deletion_that_is_tried_again_does_not_stumble_over_its_own_firs
     world.endpoints.away = False
     deleted = await world.payments.delete_service(made.id, etag=made.etag, request_id="delete-1")
     assert deleted.state == DELETED
+
+
+async def test_what_an_owner_says_of_a_service_is_kept_shown_and_changed(world: RegistryWorld) -> None:
+    made = await published(world)
+    assert (made.client_identity, made.service_type, made.server_type) == (
+        EndpointService.CLIENT_IDENTITY_NONE,
+        EndpointService.SERVICE_TYPE_INTERFACE,
+        EndpointService.SERVER_TYPE_VM,
+    )
+    wanted = EndpointService(
+        id=made.id,
+        description="the window",
+        tags=[Tag(key="team", value="web")],
+        client_identity=EndpointService.CLIENT_IDENTITY_TOA,
+    )
+    changed = await world.payments.change_service(wanted, "description", "tags", "client_identity")
+    assert await world.payments.get_service(made.id) == changed
+    assert list(changed.tags) == [Tag(key="team", value="web")]
+    assert (changed.description, changed.client_identity) == ("the window", EndpointService.CLIENT_IDENTITY_TOA)
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await world.payments.change_service(EndpointService(id=made.id, tags=[Tag(key="_sys_a")]), "tags")
+    assert refused.value.field == "endpoint_service.tags[0].key"
+
+
+async def test_platform_services_are_the_operators_and_everybodys(world: RegistryWorld) -> None:
+    async def publish(client: Client, vpc_id: str) -> EndpointService:
+        wanted = EndpointService(
+            name="dns",
+            vpc_id=vpc_id,
+            backends=[Backend(address="10.0.0.10")],
+            port_mappings=[PortMapping(client_port=53, server_port=53, protocol=PortMapping.PROTOCOL_UDP)],
+            server_type=EndpointService.SERVER_TYPE_CLOUD,
+        )
+        request = registry_pb2.CreateEndpointServiceRequest(endpoint_service=wanted)
+        return await client.ask(client.stub.CreateEndpointService, request)
+
+    with pytest.raises(errors.Forbidden):
+        await publish(world.payments, (await world.payments.vpc()).id)
+    made = await publish(world.operator, (await world.operator.vpc()).id)
+    assert made.permissions == ["iam:domain::*"]
+    found = await world.shop.look_up(made.full_name)
+    assert (found.id, found.service_type) == (made.id, EndpointService.SERVICE_TYPE_INTERFACE)

@@ -163,6 +163,19 @@ def test_a_service_is_created_shown_and_listed(cli: CommandLine, service: Any) -
     assert cli.answer("service", "list") == [service]
 
 
+def test_a_service_says_what_its_owner_says_of_it(cli: CommandLine, vpc: Any, service: Any) -> None:
+    said = ("--description", "the window", "--tag", "team=web", "--tag", "old", "--client-identity", "proxy+marker")
+    where = ("--vpc", "shop", "--backend", "10.0.0.2", "--port", "80")
+    made = cli.answer("service", "create", "more", *where, *said, "--servers", "lb", "--type", "interface")
+    assert (made["description"], made["client_identity"]) == ("the window", "proxyProtocolWithMarker")
+    assert (made["server_type"], made["service_type"]) == ("lb", "interface")
+    assert made["tags"] == [{"key": "team", "value": "web"}, {"key": "old", "value": ""}]
+    assert "team=web, old=" in cli.text("service", "get", "more")
+    changed = cli.answer("service", "update", "more", "--description", "", "--no-tags", "--client-identity", "none")
+    assert (changed["description"], changed["tags"], changed["client_identity"]) == ("", [], "none")
+    cli.error("service", "update", "more", "--tag", "a", "--no-tags", code=2)
+
+
 def test_a_service_may_have_several_ports_and_backends(cli: CommandLine, vpc: Any, subnet: Any) -> None:
     port = cli.answer("port", "create", "--subnet", "front", "--holder", "machine/web")
     by_port = ("--backend-port", f"{port['id']}=3/draining")
@@ -247,6 +260,16 @@ def test_an_endpoint_has_the_address_and_whitelist_that_were_asked_for(
     assert made["service"] == service["id"]
 
 
+def test_an_endpoint_says_what_its_owner_says_of_it(cli: CommandLine, service: Any, subnet: Any) -> None:
+    said = ("--description", "mine", "--tag", "team=shop", "--whitelist", "--policy", '{"a": 1}', "--dns")
+    made = cli.answer("endpoint", "create", "--service", "web", "--subnet", "front", "--name", "more", *said)
+    assert (made["description"], made["whitelist"], made["policy"]) == ("mine", "enabled", '{"a": 1}')
+    assert (made["tags"], made["dns_enabled"]) == ([{"key": "team", "value": "shop"}], True)
+    changed = cli.answer("endpoint", "update", "more", "--no-whitelist", "--policy", "", "--no-dns", "--tag", "x=y")
+    assert (changed["whitelist"], changed["policy"], changed["dns_enabled"]) == ("disabled", "", False)
+    assert (changed["description"], changed["tags"]) == ("mine", [{"key": "x", "value": "y"}])
+
+
 def test_an_endpoint_changes_in_what_is_named(cli: CommandLine, endpoint: Any) -> None:
     narrowed = cli.answer("endpoint", "update", "to-web", "--allow", "10.0.0.0/28")
     assert (narrowed["allowed_cidrs"], narrowed["name"]) == (["10.0.0.0/28"], "to-web")
@@ -272,11 +295,13 @@ def test_connections_are_listed_shown_accepted_and_rejected(
         "state": "pendingAcceptance",
         "create_time": None,
         "update_time": None,
+        "note": "",
     }
     assert cli.answer("connection", "get", "web", made["id"][:8]) == connection
     assert cli.answer("connection", "accept", "web", made["id"])["state"] == "creating"
     assert cli.answer("connection", "reject", service["id"], made["id"])["state"] == "rejected"
-    assert len(set(fake.connections.request_ids)) == 2
+    assert cli.answer("connection", "note", "web", made["id"], "ticket 4711")["note"] == "ticket 4711"
+    assert len(set(fake.connections.request_ids)) == 3
 
 
 ACCEPTED, REJECTED = endpoint_pb2.CONNECTION_STATE_ACCEPTED, endpoint_pb2.CONNECTION_STATE_REJECTED

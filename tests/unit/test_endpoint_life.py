@@ -7,10 +7,13 @@ import pytest
 
 from services.common.errors import AlreadyExists, NotFound, Refused, WrongState
 from services.common.eventsourcing.store import Claim, Constraints, Count
+from services.common.labels import Tag
 from services.common.principal import Principal
 from services.endpoint.domain.endpoint import (
+    NOBODY,
     Accepted,
     ConnectionApproved,
+    ConnectionNoted,
     ConnectionRejected,
     Creating,
     EndpointActivated,
@@ -22,6 +25,7 @@ from services.endpoint.domain.endpoint import (
     Event,
     SourceAddressLeased,
     SourceLease,
+    Whitelist,
     constraints,
 )
 from services.endpoint.domain.endpoint_commands import (
@@ -34,6 +38,7 @@ from services.endpoint.domain.endpoint_commands import (
     Delete,
     Expire,
     LeaseSource,
+    Note,
     Reject,
     Request,
     WithdrawService,
@@ -66,6 +71,7 @@ COMMANDS: dict[str, Command] = {
     "expire": Expire(NOW, deadline=NOW - 2_000),
     "withdraw": WithdrawService(NOW),
     "lease": LeaseSource(NOW, LEASE),
+    "note": Note(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID, "ticket 1"),
 }
 
 Answer = Event | None | type[Refused]
@@ -74,6 +80,7 @@ CHANGED, DELETION = EndpointChanged(NOW, "other", WIDER), EndpointDeletionReques
 GONE, LEASED = EndpointFailed(NOW, "service deleted"), SourceAddressLeased(NOW, LEASE)
 REQUESTED = EndpointRequested(replace(FACTS, created_at=NOW))
 LATE = EndpointFailed(NOW, "its gateways did not forward it within 0 s")
+NOTED = ConnectionNoted(NOW, "ticket 1")
 ACTIVATED, DELETED = EndpointActivated(NOW, 2), EndpointDeleted(NOW)
 
 # fmt: off
@@ -91,6 +98,7 @@ TABLE: dict[str, tuple[Answer, ...]] = {
     "expire":     (None,      None,     LATE,      None,     None,     None,     None,     None),
     "withdraw":   (None,      GONE,     GONE,      GONE,     GONE,     None,     None,     None),
     "lease":      (None,      LEASED,   LEASED,    LEASED,   LEASED,   None,     None,     None),
+    "note":       (NotFound,  NOTED,    NOTED,     NOTED,    NOTED,    NOTED,    NOTED,    NotFound),
 }
 # fmt: on
 PAIRS = [(stage, name, answer) for name, row in TABLE.items() for stage, answer in zip(STAGES, row, strict=True)]
@@ -126,7 +134,8 @@ def test_to_all_but_its_owner_an_endpoint_is_as_if_it_were_not_there(stage: str,
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "absent"])
 @pytest.mark.parametrize("by", [STRANGER, CONSUMER, Principal(PROVIDER.account, "other")])
 def test_to_all_but_the_services_owner_a_connection_is_as_if_it_were_not_there(stage: str, by: Principal) -> None:
-    for command in (Accept(NOW, by, SERVICE_ID, ENDPOINT_ID), Reject(NOW, by, SERVICE_ID, ENDPOINT_ID)):
+    noted = Note(NOW, by, SERVICE_ID, ENDPOINT_ID, "x")
+    for command in (Accept(NOW, by, SERVICE_ID, ENDPOINT_ID), Reject(NOW, by, SERVICE_ID, ENDPOINT_ID), noted):
         assert _refusal(command, stage) == _refusal(command, "absent")
 
 
@@ -161,6 +170,41 @@ def test_only_a_whitelist_raises_the_generation_and_a_name_does_not() -> None:
     assert known_facts(widened).generation == known_facts(accepted).generation + 1
     assert isinstance(renamed, Accepted)
     assert isinstance(widened, Accepted)
+
+
+@pytest.mark.parametrize(
+    ("whitelist", "allowed", "admitted"),
+    [
+        (Whitelist.AS_LISTED, (), ()),
+        (Whitelist.AS_LISTED, WIDER, WIDER),
+        (Whitelist.ENABLED, (), NOBODY),
+        (Whitelist.ENABLED, WIDER, WIDER),
+        (Whitelist.DISABLED, (), ()),
+        (Whitelist.DISABLED, WIDER, ()),
+    ],
+)
+def test_a_whitelist_that_is_switched_alters_forwarding_where_it_lets_others_in(
+    whitelist: Whitelist, allowed: tuple[IPv4Network, ...], admitted: tuple[IPv4Network, ...]
+) -> None:
+    before = after(EndpointChanged(NOW, allowed=allowed), state=STATES["accepted"])
+    now = known_facts(after(EndpointChanged(NOW, whitelist=whitelist), state=before))
+    assert (now.admitted, now.allowed) == (admitted, allowed)
+    raised = now.generation - known_facts(before).generation
+    assert raised == (known_facts(before).admitted != admitted)
+
+
+def test_what_is_said_of_an_endpoint_alters_nothing_of_its_forwarding() -> None:
+    said = Change(NOW, CONSUMER, ENDPOINT_ID, None, None, "mine", (Tag("a", "b"),), None, '{"a":1}', True)
+    accepted = STATES["accepted"]
+    now = after(*decide(said, accepted), state=accepted)
+    assert known_facts(now).generation == known_facts(accepted).generation
+    assert decide(said, now) == []
+
+
+def test_a_note_alters_nothing_of_forwarding_and_the_same_again_is_no_event() -> None:
+    noted = after(*decide(COMMANDS["note"], STATES["accepted"]), state=STATES["accepted"])
+    assert (known_facts(noted).note, known_facts(noted).generation) == ("ticket 1", 2)
+    assert decide(COMMANDS["note"], noted) == []
 
 
 def test_an_approval_after_a_rejection_is_another_admission_with_the_same_address_and_marker() -> None:

@@ -19,6 +19,7 @@ from services.endpoint.domain.endpoint import (
     Rejected,
     SourceLease,
     State,
+    Whitelist,
     constraints,
     evolve,
 )
@@ -31,6 +32,7 @@ from services.endpoint.domain.endpoint_commands import (
     Delete,
     Expire,
     LeaseSource,
+    Note,
     Reject,
     Request,
     WithdrawService,
@@ -52,7 +54,13 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Accept, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
     st.builds(Reject, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
     st.builds(
-        Change, times, callers, st.just(ENDPOINT_ID), st.none() | st.sampled_from(["a", "b"]), st.none() | whitelists
+        Change,
+        times,
+        callers,
+        st.just(ENDPOINT_ID),
+        st.none() | st.sampled_from(["a", "b"]),
+        st.none() | whitelists,
+        whitelist=st.none() | st.sampled_from(Whitelist),
     ),
     st.builds(Delete, times, callers, st.just(ENDPOINT_ID)),
     st.builds(ConfirmForwarding, times, generations),
@@ -60,6 +68,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Expire, times, st.integers(0, 500)),
     st.builds(WithdrawService, times),
     st.builds(LeaseSource, times, leases),
+    st.builds(Note, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID), st.sampled_from(["", "x"])),
 )
 histories = st.lists(commands, max_size=25)
 Step = tuple[State, Event, State]
@@ -98,8 +107,8 @@ def test_generation_admission_and_version_never_go_back(history: list[Command]) 
 def test_whatever_alters_forwarding_raises_the_generation(history: list[Command]) -> None:
     for before, _, after in lived(history)[1:]:
         earlier, later = known_facts(before), known_facts(after)
-        seen_by_gateways = (forwarded(before), earlier.allowed, earlier.sources, earlier.admission)
-        if seen_by_gateways != (forwarded(after), later.allowed, later.sources, later.admission):
+        seen_by_gateways = (forwarded(before), earlier.admitted, earlier.sources, earlier.admission)
+        if seen_by_gateways != (forwarded(after), later.admitted, later.sources, later.admission):
             assert later.generation > earlier.generation
 
 

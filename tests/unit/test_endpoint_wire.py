@@ -12,6 +12,7 @@ from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.endpoint.domain import forwarding, gateway
 from services.endpoint.domain.endpoint import (
     ConnectionApproved,
+    ConnectionNoted,
     ConnectionRejected,
     EndpointActivated,
     EndpointChanged,
@@ -50,6 +51,7 @@ LIFE = (
     EndpointFailed(7_000, "service deleted"),
     EndpointDeletionRequested(8_000),
     EndpointDeleted(9_000),
+    ConnectionNoted(9_500, "ticket 4711"),
 )
 SERVICE = forwarding.ServiceForwarded(
     cell="default",

@@ -46,6 +46,10 @@ WEIGHTS: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath
 """The same of those that say more since there are weights."""
 
 
+PROFILES: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("profiles.json").read_text())
+"""The same of those that say more since services have types, tags and descriptions."""
+
+
 @dataclass(frozen=True)
 class Life:
     """A stream from its beginning: what happened, with the codec that stores it."""
@@ -145,7 +149,7 @@ def test_weights_and_draining_are_stored_as_they_were_when_they_came() -> None:
     backends = Backend(IPv4Address("10.0.0.10"), 3), Backend(IPv4Address("10.0.0.11"), 100, draining=True)
     event = ServiceChanged(AT + 2, backends)
     stored = ServiceCodec().encode(event, service.DECIDER.fold([ServiceCreated(SERVICE), ServiceOpened(AT + 1), event]))
-    assert stored.data.hex() == WEIGHTS[stored.type]
+    assert PROFILES[stored.type] == stored.data.hex()
     assert ServiceCodec().decode(recorded(NewEvent(stored.type, bytes.fromhex(WEIGHTS[stored.type])), "s-1")) == event
 
 
@@ -223,7 +227,9 @@ def test_a_service_is_shown_with_its_version_as_etag() -> None:
 
 def test_who_may_connect_learns_nothing_of_the_providers_network() -> None:
     shown = connectable(service_message(service.Available(SERVICE)))
-    assert {field.name for field, _ in shown.ListFields()} == {"id", "full_name", "port_mappings", "approval_required"}
+    assert {field.name for field, _ in shown.ListFields()} == {
+        *("id", "full_name", "port_mappings", "approval_required", "service_type", "create_time")
+    }
     assert [mapping.server_port for mapping in shown.port_mappings] == [0, 0]
 
 

@@ -12,7 +12,7 @@ from services.common.watching.watching import Watching
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, Deleted, State
-from services.endpoint.domain.endpoint_commands import Accept, Reject, is_provider
+from services.endpoint.domain.endpoint_commands import ProviderCommand, is_provider
 from services.endpoint.projections import ENDPOINT
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.resource import connection_resource
@@ -44,7 +44,7 @@ class Connections:
         """What happens to what is watched, as it happens."""
         return self._watching.watch(watch, place)
 
-    async def decide(self, command: Accept | Reject, context: CommandContext) -> endpoint_pb.Connection:
+    async def decide(self, command: ProviderCommand, context: CommandContext) -> endpoint_pb.Connection:
         stream = endpoint_stream(command.endpoint)
         outcome = await self._streams.endpoints.execute(stream, command, context, _render)
         return endpoint_pb.Connection.FromString(outcome.response)

@@ -12,6 +12,7 @@ import structlog
 from services.common.errors import QuotaReached, Refused, WrongState
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import AlreadyClaimed, EventStore, LimitReached, OutcomeUnknown, StoreError
+from services.common.labels import Tag
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.forwarding import Forwarding
@@ -20,7 +21,7 @@ from services.endpoint.application.registry import Registry, Reservation
 from services.endpoint.application.sources import Sources
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain import source_addresses
-from services.endpoint.domain.endpoint import ENDPOINTS, MARKER, Absent, Facts, Placement, State
+from services.endpoint.domain.endpoint import ENDPOINTS, MARKER, Absent, Facts, Placement, State, Whitelist
 from services.endpoint.domain.endpoint_commands import Request
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
@@ -41,6 +42,11 @@ class Wanted:
     subnet: str
     address: str
     allowed: tuple[IPv4Network, ...]
+    description: str = ""
+    tags: tuple[Tag, ...] = ()
+    whitelist: Whitelist = Whitelist.AS_LISTED
+    policy: str = ""
+    dns: bool = False
 
 
 class Requests:
@@ -177,4 +183,9 @@ def _facts(id_: str, wanted: Wanted, reservation: Reservation, cell: str, contex
         created_at=context.at_ns,
         updated_at=context.at_ns,
         allowed=wanted.allowed,
+        description=wanted.description,
+        tags=wanted.tags,
+        whitelist=wanted.whitelist,
+        policy=wanted.policy,
+        dns=wanted.dns,
     )

@@ -1,16 +1,33 @@
 """An endpoint's life: its states, what happens to it, and what each event makes of a state."""
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
-from typing import assert_never
+from typing import Any, assert_never
 
 from services.common.eventsourcing.store import Claim, Constraints, Count
+from services.common.labels import Tag
 from services.common.principal import Principal
 
 MARKER = "marker"
 SOURCE_ADDRESS = "source-address"
 ENDPOINTS = "endpoints"
 """The counter of a project's endpoints: each counts until it is Deleted, since it holds an address until then."""
+
+
+NOBODY = (IPv4Network("255.255.255.255/32"),)
+"""A whitelist for gateways that lets nobody in: an address that is nobody's source."""
+
+CHANGEABLE = ("name", "allowed", "description", "tags", "whitelist", "policy", "dns")
+"""What the owner can change of an endpoint, by the names that its facts, the command and the event have for it."""
+
+
+class Whitelist(Enum):
+    """Whether the whitelist counts. AS_LISTED: where it is not empty."""
+
+    AS_LISTED = "as_listed"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,8 @@ class SourceLease:
 class Facts:
     """What an endpoint has in every state. Times are nanoseconds since the epoch.
 
-    `generation` counts what alters forwarding, `admission` the approvals, `version` all events.
+    `generation` counts what alters forwarding, `admission` the approvals, `version` all events. `note` is the service
+    owner's, `policy` a JSON object or empty.
     """
 
     id: str
@@ -55,6 +73,19 @@ class Facts:
     generation: int = 1
     admission: int = 0
     version: int = 1
+    description: str = ""
+    tags: tuple[Tag, ...] = ()
+    whitelist: Whitelist = Whitelist.AS_LISTED
+    policy: str = ""
+    dns: bool = False
+    note: str = ""
+
+    @property
+    def admitted(self) -> tuple[IPv4Network, ...]:
+        """The sources that gateways let in; empty is everybody."""
+        if self.whitelist is Whitelist.DISABLED:
+            return ()
+        return NOBODY if self.whitelist is Whitelist.ENABLED and not self.allowed else self.allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +162,19 @@ class EndpointChanged:
     """None stands for what stayed."""
 
     at: int
-    name: str | None
-    allowed: tuple[IPv4Network, ...] | None
+    name: str | None = None
+    allowed: tuple[IPv4Network, ...] | None = None
+    description: str | None = None
+    tags: tuple[Tag, ...] | None = None
+    whitelist: Whitelist | None = None
+    policy: str | None = None
+    dns: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionNoted:
+    at: int
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +209,7 @@ Event = (
     | EndpointDeleted
     | EndpointFailed
     | SourceAddressLeased
+    | ConnectionNoted
 )
 
 
@@ -199,6 +242,8 @@ def _next(state: Known, event: Event) -> Known:
             return Failed(_regenerated(facts, at), reason)
         case SourceAddressLeased(at, lease):
             return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, lease)))
+        case ConnectionNoted(at, note):
+            return replace(state, facts=replace(_touched(facts, at), note=note))
         case _:
             assert_never(event)
 
@@ -212,12 +257,13 @@ def _regenerated(facts: Facts, at: int) -> Facts:
 
 
 def _changed(facts: Facts, event: EndpointChanged) -> Facts:
-    after = _touched(facts, event.at) if event.allowed is None else _regenerated(facts, event.at)
-    return replace(
-        after,
-        name=facts.name if event.name is None else event.name,
-        allowed=facts.allowed if event.allowed is None else event.allowed,
-    )
+    after = replace(_touched(facts, event.at), **news(event))
+    return after if after.admitted == facts.admitted else replace(after, generation=facts.generation + 1)
+
+
+def news(change: object) -> dict[str, Any]:
+    """What a change does not leave as it is, by its name in the facts."""
+    return {name: new for name in CHANGEABLE if (new := getattr(change, name)) is not None}
 
 
 def constraints(state: State, event: Event) -> Constraints:

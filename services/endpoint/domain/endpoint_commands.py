@@ -6,11 +6,13 @@ from ipaddress import IPv4Network
 
 from services.common.errors import AlreadyExists, NotFound, WrongState
 from services.common.eventsourcing.decider import Decider
+from services.common.labels import Tag
 from services.common.principal import Principal
 from services.endpoint.domain.endpoint import (
     Absent,
     Accepted,
     ConnectionApproved,
+    ConnectionNoted,
     ConnectionRejected,
     Creating,
     Deleted,
@@ -28,8 +30,10 @@ from services.endpoint.domain.endpoint import (
     SourceAddressLeased,
     SourceLease,
     State,
+    Whitelist,
     constraints,
     evolve,
+    news,
 )
 
 SECOND = 1_000_000_000
@@ -45,13 +49,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The consumer gives another name or whitelist; None leaves it."""
+    """The consumer gives another whitelist, or says something else of it; None leaves it."""
 
     at: int
     by: Principal
     endpoint: str
     name: str | None = None
     allowed: tuple[IPv4Network, ...] | None = None
+    description: str | None = None
+    tags: tuple[Tag, ...] | None = None
+    whitelist: Whitelist | None = None
+    policy: str | None = None
+    dns: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,17 @@ class Reject:
     by: Principal
     service: str
     endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The service's owner puts another note on the connection."""
+
+    at: int
+    by: Principal
+    service: str
+    endpoint: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +142,8 @@ class LeaseSource:
     lease: SourceLease
 
 
-CallerCommand = Change | Delete | Accept | Reject
+ProviderCommand = Accept | Reject | Note
+CallerCommand = Change | Delete | ProviderCommand
 """Refused with words where it cannot be."""
 SystemCommand = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | LeaseSource
 """Decided on what was seen earlier: where it no longer fits it changes nothing."""
@@ -136,7 +157,7 @@ def decide(command: Command, state: State) -> Sequence[Event]:
                 raise AlreadyExists("ENDPOINT_EXISTS", f"endpoint {facts.id} exists: ask again with a new request_id")
             requested = EndpointRequested(facts)
             return [requested] if approval_required else [requested, ConnectionApproved(facts.created_at)]
-        case Change() | Delete() | Accept() | Reject():
+        case Change() | Delete() | Accept() | Reject() | Note():
             _require_visible(command, state)
             return _answer(command, state)
         case _:
@@ -145,10 +166,10 @@ def decide(command: Command, state: State) -> Sequence[Event]:
 
 def _require_visible(command: CallerCommand, state: State) -> None:
     """Not there, gone and another's look the same; only to its owner's delete is one that is gone still there."""
-    kind = "connection" if isinstance(command, Accept | Reject) else "endpoint"
+    kind = "connection" if isinstance(command, ProviderCommand) else "endpoint"
     if isinstance(state, Absent) or (isinstance(state, Deleted) and not isinstance(command, Delete)):
         raise NotFound(kind, command.endpoint)
-    if isinstance(command, Accept | Reject):
+    if isinstance(command, ProviderCommand):
         theirs = is_provider(state.facts, command.service, command.by)
     else:
         theirs = state.facts.owner == command.by
@@ -172,6 +193,8 @@ def _answer(command: CallerCommand, state: State) -> Sequence[Event]:
             return []
         case Change(), PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts):
             return _change(command, facts)
+        case Note(at, note=note), _ if not isinstance(state, Absent):
+            return [] if note == state.facts.note else [ConnectionNoted(at, note)]
         case Delete(), Deleting() | Deleted():
             return []
         case Delete(at), _:
@@ -185,9 +208,8 @@ def _answer(command: CallerCommand, state: State) -> Sequence[Event]:
 
 
 def _change(command: Change, facts: Facts) -> Sequence[Event]:
-    name = None if command.name == facts.name else command.name
-    allowed = None if command.allowed == facts.allowed else command.allowed
-    return [] if name is None and allowed is None else [EndpointChanged(command.at, name, allowed)]
+    others = {name: new for name, new in news(command).items() if new != getattr(facts, name)}
+    return [EndpointChanged(command.at, **others)] if others else []
 
 
 def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
@@ -215,7 +237,7 @@ def stage(state: State) -> str:
 
 
 def _participle(command: CallerCommand) -> str:
-    return {Accept: "accepted", Reject: "rejected", Change: "changed", Delete: "deleted"}[type(command)]
+    return {Accept: "accepted", Reject: "rejected", Change: "changed", Delete: "deleted", Note: "noted"}[type(command)]
 
 
 ENDPOINT: Decider[Command, State, Event] = Decider(Absent(), decide, evolve, constraints)

@@ -9,6 +9,7 @@ from services.endpoint.domain.endpoint import (
     Absent,
     Accepted,
     ConnectionApproved,
+    ConnectionNoted,
     ConnectionRejected,
     Creating,
     Deleted,
@@ -30,11 +31,13 @@ from services.endpoint.domain.endpoint import (
     SourceLease,
     State,
 )
+from services.endpoint.wire.labels import WHITELISTS, read_tags, tag_message, whitelist_of
 from services.endpoint.wire.resource import endpoint_resource
 from services.endpoint.wire.stored import UnknownFact, packed, unpacked
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
+from sidegate.api.events.v1 import registry_events_pb2 as registry_pb
 
 
 class EndpointCodec:
@@ -46,7 +49,7 @@ class EndpointCodec:
         stored = _fact(event)
         stored.endpoint.CopyFrom(endpoint_resource(state))
         stored.forwarding.endpoint.CopyFrom(forwarding_entry(state))
-        stored.placement.CopyFrom(_placement(state.facts.placement))
+        stored.placement.CopyFrom(_placement(state.facts))
         return packed(stored)
 
     def decode(self, recorded: RecordedEvent) -> Event:
@@ -71,6 +74,8 @@ class EndpointCodec:
                 return EndpointFailed(at, stored.failed.reason)
             case "source_address_leased":
                 return SourceAddressLeased(at, _lease(stored.source_address_leased.lease))
+            case "noted":
+                return ConnectionNoted(at, stored.placement.note)
             case fact:
                 raise UnknownFact(f"{recorded.type} ({fact}) is no event of an endpoint")
 
@@ -88,9 +93,10 @@ def _fact(event: Event) -> events_pb.EndpointEvent:
             return events_pb.EndpointEvent(rejected=events_pb.ConnectionRejected())
         case EndpointActivated(generation=generation):
             return events_pb.EndpointEvent(activated=events_pb.EndpointActivated(generation=generation))
-        case EndpointChanged(name=name, allowed=allowed):
-            cidrs = None if allowed is None else events_pb.AllowedCidrs(cidrs=map(str, allowed))
-            return events_pb.EndpointEvent(changed=events_pb.EndpointChanged(name=name, allowed_cidrs=cidrs))
+        case EndpointChanged():
+            return events_pb.EndpointEvent(changed=_stored_change(event))
+        case ConnectionNoted():
+            return events_pb.EndpointEvent(noted=events_pb.ConnectionNoted())
         case EndpointDeletionRequested():
             return events_pb.EndpointEvent(deletion_requested=events_pb.EndpointDeletionRequested())
         case EndpointDeleted():
@@ -115,7 +121,7 @@ def forwarding_entry(state: Known) -> forwarding_pb.EndpointForwarding:
         vpc_id=facts.vpc,
         address=str(facts.address),
         service_id=facts.service,
-        allowed_cidrs=map(str, facts.allowed),
+        allowed_cidrs=map(str, facts.admitted),
         admission=facts.admission,
         sources=map(_stored_lease, facts.sources),
     )
@@ -142,6 +148,12 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         generation=resource.generation,
         admission=entry.admission,
         version=int(resource.etag),
+        description=resource.description,
+        tags=read_tags(resource.tags),
+        whitelist=whitelist_of(resource.whitelist),
+        policy=resource.policy,
+        dns=resource.dns_enabled,
+        note=stored.placement.note,
     )
 
 
@@ -168,11 +180,28 @@ def state_of(data: bytes) -> Known:
             raise UnknownFact(f"endpoint {facts.id} is in a state of a later version: {unknown}")
 
 
+def _stored_change(event: EndpointChanged) -> events_pb.EndpointChanged:
+    return events_pb.EndpointChanged(
+        name=event.name,
+        allowed_cidrs=None if event.allowed is None else events_pb.AllowedCidrs(cidrs=map(str, event.allowed)),
+        description=event.description,
+        tags=None if event.tags is None else registry_pb.Tags(tags=map(tag_message, event.tags)),
+        whitelist=None if event.whitelist is None else WHITELISTS[event.whitelist],
+        policy=event.policy,
+        dns_enabled=event.dns,
+    )
+
+
 def _changed(at: int, changed: events_pb.EndpointChanged) -> EndpointChanged:
     return EndpointChanged(
         at,
         name=changed.name if changed.HasField("name") else None,
         allowed=tuple(map(IPv4Network, changed.allowed_cidrs.cidrs)) if changed.HasField("allowed_cidrs") else None,
+        description=changed.description if changed.HasField("description") else None,
+        tags=read_tags(changed.tags.tags) if changed.HasField("tags") else None,
+        whitelist=whitelist_of(changed.whitelist) if changed.HasField("whitelist") else None,
+        policy=changed.policy if changed.HasField("policy") else None,
+        dns=changed.dns_enabled if changed.HasField("dns_enabled") else None,
     )
 
 
@@ -184,12 +213,14 @@ def _lease(lease: forwarding_pb.SourceLease) -> SourceLease:
     return SourceLease(lease.gateway_id, IPv4Address(lease.address))
 
 
-def _placement(placement: Placement) -> events_pb.EndpointPlacement:
+def _placement(facts: Facts) -> events_pb.EndpointPlacement:
+    placement = facts.placement
     return events_pb.EndpointPlacement(
         cell=placement.cell,
         provider_account=placement.provider.account,
         provider_project=placement.provider.project,
         provider_vpc_id=placement.provider_vpc,
+        note=facts.note,
     )
 
 

@@ -6,16 +6,19 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 from uuid import UUID
 
 from services.common.errors import Invalid
+from services.common.labels import description_of
 from services.common.principal import Principal
 from services.endpoint.domain.endpoint_commands import Change
 from services.endpoint.domain.presence import Presence, Statement
+from services.endpoint.wire.labels import parse_tags, whitelist_of
+from services.endpoint.wire.policy import policy_of
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 
 MOST_CIDRS = 200
 NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})?")
-CHANGEABLE = ("name", "allowed_cidrs")
+CHANGEABLE = ("name", "allowed_cidrs", "description", "tags", "whitelist", "policy", "dns_enabled")
 PRESENCES = {
     gateway_pb.EndpointReport.PRESENCE_FORWARDING: Presence.FORWARDING,
     gateway_pb.EndpointReport.PRESENCE_ABSENT: Presence.ABSENT,
@@ -37,6 +40,11 @@ def change_of(request: service_pb.UpdateEndpointRequest, at: int, by: Principal)
         uuid_of(wanted.id, "endpoint.id"),
         name_of(wanted) if "name" in paths else None,
         networks_of(wanted.allowed_cidrs) if "allowed_cidrs" in paths else None,
+        description_of(wanted.description, "endpoint.description") if "description" in paths else None,
+        parse_tags(wanted.tags) if "tags" in paths else None,
+        whitelist_of(wanted.whitelist) if "whitelist" in paths else None,
+        policy_of(wanted.policy, "endpoint.policy") if "policy" in paths else None,
+        wanted.dns_enabled if "dns_enabled" in paths else None,
     )
 
 

@@ -13,6 +13,7 @@ from services.endpoint.domain.endpoint import (
     Rejected,
 )
 from services.endpoint.domain.presence import Readiness
+from services.endpoint.wire.labels import WHITELISTS, tag_message
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 
 STATES = {
@@ -48,6 +49,11 @@ def endpoint_resource(state: Known, readiness: Readiness | None = None) -> endpo
         create_time=_timestamp(facts.created_at),
         update_time=_timestamp(facts.updated_at),
         etag=str(facts.version),
+        description=facts.description,
+        tags=map(tag_message, facts.tags),
+        whitelist=WHITELISTS[facts.whitelist],
+        policy=facts.policy,
+        dns_enabled=facts.dns,
     )
     if readiness is not None:
         resource.applied_generation = readiness.applied_generation
@@ -65,6 +71,7 @@ def connection_resource(state: Known) -> endpoint_pb.Connection:
         state=STATES[type(state)],
         create_time=_timestamp(facts.created_at),
         update_time=_timestamp(facts.updated_at),
+        note=facts.note,
     )
 
 

@@ -25,8 +25,12 @@ WORDS: Mapping[str, str] = {
     "failed": "failed",
     # A gateway joined: of that, owners see a higher generation and nothing else.
     "source_address_leased": "changed",
+    "noted": "noted",
 }
 """What happened, in a word, for each fact about an endpoint."""
+
+PROVIDERS_OWN = frozenset({"noted"})
+"""What happens on the provider's side only: consumers are not told."""
 
 UNTOLD = frozenset(
     {"service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"}
@@ -39,11 +43,12 @@ ALLOWED = Allowed(
         f"{_API}.Endpoint": (
             *("id", "project", "account", "name", "service", "service_full_name", "subnet_id", "vpc_id", "address"),
             *("port_id", "allowed_cidrs", "marker_id", "state", "failure", "generation", "create_time"),
-            *("update_time", "etag"),
+            *("update_time", "etag", "description", "tags", "whitelist", "policy", "dns_enabled"),
         ),
         f"{_API}.Connection": (
-            *("endpoint_id", "service_id", "account", "marker_id", "state", "create_time", "update_time"),
+            *("endpoint_id", "service_id", "account", "marker_id", "state", "create_time", "update_time", "note"),
         ),
+        "sidegate.api.registry.v1.Tag": ("key", "value"),
     }
 )
 """Of an endpoint, what its owner is told when it changes; of a connection, what the owner of its service is."""
@@ -70,7 +75,5 @@ def sights_of(event: RecordedEvent) -> Sequence[Sight[Change]]:
     theirs = ConnectionChange(position=event.position, time=time, what=word, deleted=gone, connection=connection)
     consumer = frozenset({f"{seen.account}/{seen.project}"})
     provider = frozenset({f"{placement.provider_account}/{placement.provider_project}"})
-    return (
-        Sight(consumer, ENDPOINT, seen.id, mine, parent=seen.service),
-        Sight(provider, CONNECTION, seen.id, theirs, parent=seen.service),
-    )
+    told: Sight[Change] = Sight(provider, CONNECTION, seen.id, theirs, parent=seen.service)
+    return (told,) if word in PROVIDERS_OWN else (Sight(consumer, ENDPOINT, seen.id, mine, parent=seen.service), told)

@@ -15,6 +15,7 @@ TYPES = {
     "deleted": "endpoint.v1.Deleted",
     "failed": "endpoint.v1.Failed",
     "source_address_leased": "endpoint.v1.SourceAddressLeased",
+    "noted": "endpoint.v1.Noted",
     "service_forwarding_changed": "endpoint.v1.ServiceForwardingChanged",
     "attachment_changed": "endpoint.v1.AttachmentChanged",
     "gateway_joined": "endpoint.v1.GatewayJoined",

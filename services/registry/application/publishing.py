@@ -6,12 +6,23 @@ from ipaddress import IPv4Address, IPv4Network
 
 from services.common.errors import Invalid, NotFound
 from services.common.eventsourcing.context import CommandContext
+from services.common.labels import Tag
 from services.common.principal import Principal
 from services.registry.application.inventory import Inventory, owned
 from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
 from services.registry.domain import service as domain
-from services.registry.domain.publication import Backend, PortMapping, Service, full_name, may_connect
+from services.registry.domain.publication import (
+    Backend,
+    ClientIdentity,
+    PortMapping,
+    ServerType,
+    Service,
+    ServiceType,
+    first_permissions,
+    full_name,
+    may_connect,
+)
 from services.registry.domain.service_commands import (
     AddPermissions,
     Change,
@@ -36,6 +47,11 @@ class Draft:
     backends: Sequence[AskedBackend]
     port_mappings: tuple[PortMapping, ...]
     approval_required: bool
+    description: str = ""
+    tags: tuple[Tag, ...] = ()
+    client_identity: ClientIdentity = ClientIdentity.NONE
+    service_type: ServiceType = ServiceType.INTERFACE
+    server_type: ServerType = ServerType.VM
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,9 @@ class Revision:
     backends: Sequence[AskedBackend] | None = None
     port_mappings: tuple[PortMapping, ...] | None = None
     approval_required: bool | None = None
+    description: str | None = None
+    tags: tuple[Tag, ...] | None = None
+    client_identity: ClientIdentity | None = None
 
 
 class Publishing:
@@ -69,6 +88,12 @@ class Publishing:
             approval_required=draft.approval_required,
             created_at=context.at_ns,
             updated_at=context.at_ns,
+            permissions=first_permissions(draft.server_type),
+            description=draft.description,
+            tags=draft.tags,
+            client_identity=draft.client_identity,
+            service_type=draft.service_type,
+            server_type=draft.server_type,
         )
         return await self._execute(id_, Create(made, network), context)
 
@@ -133,6 +158,9 @@ def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext
         backends,
         revision.port_mappings,
         revision.approval_required,
+        revision.description,
+        revision.tags,
+        revision.client_identity,
     )
 
 

@@ -5,18 +5,46 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 
-from services.common.errors import Invalid
+from services.common.errors import Forbidden, Invalid
+from services.common.labels import Tag
 from services.common.principal import Principal
 
 MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
 HIGHEST_WEIGHT = 100
 HIGHEST_PORT = 65_535
 EVERYBODY = "iam:domain::*"
+SERVER_TYPE = "endpoint_service.server_type"
 
 
 class Protocol(Enum):
     TCP = "tcp"
     UDP = "udp"
+
+
+class ClientIdentity(Enum):
+    """What backends are to learn of a client beside the source address; see the contract."""
+
+    NONE = "none"
+    TOA = "toa"
+    PROXY_PROTOCOL = "proxy_protocol"
+    TOA_AND_PROXY_PROTOCOL = "toa_and_proxy_protocol"
+    PROXY_PROTOCOL_WITH_MARKER = "proxy_protocol_with_marker"
+
+
+class ServiceType(Enum):
+    """How endpoints are reached: by an address, or by a route."""
+
+    INTERFACE = "interface"
+    GATEWAY = "gateway"
+
+
+class ServerType(Enum):
+    """What the backends are."""
+
+    VM = "vm"
+    LB = "lb"
+    VIP = "vip"
+    CLOUD = "cloud"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +81,11 @@ class Service:
     updated_at: int
     permissions: tuple[str, ...] = ()
     revision: int = 1
+    description: str = ""
+    tags: tuple[Tag, ...] = ()
+    client_identity: ClientIdentity = ClientIdentity.NONE
+    service_type: ServiceType = ServiceType.INTERFACE
+    server_type: ServerType = ServerType.VM
 
 
 def full_name(region: str, name: str, service_id: str) -> str:
@@ -67,6 +100,20 @@ def may_connect(service: Service, account: str) -> bool:
 
 def permission(account: str) -> str:
     return f"iam:domain::{account}"
+
+
+def check_types(service: Service) -> None:
+    """Refuses what cannot be forwarded yet, and platform services of others than the operator."""
+    if service.service_type is ServiceType.GATEWAY:
+        text = "services that are reached by routes cannot be published yet: publish one of type interface"
+        raise Invalid("SERVICE_TYPE_UNSUPPORTED", text, field="endpoint_service.service_type")
+    if service.server_type is ServerType.CLOUD and not service.owner.is_operator:
+        raise Forbidden("OPERATOR_ONLY", "only the operator publishes platform services", field=SERVER_TYPE)
+
+
+def first_permissions(server_type: ServerType) -> tuple[str, ...]:
+    """Who may connect to a new service: to one of the platform everybody."""
+    return (EVERYBODY,) if server_type is ServerType.CLOUD else ()
 
 
 def check_backends(backends: Sequence[Backend], network: Sequence[IPv4Network]) -> None:

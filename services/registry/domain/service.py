@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from services.common.errors import NotFound, QuotaReached, WrongState
 from services.common.eventsourcing.decider import Decider
@@ -13,6 +13,7 @@ from services.registry.domain.publication import (
     Service,
     check_backends,
     check_port_mappings,
+    check_types,
 )
 from services.registry.domain.service_commands import (
     AddPermissions,
@@ -43,6 +44,9 @@ from services.registry.domain.service_events import (
 
 SERVICES = "services"
 """The counter of a project's services: each counts until it is deleted."""
+
+CHANGEABLE = ("backends", "port_mappings", "approval_required", "description", "tags", "client_identity")
+"""What the owner can change of a service, by the names that the service, the command and the event have for it."""
 
 OFFER = "offer"
 """The kind of claim that is held while a service is open, on its present terms."""
@@ -108,6 +112,7 @@ _DONE: Mapping[type[Command], str] = {
 def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 # a case for each row of the machine
     match command, state:
         case Create(service, network), Absent():
+            check_types(service)
             check_backends(service.backends, network)
             check_port_mappings(service.port_mappings)
             return [ServiceCreated(service), ServiceOpened(service.created_at)]
@@ -238,21 +243,18 @@ def _change(command: Change, service: Service) -> Sequence[Event]:
     if command.port_mappings is not None:
         check_port_mappings(command.port_mappings)
     event = ServiceChanged(
-        command.at,
-        command.backends if command.backends != service.backends else None,
-        command.port_mappings if command.port_mappings != service.port_mappings else None,
-        command.approval_required if command.approval_required != service.approval_required else None,
+        command.at, **{name: new for name, new in _news(command).items() if new != getattr(service, name)}
     )
     return [] if event == ServiceChanged(command.at) else [event]
 
 
 def _changed(service: Service, event: ServiceChanged) -> Service:
-    return replace(
-        service,
-        backends=service.backends if event.backends is None else event.backends,
-        port_mappings=service.port_mappings if event.port_mappings is None else event.port_mappings,
-        approval_required=service.approval_required if event.approval_required is None else event.approval_required,
-    )
+    return replace(service, **_news(event))
+
+
+def _news(change: Change | ServiceChanged) -> dict[str, Any]:
+    """What is not to stay, by its name in the service."""
+    return {name: new for name in CHANGEABLE if (new := getattr(change, name)) is not None}
 
 
 def _add(permissions: tuple[str, ...], service: Service, at: int) -> Sequence[Event]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from services.registry.domain.publication import Backend, PortMapping, Service
+from services.common.labels import Tag
+from services.registry.domain.publication import Backend, ClientIdentity, PortMapping, Service
 
 Network = tuple[IPv4Network, ...]
 """The ranges of the service's VPC, which never change: backends lie inside them."""
@@ -37,6 +38,9 @@ class Change:
     backends: tuple[Backend, ...] | None = None
     port_mappings: tuple[PortMapping, ...] | None = None
     approval_required: bool | None = None
+    description: str | None = None
+    tags: tuple[Tag, ...] | None = None
+    client_identity: ClientIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)

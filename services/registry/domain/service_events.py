@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from services.registry.domain.publication import Backend, PortMapping, Service
+from services.common.labels import Tag
+from services.registry.domain.publication import Backend, ClientIdentity, PortMapping, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class ServiceChanged:
     backends: tuple[Backend, ...] | None = None
     port_mappings: tuple[PortMapping, ...] | None = None
     approval_required: bool | None = None
+    description: str | None = None
+    tags: tuple[Tag, ...] | None = None
+    client_identity: ClientIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)

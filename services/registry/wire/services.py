@@ -31,6 +31,16 @@ from services.registry.domain.service_events import (
     ServiceReopened,
 )
 from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
+from services.registry.wire.profiles import (
+    IDENTITIES,
+    SERVER_TYPES,
+    SERVICE_TYPES,
+    identity_of,
+    server_type_of,
+    service_type_of,
+    tag_message,
+    tag_of,
+)
 from services.registry.wire.publications import backend_message, backend_of, mapping_message, mapping_of
 from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping
@@ -78,6 +88,11 @@ def service_message(state: State) -> EndpointService:
         update_time=timestamp(service.updated_at),
         etag=str(service.revision),
         version=service.revision,
+        description=service.description,
+        tags=map(tag_message, service.tags),
+        client_identity=IDENTITIES[service.client_identity],
+        service_type=SERVICE_TYPES[service.service_type],
+        server_type=SERVER_TYPES[service.server_type],
     )
 
 
@@ -96,6 +111,11 @@ def service_of(message: EndpointService) -> Service:
         updated_at=nanoseconds(message.update_time),
         permissions=tuple(message.permissions),
         revision=message.version,
+        description=message.description,
+        tags=tuple(map(tag_of, message.tags)),
+        client_identity=identity_of(message.client_identity),
+        service_type=service_type_of(message.service_type),
+        server_type=server_type_of(message.server_type),
     )
 
 
@@ -108,6 +128,8 @@ def connectable(service: EndpointService) -> ConnectableService:
             PortMapping(client_port=mapping.client_port, protocol=mapping.protocol) for mapping in service.port_mappings
         ),
         approval_required=service.approval_required,
+        service_type=service.service_type or EndpointService.SERVICE_TYPE_INTERFACE,
+        create_time=service.create_time,
     )
 
 
@@ -166,7 +188,13 @@ def _event(message: events_pb2.RegistryEvent, stored: RecordedEvent) -> Event:
 
 
 def _changed(event: ServiceChanged) -> events_pb2.ServiceChanged:
-    message = events_pb2.ServiceChanged(approval_required=event.approval_required)
+    identity = None if event.client_identity is None else IDENTITIES[event.client_identity]
+    message = events_pb2.ServiceChanged(
+        approval_required=event.approval_required, description=event.description, client_identity=identity
+    )
+    if event.tags is not None:
+        message.tags.SetInParent()
+        message.tags.tags.extend(map(tag_message, event.tags))
     if event.backends is not None:
         message.backends.backends.extend(map(backend_message, event.backends))
     if event.port_mappings is not None:
@@ -180,4 +208,7 @@ def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
         tuple(map(backend_of, message.backends.backends)) if message.HasField("backends") else None,
         tuple(map(mapping_of, message.port_mappings.port_mappings)) if message.HasField("port_mappings") else None,
         message.approval_required if message.HasField("approval_required") else None,
+        message.description if message.HasField("description") else None,
+        tuple(map(tag_of, message.tags.tags)) if message.HasField("tags") else None,
+        identity_of(message.client_identity) if message.HasField("client_identity") else None,
     )

@@ -49,7 +49,9 @@ ALLOWED = Allowed(
         f"{_API}.EndpointService": (
             *("id", "project", "account", "name", "full_name", "vpc_id", "backends", "port_mappings"),
             *("approval_required", "permissions", "state", "failure", "create_time", "update_time", "etag", "version"),
+            *("description", "tags", "client_identity", "service_type", "server_type"),
         ),
+        f"{_API}.Tag": ("key", "value"),
         f"{_API}.Backend": ("address", "port_id", "weight", "draining"),
         f"{_API}.PortMapping": ("client_port", "server_port", "protocol"),
     }

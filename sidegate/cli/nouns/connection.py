@@ -73,6 +73,17 @@ async def reject(
     return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), REJECTED, within)
 
 
+@noun.verb("note", "sidegate connection note web 6f1c2a3b ticket-4711")
+async def note(
+    session: Session,
+    service: OneService,
+    endpoint: OneConnection,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Up to 128 characters; '' takes it away.")],
+) -> Connection:
+    """Put a note on a connection that its consumer does not see."""
+    return await session.sidegate.connections.note(*await _ids(session, service, endpoint), text)
+
+
 async def _ids(session: Session, service: str, endpoint: str) -> tuple[str, str]:
     service_id = await resolve.service(session.sidegate, service)
     return service_id, await resolve.connection(session.sidegate, service_id, endpoint)

@@ -8,9 +8,19 @@ import typer
 from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
-from sidegate.cli import completing, happenings, resolve, tables
+from sidegate.cli import completing, happenings, parsing, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import Allow, From, OneEndpoint, Timeout, Wait
+from sidegate.cli.options import (
+    Allow,
+    Description,
+    From,
+    NoTags,
+    OneEndpoint,
+    OtherDescription,
+    Tags,
+    Timeout,
+    Wait,
+)
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
@@ -18,6 +28,24 @@ from sidegate.cli.view import View
 from sidegate.cli.waits import settle
 
 ACCEPTED, DELETED = endpoint_pb2.CONNECTION_STATE_ACCEPTED, endpoint_pb2.CONNECTION_STATE_DELETED
+
+WHITELISTS = {True: Endpoint.WHITELIST_ENABLED, False: Endpoint.WHITELIST_DISABLED}
+Whitelist = Annotated[
+    bool | None,
+    typer.Option(
+        "--whitelist/--no-whitelist",
+        help="Let in only what --allow names, nobody without; or everybody, whatever it names.",
+    ),
+]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="JSON", help="A policy document, kept as it is given; '' for none. Gateways do not act on it."
+    ),
+]
+Dns = Annotated[
+    bool | None, typer.Option("--dns/--no-dns", help="Whether a DNS name is wanted: kept, no name is made yet.")
+]
 
 noun = Noun("endpoint", "Endpoints: addresses in your subnets that lead to services of others.")
 
@@ -47,6 +75,11 @@ async def create(
     ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else the lowest free one.")] = "",
     allow: Allow = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="For people; need not be unique.")] = "",
+    description: Description = "",
+    tag: Tags = None,
+    whitelist: Whitelist = None,
+    policy: Policy = None,
+    dns: Dns = None,
     wait: Wait = False,
     within: Timeout = 60.0,
 ) -> View:
@@ -57,6 +90,11 @@ async def create(
         address=ip,
         allowed_cidrs=allow or (),
         name=name,
+        description=description,
+        tags=tag or (),
+        whitelist=Endpoint.WHITELIST_UNSPECIFIED if whitelist is None else WHITELISTS[whitelist],
+        policy=policy or "",
+        dns_enabled=bool(dns),
     )
     if not wait:
         return tables.resource(endpoint)
@@ -108,21 +146,38 @@ async def watch(
 )
 async def update(
     session: Session,
+    *,
     endpoint: OneEndpoint,
     allow: Allow = None,
     allow_everybody: Annotated[
         bool, typer.Option("--allow-everybody", help="Take the whitelist away: everybody in the VPC may connect.")
     ] = False,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Another name; '' for none.")] = None,
+    description: OtherDescription = None,
+    tag: Tags = None,
+    no_tags: NoTags = False,
+    whitelist: Whitelist = None,
+    policy: Policy = None,
+    dns: Dns = None,
 ) -> Endpoint:
-    """Change the whitelist, as a whole, or the name. Sources that are allowed no more are cut."""
+    """Change the whitelist, as a whole, or what is said. Sources that are allowed no more are cut."""
     if allow and allow_everybody:
         raise Complaint("--allow and --allow-everybody contradict each other", Exit.USAGE, "give one of them")
-    if not allow and not allow_everybody and name is None:
-        raise Complaint("nothing to change", Exit.USAGE, "give --allow, --allow-everybody or --name")
+    tags = parsing.other_tags(tag, no_tags)
+    if not allow and not allow_everybody and {name, description, whitelist, policy, dns} == {None} and tags is None:
+        raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
     id = await resolve.endpoint(session.sidegate, endpoint)
     allowed = [] if allow_everybody else allow or None
-    return await session.sidegate.endpoints.update(id, name=name, allowed_cidrs=allowed)
+    return await session.sidegate.endpoints.update(
+        id,
+        name=name,
+        allowed_cidrs=allowed,
+        description=description,
+        tags=tags,
+        whitelist=None if whitelist is None else WHITELISTS[whitelist],
+        policy=policy,
+        dns_enabled=dns,
+    )
 
 
 @noun.verb("delete", "sidegate endpoint delete to-web", "sidegate endpoint delete 6f1c2a3b --wait")

@@ -1,6 +1,7 @@
 """`sidegate service`: what providers publish."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -8,7 +9,19 @@ import typer
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
-from sidegate.cli.options import BackendAddresses, BackendPorts, Backends, From, InVpc, OneService, PortMappings
+from sidegate.cli.options import (
+    BackendAddresses,
+    BackendPorts,
+    Backends,
+    Description,
+    From,
+    InVpc,
+    NoTags,
+    OneService,
+    OtherDescription,
+    PortMappings,
+    Tags,
+)
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
@@ -18,6 +31,37 @@ noun = Noun("service", "Endpoint services: what a provider publishes from one of
 Permissions = Annotated[
     list[str], typer.Argument(metavar="PERMISSION...", help="iam:domain::ACCOUNT, or 'iam:domain::*' for everybody.")
 ]
+
+
+class Identity(StrEnum):
+    """What backends are to learn of clients."""
+
+    NONE = "none"
+    TOA = "toa"
+    PROXY = "proxy"
+    TOA_PROXY = "toa+proxy"
+    PROXY_MARKER = "proxy+marker"
+
+
+class Type(StrEnum):
+    """How endpoints are reached."""
+
+    INTERFACE = "interface"
+    GATEWAY = "gateway"
+
+
+class Servers(StrEnum):
+    """What backends are."""
+
+    VM = "vm"
+    LB = "lb"
+    VIP = "vip"
+    CLOUD = "cloud"
+
+
+IDENTITIES = dict(zip(Identity, EndpointService.ClientIdentity.values()[1:], strict=True))
+TYPES = dict(zip(Type, EndpointService.ServiceType.values()[1:], strict=True))
+SERVERS = dict(zip(Servers, EndpointService.ServerType.values()[1:], strict=True))
 
 Weights = Annotated[
     list[Backend],
@@ -39,6 +83,18 @@ async def create(
     backend: Backends = None,
     backend_port: BackendPorts = None,
     approval: Annotated[bool, typer.Option("--approval", help="Decide on each connection.")] = False,
+    description: Description = "",
+    tag: Tags = None,
+    identity: Annotated[
+        Identity,
+        typer.Option("--client-identity", help="What backends are to learn of clients: kept, not acted on yet."),
+    ] = Identity.NONE,
+    type_: Annotated[
+        Type, typer.Option("--type", help="How endpoints are reached: interface only, yet.")
+    ] = Type.INTERFACE,
+    servers: Annotated[
+        Servers, typer.Option("--servers", help="What the backends are; cloud: a platform service, the operator's.")
+    ] = Servers.VM,
 ) -> EndpointService:
     """Publish an endpoint service."""
     backends = await _backends(session, backend, backend_port)
@@ -47,7 +103,18 @@ async def create(
     if not port:
         raise Complaint("a service publishes at least one port", Exit.USAGE, "give --port, such as --port 80:8080/tcp")
     vpc_id = await resolve.vpc(session.sidegate, vpc)
-    return await session.sidegate.services.create(name, vpc_id, backends, port, approval_required=approval)
+    return await session.sidegate.services.create(
+        name,
+        vpc_id,
+        backends,
+        port,
+        approval_required=approval,
+        description=description,
+        tags=tag or (),
+        client_identity=IDENTITIES[identity],
+        service_type=TYPES[type_],
+        server_type=SERVERS[servers],
+    )
 
 
 @noun.verb("get", "sidegate service get web")
@@ -66,6 +133,7 @@ async def list_(session: Session) -> Sequence[EndpointService]:
     "update",
     "sidegate service update web --backend 10.0.0.10=3 --backend 10.0.0.11/draining",
     "sidegate service update web --no-approval",
+    "sidegate service update web --description storefront --tag team=web",
 )
 async def update(
     session: Session,
@@ -77,14 +145,28 @@ async def update(
     approval: Annotated[
         bool | None, typer.Option("--approval/--no-approval", help="Decide on each connection.")
     ] = None,
+    description: OtherDescription = None,
+    tag: Tags = None,
+    no_tags: NoTags = False,
+    identity: Annotated[
+        Identity | None,
+        typer.Option("--client-identity", help="What backends are to learn of clients: kept, not acted on yet."),
+    ] = None,
 ) -> EndpointService:
-    """Change backends, ports or the need of approval: each as a whole, what is not named stays."""
+    """Change backends, ports, the need of approval or what is said: each as a whole, what is not named stays."""
     backends = await _backends(session, backend, backend_port)
-    if not backends and not port and approval is None:
-        raise Complaint("nothing to change", Exit.USAGE, "give --backend, --backend-port, --port or --approval")
+    tags = parsing.other_tags(tag, no_tags)
+    if not backends and not port and approval is None and description is None and tags is None and identity is None:
+        raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
     id = await resolve.service(session.sidegate, service)
     return await session.sidegate.services.update(
-        id, backends=backends or None, port_mappings=port or None, approval_required=approval
+        id,
+        backends=backends or None,
+        port_mappings=port or None,
+        approval_required=approval,
+        description=description,
+        tags=tags,
+        client_identity=None if identity is None else IDENTITIES[identity],
     )
 
 

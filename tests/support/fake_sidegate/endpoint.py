@@ -65,6 +65,7 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
     def __init__(self, endpoints: FakeEndpoints) -> None:
         self._all = endpoints
         self.request_ids: list[str] = []
+        self.notes: dict[str, str] = {}
         self.watched: Feed[watch_pb2.WatchConnectionsResponse] = Feed()
 
     async def WatchConnections(self, request: watch_pb2.WatchConnectionsRequest, context: Context) -> Any:
@@ -78,7 +79,14 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
             account="shop",
             marker_id=endpoint.marker_id,
             state=endpoint.state,
+            note=self.notes.get(endpoint.id, ""),
         )
+
+    async def NoteConnection(self, request: endpoint_service_pb2.NoteConnectionRequest, context: Context) -> Connection:
+        endpoint = await self._all.endpoints.find(request.endpoint_id, context)
+        self.request_ids.append(request.request_id)
+        self.notes[endpoint.id] = request.note
+        return self._seen(endpoint)
 
     async def GetConnection(self, request: endpoint_service_pb2.GetConnectionRequest, context: Context) -> Connection:
         return self._seen(self._all.turn(await self._all.endpoints.find(request.endpoint_id, context)))

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -70,6 +71,29 @@ class Endpoint(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Whitelist:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _WhitelistEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Endpoint._Whitelist.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        WHITELIST_UNSPECIFIED: Endpoint._Whitelist.ValueType  # 0
+        """It counts where it is not empty."""
+        WHITELIST_ENABLED: Endpoint._Whitelist.ValueType  # 1
+        """It counts: where it is empty, nobody may connect."""
+        WHITELIST_DISABLED: Endpoint._Whitelist.ValueType  # 2
+        """It is kept, and everybody in the VPC may connect."""
+
+    class Whitelist(_Whitelist, metaclass=_WhitelistEnumTypeWrapper):
+        """Whether the whitelist counts."""
+
+    WHITELIST_UNSPECIFIED: Endpoint.Whitelist.ValueType  # 0
+    """It counts where it is not empty."""
+    WHITELIST_ENABLED: Endpoint.Whitelist.ValueType  # 1
+    """It counts: where it is empty, nobody may connect."""
+    WHITELIST_DISABLED: Endpoint.Whitelist.ValueType  # 2
+    """It is kept, and everybody in the VPC may connect."""
+
     ID_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
@@ -90,6 +114,11 @@ class Endpoint(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    WHITELIST_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    DNS_ENABLED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the endpoint service."""
     project: _builtins.str
@@ -122,9 +151,19 @@ class Endpoint(_message.Message):
     """The version that every gateway has reported."""
     etag: _builtins.str
     """Changes with every change; given back in an update or delete, it must still fit."""
+    description: _builtins.str
+    """The owner's words: up to 128 printable characters without '<' and '>'."""
+    whitelist: Global___Endpoint.Whitelist.ValueType
+    """Whether `allowed_cidrs` counts."""
+    policy: _builtins.str
+    """A policy document: a JSON object of up to 10240 bytes, or empty for none. It is kept and shown as it was given, for
+    backends and consoles that know what it means; gateways read addresses and ports, and do not act on it.
+    """
+    dns_enabled: _builtins.bool
+    """Whether the owner wants a name for it in his VPC's DNS. It is kept and shown; no name is made yet."""
     @_builtins.property
     def allowed_cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 ranges of clients that may connect, up to 200; empty is everybody in the VPC."""
+        """IPv4 ranges of clients that may connect, up to 200; empty is everybody in the VPC, unless `whitelist` says otherwise."""
 
     @_builtins.property
     def ready(self) -> Global___Condition:
@@ -137,6 +176,10 @@ class Endpoint(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """The owner's tags, up to 20."""
 
     def __init__(
         self,
@@ -161,10 +204,15 @@ class Endpoint(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        description: _builtins.str = ...,
+        tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
+        whitelist: Global___Endpoint.Whitelist.ValueType = ...,
+        policy: _builtins.str = ...,
+        dns_enabled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "ready", b"ready", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "etag", b"etag", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "port_id", b"port_id", "project", b"project", "ready", b"ready", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "update_time", b"update_time", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "etag", b"etag", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -215,6 +263,7 @@ class Connection(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     service_id: _builtins.str
@@ -225,6 +274,8 @@ class Connection(_message.Message):
     """What tells this consumer's connections at the backend."""
     state: Global___ConnectionState.ValueType
     """Where in its life it is."""
+    note: _builtins.str
+    """The note of the service's owner, which the consumer is not shown."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was requested."""
@@ -243,10 +294,11 @@ class Connection(_message.Message):
         state: Global___ConnectionState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "marker_id", b"marker_id", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "marker_id", b"marker_id", "note", b"note", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

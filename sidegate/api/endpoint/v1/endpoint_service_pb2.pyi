@@ -141,7 +141,7 @@ class UpdateEndpointRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields: `name`, `allowed_cidrs`."""
+        """Which fields: `name`, `allowed_cidrs`, `whitelist`, `description`, `tags`, `policy`, `dns_enabled`."""
 
     def __init__(
         self,
@@ -331,3 +331,37 @@ class RejectConnectionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RejectConnectionRequest: _TypeAlias = RejectConnectionRequest  # noqa: Y015
+
+@_typing.final
+class NoteConnectionRequest(_message.Message):
+    """Asks for another note on a connection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """The service (UUID)."""
+    endpoint_id: _builtins.str
+    """The endpoint (UUID)."""
+    note: _builtins.str
+    """Up to 128 printable characters without '<' and '>'."""
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        endpoint_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "note", b"note", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteConnectionRequest: _TypeAlias = NoteConnectionRequest  # noqa: Y015

@@ -101,7 +101,7 @@ class EndpointsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEndpoint(self, request, context):
-        """Changes the name or the whitelist. Sources that are allowed no more are cut.
+        """Changes the whitelist, or what the owner says of the endpoint. Sources that are allowed no more are cut.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -362,6 +362,11 @@ class ConnectionsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
                 _registered_method=True)
+        self.NoteConnection = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.ConnectionsService/NoteConnection',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.NoteConnectionRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
+                _registered_method=True)
         self.WatchConnections = channel.unary_stream(
                 '/sidegate.api.endpoint.v1.ConnectionsService/WatchConnections',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsRequest.SerializeToString,
@@ -401,6 +406,13 @@ class ConnectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NoteConnection(self, request, context):
+        """Puts the service owner's note on a connection, in any state but DELETED; an empty one takes it away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchConnections(self, request, context):
         """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources.
         """
@@ -429,6 +441,11 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
             'RejectConnection': grpc.unary_unary_rpc_method_handler(
                     servicer.RejectConnection,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.SerializeToString,
+            ),
+            'NoteConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteConnection,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.NoteConnectionRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.SerializeToString,
             ),
             'WatchConnections': grpc.unary_stream_rpc_method_handler(
@@ -545,6 +562,33 @@ class ConnectionsService:
             target,
             '/sidegate.api.endpoint.v1.ConnectionsService/RejectConnection',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoteConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.ConnectionsService/NoteConnection',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.NoteConnectionRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
             options,
             channel_credentials,

@@ -29,7 +29,7 @@ class EndpointsServiceStub:
     ListEndpoints: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListEndpointsRequest, _endpoint_service_pb2.ListEndpointsResponse]
     """Lists the project's endpoints, in order of creation."""
     UpdateEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.UpdateEndpointRequest, _endpoint_pb2.Endpoint]
-    """Changes the name or the whitelist. Sources that are allowed no more are cut."""
+    """Changes the whitelist, or what the owner says of the endpoint. Sources that are allowed no more are cut."""
     DeleteEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.DeleteEndpointRequest, _endpoint_pb2.Endpoint]
     """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
     WatchEndpoints: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchEndpointsRequest, _watch_pb2.WatchEndpointsResponse]
@@ -72,7 +72,7 @@ class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _endpoint_service_pb2.UpdateEndpointRequest,
         context: _aio.ServicerContext[_endpoint_service_pb2.UpdateEndpointRequest, _abc.Awaitable[_endpoint_pb2.Endpoint]],
     ) -> _abc.Awaitable[_endpoint_pb2.Endpoint]:
-        """Changes the name or the whitelist. Sources that are allowed no more are cut."""
+        """Changes the whitelist, or what the owner says of the endpoint. Sources that are allowed no more are cut."""
 
     @_abc_1.abstractmethod
     def DeleteEndpoint(
@@ -104,6 +104,8 @@ class ConnectionsServiceStub:
     """Lets packets pass. Again is not an error."""
     RejectConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.RejectConnectionRequest, _endpoint_pb2.Connection]
     """Lets no packet pass; established sessions are cut. Again is not an error."""
+    NoteConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.NoteConnectionRequest, _endpoint_pb2.Connection]
+    """Puts the service owner's note on a connection, in any state but DELETED; an empty one takes it away."""
     WatchConnections: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchConnectionsRequest, _watch_pb2.WatchConnectionsResponse]
     """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources."""
 
@@ -141,6 +143,14 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_endpoint_service_pb2.RejectConnectionRequest, _abc.Awaitable[_endpoint_pb2.Connection]],
     ) -> _abc.Awaitable[_endpoint_pb2.Connection]:
         """Lets no packet pass; established sessions are cut. Again is not an error."""
+
+    @_abc_1.abstractmethod
+    def NoteConnection(
+        self,
+        request: _endpoint_service_pb2.NoteConnectionRequest,
+        context: _aio.ServicerContext[_endpoint_service_pb2.NoteConnectionRequest, _abc.Awaitable[_endpoint_pb2.Connection]],
+    ) -> _abc.Awaitable[_endpoint_pb2.Connection]:
+        """Puts the service owner's note on a connection, in any state but DELETED; an empty one takes it away."""
 
     @_abc_1.abstractmethod
     def WatchConnections(

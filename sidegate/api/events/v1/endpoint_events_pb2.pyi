@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
 from sidegate.api.events.v1 import forwarding_pb2 as _forwarding_pb2
+from sidegate.api.events.v1 import registry_events_pb2 as _registry_events_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -35,6 +36,7 @@ class EndpointEvent(_message.Message):
     DELETED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     SOURCE_ADDRESS_LEASED_FIELD_NUMBER: _builtins.int
+    NOTED_FIELD_NUMBER: _builtins.int
     SERVICE_FORWARDING_CHANGED_FIELD_NUMBER: _builtins.int
     ATTACHMENT_CHANGED_FIELD_NUMBER: _builtins.int
     GATEWAY_JOINED_FIELD_NUMBER: _builtins.int
@@ -61,7 +63,7 @@ class EndpointEvent(_message.Message):
 
     @_builtins.property
     def changed(self) -> Global___EndpointChanged:
-        """The owner changed the name or the whitelist."""
+        """The owner changed the whitelist, or what he says of it."""
 
     @_builtins.property
     def deletion_requested(self) -> Global___EndpointDeletionRequested:
@@ -78,6 +80,10 @@ class EndpointEvent(_message.Message):
     @_builtins.property
     def source_address_leased(self) -> Global___SourceAddressLeased:
         """A gateway got a source address for the endpoint."""
+
+    @_builtins.property
+    def noted(self) -> Global___ConnectionNoted:
+        """The service's owner put another note on the connection."""
 
     @_builtins.property
     def service_forwarding_changed(self) -> Global___ServiceForwardingChanged:
@@ -109,7 +115,7 @@ class EndpointEvent(_message.Message):
 
     @_builtins.property
     def placement(self) -> Global___EndpointPlacement:
-        """What neither side is shown of the endpoint, where the fact is about one."""
+        """What the consumer is not shown of the endpoint, where the fact is about one."""
 
     def __init__(
         self,
@@ -123,6 +129,7 @@ class EndpointEvent(_message.Message):
         deleted: Global___EndpointDeleted | None = ...,
         failed: Global___EndpointFailed | None = ...,
         source_address_leased: Global___SourceAddressLeased | None = ...,
+        noted: Global___ConnectionNoted | None = ...,
         service_forwarding_changed: Global___ServiceForwardingChanged | None = ...,
         attachment_changed: Global___AttachmentChanged | None = ...,
         gateway_joined: Global___GatewayJoined | None = ...,
@@ -132,11 +139,11 @@ class EndpointEvent(_message.Message):
         forwarding: _forwarding_pb2.ForwardingEntry | None = ...,
         placement: Global___EndpointPlacement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -152,6 +159,7 @@ class EndpointPlacement(_message.Message):
     PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
     PROVIDER_PROJECT_FIELD_NUMBER: _builtins.int
     PROVIDER_VPC_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     cell: _builtins.str
     """The cell that carries it."""
     provider_account: _builtins.str
@@ -160,6 +168,8 @@ class EndpointPlacement(_message.Message):
     """The service's project."""
     provider_vpc_id: _builtins.str
     """The service's VPC (UUID)."""
+    note: _builtins.str
+    """The note of the service's owner on the connection."""
     def __init__(
         self,
         *,
@@ -167,10 +177,11 @@ class EndpointPlacement(_message.Message):
         provider_account: _builtins.str = ...,
         provider_project: _builtins.str = ...,
         provider_vpc_id: _builtins.str = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "note", b"note", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,27 +268,83 @@ class EndpointChanged(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ALLOWED_CIDRS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    WHITELIST_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    DNS_ENABLED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name, if it changed."""
+    description: _builtins.str
+    """The description, if it changed."""
+    whitelist: _endpoint_pb2.Endpoint.Whitelist.ValueType
+    """Whether the whitelist counts, if that changed."""
+    policy: _builtins.str
+    """The policy document, if it changed."""
+    dns_enabled: _builtins.bool
+    """Whether a name is wanted, if that changed."""
     @_builtins.property
     def allowed_cidrs(self) -> Global___AllowedCidrs:
         """The whitelist, if it changed."""
+
+    @_builtins.property
+    def tags(self) -> _registry_events_pb2.Tags:
+        """The tags, if they changed."""
 
     def __init__(
         self,
         *,
         name: _builtins.str | None = ...,
         allowed_cidrs: Global___AllowedCidrs | None = ...,
+        description: _builtins.str | None = ...,
+        tags: _registry_events_pb2.Tags | None = ...,
+        whitelist: _endpoint_pb2.Endpoint.Whitelist.ValueType | None = ...,
+        policy: _builtins.str | None = ...,
+        dns_enabled: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "allowed_cidrs", b"allowed_cidrs", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "name", b"name", "policy", b"policy", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "allowed_cidrs", b"allowed_cidrs", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "name", b"name", "policy", b"policy", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__dns_enabled: _TypeAlias = _typing.Literal["dns_enabled"]  # noqa: Y015
+    _WhichOneofArgType__dns_enabled: _TypeAlias = _typing.Literal["_dns_enabled", b"_dns_enabled"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__policy: _TypeAlias = _typing.Literal["policy"]  # noqa: Y015
+    _WhichOneofArgType__policy: _TypeAlias = _typing.Literal["_policy", b"_policy"]  # noqa: Y015
+    _WhichOneofReturnType__whitelist: _TypeAlias = _typing.Literal["whitelist"]  # noqa: Y015
+    _WhichOneofArgType__whitelist: _TypeAlias = _typing.Literal["_whitelist", b"_whitelist"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dns_enabled) -> _WhichOneofReturnType__dns_enabled | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__policy) -> _WhichOneofReturnType__policy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__whitelist) -> _WhichOneofReturnType__whitelist | None: ...
 
 Global___EndpointChanged: _TypeAlias = EndpointChanged  # noqa: Y015
+
+@_typing.final
+class ConnectionNoted(_message.Message):
+    """The service's owner put another note on the connection: it stands in the placement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionNoted: _TypeAlias = ConnectionNoted  # noqa: Y015
 
 @_typing.final
 class AllowedCidrs(_message.Message):

@@ -226,7 +226,9 @@ class EndpointForwarding(_message.Message):
     """Counts approvals: sessions of an earlier admission must not live on."""
     @_builtins.property
     def allowed_cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 ranges of clients that may connect; empty is everybody."""
+        """IPv4 ranges of clients that may connect; empty is everybody. Where nobody may, it is 255.255.255.255/32 alone, which
+        is nobody's source address.
+        """
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceLease]:

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
+from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
 import builtins as _builtins
 import sys
@@ -91,7 +92,7 @@ class RegistryEvent(_message.Message):
 
     @_builtins.property
     def service_changed(self) -> Global___ServiceChanged:
-        """Backends, ports or the need of approval are others."""
+        """Backends, ports, the need of approval or what the owner says of it are others."""
 
     @_builtins.property
     def permissions_added(self) -> Global___PermissionsAdded:
@@ -367,8 +368,15 @@ class ServiceChanged(_message.Message):
     BACKENDS_FIELD_NUMBER: _builtins.int
     PORT_MAPPINGS_FIELD_NUMBER: _builtins.int
     APPROVAL_REQUIRED_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CLIENT_IDENTITY_FIELD_NUMBER: _builtins.int
     approval_required: _builtins.bool
     """The need of approval, if it changed."""
+    description: _builtins.str
+    """The description, if it changed."""
+    client_identity: _endpoint_service_pb2.EndpointService.ClientIdentity.ValueType
+    """What backends are to learn of clients, if it changed."""
     @_builtins.property
     def backends(self) -> Global___ServiceBackends:
         """Backends, if they changed."""
@@ -377,22 +385,62 @@ class ServiceChanged(_message.Message):
     def port_mappings(self) -> Global___ServicePortMappings:
         """Port mappings, if they changed."""
 
+    @_builtins.property
+    def tags(self) -> Global___Tags:
+        """The tags, if they changed."""
+
     def __init__(
         self,
         *,
         backends: Global___ServiceBackends | None = ...,
         port_mappings: Global___ServicePortMappings | None = ...,
         approval_required: _builtins.bool | None = ...,
+        description: _builtins.str | None = ...,
+        tags: Global___Tags | None = ...,
+        client_identity: _endpoint_service_pb2.EndpointService.ClientIdentity.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "approval_required", b"approval_required", "backends", b"backends", "port_mappings", b"port_mappings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "backends", b"backends", "client_identity", b"client_identity", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "approval_required", b"approval_required", "backends", b"backends", "port_mappings", b"port_mappings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "backends", b"backends", "client_identity", b"client_identity", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__approval_required: _TypeAlias = _typing.Literal["approval_required"]  # noqa: Y015
     _WhichOneofArgType__approval_required: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required"]  # noqa: Y015
+    _WhichOneofReturnType__client_identity: _TypeAlias = _typing.Literal["client_identity"]  # noqa: Y015
+    _WhichOneofArgType__client_identity: _TypeAlias = _typing.Literal["_client_identity", b"_client_identity"]  # noqa: Y015
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__approval_required) -> _WhichOneofReturnType__approval_required | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__client_identity) -> _WhichOneofReturnType__client_identity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
 
 Global___ServiceChanged: _TypeAlias = ServiceChanged  # noqa: Y015
+
+@_typing.final
+class Tags(_message.Message):
+    """A list of tags."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """All of them, in order."""
+
+    def __init__(
+        self,
+        *,
+        tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tags: _TypeAlias = Tags  # noqa: Y015
 
 @_typing.final
 class ServiceBackends(_message.Message):

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -65,6 +66,95 @@ class EndpointService(_message.Message):
     STATE_FAILED: EndpointService.State.ValueType  # 6
     """It could not be made; `failure` says why."""
 
+    class _ClientIdentity:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ClientIdentityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EndpointService._ClientIdentity.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CLIENT_IDENTITY_UNSPECIFIED: EndpointService._ClientIdentity.ValueType  # 0
+        """Stands for NONE."""
+        CLIENT_IDENTITY_NONE: EndpointService._ClientIdentity.ValueType  # 1
+        """Nothing."""
+        CLIENT_IDENTITY_TOA: EndpointService._ClientIdentity.ValueType  # 2
+        """The client's address in a TCP option (TOA)."""
+        CLIENT_IDENTITY_PROXY_PROTOCOL: EndpointService._ClientIdentity.ValueType  # 3
+        """A PROXY protocol header before the first byte."""
+        CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL: EndpointService._ClientIdentity.ValueType  # 4
+        """Both."""
+        CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER: EndpointService._ClientIdentity.ValueType  # 5
+        """A PROXY protocol header that has the endpoint's marker too."""
+
+    class ClientIdentity(_ClientIdentity, metaclass=_ClientIdentityEnumTypeWrapper):
+        """What backends are to learn of a client beside the source address, which is the endpoint's."""
+
+    CLIENT_IDENTITY_UNSPECIFIED: EndpointService.ClientIdentity.ValueType  # 0
+    """Stands for NONE."""
+    CLIENT_IDENTITY_NONE: EndpointService.ClientIdentity.ValueType  # 1
+    """Nothing."""
+    CLIENT_IDENTITY_TOA: EndpointService.ClientIdentity.ValueType  # 2
+    """The client's address in a TCP option (TOA)."""
+    CLIENT_IDENTITY_PROXY_PROTOCOL: EndpointService.ClientIdentity.ValueType  # 3
+    """A PROXY protocol header before the first byte."""
+    CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL: EndpointService.ClientIdentity.ValueType  # 4
+    """Both."""
+    CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER: EndpointService.ClientIdentity.ValueType  # 5
+    """A PROXY protocol header that has the endpoint's marker too."""
+
+    class _ServiceType:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ServiceTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EndpointService._ServiceType.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SERVICE_TYPE_UNSPECIFIED: EndpointService._ServiceType.ValueType  # 0
+        """Stands for INTERFACE."""
+        SERVICE_TYPE_INTERFACE: EndpointService._ServiceType.ValueType  # 1
+        """By an address in the consumer's subnet."""
+        SERVICE_TYPE_GATEWAY: EndpointService._ServiceType.ValueType  # 2
+        """By a route. Refused at present (SERVICE_TYPE_UNSUPPORTED): there are no such endpoints yet."""
+
+    class ServiceType(_ServiceType, metaclass=_ServiceTypeEnumTypeWrapper):
+        """How endpoints of the service are reached."""
+
+    SERVICE_TYPE_UNSPECIFIED: EndpointService.ServiceType.ValueType  # 0
+    """Stands for INTERFACE."""
+    SERVICE_TYPE_INTERFACE: EndpointService.ServiceType.ValueType  # 1
+    """By an address in the consumer's subnet."""
+    SERVICE_TYPE_GATEWAY: EndpointService.ServiceType.ValueType  # 2
+    """By a route. Refused at present (SERVICE_TYPE_UNSUPPORTED): there are no such endpoints yet."""
+
+    class _ServerType:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ServerTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EndpointService._ServerType.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SERVER_TYPE_UNSPECIFIED: EndpointService._ServerType.ValueType  # 0
+        """Stands for VM."""
+        SERVER_TYPE_VM: EndpointService._ServerType.ValueType  # 1
+        """Machines."""
+        SERVER_TYPE_LB: EndpointService._ServerType.ValueType  # 2
+        """Load balancers."""
+        SERVER_TYPE_VIP: EndpointService._ServerType.ValueType  # 3
+        """Addresses that machines share."""
+        SERVER_TYPE_CLOUD: EndpointService._ServerType.ValueType  # 4
+        """A platform service. Only the operator publishes it; everybody is permitted from the beginning."""
+
+    class ServerType(_ServerType, metaclass=_ServerTypeEnumTypeWrapper):
+        """What the backends are. It changes nothing of how they are reached."""
+
+    SERVER_TYPE_UNSPECIFIED: EndpointService.ServerType.ValueType  # 0
+    """Stands for VM."""
+    SERVER_TYPE_VM: EndpointService.ServerType.ValueType  # 1
+    """Machines."""
+    SERVER_TYPE_LB: EndpointService.ServerType.ValueType  # 2
+    """Load balancers."""
+    SERVER_TYPE_VIP: EndpointService.ServerType.ValueType  # 3
+    """Addresses that machines share."""
+    SERVER_TYPE_CLOUD: EndpointService.ServerType.ValueType  # 4
+    """A platform service. Only the operator publishes it; everybody is permitted from the beginning."""
+
     ID_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
@@ -81,6 +171,11 @@ class EndpointService(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CLIENT_IDENTITY_FIELD_NUMBER: _builtins.int
+    SERVICE_TYPE_FIELD_NUMBER: _builtins.int
+    SERVER_TYPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -103,6 +198,16 @@ class EndpointService(_message.Message):
     """Changes with every change; given back in an update or delete, it must still fit."""
     version: _builtins.int
     """The registry's version of this service, counted from 1."""
+    description: _builtins.str
+    """The owner's words: up to 128 printable characters without '<' and '>'."""
+    client_identity: Global___EndpointService.ClientIdentity.ValueType
+    """What the owner wants backends to learn of clients. It is kept and shown; gateways do not act on it yet, so that
+    backends see connections as with NONE, whatever stands here.
+    """
+    service_type: Global___EndpointService.ServiceType.ValueType
+    """How its endpoints are reached; never changes."""
+    server_type: Global___EndpointService.ServerType.ValueType
+    """What the backends are; never changes."""
     @_builtins.property
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backend]:
         """Where connections end: 1 to 64, each once. New ones are shared out by weight among those that are not draining and
@@ -127,6 +232,10 @@ class EndpointService(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """The owner's tags, up to 20."""
+
     def __init__(
         self,
         *,
@@ -146,10 +255,15 @@ class EndpointService(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         version: _builtins.int = ...,
+        description: _builtins.str = ...,
+        tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
+        client_identity: Global___EndpointService.ClientIdentity.ValueType = ...,
+        service_type: Global___EndpointService.ServiceType.ValueType = ...,
+        server_type: Global___EndpointService.ServerType.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "backends", b"backends", "create_time", b"create_time", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "state", b"state", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "backends", b"backends", "client_identity", b"client_identity", "create_time", b"create_time", "description", b"description", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -254,15 +368,23 @@ class ConnectableService(_message.Message):
     FULL_NAME_FIELD_NUMBER: _builtins.int
     PORT_MAPPINGS_FIELD_NUMBER: _builtins.int
     APPROVAL_REQUIRED_FIELD_NUMBER: _builtins.int
+    SERVICE_TYPE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     full_name: _builtins.str
     """"<region>.<name>.<id>"."""
     approval_required: _builtins.bool
     """Whether the owner decides on each connection."""
+    service_type: Global___EndpointService.ServiceType.ValueType
+    """How an endpoint of it is reached."""
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortMapping]:
         """The ports that an endpoint of it will have; server ports are left out."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was published."""
 
     def __init__(
         self,
@@ -271,10 +393,12 @@ class ConnectableService(_message.Message):
         full_name: _builtins.str = ...,
         port_mappings: _abc.Iterable[Global___PortMapping] | None = ...,
         approval_required: _builtins.bool = ...,
+        service_type: Global___EndpointService.ServiceType.ValueType = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "full_name", b"full_name", "id", b"id", "port_mappings", b"port_mappings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "create_time", b"create_time", "full_name", b"full_name", "id", b"id", "port_mappings", b"port_mappings", "service_type", b"service_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -312,7 +312,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEndpointService(self, request, context):
-        """Changes backends, port mappings or the need of approval. Established sessions stay.
+        """Changes backends, port mappings, the need of approval, or what the owner says of the service. Established sessions
+        stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

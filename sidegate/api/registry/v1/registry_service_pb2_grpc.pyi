@@ -64,7 +64,9 @@ class RegistryServiceStub:
     ListEndpointServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListEndpointServicesRequest, _registry_service_pb2.ListEndpointServicesResponse]
     """Lists the project's endpoint services, in order of creation."""
     UpdateEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateEndpointServiceRequest, _endpoint_service_pb2.EndpointService]
-    """Changes backends, port mappings or the need of approval. Established sessions stay."""
+    """Changes backends, port mappings, the need of approval, or what the owner says of the service. Established sessions
+    stay.
+    """
     DeleteEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteEndpointServiceRequest, _endpoint_service_pb2.EndpointService]
     """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way."""
     AddPermissions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AddPermissionsRequest, _endpoint_service_pb2.EndpointService]
@@ -250,7 +252,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.UpdateEndpointServiceRequest,
         context: _aio.ServicerContext[_registry_service_pb2.UpdateEndpointServiceRequest, _abc.Awaitable[_endpoint_service_pb2.EndpointService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.EndpointService]:
-        """Changes backends, port mappings or the need of approval. Established sessions stay."""
+        """Changes backends, port mappings, the need of approval, or what the owner says of the service. Established sessions
+        stay.
+        """
 
     @_abc_1.abstractmethod
     def DeleteEndpointService(

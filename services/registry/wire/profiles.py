@@ -1,0 +1,63 @@
+"""What a service says of itself: tags, types and what backends are to learn, asked for, stored and shown."""
+
+from collections.abc import Iterable, Mapping
+
+from services.common.errors import Invalid
+from services.common.labels import Tag, tags_of
+from services.registry.domain.publication import ClientIdentity, ServerType, ServiceType
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.api.registry.v1.tag_pb2 import Tag as TagMessage
+
+IDENTITIES: Mapping[ClientIdentity, EndpointService.ClientIdentity.ValueType] = {
+    ClientIdentity.NONE: EndpointService.CLIENT_IDENTITY_NONE,
+    ClientIdentity.TOA: EndpointService.CLIENT_IDENTITY_TOA,
+    ClientIdentity.PROXY_PROTOCOL: EndpointService.CLIENT_IDENTITY_PROXY_PROTOCOL,
+    ClientIdentity.TOA_AND_PROXY_PROTOCOL: EndpointService.CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL,
+    ClientIdentity.PROXY_PROTOCOL_WITH_MARKER: EndpointService.CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER,
+}
+SERVICE_TYPES: Mapping[ServiceType, EndpointService.ServiceType.ValueType] = {
+    ServiceType.INTERFACE: EndpointService.SERVICE_TYPE_INTERFACE,
+    ServiceType.GATEWAY: EndpointService.SERVICE_TYPE_GATEWAY,
+}
+SERVER_TYPES: Mapping[ServerType, EndpointService.ServerType.ValueType] = {
+    ServerType.VM: EndpointService.SERVER_TYPE_VM,
+    ServerType.LB: EndpointService.SERVER_TYPE_LB,
+    ServerType.VIP: EndpointService.SERVER_TYPE_VIP,
+    ServerType.CLOUD: EndpointService.SERVER_TYPE_CLOUD,
+}
+
+_IDENTITIES = {number: identity for identity, number in IDENTITIES.items()}
+_SERVICE_TYPES = {number: type_ for type_, number in SERVICE_TYPES.items()}
+_SERVER_TYPES = {number: type_ for type_, number in SERVER_TYPES.items()}
+
+
+def identity_of(number: EndpointService.ClientIdentity.ValueType) -> ClientIdentity:
+    """What is not said is NONE, as in services of before it could be."""
+    if number and number not in _IDENTITIES:
+        raise Invalid("CLIENT_IDENTITY_UNKNOWN", "no such client identity", field="endpoint_service.client_identity")
+    return _IDENTITIES.get(number, ClientIdentity.NONE)
+
+
+def service_type_of(number: EndpointService.ServiceType.ValueType) -> ServiceType:
+    if number and number not in _SERVICE_TYPES:
+        raise Invalid("SERVICE_TYPE_UNKNOWN", "no such service type", field="endpoint_service.service_type")
+    return _SERVICE_TYPES.get(number, ServiceType.INTERFACE)
+
+
+def server_type_of(number: EndpointService.ServerType.ValueType) -> ServerType:
+    if number and number not in _SERVER_TYPES:
+        raise Invalid("SERVER_TYPE_UNKNOWN", "no such server type", field="endpoint_service.server_type")
+    return _SERVER_TYPES.get(number, ServerType.VM)
+
+
+def parse_tags(messages: Iterable[TagMessage]) -> tuple[Tag, ...]:
+    """The tags that a caller gives."""
+    return tags_of(((each.key, each.value) for each in messages), "endpoint_service.tags")
+
+
+def tag_of(message: TagMessage) -> Tag:
+    return Tag(message.key, message.value)
+
+
+def tag_message(tag: Tag) -> TagMessage:
+    return TagMessage(key=tag.key, value=tag.value)

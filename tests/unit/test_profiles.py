@@ -1,0 +1,185 @@
+"""What owners say of services, endpoints and connections: its limits, its stored bytes, and who is shown it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.errors import Forbidden, Invalid
+from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.common.labels import Tag, description_of, tags_of
+from services.common.principal import OPERATOR, Principal
+from services.endpoint.domain.endpoint import ConnectionNoted, EndpointChanged, Whitelist
+from services.endpoint.domain.endpoint_commands import ENDPOINT
+from services.endpoint.wire import labels
+from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
+from services.endpoint.wire.policy import LARGEST_POLICY, policy_of
+from services.endpoint.wire.sights import sights_of
+from services.registry.domain import service
+from services.registry.domain.publication import (
+    EVERYBODY,
+    ClientIdentity,
+    ServerType,
+    ServiceType,
+    check_types,
+    first_permissions,
+)
+from services.registry.domain.service_events import ServiceChanged, ServiceCreated
+from services.registry.wire import profiles
+from services.registry.wire.services import ServiceCodec, service_message, service_of
+from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.endpoint.v1.watch_pb2 import ConnectionChange
+from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from tests.support import registry as make
+from tests.support.endpoint import ENDPOINT_ID, PROVIDER, STATES, known
+from tests.support.registry import AT
+
+GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("profiles.json").read_text())
+"""The bytes of stored events as they were when profiles came, in hexadecimal. Never changed, only added to."""
+
+TAGS = (Tag("team", "web"), Tag("kind", ""))
+PROFILED = replace(
+    make.service(),
+    description="the window",
+    tags=TAGS,
+    client_identity=ClientIdentity.PROXY_PROTOCOL_WITH_MARKER,
+    server_type=ServerType.LB,
+)
+SERVICE_CHANGE = ServiceChanged(AT + 1, description="", tags=(), client_identity=ClientIdentity.TOA)
+ENDPOINT_CHANGE = EndpointChanged(
+    9_000, description="mine", tags=TAGS, whitelist=Whitelist.ENABLED, policy='{"a": 1}', dns=True
+)
+NOTE = ConnectionNoted(9_000, "ticket 4711")
+
+
+def recorded(name: str, data: bytes) -> RecordedEvent:
+    event = NewEvent(name.partition(" ")[0], data)
+    return RecordedEvent(1, "stream-1", 1, bytes(16), event.type, 1, AT, "default", 0, data, b"", bytes(32))
+
+
+def everything() -> dict[str, NewEvent]:
+    created = service.DECIDER.fold([ServiceCreated(PROFILED)])
+    changed = service.DECIDER.fold([SERVICE_CHANGE], created)
+    said = ENDPOINT.fold([ENDPOINT_CHANGE], STATES["accepted"])
+    return {
+        "registry.v1.ServiceCreated": ServiceCodec().encode(ServiceCreated(PROFILED), created),
+        "registry.v1.ServiceChanged with a profile": ServiceCodec().encode(SERVICE_CHANGE, changed),
+        "endpoint.v1.Changed": EndpointCodec().encode(ENDPOINT_CHANGE, said),
+        "endpoint.v1.Noted": EndpointCodec().encode(NOTE, ENDPOINT.fold([NOTE], said)),
+    }
+
+
+@pytest.mark.parametrize("name", everything())
+def test_profiles_are_stored_as_they_were_when_they_came(name: str) -> None:
+    assert everything()[name].data.hex() == GOLDEN[name]
+
+
+def test_golden_profiles_mean_what_they_always_did() -> None:
+    read = {name: recorded(name, bytes.fromhex(GOLDEN[name])) for name in everything()}
+    assert ServiceCodec().decode(read["registry.v1.ServiceCreated"]) == ServiceCreated(PROFILED)
+    assert ServiceCodec().decode(read["registry.v1.ServiceChanged with a profile"]) == SERVICE_CHANGE
+    assert EndpointCodec().decode(read["endpoint.v1.Changed"]) == ENDPOINT_CHANGE
+    assert EndpointCodec().decode(read["endpoint.v1.Noted"]) == NOTE
+
+
+def test_a_service_and_an_endpoint_are_read_as_they_are_shown() -> None:
+    assert service_of(service_message(service.Available(PROFILED))) == PROFILED
+    state = ENDPOINT.fold([ENDPOINT_CHANGE, NOTE], STATES["accepted"])
+    assert state_of(EndpointCodec().encode(NOTE, state).data) == state
+
+
+def test_a_consumer_is_never_shown_the_note_and_is_not_told_of_it() -> None:
+    state = ENDPOINT.fold([NOTE], STATES["accepted"])
+    data = EndpointCodec().encode(NOTE, state).data
+    (told,) = sights_of(recorded("endpoint.v1.Noted", data))
+    assert told.audience == {str(PROVIDER)}
+    assert isinstance(told.change, ConnectionChange)
+    assert (told.change.what, told.change.connection.note, told.id) == ("noted", NOTE.note, ENDPOINT_ID)
+    later = EndpointCodec().encode(ENDPOINT_CHANGE, ENDPOINT.fold([ENDPOINT_CHANGE], state)).data
+    for_consumer, for_provider = sights_of(recorded("endpoint.v1.Changed", later))
+    assert NOTE.note not in str(for_consumer.change)
+    assert "the policy" not in str(for_provider.change)
+    assert NOTE.note not in str(EndpointEvent.FromString(later).endpoint)
+
+
+def test_gateways_are_told_of_a_whitelist_that_lets_nobody_in_and_of_one_that_is_off() -> None:
+    nobody = EndpointChanged(9_000, allowed=(), whitelist=Whitelist.ENABLED)
+    shut = forwarding_entry(known(ENDPOINT.fold([nobody], STATES["accepted"])))
+    assert shut.allowed_cidrs == ["255.255.255.255/32"]
+    off = EndpointChanged(9_000, whitelist=Whitelist.DISABLED)
+    assert forwarding_entry(known(ENDPOINT.fold([off], STATES["accepted"]))).allowed_cidrs == []
+
+
+def test_every_value_of_the_contract_has_a_meaning_and_a_later_one_is_refused() -> None:
+    assert {*profiles.IDENTITIES.values(), 0} == set(EndpointService.ClientIdentity.values())
+    assert {*profiles.SERVICE_TYPES.values(), 0} == set(EndpointService.ServiceType.values())
+    assert {*profiles.SERVER_TYPES.values(), 0} == set(EndpointService.ServerType.values())
+    assert set(labels.WHITELISTS.values()) == set(Endpoint.Whitelist.values())
+    for read in (profiles.identity_of, profiles.service_type_of, profiles.server_type_of, labels.whitelist_of):
+        later: Any = 99
+        with pytest.raises(Invalid):
+            read(later)
+
+
+def test_a_service_that_is_reached_by_routes_is_refused_with_words() -> None:
+    with pytest.raises(Invalid, match="cannot be published yet") as refused:
+        check_types(replace(PROFILED, service_type=ServiceType.GATEWAY))
+    assert refused.value.field == "endpoint_service.service_type"
+
+
+def test_only_the_operator_publishes_platform_services_and_they_are_everybodys() -> None:
+    cloud = replace(PROFILED, server_type=ServerType.CLOUD)
+    with pytest.raises(Forbidden):
+        check_types(cloud)
+    check_types(replace(cloud, owner=Principal(OPERATOR, "platform")))
+    assert first_permissions(ServerType.CLOUD) == (EVERYBODY,)
+    assert first_permissions(ServerType.VM) == ()
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "k" * 128, "Größe 2", "a.b:c=d+e-f@g_h", "键"], ids=["one", "most", "letters", "signs", "language"]
+)
+def test_a_tag_may_have_letters_of_any_language_and_some_signs(key: str) -> None:
+    assert tags_of([(key, "v/" + key[:200])], "tags") == (Tag(key, "v/" + key[:200]),)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "field"),
+    [
+        ([("", "x")], "tags[0].key"),
+        ([("k" * 129, "x")], "tags[0].key"),
+        ([("a/b", "x")], "tags[0].key"),
+        ([("_sys_a", "x")], "tags[0].key"),
+        ([(" a", "x")], "tags[0].key"),
+        ([("a\n", "x")], "tags[0].key"),
+        ([("a", "v" * 256)], "tags[0].value"),
+        ([("a", "x ")], "tags[0].value"),
+        ([("a", "<")], "tags[0].value"),
+        ([("a", "x"), ("a", "y")], "tags[1].key"),
+        ([(f"k{number}", "") for number in range(21)], "tags"),
+    ],
+)
+def test_a_tag_that_is_none_is_named_by_its_field(pairs: list[tuple[str, str]], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        tags_of(pairs, "tags")
+    assert refused.value.field == field
+
+
+def test_a_description_is_short_and_printable() -> None:
+    assert description_of("ä" * 128, "d") == "ä" * 128
+    for text in ("x" * 129, "a<b", "a>b", "a\nb", "a\0b"):
+        with pytest.raises(Invalid):
+            description_of(text, "d")
+
+
+def test_a_policy_is_a_json_object_or_nothing() -> None:
+    most = '{"a": "' + "x" * (LARGEST_POLICY - 9) + '"}'
+    for text in ("", "{}", ' {"Version": "5.0", "Statement": []} ', most):
+        assert policy_of(text, "p") == text
+    deep = '{"a":' * 2_000 + "1" + "}" * 2_000
+    for text in ("[]", "1", "{", '{"a": NaN}', most + " ", "[" * 5_000, deep):
+        with pytest.raises(Invalid):
+            policy_of(text, "p")
