@@ -7,6 +7,7 @@ from typing import Self
 from sidegate import errors
 from sidegate.resources.endpoints import Endpoints
 from sidegate.resources.gateways import Gateway
+from sidegate.resources.history import History
 from sidegate.resources.inventory import Attachments, Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
 from sidegate.resources.programs import Program
@@ -67,6 +68,10 @@ class Client:
     @cached_property
     def audit(self) -> Audit:
         return Audit(self._caller("registry"), self._caller("endpoint"))
+
+    @cached_property
+    def history(self) -> History:
+        return History(self._caller("registry"), self._caller("endpoint"))
 
     @cached_property
     def gateway(self) -> Gateway:

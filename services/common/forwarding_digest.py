@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 
-def line(kind: str, id_: str, version: int) -> str:
-    """What stands for an entry that is not removed. `kind` is attachment, service or endpoint."""
-    return f"{kind} {id_} {version}"
+def line(kind: str, id_: str, version: int, lease: str = "") -> str:
+    """What stands for an entry that is not removed. `kind` is attachment, service or endpoint.
+
+    `lease` is the source address of the gateway that compares, where it is told: it may come within a version.
+    """
+    return f"{kind} {id_} {version} {lease}".rstrip()
 
 
 def digest(lines: Iterable[str]) -> bytes:

@@ -10,6 +10,9 @@ from services.common.eventsourcing.sql_store import SqlStore
 from services.common.evidence.archive import Archive
 from services.common.evidence.nats_witness import NatsWitness
 from services.common.evidence.notary import Notary, Occasion
+from services.common.history.history import History
+from services.common.history.keeper import SnapshotKeeper
+from services.common.history.past import Past
 from services.common.log_metrics import LogNumbers
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.form import Form, SubjectOf
@@ -18,11 +21,13 @@ from services.common.messaging.stream import Topic
 from services.common.program import write_ready
 from services.common.rpc.audit import LIMITS, AuditServicer
 from services.common.rpc.health import Health, StoreHealth
+from services.common.rpc.history import HistoryServicer
 from services.common.rpc.server import Hosted, RpcServer
 from services.common.rpc.status import Progress, StatusServicer
 from services.common.telemetry.exposition import exposed
 from services.common.telemetry.metrics import REGISTRY
 from services.common.watching.limits import WatchLimits
+from sidegate.api.events.v1.history_pb2 import ResourceState
 from sidegate.api.events.v1.log_pb2_grpc import add_AuditServiceServicer_to_server
 
 VIEWS_GATHER_SECONDS = 0.05
@@ -63,12 +68,14 @@ async def host(
     *,
     views: tuple[Topic, Form],
     hosted: Sequence[Hosted],
+    past: tuple[History, Past[ResourceState]],
     upkeep: Callable[[], Awaitable[None]],
     follower: Follower,
 ) -> None:
     """Runs until cancelled. Serving does not wait for NATS: what is committed meanwhile is published later.
 
-    The log is published twice: as it is for our own programs, and as `views` for those of the projects.
+    The log is published twice: as it is for our own programs, and as `views` for those of the projects. Its `past` can
+    be asked for, of which snapshots are kept.
     """
     try:
         notary, witness = notary_of(settings, store, topic.program), NatsWitness()
@@ -80,7 +87,8 @@ async def host(
         numbers = LogNumbers(store)
         status = StatusServicer(topic.program, lambda: Progress(store.position, numbers.lag))
         audit = audit_of(store, topic.program, notary, watch_limits(settings))
-        server = RpcServer(settings.listen, [*hosted, audit, status.hosted()])
+        history = HistoryServicer(store, topic.program, *past)
+        server = RpcServer(settings.listen, [*hosted, audit, history.hosted(), status.hosted()])
         health = status.health = Health(server, [StoreHealth(store).difficulty])
         REGISTRY.register(numbers)
         try:
@@ -92,6 +100,7 @@ async def host(
                 async with asyncio.TaskGroup() as parts:
                     parts.create_task(health.run())
                     parts.create_task(_run(upkeep))
+                    parts.create_task(SnapshotKeeper(store, past[0]).run())
                     parts.create_task(
                         _talk(settings, store, (topic, subject_of), views=views, follower=follow, numbers=numbers)
                     )

@@ -18,6 +18,7 @@ from services.common.rpc.server import CannotListen, Hosted
 from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
 from services.endpoint.application.limits import Limits
+from services.endpoint.application.past import PAST
 from services.endpoint.application.service import EndpointApplication
 from services.endpoint.gateway_servicer import GatewayServicer
 from services.endpoint.internal_servicer import EndpointInternalServicer
@@ -89,6 +90,7 @@ async def serve(settings: EndpointSettings) -> None:
             subject,
             views=(ENDPOINT_VIEWS, VIEWS),
             hosted=parts,
+            past=(application.history, PAST),
             upkeep=upkeep.run,
             follower=follow_registry,
         )

@@ -68,8 +68,8 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
 
     async def Digest(self, request: gateway_pb.DigestRequest, context: Context) -> gateway_pb.DigestResponse:
         require_system()
-        found = await self._feed.digest(request.cell, request.position)
-        return gateway_pb.DigestResponse(digest=found.digest, entries=found.entries)
+        found = await self._feed.digest(request.cell, request.position, request.gateway_id)
+        return gateway_pb.DigestResponse(digest=found.digest, entries=found.entries, gateway_id=request.gateway_id)
 
 
 def _duration(nanoseconds: int) -> Duration:

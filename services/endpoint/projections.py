@@ -1,6 +1,6 @@
 """Read tables: what each event leaves of its endpoint, gateway or forwarding entry, found without folding."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from services.common.eventsourcing.resource_table import RESOURCES, ResourceRow, ResourceTable, get
 from services.common.eventsourcing.sql_schema import last_of_partition, tail
 from services.common.eventsourcing.store import RecordedEvent
+from services.common.history.index import Reducer
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 
@@ -82,7 +83,14 @@ def _gateway(event: RecordedEvent, id_: str) -> ResourceRow:
     return ResourceRow(kind=GATEWAY, id=id_, project="", data=event.data, partition=event.partition)
 
 
+def _rows_of(event: RecordedEvent) -> Sequence[ResourceRow]:
+    row = row_of(event)
+    return () if row is None else (row,)
+
+
 TABLE = ResourceTable(row_of)
+REDUCER = Reducer(1, _rows_of)
+"""What the endpoint service's past is made by."""
 
 
 def endpoint_rows(connection: Connection, ids: Collection[str]) -> dict[str, ResourceRow]:

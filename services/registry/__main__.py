@@ -7,6 +7,7 @@ from services.common.config import RegistrySettings
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import StoreError
 from services.common.evidence.archive import Unfit
+from services.common.history.history import History
 from services.common.hosting import host, watch_limits
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
@@ -17,6 +18,7 @@ from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import CannotListen, Hosted
 from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
+from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.endpoint_client import EndpointClient
@@ -68,6 +70,7 @@ async def serve(settings: RegistrySettings) -> None:
             subject_of,
             views=(SERVICE_VIEWS, VIEWS),
             hosted=parts,
+            past=(History(store, PAST.reducer), PAST),
             upkeep=upkeep.run,
             follower=follow_endpoint,
         )

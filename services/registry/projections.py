@@ -12,6 +12,7 @@ from services.common.eventsourcing.resource_table import ResourceRow, ResourceTa
 from services.common.eventsourcing.sql_schema import Name, Number
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent
+from services.common.history.index import Reducer
 from services.common.principal import OPERATOR
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import vpc_pb2
@@ -35,6 +36,8 @@ SUBNET: Kind[vpc_pb2.Subnet] = Kind("subnet", lambda event: event.subnet)
 PORT: Kind[vpc_pb2.Port] = Kind("port", lambda event: event.port)
 ATTACHMENT: Kind[vpc_pb2.Attachment] = Kind("attachment", lambda event: event.attachment)
 SERVICE: Kind[EndpointService] = Kind("service", lambda event: event.service)
+REVISION = "vpc_revision"
+VPC_STREAM, VPC_DELETED = "vpc-", "registry.v1.VpcDeleted"
 CLOSING, DELETING = "CLOSING", "DELETING"
 PAGE = 500
 
@@ -77,6 +80,17 @@ def _row(
     return ResourceRow(kind.name, resource.id, owner, event.data, parent, name=name, state=state, live=live)
 
 
+def rows_of(event: RecordedEvent) -> Sequence[ResourceRow]:
+    """The rows that an event leaves in the index of the past: also that its VPC is at another revision."""
+    row = row_of(event)
+    if row is None:
+        return ()
+    if not event.stream.startswith(VPC_STREAM):
+        return (row,)
+    revision = ResourceRow(REVISION, event.stream.removeprefix(VPC_STREAM), "", b"", live=event.type != VPC_DELETED)
+    return (row, revision)
+
+
 class VpcRevisions:
     """A projection: how often each VPC or a subnet of it has changed, which no single event of either shows."""
 
@@ -92,10 +106,14 @@ class VpcRevisions:
     )
 
     def apply(self, connection: Connection, event: RecordedEvent) -> None:
-        if event.type == "registry.v1.VpcDeleted":
+        if event.type == VPC_DELETED:
             connection.execute(delete(self.table).where(self.table.c.stream == event.stream))
-        elif event.stream.startswith("vpc-"):
+        elif event.stream.startswith(VPC_STREAM):
             connection.execute(self._upsert, {"stream": event.stream, "revision": event.version})
+
+
+REDUCER = Reducer(1, rows_of)
+"""What the registry's past is made by."""
 
 
 def projections() -> Sequence[Projection]:

@@ -11,6 +11,7 @@ import typer
 from sidegate.cli import outcome
 from sidegate.cli.command import Noun, complain, verb_alone
 from sidegate.cli.health import examine
+from sidegate.cli.replay import replay
 from sidegate.cli.session import Session, Settings
 from sidegate.cli.view import Output, View
 
@@ -88,6 +89,16 @@ for name in NOUNS:
 async def health(session: Session) -> View:
     """Show how every program is doing; the exit code is 1 where one cannot do what it is for, 5 where one is silent."""
     return await examine(session)
+
+
+verb_alone(
+    app,
+    "replay",
+    "sidegate replay --at 2026-11-23T08:30:00 --project shop/default",
+    "sidegate replay --at 42 --resource endpoint/6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c",
+    "sidegate replay --diff 1h 5m --cell default",
+    "sidegate replay --diff 17 42 --project shop/default --log registry -o json",
+)(replay)
 
 
 def run() -> None:

@@ -111,19 +111,21 @@ async def test_digests_at_every_position_are_of_the_fold_up_to_there(world: Endp
     events = await events_of(world)
     for position in range((await world.store.head()).position + 1):
         entries = present(fold([event for event in events if event.position <= position]))
-        found = await world.app.feed.digest("default", position)
-        lines = [_line(entry) for entry in entries.values()]
-        assert (found.digest, found.entries) == (digest(lines), len(lines))
+        for gateway in ("", "gw-1"):
+            found = await world.app.feed.digest("default", position, gateway)
+            lines = [_line(entry, gateway) for entry in entries.values()]
+            assert (found.digest, found.entries) == (digest(lines), len(lines))
 
 
-def _line(entry: forwarding_pb.ForwardingEntry) -> str:
+def _line(entry: forwarding_pb.ForwardingEntry, gateway: str) -> str:
     match entry.WhichOneof("entry"):
         case "attachment":
             return f"attachment {entry.attachment.vpc_id} {entry.attachment.version}"
         case "service":
             return f"service {entry.service.service_id} {entry.service.version}"
         case _:
-            return f"endpoint {entry.endpoint.endpoint_id} {entry.endpoint.generation}"
+            leases = [f" {lease.address}" for lease in entry.endpoint.sources if lease.gateway_id == gateway]
+            return f"endpoint {entry.endpoint.endpoint_id} {entry.endpoint.generation}{''.join(leases)}"
 
 
 async def test_a_digest_of_a_position_that_is_not_there_yet_is_refused(world: EndpointWorld) -> None:

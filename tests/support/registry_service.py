@@ -11,8 +11,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from services.common.errors import Unavailable
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.history.history import History
 from services.common.principal import OPERATOR, SYSTEM, Principal
+from services.common.rpc.history import HistoryServicer
 from services.common.rpc.server import Hosted, RpcServer
+from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.internal_servicer import RegistryInternalServicer
@@ -194,7 +197,8 @@ async def running_registry(
     store = await SqlStore.open(where, projections=projections(), synchronous="NORMAL")
     endpoints = FakeEndpoints()
     registry = Registry(store, endpoints, settings)
-    server = RpcServer("127.0.0.1:0", _hosted(registry))
+    past = HistoryServicer(store, "registry", History(store, PAST.reducer), PAST)
+    server = RpcServer("127.0.0.1:0", [*_hosted(registry), past.hosted()])
     address = await server.start()
     clients = [Client(address, who) for who in (PAYMENTS, SHOP, OPERATING, PROGRAM)]
     try:

@@ -25,6 +25,7 @@ EXPECTED = {
     "endpoint": {"create", "get", "list", "watch", "update", "delete"},
     "gateway": {"show", "status"},
     "health": {""},
+    "replay": {""},
     "audit": {"follow", "list", "head", "key", "verify", "export", "replay"},
 }
 

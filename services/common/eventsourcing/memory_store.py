@@ -3,11 +3,12 @@
 import uuid
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from services.common.eventsourcing.holdings import Holdings
 from services.common.eventsourcing.ledger import Ledger
 from services.common.eventsourcing.limits import require_limits
+from services.common.eventsourcing.snapshots import Kept, Snapshot
 from services.common.eventsourcing.store import Append, Appended, Head, RecordedEvent, RequestKey, Unavailable
 from services.common.eventsourcing.tail_watch import TailWatch
 
@@ -23,6 +24,7 @@ class MemoryStore:
         self._streams: defaultdict[str, list[RecordedEvent]] = defaultdict(list)
         self._partitions: defaultdict[str, list[RecordedEvent]] = defaultdict(list)
         self._checkpoints: dict[str, int] = {}
+        self._snapshots: dict[int, Snapshot] = {}
         self._watch = TailWatch(self._position)
         self._closed = False
 
@@ -88,6 +90,29 @@ class MemoryStore:
     async def wait_beyond(self, position: int) -> None:
         self._require_open()
         await self._watch.beyond(position)
+
+    async def snapshot(self, reducer: int, position: int) -> Snapshot | None:
+        self._require_open()
+        fit = [each for each in self._snapshots.values() if each.reducer == reducer and each.position <= position]
+        return max(fit, key=lambda each: each.position, default=None)
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        self._require_open()
+        self._snapshots[snapshot.position] = snapshot
+
+    async def snapshots(self) -> Sequence[Kept]:
+        self._require_open()
+        return [Kept(position, kept.reducer) for position, kept in sorted(self._snapshots.items())]
+
+    async def drop_snapshots(self, positions: Collection[int]) -> None:
+        self._require_open()
+        for position in positions:
+            self._snapshots.pop(position, None)
+
+    async def events_at(self, positions: Collection[int]) -> Sequence[RecordedEvent]:
+        self._require_open()
+        end = self._ledger.tail.position
+        return [self._ledger.recorded[position - 1] for position in sorted(set(positions)) if 0 < position <= end]
 
     async def close(self) -> None:
         self._closed = True

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the tables here: the revision of the last step in migrations/versions."""
 
 # SQLite makes a key of exactly this type the table's own order, and its strict tables know no BIGINT.
@@ -98,6 +98,17 @@ checkpoints = Table(
     sqlite_strict=True,
 )
 """How far subscribers of ours have come, and projections; `version` is that of a projection's tables."""
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("reducer", Number, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+"""What the log came to at some of its positions: all of it can be made again from `events`."""
 
 log_info = Table(
     "log_info",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert
 
+from services.common.eventsourcing import sql_snapshots
 from services.common.eventsourcing.database import Database
 from services.common.eventsourcing.database_url import database_at
 from services.common.eventsourcing.group_commit import GroupCommit
 from services.common.eventsourcing.holdings import Holdings
 from services.common.eventsourcing.limits import can_be_kept, require_limits
 from services.common.eventsourcing.projection import Projection
+from services.common.eventsourcing.snapshots import Kept, Snapshot
 from services.common.eventsourcing.sql_queries import LogQueries
 from services.common.eventsourcing.sql_readers import SqlReaders
 from services.common.eventsourcing.sql_schema import checkpoints, log_info
@@ -141,6 +143,21 @@ class SqlStore:
             return self._queries.head(connection)
 
         return await self._log.run(lambda: self._writer.run(begin))
+
+    async def snapshot(self, reducer: int, position: int) -> Snapshot | None:
+        return await self.query(lambda connection: sql_snapshots.nearest(connection, reducer, position))
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        await self._log.run(lambda: self._writer.run(lambda connection: sql_snapshots.save(connection, snapshot)))
+
+    async def snapshots(self) -> Sequence[Kept]:
+        return await self.query(sql_snapshots.kept)
+
+    async def drop_snapshots(self, positions: Collection[int]) -> None:
+        await self._log.run(lambda: self._writer.run(lambda connection: sql_snapshots.drop(connection, positions)))
+
+    async def events_at(self, positions: Collection[int]) -> Sequence[RecordedEvent]:
+        return await self.query(lambda connection: sql_snapshots.events_at(connection, positions))
 
     async def query(self, function: Callable[[Connection], T]) -> T:
         """What the function reads of log and projections, all of it at one position; `tail` tells which."""

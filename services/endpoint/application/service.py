@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.common.clock import now
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.history.history import History
 from services.common.watching.limits import WatchLimits
 from services.common.watching.watching import Watching
 from services.endpoint.application.agenda import Agenda
@@ -14,6 +15,7 @@ from services.endpoint.application.endpoints import Endpoints
 from services.endpoint.application.feed import Feed
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.limits import Limits
+from services.endpoint.application.past import PAST
 from services.endpoint.application.registry import Registry
 from services.endpoint.application.requests import Requests
 from services.endpoint.application.rows import Rows
@@ -33,6 +35,7 @@ class EndpointApplication:
     forwarding: Forwarding
     sources: Sources
     feed: Feed
+    history: History
     agenda: Agenda
     watching: Watching[Change]
 
@@ -49,6 +52,7 @@ class EndpointApplication:
     ) -> "EndpointApplication":
         """On a store that was opened with the projection TABLE."""
         streams, rows, agenda = Streams(store), Rows(store), Agenda()
+        history = History(store, PAST.reducer)
         watching = Watching(store, sights_of, watch_limits)
         cells = await Cells.open(streams, rows, agenda, limits, clock)
         forwarding = Forwarding(store, streams, rows, registry, clock)
@@ -71,7 +75,8 @@ class EndpointApplication:
             cells=cells,
             forwarding=forwarding,
             sources=sources,
-            feed=Feed(store),
+            feed=Feed(store, history),
+            history=history,
             agenda=agenda,
             watching=watching,
         )

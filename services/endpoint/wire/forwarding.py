@@ -134,3 +134,8 @@ def _stored_attachment(entry: AttachmentForwarded) -> forwarding_pb.AttachmentFo
     if entry.target is not None:
         store_target(entry.target, stored)
     return stored
+
+
+def is_removed(entry: forwarding_pb.ForwardingEntry) -> bool:
+    """Whether an entry says that nothing may pass any more."""
+    return entry.attachment.removed or entry.service.removed or entry.endpoint.removed

@@ -12,11 +12,12 @@ import grpc
 from google.protobuf.message import Message
 
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc
-from sidegate.api.events.v1 import log_pb2_grpc
+from sidegate.api.events.v1 import history_pb2_grpc, log_pb2_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc
 from sidegate.api.registry.v1 import registry_service_pb2_grpc
 from tests.support.fake_sidegate.endpoint import FakeConnections, FakeEndpoints
 from tests.support.fake_sidegate.gateway import FakeGateway
+from tests.support.fake_sidegate.history import FakeHistory
 from tests.support.fake_sidegate.logs import FakeLog
 from tests.support.fake_sidegate.registry import FakeRegistry
 from tests.support.fake_sidegate.script import Script, status
@@ -34,6 +35,8 @@ class FakeSidegate:
     endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
     registry_log: FakeLog = field(default_factory=lambda: FakeLog("registry"))
     endpoint_log: FakeLog = field(default_factory=lambda: FakeLog("endpoint"))
+    registry_history: FakeHistory = field(default_factory=lambda: FakeHistory("registry"))
+    endpoint_history: FakeHistory = field(default_factory=lambda: FakeHistory("endpoint"))
     gateway: FakeGateway = field(default_factory=FakeGateway)
     registry_address: str = ""
     endpoint_address: str = ""
@@ -59,6 +62,8 @@ class FakeSidegate:
         registry, endpoint, gateway = servers
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(self.registry, registry)
         log_pb2_grpc.add_AuditServiceServicer_to_server(self.registry_log, registry)
+        history_pb2_grpc.add_HistoryServiceServicer_to_server(self.registry_history, registry)
+        history_pb2_grpc.add_HistoryServiceServicer_to_server(self.endpoint_history, endpoint)
         endpoint_service_pb2_grpc.add_EndpointsServiceServicer_to_server(self.endpoints, endpoint)
         endpoint_service_pb2_grpc.add_ConnectionsServiceServicer_to_server(self.connections, endpoint)
         log_pb2_grpc.add_AuditServiceServicer_to_server(self.endpoint_log, endpoint)

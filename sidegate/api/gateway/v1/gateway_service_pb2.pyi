@@ -343,19 +343,23 @@ class DigestRequest(_message.Message):
 
     CELL_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
     cell: _builtins.str
     """The cell."""
     position: _builtins.int
     """The position; FAILED_PRECONDITION where the log is not there yet."""
+    gateway_id: _builtins.str
+    """The gateway that compares: its source addresses are part of the digest. Empty: nobody's are."""
     def __init__(
         self,
         *,
         cell: _builtins.str = ...,
         position: _builtins.int = ...,
+        gateway_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "gateway_id", b"gateway_id", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -369,19 +373,25 @@ class DigestResponse(_message.Message):
 
     DIGEST_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
-    """SHA-256 over the sorted lines "kind id version" of all entries that are not removed."""
+    """SHA-256 over the sorted lines "kind id version" of all entries that are not removed; of an endpoint of which
+    `gateway_id` has a source address, "kind id version address".
+    """
     entries: _builtins.int
     """How many entries that is."""
+    gateway_id: _builtins.str
+    """Whose source addresses are part of it; empty from a control plane that knows no such digest."""
     def __init__(
         self,
         *,
         digest: _builtins.bytes = ...,
         entries: _builtins.int = ...,
+        gateway_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "entries", b"entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "entries", b"entries", "gateway_id", b"gateway_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

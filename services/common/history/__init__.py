@@ -1,0 +1,1 @@
+"""The past: what a log came to at any of its positions."""

@@ -1,0 +1,66 @@
+"""What was there at a position of a log, and which events say what it was like. Pure."""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.common.eventsourcing.resource_table import ResourceRow
+from services.common.eventsourcing.store import RecordedEvent
+
+LEVEL = 1
+"""Of zlib's: nine tenths of what it gains, in a fifth of the time."""
+
+Key = tuple[str, str]
+"""A kind of rows and an id."""
+
+
+class Place(NamedTuple):
+    """A row without its data, which the event at `position` has; `version` is that event's in its stream."""
+
+    created: int
+    position: int
+    version: int
+    project: str
+    counterpart: str
+    partition: str
+
+
+Index = dict[Key, Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Reducer:
+    """What events leave. Another `version` makes every snapshot anew: raise it with every change of `rows_of`."""
+
+    version: int
+    rows_of: Callable[[RecordedEvent], Sequence[ResourceRow]]
+
+
+def fold(index: Index, events: Iterable[RecordedEvent], reducer: Reducer) -> None:
+    """Takes events into an index, as the read table does that is written beside the log."""
+    rows_of = reducer.rows_of
+    for event in events:
+        for row in rows_of(event):
+            key = (row.kind, row.id)
+            before = index.get(key)
+            if row.live:
+                created = event.position if before is None else before.created
+                index[key] = Place(created, event.position, event.version, row.project, row.counterpart, row.partition)
+            elif before is not None:
+                del index[key]
+
+
+def pack(index: Index) -> bytes:
+    """The same bytes for equal indices."""
+    return zlib.compress(json.dumps(sorted((*key, *place) for key, place in index.items())).encode(), LEVEL)
+
+
+def unpack(data: bytes) -> Index:
+    """Raises ValueError for what `pack` did not make."""
+    try:
+        rows = json.loads(zlib.decompress(data))
+        return {(kind, id_): Place(*place) for kind, id_, *place in rows}
+    except (zlib.error, TypeError) as error:
+        raise ValueError(f"no snapshot: {error}") from error
