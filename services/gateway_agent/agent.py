@@ -116,6 +116,7 @@ class Agent:
             difficulties=self._facts.hindered(),
             repairs=self.reconciler.repaired,
             resyncs=self.feed.resyncs,
+            differences=self.feed.differences,
             packets=await self._dataplane.counters(),
         )
 

@@ -16,7 +16,7 @@ from services.gateway_agent.wire import fact_to_proto, news_of
 from sidegate import errors
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from sidegate.transport import Caller
+from sidegate.transport import LONGEST_TIMEOUT_SECONDS, Caller
 
 SNAPSHOT_SECONDS = 120.0
 RETIRED = "GATEWAY_RETIRED"
@@ -41,6 +41,14 @@ class Snapshot:
     log_id: str
     position: int
     news: tuple[Versioned, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableDigest:
+    """What a table comes to; a control plane of 0.1.0 knows of no leases in it."""
+
+    digest: bytes
+    with_leases: bool
 
 
 class ControlPlane:
@@ -131,10 +139,11 @@ class ControlPlane:
             self._fence.hear(asked_at)
         return answer.joined
 
-    async def digest(self, position: int) -> bytes:
+    async def digest(self, position: int) -> TableDigest:
         """The digest of the cell's table at a position. Raises WrongState where the log does not reach it."""
-        request = gateway_pb.DigestRequest(cell=self.cell, position=position)
-        return (await self._caller.ask(self._stub.Digest, request)).digest
+        request = gateway_pb.DigestRequest(cell=self.cell, position=position, gateway_id=self.gateway)
+        answer = await self._caller.ask(self._stub.Digest, request, LONGEST_TIMEOUT_SECONDS)
+        return TableDigest(answer.digest, with_leases=answer.gateway_id == self.gateway)
 
 
 def _membership(answer: gateway_pb.JoinResponse, cell: str) -> Membership:

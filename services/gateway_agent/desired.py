@@ -30,11 +30,12 @@ Content = Withheld | Entry | Removed
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
-    """What a key is as of a version of it."""
+    """What a key is as of a version of it; `lease` is this gateway's source address, which may come within one."""
 
     key: Key
     version: int
     content: Content
+    lease: str = ""
 
     def supersedes(self, known: "Versioned | None") -> bool:
         """Newer news win. A version is told twice with other words only when a lease has come in between."""
@@ -111,9 +112,9 @@ class Desired:
         changed, self._changed = tuple(self._changed), {}
         return changed
 
-    def versions(self) -> Iterator[tuple[Kind, str, int]]:
-        """Kind, id and version of each key that is not removed: equal tables have equal ones."""
-        return ((*key, news.version) for key, news in self._known.items() if news.content != REMOVED)
+    def versions(self) -> Iterator[tuple[Kind, str, int, str]]:
+        """Kind, id, version and lease of each key that is not removed: equal tables have equal ones."""
+        return ((*key, news.version, news.lease) for key, news in self._known.items() if news.content != REMOVED)
 
     def _learn(self, news: Versioned) -> bool:
         key, before = news.key, self._known.get(news.key)

@@ -25,6 +25,7 @@ class Figures:
     difficulties: Mapping[Kind, int]
     repairs: int
     resyncs: int
+    differences: int
     packets: Mapping[str, int]
 
 
@@ -45,6 +46,8 @@ class GatewayNumbers(Collector):
         yield _by_kind("difficulties", "Entries that pass no packets, or not all.", found.difficulties)
         yield _counter("repairs", "Entries of the kernel's table that others had altered.", found.repairs)
         yield _counter("resyncs", "Times that the agent began anew with a snapshot.", found.resyncs)
+        about = "Times that the table was not the control plane's, and was repaired with a snapshot."
+        yield _counter("differences", about, found.differences)
         about = "What became of packets since the kernel's maps were made."
         packets = CounterMetricFamily("sidegate_gateway_packets", about, labels=["outcome"])
         for outcome, count in found.packets.items():

@@ -69,7 +69,15 @@ def news_of(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> Versioned | 
     if not _is_id(key.id):
         log.error("an entry of the forwarding log has no id", kind=key.kind, id=key.id)
         return None
-    return Versioned(key, version, _content(entry, key, gateway))
+    return Versioned(key, version, _content(entry, key, gateway), _lease(entry, gateway))
+
+
+def _lease(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> str:
+    return "" if entry.endpoint.removed else _lease_of(entry.endpoint, gateway)
+
+
+def _lease_of(told: forwarding_pb2.EndpointForwarding, gateway: str) -> str:
+    return next((lease.address for lease in told.sources if lease.gateway_id == gateway), "")
 
 
 def _content(entry: forwarding_pb2.ForwardingEntry, key: Key, gateway: str) -> Content:
@@ -121,8 +129,7 @@ def _port(told: endpoint_service_pb2.PortMapping) -> PortMapping:
 def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
     if told.removed:
         return REMOVED
-    source = next((lease.address for lease in told.sources if lease.gateway_id == gateway), None)
-    if source is None:
+    if not (source := _lease_of(told, gateway)):
         return NO_LEASE
     return Endpoint(
         id=_id(told.endpoint_id),

@@ -47,6 +47,11 @@ def named(entry: Told) -> tuple[str, str, int, bool]:
             return "endpoint", endpoint.endpoint_id, endpoint.generation, endpoint.removed
 
 
+def lease_of(entry: Told, gateway: str) -> str:
+    """The source address that a gateway has of an endpoint; empty if none."""
+    return next((lease.address for lease in entry.endpoint.sources if lease.gateway_id == gateway), "")
+
+
 @dataclass
 class ControlPlane(gateway_grpc.GatewayServiceServicer):
     """Its log is also what a relay publishes. Everything that an agent asks or says is kept."""
@@ -205,8 +210,9 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         if request.position > (await self.log.head()).position:
             raise WrongState("POSITION_AHEAD", f"the log is not yet at {request.position}")
         table = await self._table(request.position)
-        kept = [name for entry in table.values() if not (name := named(entry))[3]]
-        return gateway_pb.DigestResponse(digest=digest(line(*name[:3]) for name in kept), entries=len(kept))
+        kept = [(entry, name) for entry in table.values() if not (name := named(entry))[3]]
+        lines = [line(*name[:3], lease_of(entry, request.gateway_id)) for entry, name in kept]
+        return gateway_pb.DigestResponse(digest=digest(lines), entries=len(kept), gateway_id=request.gateway_id)
 
     async def _events(self, after: int, through: int) -> list[RecordedEvent]:
         return [event for event in await self.log.read(after, 2**31, CELL) if event.position <= through]

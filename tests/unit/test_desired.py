@@ -94,7 +94,7 @@ def test_a_snapshot_replaces_all_that_was_heard() -> None:
 def test_the_versions_are_of_everything_that_is_not_removed() -> None:
     withheld = Versioned(endpoint(2, "vpc-1", "service-1").key, 3, Withheld("no source address yet"))
     desired = desired_of(news(CLIENT, 4), gone(DB, 2), withheld, news(BLUE))
-    versions = [("attachment", "vpc-1", 1), ("endpoint", "endpoint-1", 4), ("endpoint", "endpoint-2", 3)]
+    versions = [("attachment", "vpc-1", 1, ""), ("endpoint", "endpoint-1", 4, ""), ("endpoint", "endpoint-2", 3, "")]
     assert sorted(desired.versions()) == versions
 
 
