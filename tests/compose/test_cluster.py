@@ -2,6 +2,8 @@
 
 import ipaddress
 import re
+import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -18,11 +20,13 @@ MACHINES = ("client", "server")
 
 ONE_SESSION = """
 import http.client, sys, time
-connection = http.client.HTTPConnection(sys.argv[1], timeout=3)
+connection = http.client.HTTPConnection(sys.argv[1], timeout=float(sys.argv[2]))
+connection.auto_open = False  # it is one connection, or none
+connection.connect()
 while True:
     connection.request("GET", "/")
     connection.getresponse().read()
-    print("answered", flush=True)
+    print(time.monotonic(), flush=True)
     time.sleep(0.02)
 """
 
@@ -31,6 +35,12 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]
 
 def answers(cluster: Cluster) -> bool:
     return cluster.curl().returncode == 0
+
+
+def answered_after(session: "subprocess.Popen[str]", moment: float) -> None:
+    """Reads what the session says until it was answered later than the moment, by the clock that all have."""
+    assert session.stdout is not None
+    assert any(float(line) > moment for line in session.stdout), "the connection ended"
 
 
 def endpoint(cluster: Cluster) -> Any:
@@ -90,9 +100,8 @@ def test_the_gateway_does_not_route_even_for_a_client_that_sends_it_packets_for_
 
 
 def test_reject_cuts_an_established_connection_and_accept_lets_new_ones_pass(running: Cluster) -> None:
-    with running.start_in_client("python", "-c", ONE_SESSION, ENDPOINT) as session:
-        assert session.stdout is not None
-        assert [session.stdout.readline() for _ in range(3)] == ["answered\n"] * 3
+    with running.start_in_client("python", "-c", ONE_SESSION, ENDPOINT, "3") as session:
+        answered_after(session, 0)
         decide(running, "reject")
         assert session.wait(60) != 0
     assert running.curl().returncode == TIMED_OUT
@@ -141,11 +150,25 @@ def test_a_restart_of_any_container_is_recovered_from(running: Cluster, service:
 
 @pytest.mark.parametrize("service", PROGRAMS)
 def test_a_kill_of_any_program_is_recovered_from(running: Cluster, service: str) -> None:
-    network = running.about(service)["NetworkSettings"]["SandboxID"]
+    crash(running, service)
 
-    running.kill(service)
-
-    eventually(
-        lambda: running.about(service)["NetworkSettings"]["SandboxID"] not in ("", network), "it is not restarted"
-    )
     assert_whole(running)
+
+
+def crash(cluster: Cluster, service: str) -> None:
+    """Until it runs again, in another network namespace, as every time."""
+    network = cluster.about(service)["NetworkSettings"]["SandboxID"]
+    cluster.kill(service)
+
+    def runs_again() -> bool:
+        return cluster.about(service)["NetworkSettings"]["SandboxID"] not in ("", network)
+
+    eventually(runs_again, "it is not restarted")
+
+
+def test_an_established_connection_outlives_a_crash_of_the_gateway(running: Cluster) -> None:
+    with running.start_in_client("python", "-c", ONE_SESSION, ENDPOINT, "60") as session:
+        answered_after(session, 0)
+        crash(running, "gateway")
+        answered_after(session, time.monotonic())
+        session.terminate()  # of `docker exec`: what it started ends when it can no longer write
