@@ -101,6 +101,7 @@ def own_engine() -> Iterator[Engine]:
         composes = {"1": ("docker-compose",), "2": (str(_compose_2(directory)),)}
         started = Engine(True, environment, composes, ("nsenter", f"--net=/proc/{first}/ns/net"))
         _await_answer(started)
+        _clear(started)
         yield started
 
 
@@ -153,6 +154,14 @@ def _await_answer(started: Engine) -> None:
             log = Path(started.environment["DOCKER_CONFIG"]) / "log"
             raise NoEngine(f"dockerd does not answer; its last words:\n{log.read_text()[-2000:]}")
         time.sleep(0.2)
+
+
+def _clear(started: Engine) -> None:
+    """All but the images, of an earlier run on kept data that was killed."""
+    if left := started.docker("ps", "--all", "--quiet").stdout.split():
+        started.docker("rm", "--force", "--volumes", *left)
+    started.docker("network", "prune", "--force")
+    started.docker("volume", "prune", "--force")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
