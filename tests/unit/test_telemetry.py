@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from opentelemetry import trace
 from structlog.testing import capture_logs
 
 from services.common import errors
+from services.common.program import CannotListen
 from services.common.rpc.calls import Context
 from services.common.rpc.observer import changes_something
-from services.common.rpc.server import CannotListen, Hosted, RpcServer
+from services.common.rpc.server import Hosted, RpcServer
 from services.common.telemetry import tracing
 from services.common.telemetry.exposition import exposed
+from services.common.telemetry.log_file import RotatingFile
 from services.common.telemetry.logs import without_secrets
 from services.common.telemetry.metrics import REGISTRY
 from services.gateway_agent.table import Key, Kind
@@ -35,6 +39,7 @@ from tests.support.metrics import scrape, value
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SERVICE = "sidegate.api.endpoint.v1.EndpointsService"
+DEADLINE = 10.0
 AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"
 
 
@@ -90,6 +95,14 @@ def get() -> endpoint_service_pb2.GetEndpointRequest:
     return endpoint_service_pb2.GetEndpointRequest(id=AN_ID)
 
 
+async def line_of_the_call(lines: list[Any]) -> Any:
+    """What is told of the call; one that fails is answered before that."""
+    async with asyncio.timeout(DEADLINE):
+        while not (told := [line for line in lines if line["event"] == "call"]):
+            await asyncio.sleep(0.01)
+    return told[-1]
+
+
 def counted(name: str, **labels: str) -> float:
     """A number about CreateEndpoint as it is now."""
     about = {"service": SERVICE, "method": "CreateEndpoint", **labels}
@@ -134,9 +147,11 @@ async def test_a_write_is_told_with_who_asked_which_request_and_what_came_of_it(
 
 
 async def test_a_request_id_that_is_none_does_not_fill_the_log(caller: Caller) -> None:
-    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines, pytest.raises(SidegateError):
-        await caller.write(stub(caller).CreateEndpoint, create("x" * 100_000))
-    assert (len(lines[-1]["request_id"]), lines[-1]["code"]) == (64, "INVALID_ARGUMENT")
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        with pytest.raises(SidegateError):
+            await caller.write(stub(caller).CreateEndpoint, create("x" * 100_000))
+        told = await line_of_the_call(lines)
+    assert (len(told["request_id"]), told["code"]) == (64, "INVALID_ARGUMENT")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +173,7 @@ async def test_a_read_is_told_when_it_fails_as_loud_as_it_matters(
             await stub(caller).GetEndpoint(get(), metadata=metadata)
         except grpc.aio.AioRpcError as failed:
             assert failed.code().name == code
-    told = next(line for line in lines if line["event"] == "call")
+        told = await line_of_the_call(lines)
     assert (told["code"], told["log_level"]) == (code, level)
 
 
@@ -246,6 +261,41 @@ def test_log_files_are_bounded_and_lose_no_line_that_they_still_have_room_for(tm
     assert all(each.stat().st_size <= 1000 for each in files)
     numbers = [int(line[5:8]) for each in files for line in each.read_text().splitlines()]
     assert numbers == list(range(numbers[0], 200))
+
+
+@contextmanager
+def no_file_can_be_opened() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_log_that_cannot_turn_over_goes_on_and_turns_over_as_soon_as_it_can(tmp_path: Path) -> None:
+    log = RotatingFile(tmp_path / "talker.log", largest=100, kept=3)
+    lines = [f"line {number}" + "." * 33 + "\n" for number in range(8)]
+    for line in lines[:2]:
+        log.write(line)
+    with no_file_can_be_opened():
+        log.write(lines[2])
+    assert not (tmp_path / "talker.log").exists(), "it was moved, and there is no other"
+    for line in lines[3:]:
+        log.write(line)
+    log.close()
+    newest_last = sorted(tmp_path.iterdir(), reverse=True)
+    assert newest_last[-1].name == "talker.log"
+    assert "".join(each.read_text() for each in newest_last) == "".join(lines)
+
+
+def test_a_log_that_somebody_has_deleted_is_made_again(tmp_path: Path) -> None:
+    log = RotatingFile(tmp_path / "talker.log", largest=100, kept=3)
+    log.write("lost with the file" + "." * 80 + "\n")
+    (tmp_path / "talker.log").unlink()
+    log.write("kept\n")
+    log.close()
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"talker.log": "kept\n"}
 
 
 async def test_metrics_are_served_on_a_free_port_until_the_end() -> None:

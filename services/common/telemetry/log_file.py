@@ -55,17 +55,20 @@ class RotatingFile:
         os.close(self._descriptor)
 
     def _rotate(self) -> None:
+        """Where that cannot be done, lines go on to the file that is there; it is tried again as many bytes later."""
+        before, self._size = self._descriptor, 0
+        with suppress(OSError):
+            if self._path.exists():  # else it was moved in an attempt that got no further, or was deleted
+                self._make_room()
+            self._open()
+            os.close(before)
+
+    def _make_room(self) -> None:
         for number in range(self._kept - 1, 0, -1):
             older = self.rotated(number)
             if older.exists():
                 older.replace(self.rotated(number + 1))
-        before = self._descriptor
-        try:
-            self._path.replace(self.rotated(1))
-            self._open()
-            os.close(before)
-        except OSError:
-            self._size = 0  # not at every line again
+        self._path.replace(self.rotated(1))
 
     def rotated(self, number: int) -> Path:
         """The file of so many turns ago."""
