@@ -17,6 +17,10 @@ GARBAGE_THRESHOLD = 10_000
 default of 700, looking through them again and again took a third of the time that reading them takes."""
 
 
+class CannotListen(Exception):
+    """The address is taken or not this machine's."""
+
+
 def write_ready(path: Path | None, facts: Mapping[str, Any]) -> None:
     """Writes the ready file as a whole or not at all."""
     if path is None:

@@ -12,9 +12,9 @@ from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import ENDPOINT_VIEWS
 from services.common.principal import SYSTEM
-from services.common.program import run
+from services.common.program import CannotListen, run
 from services.common.rpc.following import FollowRemote
-from services.common.rpc.server import CannotListen, Hosted
+from services.common.rpc.server import Hosted
 from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
 from services.endpoint.application.limits import Limits

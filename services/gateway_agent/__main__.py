@@ -7,8 +7,7 @@ import sys
 from services.common.config import GatewaySettings
 from services.common.messaging.connection import Connection, connect
 from services.common.principal import SYSTEM
-from services.common.program import run, write_ready
-from services.common.rpc.server import CannotListen
+from services.common.program import CannotListen, run, write_ready
 from services.common.telemetry import tracing
 from services.common.telemetry.exposition import exposed
 from services.common.telemetry.logs import configure_logging

@@ -13,12 +13,13 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from services.common import errors
 from services.common.eventsourcing import store
+from services.common.program import CannotListen
 from services.common.rpc import guard, paging
 from services.common.rpc.auth import principal, require_operator, require_system
 from services.common.rpc.calls import Context
 from services.common.rpc.errors import CODES, code_of, refusal_of, status_of
 from services.common.rpc.probe import is_healthy
-from services.common.rpc.server import CannotListen, Hosted, RpcServer
+from services.common.rpc.server import Hosted, RpcServer
 from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc, watch_pb2
 
 AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"

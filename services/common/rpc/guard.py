@@ -1,8 +1,7 @@
 """What stands before every method: the request's limits, a deadline, and errors that programs can read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from collections.abc import AsyncIterator
 
 import grpc
 import protovalidate
@@ -10,14 +9,11 @@ from google.protobuf.message import Message
 
 from services.common.errors import Invalid
 from services.common.rpc.auth import OPEN_TO_ALL
-from services.common.rpc.calls import A, Context, Continuation, Handler, Q
+from services.common.rpc.calls import A, Context, Continuation, Handler, Q, Stream, Unary, wrapped
 from services.common.rpc.errors import abort
 
 DEFAULT_DEADLINE = 5.0
 LONGEST_DEADLINE = 30.0
-
-Unary = Callable[[object, Context], Awaitable[object]]
-Stream = Callable[[object, Context], AsyncIterator[object]]
 
 
 def _path(violation: protovalidate.Violation) -> str:
@@ -79,12 +75,6 @@ class Guard(grpc.aio.ServerInterceptor):
         self, continuation: Continuation[Q, A], details: grpc.HandlerCallDetails
     ) -> Handler[Q, A]:
         handler = await continuation(details)
-        if handler is None or str(details.method).startswith(OPEN_TO_ALL):
+        if str(details.method).startswith(OPEN_TO_ALL):
             return handler
-        # The stubs describe the synchronous server's handlers; the asynchronous one's have coroutines in their place.
-        coding = (handler.request_deserializer, handler.response_serializer)
-        if handler.response_streaming:
-            stream = _guard_stream(cast("Stream", handler.unary_stream))
-            return grpc.unary_stream_rpc_method_handler(cast("Any", stream), *coding)
-        unary = _guard_unary(cast("Unary", handler.unary_unary))
-        return grpc.unary_unary_rpc_method_handler(cast("Any", unary), *coding)
+        return wrapped(handler, _guard_unary, _guard_stream)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Self
 
 import grpc
 import structlog
@@ -13,8 +13,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.common.rpc.auth import OPEN_TO_ALL, identify
-from services.common.rpc.calls import A, Context, Continuation, Handler, Q
-from services.common.rpc.guard import Stream, Unary
+from services.common.rpc.calls import A, Context, Continuation, Handler, Q, Stream, Unary, wrapped
 from services.common.telemetry import tracing
 from services.common.telemetry.metrics import REGISTRY, SECONDS
 from sidegate.tracing import KEY
@@ -143,12 +142,8 @@ class Observer(grpc.aio.ServerInterceptor):
         self, continuation: Continuation[Q, A], details: grpc.HandlerCallDetails
     ) -> Handler[Q, A]:
         handler = await continuation(details)
-        if handler is None or str(details.method).startswith(OPEN_TO_ALL):
+        if str(details.method).startswith(OPEN_TO_ALL):
             return handler
-        # As in the guard: the stubs describe the synchronous server's handlers.
-        coding = (handler.request_deserializer, handler.response_serializer)
-        if handler.response_streaming:
-            stream = _observe_stream(cast("Stream", handler.unary_stream), details)
-            return grpc.unary_stream_rpc_method_handler(cast("Any", stream), *coding)
-        unary = _observe_unary(cast("Unary", handler.unary_unary), details)
-        return grpc.unary_unary_rpc_method_handler(cast("Any", unary), *coding)
+        return wrapped(
+            handler, lambda method: _observe_unary(method, details), lambda method: _observe_stream(method, details)
+        )

@@ -7,6 +7,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.program import CannotListen
 from services.common.rpc.auth import Identity
 from services.common.rpc.guard import Guard
 from services.common.rpc.observer import Observer
@@ -34,10 +35,6 @@ class Hosted:
     name: str
     add: Callable[[grpc.aio.Server], None]
     end: Callable[[], None] = _nothing
-
-
-class CannotListen(Exception):
-    """The address is taken or not this machine's."""
 
 
 class RpcServer:

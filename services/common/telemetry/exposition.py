@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import start_http_server
 
-from services.common.rpc.server import CannotListen
+from services.common.program import CannotListen
 from services.common.telemetry.metrics import REGISTRY
 
 
