@@ -48,13 +48,15 @@ class Table:
 
 def take(known: dict[str, Any], sequence: int, view: View) -> None:
     """One change: here it is only counted and printed."""
-    kind = view.WhichOneof("resource") or "unknown"
+    known["sequence"] = sequence
+    kind = view.WhichOneof("resource")
+    if kind is None:
+        return  # of a kind that is newer than this program
     resource = getattr(view, kind)
     id_ = resource.endpoint_id if kind == "connection" else resource.id
     before = known["resources"].get(f"{kind}/{id_}", {"changes": 0})
     after = {"what": view.what, "deleted": view.deleted, "position": view.source_position}
     known["resources"][f"{kind}/{id_}"] = {**after, "changes": before["changes"] + 1}
-    known["sequence"] = sequence
     print(view.source_log, view.source_position, kind, id_, view.what, flush=True)
 
 

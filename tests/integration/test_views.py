@@ -18,6 +18,7 @@ from nats.js.errors import NotFoundError
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.messaging.connection import Connection, Unsettled
+from services.common.messaging.relay import Relay
 from services.common.messaging.views import ENDPOINT_VIEWS, SERVICE_VIEWS
 from services.common.principal import Principal
 from services.endpoint.wire import views as endpoint_views
@@ -40,6 +41,14 @@ class Scene:
     endpoint: EndpointWorld
     nats: Nats
     payments: Client
+    relays: list[Relay]
+
+    async def published(self) -> None:
+        """Returns when all that has happened is on NATS."""
+        heads = [(await world.store.head()).position for world in (self.registry, self.endpoint)]
+        async with asyncio.timeout(DEADLINE):
+            for relay, position in zip(self.relays, heads * 2, strict=True):
+                await relay.published(position)
 
     async def expected(self, owner: Principal) -> dict[str, dict[str, object]]:
         registry = (await self.registry.store.read(0, 1_000_000), registry_views.views_of)
@@ -55,15 +64,16 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         nats = await stack.enter_async_context(running(tmp_path / "nats"))
         payments = Client(registry.address, PROVIDER)
         stack.push_async_callback(payments.close)
+        relays = []
         for name, gather in (("one", 0.0), ("two", 0.05)):
             connection = await stack.enter_async_context(connected(nats, name))
-            await stack.enter_async_context(
-                relaying(registry.store, connection, SERVICE_VIEWS, registry_views.VIEWS, recheck=0.5, gather=gather)
-            )
-            await stack.enter_async_context(
-                relaying(endpoint.store, connection, ENDPOINT_VIEWS, endpoint_views.VIEWS, recheck=0.5, gather=gather)
-            )
-        yield Scene(registry, endpoint, nats, payments)
+            for store, topic, form in (
+                (registry.store, SERVICE_VIEWS, registry_views.VIEWS),
+                (endpoint.store, ENDPOINT_VIEWS, endpoint_views.VIEWS),
+            ):
+                relay = relaying(store, connection, topic, form, recheck=0.5, gather=gather)
+                relays.append(await stack.enter_async_context(relay))
+        yield Scene(registry, endpoint, nats, payments, relays)
 
 
 async def live_on(world: EndpointWorld, chance: random.Random, there: list[str]) -> None:
@@ -212,10 +222,8 @@ async def test_a_project_hears_what_is_its_own_and_not_a_byte_of_the_other_side(
     await scene.endpoint.join()
     await scene.payments.service(await scene.payments.vpc())
     last = (await scene.endpoint.store.head()).position
-    async with asyncio.timeout(DEADLINE):
-        messages: list[tuple[str, dict[str, str], bytes]] = []
-        while len(messages) < 2 * last:
-            messages = await everything_in(scene.nats, "VIEW-EP-1")
+    await scene.published()
+    messages = await everything_in(scene.nats, "VIEW-EP-1")
     assert len(messages) == 2 * last
     owners = {subject.split(".")[2]: b"" for subject, _, _ in messages if subject.startswith("sidegate.v1.")}
     assert set(owners) == {f"{each.account}~{each.project}" for each in (CONSUMER, PROVIDER)}
@@ -237,10 +245,8 @@ async def test_a_project_hears_what_is_its_own_and_not_a_byte_of_the_other_side(
 async def test_what_is_nobodys_keeps_the_count_and_says_nothing(scene: Scene) -> None:
     await scene.payments.vpc()
     await scene.payments.service(await scene.payments.vpc(name="other"))
-    async with asyncio.timeout(DEADLINE):
-        messages: list[tuple[str, dict[str, str], bytes]] = []
-        while len(messages) < 4:
-            messages = await everything_in(scene.nats, "VIEW-REG-1")
+    await scene.published()
+    messages = await everything_in(scene.nats, "VIEW-REG-1")
     assert [(subject.rpartition(".")[0], bool(body)) for subject, _, body in messages] == [
         ("sidegate.filler", False),
         ("sidegate.filler", False),
