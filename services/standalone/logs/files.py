@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +23,7 @@ class LogTail:
         self._open()
         known = {os.fstat(self._file.fileno()).st_ino} if self._file else set()
         for full in sorted(self._path.parent.glob(f"{self._path.name}.[0-9]*"), key=_age, reverse=True):
-            with full.open("rb") as file:
+            with suppress(FileNotFoundError), full.open("rb") as file:
                 if os.fstat(file.fileno()).st_ino not in known:
                     yield from self._lines(file.read() + b"\n")
         yield from self.read()
@@ -43,8 +44,8 @@ class LogTail:
             self._file = None
 
     def _open(self) -> None:
-        if self._file is None and self._path.exists():
-            self._file = self._path.open("rb")
+        with suppress(FileNotFoundError):  # its program has yet to begin, or turns it over at this moment
+            self._file = self._file or self._path.open("rb")
 
     def _is_replaced(self, file: IO[bytes]) -> bool:
         try:
