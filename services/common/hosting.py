@@ -89,7 +89,8 @@ async def host(
         audit = audit_of(store, topic.program, notary, watch_limits(settings))
         history = HistoryServicer(store, topic.program, *past)
         server = RpcServer(settings.listen, [*hosted, audit, history.hosted(), status.hosted()])
-        health = status.health = Health(server, [StoreHealth(store).difficulty])
+        proof = StoreHealth(store)
+        health = status.health = Health(server, [proof.difficulty])
         REGISTRY.register(numbers)
         try:
             async with exposed(settings.metrics) as metrics:
@@ -109,6 +110,7 @@ async def host(
         finally:
             REGISTRY.unregister(numbers)
             await server.stop()
+            await proof.close()
     finally:
         await store.close()
 

@@ -105,7 +105,7 @@ def main() -> int:
     tracing.configure("endpoint")
     try:
         run(serve(settings))
-    except (StoreError, CannotListen, Unfit) as error:
+    except (StoreError, CannotListen, Unfit, OSError) as error:
         print(f"endpoint: {error}", file=sys.stderr)
         return 1
     return 0

@@ -85,7 +85,7 @@ def main() -> int:
     tracing.configure("registry")
     try:
         run(serve(settings))
-    except (StoreError, CannotListen, Unfit) as error:
+    except (StoreError, CannotListen, Unfit, OSError) as error:
         print(f"registry: {error}", file=sys.stderr)
         return 1
     return 0

@@ -49,7 +49,7 @@ def main() -> int:
         data.open()
         configure_logging("standalone", settings.log_level, copy=RotatingFile(data.log("standalone")))
         run(serve(settings, data))
-    except (Unfit, PortTaken, DidNotStart, ServerFailed) as error:
+    except (Unfit, PortTaken, DidNotStart, ServerFailed, OSError) as error:
         print(f"standalone: {error}", file=sys.stderr)
         return 1
     finally:

@@ -191,6 +191,8 @@ def test_an_altered_last_head_is_found(archive: Archive) -> None:
     archive.heads.write_bytes(b"{}\n")
     with pytest.raises(Unfit, match="altered"):
         archive.last()
+    with pytest.raises(Unfit, match="altered"):
+        archive.open()
 
 
 async def test_heads_reach_nats_and_stay_there(store: MemoryStore, archive: Archive, tmp_path: Path) -> None:

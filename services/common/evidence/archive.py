@@ -31,9 +31,10 @@ class Archive:
         return self._directory / "signing-key.pem"
 
     def open(self) -> SigningKey:
-        """The key, made where there is none. Raises Unfit."""
+        """The key, made where there is none; the last head is looked at, too. Raises Unfit."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.last()
             if not self.signing_key.exists():
                 if self.heads.exists():
                     raise Unfit(f"{self.heads} is there without its key: restore {self.signing_key}, or move both away")

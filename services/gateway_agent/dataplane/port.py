@@ -1,7 +1,6 @@
 """The port that every data plane implements: three verbs on a table, and facts about what hinders it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from services.gateway_agent.table import Change, ForwardingTable, Key
@@ -17,14 +16,6 @@ class NotReady(DataplaneError):
 
 class Unusable(DataplaneError):
     """This machine cannot forward at all (no root, no BPF); the text says what is missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionCount:
-    """Sessions of one endpoint that the gateway holds now."""
-
-    endpoint: str
-    sessions: int
 
 
 class Dataplane(Protocol):
