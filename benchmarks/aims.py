@@ -1,4 +1,4 @@
-"""What the figures should be, and what is known to hold back those that are not."""
+"""What the figures should be."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

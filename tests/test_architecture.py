@@ -83,6 +83,28 @@ def test_removing_a_field_from_the_contract_is_noticed(tmp_path: Path) -> None:
     assert "project" in removed.stdout
 
 
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PLACES = r"`((?:benchmarks|deploy|docs|examples|protos|services|sidegate|tests)/[a-z0-9_./*{},-]+)`"
+
+
+def pointed_to(page: Path) -> Iterator[tuple[str, Path]]:
+    """What a page links to, and the places of the tree that it names, as patterns below a directory."""
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target:
+            yield target, page.parent
+    for place in re.findall(PLACES, text):
+        before, braces, rest = place.partition("{")
+        choices, _, after = rest.partition("}")
+        for choice in choices.split(",") if braces else [""]:
+            yield before + choice + after, ROOT
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_points_to_is_there(page: Path) -> None:
+    assert [target for target, where in pointed_to(page) if not any(where.glob(target.rstrip("/")))] == []
+
+
 def test_what_operations_says_to_watch_is_a_metric() -> None:
     documented = re.findall(r"^\| `(sidegate_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     told = set(re.findall(r"\bsidegate_[a-z_]+", (ROOT / "docs" / "operations.md").read_text()))
