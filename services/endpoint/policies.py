@@ -57,6 +57,8 @@ class RegistryPolicy:
         match heard.WhichOneof("fact"):
             case "service_changed":
                 await self._forwarding.service_changed(service_of(heard.service))
+            case "permissions_removed":
+                await self._forwarding.permissions_removed(service_of(heard.service))
             case "service_deletion_started" | "service_deleted":
                 await self._forwarding.service_gone(heard.service.id)
             case "attachment_created" | "attachment_deleted":

@@ -88,6 +88,8 @@ def service_of(stored: service_pb.EndpointService) -> PublishedService:
         ports=tuple(map(port_mapping, stored.port_mappings)),
         approval_required=stored.approval_required,
         gone=stored.state in GONE,
+        permissions=frozenset(stored.permissions),
+        ended={each.permission: each.time.ToNanoseconds() for each in stored.ended_permissions},
     )
 
 

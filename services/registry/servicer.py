@@ -18,6 +18,7 @@ from services.registry.application.publishing import Draft, Revision
 from services.registry.application.registry import Registry
 from services.registry.domain.service import CHANGEABLE
 from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
+from services.registry.wire.permissions import parse_permissions
 from services.registry.wire.profiles import identity_of, parse_tags, server_type_of, service_type_of
 from services.registry.wire.publications import parse_backends, parse_mappings
 from services.registry.wire.targets import parse_target
@@ -151,13 +152,15 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         self, request: registry_pb2.AddPermissionsRequest, context: Context
     ) -> service_pb2.EndpointService:
         told = command_context(request, "AddPermissions")
-        return await self._registry.publishing.add_permissions(request.service_id, request.permissions, told)
+        permissions, said = parse_permissions(request)
+        return await self._registry.publishing.add_permissions(request.service_id, permissions, said, told)
 
     async def RemovePermissions(
         self, request: registry_pb2.RemovePermissionsRequest, context: Context
     ) -> service_pb2.EndpointService:
         told = command_context(request, "RemovePermissions")
-        return await self._registry.publishing.remove_permissions(request.service_id, request.permissions, told)
+        permissions, end = request.permissions, request.end_connections
+        return await self._registry.publishing.remove_permissions(request.service_id, permissions, end, told)
 
     async def LookupEndpointService(
         self, request: registry_pb2.LookupEndpointServiceRequest, context: Context

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
 from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendForwarding
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndedPermission, Permission, PortMapping
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.api.registry.v1.vpc_pb2 import Attachment, InterfaceTarget, NetnsTarget, VxlanTarget
 from sidegate.cli import facts
@@ -57,6 +57,10 @@ def of(value: object) -> str:
             return backend(f"port {port}", value.weight, value.draining)
         case Backend(address=address) | BackendForwarding(address=address):
             return backend(address, value.weight, value.draining)
+        case Permission(permission=named, description=words):
+            return printable(f"{named} ({words})" if words else named)
+        case EndedPermission():
+            return printable(f"{value.permission} before {moment(value.time.ToNanoseconds())}")
         case Tag():
             return printable(f"{value.key}={value.value}")
         case NetnsTarget() | VxlanTarget() | InterfaceTarget():

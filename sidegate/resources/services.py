@@ -11,7 +11,13 @@ from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServic
 from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsRequest, WatchConnectionsResponse
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1 import watch_pb2
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService, PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import (
+    Backend,
+    ConnectableService,
+    EndpointService,
+    Permission,
+    PortMapping,
+)
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.errors import NotFound, Outdated
@@ -152,14 +158,24 @@ class Services:
         request = rpc.DeleteEndpointServiceRequest(id=id, force=force, etag=etag, request_id=request_id)
         return await self._caller.write(self._stub.DeleteEndpointService, request)
 
-    async def permit(self, id: str, permissions: Sequence[str], *, request_id: str = "") -> EndpointService:
-        """Lets accounts connect: "iam:domain::<account>" or "iam:domain::*"."""
-        request = rpc.AddPermissionsRequest(service_id=id, permissions=permissions, request_id=request_id)
+    async def permit(
+        self, id: str, permissions: Sequence[str], *, description: str | None = None, request_id: str = ""
+    ) -> EndpointService:
+        """Lets accounts connect: "iam:domain::<account>" or "iam:domain::*"; with a description, of all of them."""
+        if description is None:
+            request = rpc.AddPermissionsRequest(service_id=id, permissions=permissions, request_id=request_id)
+        else:
+            details = [Permission(permission=each, description=description) for each in permissions]
+            request = rpc.AddPermissionsRequest(service_id=id, details=details, request_id=request_id)
         return await self._caller.write(self._stub.AddPermissions, request)
 
-    async def forbid(self, id: str, permissions: Sequence[str], *, request_id: str = "") -> EndpointService:
-        """Takes permissions back; connections that exist stay."""
-        request = rpc.RemovePermissionsRequest(service_id=id, permissions=permissions, request_id=request_id)
+    async def forbid(
+        self, id: str, permissions: Sequence[str], *, end_connections: bool = False, request_id: str = ""
+    ) -> EndpointService:
+        """Takes permissions back; connections that exist stay, unless they are to end."""
+        request = rpc.RemovePermissionsRequest(
+            service_id=id, permissions=permissions, end_connections=end_connections, request_id=request_id
+        )
         return await self._caller.write(self._stub.RemovePermissions, request)
 
     async def lookup(self, service: str) -> ConnectableService:

@@ -355,3 +355,29 @@ async def test_while_the_registry_is_away_a_request_is_refused_as_unavailable(st
         await story.create()
     assert (await story.get(created.id)).id == created.id
     assert (await story.accept(created.id)).state == CREATING
+
+
+async def test_a_permission_is_removed_with_its_connections_where_asked(story: Story) -> None:
+    made = await story.create()
+
+    def removal(end: bool) -> registry_pb.RemovePermissionsRequest:
+        permissions = ["iam:domain::shop"]
+        return registry_pb.RemovePermissionsRequest(
+            service_id=story.service, permissions=permissions, end_connections=end
+        )
+
+    remove = story.payments.registry.RemovePermissions
+    left = await story.payments.ask(remove, removal(end=False))
+    assert list(left.permissions) == []
+    assert (await story.get(made.id)).state == PENDING
+    await story.payments.ask(remove, removal(end=True))
+
+    async def is_rejected() -> bool:
+        return (await story.get(made.id)).state == endpoint_pb.CONNECTION_STATE_REJECTED
+
+    await until(story.services.endpoint_store, is_rejected)
+    assert (await story.get(made.id)).rejection == "the permission to connect was removed"
+    accepted = await story.accept(made.id)
+    assert (accepted.state, accepted.rejection) == (CREATING, "")
+    await story.services.application.forwarding.resync()
+    assert (await story.get(made.id)).state == CREATING, "what the owner accepts afterwards stays"

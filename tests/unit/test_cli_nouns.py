@@ -235,6 +235,17 @@ def test_a_service_is_looked_up_by_id_full_name_or_own_name(cli: CommandLine, se
     assert "80/tcp" in cli.text("service", "lookup", service[key])
 
 
+def test_a_permission_may_have_a_description_and_take_its_connections_with_it(
+    fake: FakeSidegate, cli: CommandLine, service: Any
+) -> None:
+    cli.answer("service", "permit", "web", "iam:domain::more", "--description", "the new shop")
+    assert "iam:domain::more (the new shop)" in cli.text("service", "get", "web")
+    cli.answer("service", "forbid", "web", "iam:domain::more")
+    assert fake.registry.ended == []
+    cli.answer("service", "forbid", "web", "iam:domain::more", "--end-connections")
+    assert fake.registry.ended == ["iam:domain::more"]
+
+
 def test_a_service_is_deleted_by_force_only_when_asked_to(fake: FakeSidegate, cli: CommandLine, service: Any) -> None:
     assert cli.answer("service", "delete", "web")["state"] == "deleted"
     assert fake.registry.forced == []
@@ -296,6 +307,7 @@ def test_connections_are_listed_shown_accepted_and_rejected(
         "create_time": None,
         "update_time": None,
         "note": "",
+        "rejection": "",
     }
     assert cli.answer("connection", "get", "web", made["id"][:8]) == connection
     assert cli.answer("connection", "accept", "web", made["id"])["state"] == "creating"

@@ -36,6 +36,7 @@ from services.endpoint.domain.endpoint_commands import (
     ConfirmAbsence,
     ConfirmForwarding,
     Delete,
+    EndConnection,
     Expire,
     LeaseSource,
     Note,
@@ -71,6 +72,8 @@ COMMANDS: dict[str, Command] = {
     "expire": Expire(NOW, deadline=NOW - 2_000),
     "withdraw": WithdrawService(NOW),
     "lease": LeaseSource(NOW, LEASE),
+    "end": EndConnection(NOW, before=9_000),
+    "end earlier": EndConnection(NOW, before=1_000),
     "note": Note(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID, "ticket 1"),
 }
 
@@ -80,6 +83,7 @@ CHANGED, DELETION = EndpointChanged(NOW, "other", WIDER), EndpointDeletionReques
 GONE, LEASED = EndpointFailed(NOW, "service deleted"), SourceAddressLeased(NOW, LEASE)
 REQUESTED = EndpointRequested(replace(FACTS, created_at=NOW))
 LATE = EndpointFailed(NOW, "its gateways did not forward it within 0 s")
+ENDED = ConnectionRejected(NOW, "the permission to connect was removed")
 NOTED = ConnectionNoted(NOW, "ticket 1")
 ACTIVATED, DELETED = EndpointActivated(NOW, 2), EndpointDeleted(NOW)
 
@@ -98,6 +102,8 @@ TABLE: dict[str, tuple[Answer, ...]] = {
     "expire":     (None,      None,     LATE,      None,     None,     None,     None,     None),
     "withdraw":   (None,      GONE,     GONE,      GONE,     GONE,     None,     None,     None),
     "lease":      (None,      LEASED,   LEASED,    LEASED,   LEASED,   None,     None,     None),
+    "end":        (None,      ENDED,    ENDED,     ENDED,    None,     None,     None,     None),
+    "end earlier": (None,     None,     None,      None,     None,     None,     None,     None),
     "note":       (NotFound,  NOTED,    NOTED,     NOTED,    NOTED,    NOTED,    NOTED,    NotFound),
 }
 # fmt: on

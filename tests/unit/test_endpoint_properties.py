@@ -30,6 +30,7 @@ from services.endpoint.domain.endpoint_commands import (
     ConfirmAbsence,
     ConfirmForwarding,
     Delete,
+    EndConnection,
     Expire,
     LeaseSource,
     Note,
@@ -68,6 +69,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Expire, times, st.integers(0, 500)),
     st.builds(WithdrawService, times),
     st.builds(LeaseSource, times, leases),
+    st.builds(EndConnection, times, times),
     st.builds(Note, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID), st.sampled_from(["", "x"])),
 )
 histories = st.lists(commands, max_size=25)

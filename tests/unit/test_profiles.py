@@ -11,7 +11,7 @@ from services.common.errors import Forbidden, Invalid
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.labels import Tag, description_of, tags_of
 from services.common.principal import OPERATOR, Principal
-from services.endpoint.domain.endpoint import ConnectionNoted, EndpointChanged, Whitelist
+from services.endpoint.domain.endpoint import ConnectionNoted, ConnectionRejected, EndpointChanged, Whitelist
 from services.endpoint.domain.endpoint_commands import ENDPOINT
 from services.endpoint.wire import labels
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
@@ -26,7 +26,7 @@ from services.registry.domain.publication import (
     check_types,
     first_permissions,
 )
-from services.registry.domain.service_events import ServiceChanged, ServiceCreated
+from services.registry.domain.service_events import PermissionsAdded, PermissionsRemoved, ServiceChanged, ServiceCreated
 from services.registry.wire import profiles
 from services.registry.wire.services import ServiceCodec, service_message, service_of
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
@@ -48,6 +48,9 @@ PROFILED = replace(
     client_identity=ClientIdentity.PROXY_PROTOCOL_WITH_MARKER,
     server_type=ServerType.LB,
 )
+GRANTED = PermissionsAdded(("iam:domain::shop",), AT + 2, {"iam:domain::shop": "the shop", "iam:domain::*": ""})
+ENDED = PermissionsRemoved(("iam:domain::shop",), AT + 3, ("iam:domain::shop", "iam:domain::*"))
+REJECTED = ConnectionRejected(9_000, "the permission to connect was removed")
 SERVICE_CHANGE = ServiceChanged(AT + 1, description="", tags=(), client_identity=ClientIdentity.TOA)
 ENDPOINT_CHANGE = EndpointChanged(
     9_000, description="mine", tags=TAGS, whitelist=Whitelist.ENABLED, policy='{"a": 1}', dns=True
@@ -63,10 +66,14 @@ def recorded(name: str, data: bytes) -> RecordedEvent:
 def everything() -> dict[str, NewEvent]:
     created = service.DECIDER.fold([ServiceCreated(PROFILED)])
     changed = service.DECIDER.fold([SERVICE_CHANGE], created)
+    granted = service.DECIDER.fold([GRANTED], changed)
     said = ENDPOINT.fold([ENDPOINT_CHANGE], STATES["accepted"])
     return {
         "registry.v1.ServiceCreated": ServiceCodec().encode(ServiceCreated(PROFILED), created),
         "registry.v1.ServiceChanged with a profile": ServiceCodec().encode(SERVICE_CHANGE, changed),
+        "registry.v1.PermissionsAdded": ServiceCodec().encode(GRANTED, granted),
+        "registry.v1.PermissionsRemoved": ServiceCodec().encode(ENDED, service.DECIDER.fold([ENDED], granted)),
+        "endpoint.v1.Rejected": EndpointCodec().encode(REJECTED, ENDPOINT.fold([REJECTED], said)),
         "endpoint.v1.Changed": EndpointCodec().encode(ENDPOINT_CHANGE, said),
         "endpoint.v1.Noted": EndpointCodec().encode(NOTE, ENDPOINT.fold([NOTE], said)),
     }
@@ -81,14 +88,20 @@ def test_golden_profiles_mean_what_they_always_did() -> None:
     read = {name: recorded(name, bytes.fromhex(GOLDEN[name])) for name in everything()}
     assert ServiceCodec().decode(read["registry.v1.ServiceCreated"]) == ServiceCreated(PROFILED)
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with a profile"]) == SERVICE_CHANGE
+    assert ServiceCodec().decode(read["registry.v1.PermissionsAdded"]) == GRANTED
+    assert ServiceCodec().decode(read["registry.v1.PermissionsRemoved"]) == ENDED
+    assert EndpointCodec().decode(read["endpoint.v1.Rejected"]) == REJECTED
+    assert state_of(read["endpoint.v1.Rejected"].data) == ENDPOINT.fold([ENDPOINT_CHANGE, REJECTED], STATES["accepted"])
     assert EndpointCodec().decode(read["endpoint.v1.Changed"]) == ENDPOINT_CHANGE
     assert EndpointCodec().decode(read["endpoint.v1.Noted"]) == NOTE
 
 
 def test_a_service_and_an_endpoint_are_read_as_they_are_shown() -> None:
     assert service_of(service_message(service.Available(PROFILED))) == PROFILED
+    permitted = service.of(service.DECIDER.fold([GRANTED, ENDED], service.Available(PROFILED)))
+    assert service_of(service_message(service.Available(permitted))) == permitted
     state = ENDPOINT.fold([ENDPOINT_CHANGE, NOTE], STATES["accepted"])
-    assert state_of(EndpointCodec().encode(NOTE, state).data) == state
+    assert known(state_of(EndpointCodec().encode(NOTE, state).data)).facts == known(state).facts
 
 
 def test_a_consumer_is_never_shown_the_note_and_is_not_told_of_it() -> None:

@@ -11,6 +11,7 @@ from services.registry.domain.publication import (
     MAX_BACKENDS,
     MAX_PORT_MAPPINGS,
     Backend,
+    Grant,
     Protocol,
     check_backends,
     check_port_mappings,
@@ -91,7 +92,7 @@ def test_a_number_that_is_no_port_is_refused(client: int, server: int, field: st
 def test_only_the_own_account_and_permitted_ones_may_connect(
     permissions: tuple[str, ...], account: str, allowed: bool
 ) -> None:
-    assert may_connect(replace(make.service(), permissions=permissions), account) is allowed
+    assert may_connect(replace(make.service(), grants=tuple(map(Grant, permissions))), account) is allowed
 
 
 def test_a_full_name_has_region_name_and_id() -> None:

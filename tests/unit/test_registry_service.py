@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.common.errors import NotFound, QuotaReached, Refused, WrongState
 from services.common.eventsourcing.store import Constraints
 from services.registry.domain import service
-from services.registry.domain.publication import MAX_PERMISSIONS, Backend, Protocol
+from services.registry.domain.publication import MAX_PERMISSIONS, Backend, Ended, Grant, Protocol
 from services.registry.domain.service import (
     DECIDER,
     Absent,
@@ -77,6 +77,7 @@ COMMANDS: dict[str, Command] = {
     "change": Change(NOW, NETWORK, approval_required=False),
     "permit": AddPermissions((SHOP,), NOW),
     "withdraw": RemovePermissions((SHOP,), NOW),
+    "withdraw and end": RemovePermissions((SHOP,), NOW, end_connections=True),
     "close": Close(force=False, deadline=LATER, at=NOW),
     "close by force": Close(force=True, deadline=LATER, at=NOW),
     "reopen": Reopen(DEADLINE, "in use", NOW),
@@ -99,6 +100,7 @@ ALLOWED: dict[tuple[str, str], Expected] = {
     ("available", "change"): [ServiceChanged(NOW, approval_required=False)],
     ("available", "permit"): [PermissionsAdded((SHOP,), NOW)],
     ("available", "withdraw"): NOTHING,
+    ("available", "withdraw and end"): [PermissionsRemoved((), NOW, (SHOP,))],
     ("available", "close"): [ServiceClosed(False, LATER, NOW)],
     ("available", "close by force"): [ServiceClosed(True, LATER, NOW)],
     ("available", "reopen"): NOTHING,
@@ -126,6 +128,7 @@ ALLOWED: dict[tuple[str, str], Expected] = {
     ("deleted", "change"): NotFound,
     ("deleted", "permit"): NotFound,
     ("deleted", "withdraw"): NotFound,
+    ("deleted", "withdraw and end"): NotFound,
     ("deleted", "close"): NOTHING,
     ("deleted", "close by force"): NOTHING,
     ("deleted", "reopen"): NOTHING,
@@ -221,6 +224,29 @@ def test_permissions_are_added_once_and_removed_where_they_are() -> None:
     assert service.of(DECIDER.fold(removed, added)).permissions == (EVERYBODY,)
 
 
+def test_a_permission_keeps_its_description_until_it_gets_another() -> None:
+    described = AddPermissions((SHOP, EVERYBODY), NOW, {SHOP: "the shop"})
+    state = DECIDER.fold(decide(described, Available(SERVICE)), Available(SERVICE))
+    assert service.of(state).grants == (Grant(SHOP, "the shop", NOW), Grant(EVERYBODY, "", NOW))
+    assert decide(described, state) == []
+    assert decide(AddPermissions((SHOP,), LATER), state) == []
+    assert decide(AddPermissions((SHOP,), LATER, {SHOP: ""}), state) == [PermissionsAdded((), LATER, {SHOP: ""})]
+
+
+def test_connections_that_end_with_a_permission_are_remembered_until_it_is_added_again() -> None:
+    ending = RemovePermissions((SHOP, SHOP, EVERYBODY), NOW, end_connections=True)
+    state = DECIDER.fold(decide(ending, Available(SERVICE)), Available(SERVICE))
+    assert service.of(state).ended == (Ended(SHOP, NOW), Ended(EVERYBODY, NOW))
+    state = DECIDER.fold(decide(RemovePermissions((SHOP,), LATER, end_connections=True), state), state)
+    assert service.of(state).ended == (Ended(EVERYBODY, NOW), Ended(SHOP, LATER))
+    state = DECIDER.fold(decide(AddPermissions((SHOP,), LATER), state), state)
+    assert service.of(state).ended == (Ended(EVERYBODY, NOW),)
+    for number in range(3):
+        more = tuple(f"iam:domain::a{number}-{each}" for each in range(100))
+        state = DECIDER.fold(decide(RemovePermissions(more, LATER, end_connections=True), state), state)
+    assert len(service.of(state).ended) == 200
+
+
 def test_a_service_has_no_more_permissions_than_it_may() -> None:
     most = tuple(f"iam:domain::account-{number}" for number in range(MAX_PERMISSIONS))
     full = DECIDER.fold(decide(AddPermissions(most, NOW), Available(SERVICE)), Available(SERVICE))
@@ -240,7 +266,12 @@ COMMAND = st.one_of(
         st.none() | st.booleans(),
     ),
     st.builds(AddPermissions, st.lists(st.sampled_from([SHOP, EVERYBODY])).map(tuple), st.integers(NOW, LATER)),
-    st.builds(RemovePermissions, st.lists(st.sampled_from([SHOP, EVERYBODY])).map(tuple), st.integers(NOW, LATER)),
+    st.builds(
+        RemovePermissions,
+        st.lists(st.sampled_from([SHOP, EVERYBODY])).map(tuple),
+        st.integers(NOW, LATER),
+        st.booleans(),
+    ),
     st.builds(Close, st.booleans(), st.integers(1, 3), st.integers(NOW, LATER)),
     st.builds(Reopen, st.integers(1, 3), st.just("in use"), st.integers(NOW, LATER)),
     st.builds(StartDeletion, st.integers(1, 3), st.booleans(), st.integers(NOW, LATER)),

@@ -10,10 +10,12 @@ from services.endpoint.application.registry import PublishedService, Registry, R
 from services.endpoint.application.registry import Sources as RegistrySources
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
-from services.endpoint.domain.endpoint_commands import WithdrawService
+from services.endpoint.domain.endpoint import Facts
+from services.endpoint.domain.endpoint_commands import EndConnection, WithdrawService
 from services.endpoint.domain.forwarding import ForwardService, ReachVpc, RemoveService, ServiceCommand
 from services.endpoint.domain.targets import Target
-from services.endpoint.projections import ATTACHMENT, ENDPOINT, LIVE, SERVICE, services_in_use, vpcs_in_use
+from services.endpoint.projections import ATTACHMENT, CONNECTED, ENDPOINT, LIVE, SERVICE, services_in_use, vpcs_in_use
+from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.stored import attachment_stream, endpoint_stream, service_stream
 
 BATCH = 500
@@ -55,6 +57,13 @@ class Forwarding:
         ]
         await asyncio.gather(*command)
 
+    async def permissions_removed(self, service: PublishedService) -> None:
+        """Ends the connections that the owner wanted to end with a permission; again, or late, changes nothing."""
+        if not service.ended:
+            return
+        async for rows in self._rows.batches(ENDPOINT, parent=service.id, states=CONNECTED):
+            await asyncio.gather(*(self._end(state_of(row.data).facts, service) for row in rows))
+
     async def service_gone(self, service: str) -> None:
         """Fails the service's endpoints, then tells each cell. In this order: a service that is still forwarded is
         asked for again at every start, so nothing is left half done."""
@@ -94,6 +103,7 @@ class Forwarding:
                 await self.service_gone(id_)
             else:
                 await self.service_changed(service)
+                await self.permissions_removed(service)
 
     async def _renew_attachments(
         self, versions: dict[tuple[str, str], int], sources: RegistrySources
@@ -128,6 +138,12 @@ class Forwarding:
         command = WithdrawService(self._clock())
         context = on_our_own("WithdrawService", command.at)
         return self._streams.endpoints.execute(endpoint_stream(endpoint), command, context, no_answer)
+
+    async def _end(self, facts: Facts, service: PublishedService) -> None:
+        if before := service.ended_before(facts.owner.account):
+            command = EndConnection(self._clock(), before)
+            context = on_our_own("EndConnection", command.at)
+            await self._streams.endpoints.execute(endpoint_stream(facts.id), command, context, no_answer)
 
     async def _cells(self, kind: str, id_: str) -> list[str]:
         return [row.partition async for rows in self._rows.batches(kind, parent=id_) for row in rows]

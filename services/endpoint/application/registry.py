@@ -1,7 +1,7 @@
 """What the endpoint service asks of the registry, in words of its own."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Protocol
 
@@ -9,10 +9,15 @@ from services.common.principal import Principal
 from services.endpoint.domain.forwarding import Backend, PortMapping, ServiceForwarded
 from services.endpoint.domain.targets import Target
 
+EVERYBODY = "iam:domain::*"
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedService:
-    """An endpoint service as the registry has it. One that is `gone` will not come back."""
+    """An endpoint service as the registry has it. One that is `gone` will not come back.
+
+    `ended` are permissions that were removed together with the connections of before then (ns since the epoch).
+    """
 
     id: str
     full_name: str
@@ -23,6 +28,15 @@ class PublishedService:
     ports: tuple[PortMapping, ...]
     approval_required: bool
     gone: bool = False
+    permissions: frozenset[str] = frozenset()
+    ended: Mapping[str, int] = field(default_factory=dict)
+
+    def ended_before(self, account: str) -> int:
+        """Connections of the account that were requested and accepted before then are over; 0 if none is."""
+        own = f"iam:domain::{account}"
+        if account == self.owner.account or not self.permissions.isdisjoint((own, EVERYBODY)):
+            return 0
+        return max(self.ended.get(own, 0), self.ended.get(EVERYBODY, 0))
 
     def in_cell(self, cell: str) -> ServiceForwarded:
         return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports)

@@ -106,12 +106,18 @@ class Creating:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
+    """`since` is when it was approved; a state that was read from its last event alone does not know it."""
+
     facts: Facts
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
+    """The reason is empty where the service's owner decided so."""
+
     facts: Facts
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,10 @@ class ConnectionApproved:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRejected:
+    """The reason is empty where the service's owner decided so."""
+
     at: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +236,12 @@ def _next(state: Known, event: Event) -> Known:
         case EndpointRequested(requested):
             return PendingAcceptance(requested)
         case ConnectionApproved(at):
-            return Creating(replace(_regenerated(facts, at), admission=facts.admission + 1), since=at)
-        case ConnectionRejected(at):
-            return Rejected(_regenerated(facts, at))
+            approved = replace(_regenerated(facts, at), admission=facts.admission + 1)
+            return Creating(approved, since=at)
+        case ConnectionRejected(at, reason):
+            return Rejected(_regenerated(facts, at), reason)
         case EndpointActivated(at):
-            return Accepted(_touched(facts, at))
+            return Accepted(_touched(facts, at), state.since if isinstance(state, Creating) else at)
         case EndpointChanged():
             return replace(state, facts=_changed(facts, event))
         case EndpointDeletionRequested(at):

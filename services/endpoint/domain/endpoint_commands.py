@@ -37,6 +37,7 @@ from services.endpoint.domain.endpoint import (
 )
 
 SECOND = 1_000_000_000
+PERMISSION_REMOVED = "the permission to connect was removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,14 @@ class WithdrawService:
 
 
 @dataclass(frozen=True, slots=True)
+class EndConnection:
+    """The permission that let it in was removed at `before`, with the connections that are older."""
+
+    at: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseSource:
     """A gateway needs a source address for it."""
 
@@ -145,7 +154,7 @@ class LeaseSource:
 ProviderCommand = Accept | Reject | Note
 CallerCommand = Change | Delete | ProviderCommand
 """Refused with words where it cannot be."""
-SystemCommand = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | LeaseSource
+SystemCommand = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | EndConnection | LeaseSource
 """Decided on what was seen earlier: where it no longer fits it changes nothing."""
 Command = Request | CallerCommand | SystemCommand
 
@@ -222,6 +231,10 @@ def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
             return [EndpointFailed(at, f"its gateways did not forward it within {deadline // SECOND} s")]
         case WithdrawService(at), PendingAcceptance() | Creating() | Accepted() | Rejected():
             return [EndpointFailed(at, "service deleted")]
+        case EndConnection(at, before), PendingAcceptance(facts) if facts.created_at < before:
+            return [ConnectionRejected(at, PERMISSION_REMOVED)]
+        case EndConnection(at, before), Creating(since=since) | Accepted(since=since) if since < before:
+            return [ConnectionRejected(at, PERMISSION_REMOVED)]
         case (
             LeaseSource(at, lease),
             PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts),

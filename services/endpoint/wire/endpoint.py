@@ -61,7 +61,7 @@ class EndpointCodec:
             case "approved":
                 return ConnectionApproved(at)
             case "rejected":
-                return ConnectionRejected(at)
+                return ConnectionRejected(at, stored.rejected.reason)
             case "activated":
                 return EndpointActivated(at, stored.activated.generation)
             case "changed":
@@ -89,8 +89,8 @@ def _fact(event: Event) -> events_pb.EndpointEvent:
             return events_pb.EndpointEvent(requested=events_pb.EndpointRequested())
         case ConnectionApproved():
             return events_pb.EndpointEvent(approved=events_pb.ConnectionApproved())
-        case ConnectionRejected():
-            return events_pb.EndpointEvent(rejected=events_pb.ConnectionRejected())
+        case ConnectionRejected(reason=reason):
+            return events_pb.EndpointEvent(rejected=events_pb.ConnectionRejected(reason=reason))
         case EndpointActivated(generation=generation):
             return events_pb.EndpointEvent(activated=events_pb.EndpointActivated(generation=generation))
         case EndpointChanged():
@@ -169,7 +169,7 @@ def state_of(data: bytes) -> Known:
         case endpoint_pb.CONNECTION_STATE_ACCEPTED:
             return Accepted(facts)
         case endpoint_pb.CONNECTION_STATE_REJECTED:
-            return Rejected(facts)
+            return Rejected(facts, stored.endpoint.rejection)
         case endpoint_pb.CONNECTION_STATE_FAILED:
             return Failed(facts, stored.endpoint.failure)
         case endpoint_pb.CONNECTION_STATE_DELETING:

@@ -54,6 +54,7 @@ def endpoint_resource(state: Known, readiness: Readiness | None = None) -> endpo
         whitelist=WHITELISTS[facts.whitelist],
         policy=facts.policy,
         dns_enabled=facts.dns,
+        rejection=state.reason if isinstance(state, Rejected) else "",
     )
     if readiness is not None:
         resource.applied_generation = readiness.applied_generation
@@ -72,6 +73,7 @@ def connection_resource(state: Known) -> endpoint_pb.Connection:
         create_time=_timestamp(facts.created_at),
         update_time=_timestamp(facts.updated_at),
         note=facts.note,
+        rejection=state.reason if isinstance(state, Rejected) else "",
     )
 
 

@@ -44,9 +44,20 @@ ALLOWED = Allowed(
             *("id", "project", "account", "name", "service", "service_full_name", "subnet_id", "vpc_id", "address"),
             *("port_id", "allowed_cidrs", "marker_id", "state", "failure", "generation", "create_time"),
             *("update_time", "etag", "description", "tags", "whitelist", "policy", "dns_enabled"),
+            "rejection",
         ),
         f"{_API}.Connection": (
-            *("endpoint_id", "service_id", "account", "marker_id", "state", "create_time", "update_time", "note"),
+            *(
+                "endpoint_id",
+                "service_id",
+                "account",
+                "marker_id",
+                "state",
+                "create_time",
+                "update_time",
+                "note",
+                "rejection",
+            ),
         ),
         "sidegate.api.registry.v1.Tag": ("key", "value"),
     }

@@ -1,6 +1,6 @@
 """Use cases of endpoint services: publish, change, permit, find."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -15,6 +15,7 @@ from services.registry.domain import service as domain
 from services.registry.domain.publication import (
     Backend,
     ClientIdentity,
+    Grant,
     PortMapping,
     ServerType,
     Service,
@@ -88,7 +89,7 @@ class Publishing:
             approval_required=draft.approval_required,
             created_at=context.at_ns,
             updated_at=context.at_ns,
-            permissions=first_permissions(draft.server_type),
+            grants=tuple(Grant(each, at=context.at_ns) for each in first_permissions(draft.server_type)),
             description=draft.description,
             tags=draft.tags,
             client_identity=draft.client_identity,
@@ -103,13 +104,16 @@ class Publishing:
         command = await self._resources.read(lambda now: _change(now, id_, revision, context))
         return await self._execute(id_, command, context)
 
-    async def add_permissions(self, id_: str, permissions: Sequence[str], context: CommandContext) -> EndpointService:
-        return await self._permit(id_, AddPermissions(tuple(permissions), context.at_ns), context)
+    async def add_permissions(
+        self, id_: str, permissions: Sequence[str], descriptions: Mapping[str, str], context: CommandContext
+    ) -> EndpointService:
+        """`descriptions` are by permission."""
+        return await self._permit(id_, AddPermissions(tuple(permissions), context.at_ns, descriptions), context)
 
     async def remove_permissions(
-        self, id_: str, permissions: Sequence[str], context: CommandContext
+        self, id_: str, permissions: Sequence[str], end_connections: bool, context: CommandContext
     ) -> EndpointService:
-        return await self._permit(id_, RemovePermissions(tuple(permissions), context.at_ns), context)
+        return await self._permit(id_, RemovePermissions(tuple(permissions), context.at_ns, end_connections), context)
 
     async def find(self, named: str, caller: Principal) -> ConnectableService:
         """A service that the caller may connect to, by id or full name. Raises NotFound for every other."""

@@ -66,6 +66,23 @@ class PortMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A permission, the owner's words for it, and when it was added (ns since the epoch)."""
+
+    permission: str
+    description: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A permission that was removed together with the connections that it had let in, and when."""
+
+    permission: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """An endpoint service. `revision` counts its events; times are nanoseconds since the epoch."""
 
@@ -79,13 +96,18 @@ class Service:
     approval_required: bool
     created_at: int
     updated_at: int
-    permissions: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
     revision: int = 1
     description: str = ""
     tags: tuple[Tag, ...] = ()
     client_identity: ClientIdentity = ClientIdentity.NONE
     service_type: ServiceType = ServiceType.INTERFACE
     server_type: ServerType = ServerType.VM
+    ended: tuple[Ended, ...] = ()
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        return tuple(grant.permission for grant in self.grants)
 
 
 def full_name(region: str, name: str, service_id: str) -> str:

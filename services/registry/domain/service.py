@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
-from services.common.errors import NotFound, QuotaReached, WrongState
+from services.common.errors import NotFound, WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints, Count
-from services.registry.domain import vpc
+from services.registry.domain import permissions, vpc
 from services.registry.domain.publication import (
-    MAX_PERMISSIONS,
     Service,
     check_backends,
     check_port_mappings,
@@ -122,11 +121,10 @@ def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 
             return [ServiceFailed(reason, at)]
         case Change(), Available(service):
             return _change(command, service)
-        case AddPermissions(permissions, at), Available(service):
-            return _add(permissions, service, at)
-        case RemovePermissions(permissions, at), Available(service):
-            gone = tuple(known for known in service.permissions if known in permissions)
-            return [PermissionsRemoved(gone, at)] if gone else []
+        case AddPermissions(), Available(service):
+            return permissions.add(command, service)
+        case RemovePermissions(), Available(service):
+            return permissions.remove(command, service)
         case Close(force, deadline, at), Available():
             return [ServiceClosed(force, deadline, at)]
         case Close(True, deadline, at), Closing(force=False):
@@ -162,13 +160,10 @@ def evolve(state: State, event: Event) -> State:
             return Failed(_after(state, at), reason)
         case ServiceChanged(at):
             return Available(_changed(_after(state, at), event))
-        case PermissionsAdded(permissions, at):
-            after = _after(state, at)
-            return Available(replace(after, permissions=(*after.permissions, *permissions)))
-        case PermissionsRemoved(permissions, at):
-            after = _after(state, at)
-            kept = tuple(known for known in after.permissions if known not in permissions)
-            return Available(replace(after, permissions=kept))
+        case PermissionsAdded(at=at):
+            return Available(permissions.added(_after(state, at), event))
+        case PermissionsRemoved(at=at):
+            return Available(permissions.removed(_after(state, at), event))
         case ServiceClosed(force, deadline, at):
             return Closing(_after(state, at), force, deadline)
         case ServiceDeletionStarted(at):
@@ -255,14 +250,6 @@ def _changed(service: Service, event: ServiceChanged) -> Service:
 def _news(change: Change | ServiceChanged) -> dict[str, Any]:
     """What is not to stay, by its name in the service."""
     return {name: new for name in CHANGEABLE if (new := getattr(change, name)) is not None}
-
-
-def _add(permissions: tuple[str, ...], service: Service, at: int) -> Sequence[Event]:
-    new = tuple(wanted for wanted in dict.fromkeys(permissions) if wanted not in service.permissions)
-    if len(service.permissions) + len(new) > MAX_PERMISSIONS:
-        text = f"a service has {MAX_PERMISSIONS} permissions at most: remove some first"
-        raise QuotaReached("PERMISSIONS_FULL", text, field="permissions")
-    return [PermissionsAdded(new, at)] if new else []
 
 
 def _end(at: int, connected: bool) -> Sequence[Event]:

@@ -1,6 +1,7 @@
 """What can be commanded of an endpoint service. `at` is nanoseconds since the epoch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from services.common.labels import Tag
@@ -45,14 +46,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class AddPermissions:
+    """`descriptions` are by permission; one that names none keeps the one it has."""
+
     permissions: tuple[str, ...]
     at: int
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RemovePermissions:
     permissions: tuple[str, ...]
     at: int
+    end_connections: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What happens to an endpoint service. `at` is nanoseconds since the epoch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from services.common.labels import Tag
 from services.registry.domain.publication import Backend, ClientIdentity, PortMapping, Service
@@ -37,14 +38,20 @@ class ServiceChanged:
 
 @dataclass(frozen=True, slots=True)
 class PermissionsAdded:
+    """Those that are new; descriptions of these and of others that were there, by permission."""
+
     permissions: tuple[str, ...]
     at: int
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PermissionsRemoved:
+    """Those that were there, and those whose connections end."""
+
     permissions: tuple[str, ...]
     at: int
+    ended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from services.registry.domain.service_events import (
     ServiceReopened,
 )
 from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
+from services.registry.wire.permissions import ended_message, ended_of, grants_of, permission_message
 from services.registry.wire.profiles import (
     IDENTITIES,
     SERVER_TYPES,
@@ -93,6 +94,8 @@ def service_message(state: State) -> EndpointService:
         client_identity=IDENTITIES[service.client_identity],
         service_type=SERVICE_TYPES[service.service_type],
         server_type=SERVER_TYPES[service.server_type],
+        permission_details=(permission_message(service.id, grant) for grant in service.grants),
+        ended_permissions=map(ended_message, service.ended),
     )
 
 
@@ -109,13 +112,14 @@ def service_of(message: EndpointService) -> Service:
         approval_required=message.approval_required,
         created_at=nanoseconds(message.create_time),
         updated_at=nanoseconds(message.update_time),
-        permissions=tuple(message.permissions),
+        grants=grants_of(message),
         revision=message.version,
         description=message.description,
         tags=tuple(map(tag_of, message.tags)),
         client_identity=identity_of(message.client_identity),
         service_type=service_type_of(message.service_type),
         server_type=server_type_of(message.server_type),
+        ended=tuple(map(ended_of, message.ended_permissions)),
     )
 
 
@@ -142,10 +146,11 @@ def _fact(event: Event) -> events_pb2.RegistryEvent:
             return make(service_opened=events_pb2.ServiceOpened())
         case ServiceChanged():
             return make(service_changed=_changed(event))
-        case PermissionsAdded(permissions):
-            return make(permissions_added=events_pb2.PermissionsAdded(permissions=permissions))
-        case PermissionsRemoved(permissions):
-            return make(permissions_removed=events_pb2.PermissionsRemoved(permissions=permissions))
+        case PermissionsAdded(permissions, descriptions=descriptions):
+            added = events_pb2.PermissionsAdded(permissions=permissions, descriptions=descriptions)
+            return make(permissions_added=added)
+        case PermissionsRemoved(permissions, ended=ended):
+            return make(permissions_removed=events_pb2.PermissionsRemoved(permissions=permissions, ended=ended))
         case ServiceClosed(force, deadline):
             return make(service_closed=events_pb2.ServiceClosed(force=force, deadline=deadline))
         case ServiceReopened(reason):
@@ -170,9 +175,11 @@ def _event(message: events_pb2.RegistryEvent, stored: RecordedEvent) -> Event:
         case "service_changed":
             return _changes(message.service_changed, at)
         case "permissions_added":
-            return PermissionsAdded(tuple(message.permissions_added.permissions), at)
+            added = message.permissions_added
+            return PermissionsAdded(tuple(added.permissions), at, dict(added.descriptions))
         case "permissions_removed":
-            return PermissionsRemoved(tuple(message.permissions_removed.permissions), at)
+            removed = message.permissions_removed
+            return PermissionsRemoved(tuple(removed.permissions), at, tuple(removed.ended))
         case "service_closed":
             return ServiceClosed(message.service_closed.force, message.service_closed.deadline, at)
         case "service_reopened":

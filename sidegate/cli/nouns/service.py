@@ -190,15 +190,26 @@ async def weigh(session: Session, service: OneService, weights: Weights) -> Endp
 
 
 @noun.verb("permit", "sidegate service permit web iam:domain::shop", "sidegate service permit web 'iam:domain::*'")
-async def permit(session: Session, service: OneService, permissions: Permissions) -> EndpointService:
-    """Let accounts connect."""
-    return await session.sidegate.services.permit(await resolve.service(session.sidegate, service), permissions)
+async def permit(
+    session: Session, service: OneService, permissions: Permissions, description: OtherDescription = None
+) -> EndpointService:
+    """Let accounts connect, or describe permissions that are there."""
+    id = await resolve.service(session.sidegate, service)
+    return await session.sidegate.services.permit(id, permissions, description=description)
 
 
-@noun.verb("forbid", "sidegate service forbid web iam:domain::shop")
-async def forbid(session: Session, service: OneService, permissions: Permissions) -> EndpointService:
-    """Let accounts connect no more. Connections that exist stay."""
-    return await session.sidegate.services.forbid(await resolve.service(session.sidegate, service), permissions)
+@noun.verb("forbid", "sidegate service forbid web iam:domain::shop --end-connections")
+async def forbid(
+    session: Session,
+    service: OneService,
+    permissions: Permissions,
+    end_connections: Annotated[
+        bool, typer.Option("--end-connections", help="End the connections of those who may not connect any more.")
+    ] = False,
+) -> EndpointService:
+    """Let accounts connect no more. Connections that exist stay, unless they are to end."""
+    id = await resolve.service(session.sidegate, service)
+    return await session.sidegate.services.forbid(id, permissions, end_connections=end_connections)
 
 
 @noun.verb(

@@ -17,6 +17,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self.ports: Shelf[Port] = Shelf("port")
         self.attachments: Shelf[Attachment] = Shelf("attachment")
         self.services: Shelf[EndpointService] = Shelf("service")
+        self.ended: list[str] = []
         self.forced: list[str] = []
         self.seconds_left: list[float] = []
         self.watched: Feed[watch_pb2.WatchResponse] = Feed()
@@ -133,13 +134,15 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.AddPermissionsRequest, context: Context
     ) -> EndpointService:
         service = await self.services.find(request.service_id, context)
-        service.permissions.extend(request.permissions)
+        service.permissions.extend([*request.permissions, *(each.permission for each in request.details)])
+        service.permission_details.extend(request.details)
         return service
 
     async def RemovePermissions(
         self, request: registry_service_pb2.RemovePermissionsRequest, context: Context
     ) -> EndpointService:
         service = await self.services.find(request.service_id, context)
+        self.ended += list(request.permissions) * request.end_connections
         left = [each for each in service.permissions if each not in request.permissions]
         service.permissions[:] = left
         return service

@@ -119,6 +119,7 @@ class Endpoint(_message.Message):
     WHITELIST_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     DNS_ENABLED_FIELD_NUMBER: _builtins.int
+    REJECTION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the endpoint service."""
     project: _builtins.str
@@ -161,6 +162,8 @@ class Endpoint(_message.Message):
     """
     dns_enabled: _builtins.bool
     """Whether the owner wants a name for it in his VPC's DNS. It is kept and shown; no name is made yet."""
+    rejection: _builtins.str
+    """Why it is REJECTED, where that was not the service owner's decision of the moment; empty otherwise."""
     @_builtins.property
     def allowed_cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """IPv4 ranges of clients that may connect, up to 200; empty is everybody in the VPC, unless `whitelist` says otherwise."""
@@ -209,10 +212,11 @@ class Endpoint(_message.Message):
         whitelist: Global___Endpoint.Whitelist.ValueType = ...,
         policy: _builtins.str = ...,
         dns_enabled: _builtins.bool = ...,
+        rejection: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "ready", b"ready", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "etag", b"etag", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "etag", b"etag", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -264,6 +268,7 @@ class Connection(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    REJECTION_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     service_id: _builtins.str
@@ -276,6 +281,8 @@ class Connection(_message.Message):
     """Where in its life it is."""
     note: _builtins.str
     """The note of the service's owner, which the consumer is not shown."""
+    rejection: _builtins.str
+    """Why it is REJECTED, where that was not the service owner's decision of the moment; empty otherwise."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was requested."""
@@ -295,10 +302,11 @@ class Connection(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         note: _builtins.str = ...,
+        rejection: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "marker_id", b"marker_id", "note", b"note", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "marker_id", b"marker_id", "note", b"note", "rejection", b"rejection", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

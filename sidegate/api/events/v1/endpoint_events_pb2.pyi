@@ -55,7 +55,7 @@ class EndpointEvent(_message.Message):
 
     @_builtins.property
     def rejected(self) -> Global___ConnectionRejected:
-        """A connection was rejected by the service's owner."""
+        """A connection was rejected by the service's owner, or by a rule of his."""
 
     @_builtins.property
     def activated(self) -> Global___EndpointActivated:
@@ -227,12 +227,17 @@ class ConnectionRejected(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, where it was not the owner's decision of the moment."""
     def __init__(
         self,
+        *,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sidegate.api.registry.v1 import tag_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_tag__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/registry/v1/endpoint_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"sidegate/api/registry/v1/tag.proto\"\xbb\x0c\n\x0f\x45ndpointService\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x04name\x18\x04 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x17\n\tfull_name\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x06vpc_id\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x08\x62\x61\x63kends\x18\x07 \x03(\x0b\x32!.sidegate.api.registry.v1.BackendB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10@\x12M\n\rport_mappings\x18\x08 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMappingB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01\x12\x19\n\x11\x61pproval_required\x18\t \x01(\x08\x12\x19\n\x0bpermissions\x18\n \x03(\tB\x04\xe2\x41\x01\x03\x12\x44\n\x05state\x18\x0b \x01(\x0e\x32/.sidegate.api.registry.v1.EndpointService.StateB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x66\x61ilure\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x15\n\x07version\x18\x10 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0b\x64\x65scription\x18\x11 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x35\n\x04tags\x18\x12 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.TagB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12[\n\x0f\x63lient_identity\x18\x13 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12U\n\x0cservice_type\x18\x14 \x01(\x0e\x32\x35.sidegate.api.registry.v1.EndpointService.ServiceTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12S\n\x0bserver_type\x18\x15 \x01(\x0e\x32\x34.sidegate.api.registry.v1.EndpointService.ServerTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x93\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CREATING\x10\x01\x12\x13\n\x0fSTATE_AVAILABLE\x10\x02\x12\x11\n\rSTATE_CLOSING\x10\x03\x12\x12\n\x0eSTATE_DELETING\x10\x04\x12\x11\n\rSTATE_DELETED\x10\x05\x12\x10\n\x0cSTATE_FAILED\x10\x06\"\xe4\x01\n\x0e\x43lientIdentity\x12\x1f\n\x1b\x43LIENT_IDENTITY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43LIENT_IDENTITY_NONE\x10\x01\x12\x17\n\x13\x43LIENT_IDENTITY_TOA\x10\x02\x12\"\n\x1e\x43LIENT_IDENTITY_PROXY_PROTOCOL\x10\x03\x12*\n&CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL\x10\x04\x12.\n*CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER\x10\x05\"a\n\x0bServiceType\x12\x1c\n\x18SERVICE_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SERVICE_TYPE_INTERFACE\x10\x01\x12\x18\n\x14SERVICE_TYPE_GATEWAY\x10\x02\"}\n\nServerType\x12\x1b\n\x17SERVER_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSERVER_TYPE_VM\x10\x01\x12\x12\n\x0eSERVER_TYPE_LB\x10\x02\x12\x13\n\x0fSERVER_TYPE_VIP\x10\x03\x12\x15\n\x11SERVER_TYPE_CLOUD\x10\x04\"\x80\x01\n\x07\x42\x61\x63kend\x12\x1a\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x07\xbaH\x04r\x02x\x01H\x00\x12\x1b\n\x07port_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12\x19\n\x06weight\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\xef\x01\n\x0bPortMapping\x12$\n\x0b\x63lient_port\x18\x01 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12$\n\x0bserver_port\x18\x02 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12J\n\x08protocol\x18\x03 \x01(\x0e\x32..sidegate.api.registry.v1.PortMapping.ProtocolB\x08\xbaH\x05\x82\x01\x02\x10\x01\"H\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROTOCOL_TCP\x10\x01\x12\x10\n\x0cPROTOCOL_UDP\x10\x02\"\x8a\x02\n\x12\x43onnectableService\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tfull_name\x18\x02 \x01(\t\x12<\n\rport_mappings\x18\x03 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\x12\x19\n\x11\x61pproval_required\x18\x04 \x01(\x08\x12K\n\x0cservice_type\x18\x05 \x01(\x0e\x32\x35.sidegate.api.registry.v1.EndpointService.ServiceType\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/registry/v1/endpoint_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"sidegate/api/registry/v1/tag.proto\"\xcf\r\n\x0f\x45ndpointService\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x04name\x18\x04 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x17\n\tfull_name\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x06vpc_id\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x43\n\x08\x62\x61\x63kends\x18\x07 \x03(\x0b\x32!.sidegate.api.registry.v1.BackendB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10@\x12M\n\rport_mappings\x18\x08 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMappingB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01\x12\x19\n\x11\x61pproval_required\x18\t \x01(\x08\x12\x19\n\x0bpermissions\x18\n \x03(\tB\x04\xe2\x41\x01\x03\x12\x44\n\x05state\x18\x0b \x01(\x0e\x32/.sidegate.api.registry.v1.EndpointService.StateB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x66\x61ilure\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x15\n\x07version\x18\x10 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0b\x64\x65scription\x18\x11 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x35\n\x04tags\x18\x12 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.TagB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12[\n\x0f\x63lient_identity\x18\x13 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12U\n\x0cservice_type\x18\x14 \x01(\x0e\x32\x35.sidegate.api.registry.v1.EndpointService.ServiceTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12S\n\x0bserver_type\x18\x15 \x01(\x0e\x32\x34.sidegate.api.registry.v1.EndpointService.ServerTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x46\n\x12permission_details\x18\x16 \x03(\x0b\x32$.sidegate.api.registry.v1.PermissionB\x04\xe2\x41\x01\x03\x12J\n\x11\x65nded_permissions\x18\x17 \x03(\x0b\x32).sidegate.api.registry.v1.EndedPermissionB\x04\xe2\x41\x01\x03\"\x93\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CREATING\x10\x01\x12\x13\n\x0fSTATE_AVAILABLE\x10\x02\x12\x11\n\rSTATE_CLOSING\x10\x03\x12\x12\n\x0eSTATE_DELETING\x10\x04\x12\x11\n\rSTATE_DELETED\x10\x05\x12\x10\n\x0cSTATE_FAILED\x10\x06\"\xe4\x01\n\x0e\x43lientIdentity\x12\x1f\n\x1b\x43LIENT_IDENTITY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43LIENT_IDENTITY_NONE\x10\x01\x12\x17\n\x13\x43LIENT_IDENTITY_TOA\x10\x02\x12\"\n\x1e\x43LIENT_IDENTITY_PROXY_PROTOCOL\x10\x03\x12*\n&CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL\x10\x04\x12.\n*CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER\x10\x05\"a\n\x0bServiceType\x12\x1c\n\x18SERVICE_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SERVICE_TYPE_INTERFACE\x10\x01\x12\x18\n\x14SERVICE_TYPE_GATEWAY\x10\x02\"}\n\nServerType\x12\x1b\n\x17SERVER_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSERVER_TYPE_VM\x10\x01\x12\x12\n\x0eSERVER_TYPE_LB\x10\x02\x12\x13\n\x0fSERVER_TYPE_VIP\x10\x03\x12\x15\n\x11SERVER_TYPE_CLOUD\x10\x04\"\xfc\x02\n\nPermission\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x81\x01\n\npermission\x18\x02 \x01(\tBm\xe2\x41\x01\x02\xbaHfrd2b^(iam:domain::([A-Za-z0-9][A-Za-z0-9_-]{0,62}|\\*)|organizations:orgPath::[A-Za-z0-9/*?-]{1,1000})$\x12=\n\x04type\x18\x03 \x01(\x0e\x32).sidegate.api.registry.v1.Permission.TypeB\x04\xe2\x41\x01\x03\x12\x1d\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"C\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0eTYPE_DOMAIN_ID\x10\x01\x12\x11\n\rTYPE_ORG_PATH\x10\x02\"O\n\x0f\x45ndedPermission\x12\x12\n\npermission\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x07\x42\x61\x63kend\x12\x1a\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x07\xbaH\x04r\x02x\x01H\x00\x12\x1b\n\x07port_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12\x19\n\x06weight\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\xef\x01\n\x0bPortMapping\x12$\n\x0b\x63lient_port\x18\x01 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12$\n\x0bserver_port\x18\x02 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12J\n\x08protocol\x18\x03 \x01(\x0e\x32..sidegate.api.registry.v1.PortMapping.ProtocolB\x08\xbaH\x05\x82\x01\x02\x10\x01\"H\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROTOCOL_TCP\x10\x01\x12\x10\n\x0cPROTOCOL_UDP\x10\x02\"\x8a\x02\n\x12\x43onnectableService\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tfull_name\x18\x02 \x01(\t\x12<\n\rport_mappings\x18\x03 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\x12\x19\n\x11\x61pproval_required\x18\x04 \x01(\x08\x12K\n\x0cservice_type\x18\x05 \x01(\x0e\x32\x35.sidegate.api.registry.v1.EndpointService.ServiceType\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -73,6 +73,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDPOINTSERVICE'].fields_by_name['service_type']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_ENDPOINTSERVICE'].fields_by_name['server_type']._loaded_options = None
   _globals['_ENDPOINTSERVICE'].fields_by_name['server_type']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_ENDPOINTSERVICE'].fields_by_name['permission_details']._loaded_options = None
+  _globals['_ENDPOINTSERVICE'].fields_by_name['permission_details']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSERVICE'].fields_by_name['ended_permissions']._loaded_options = None
+  _globals['_ENDPOINTSERVICE'].fields_by_name['ended_permissions']._serialized_options = b'\342A\001\003'
+  _globals['_PERMISSION'].fields_by_name['id']._loaded_options = None
+  _globals['_PERMISSION'].fields_by_name['id']._serialized_options = b'\342A\001\003'
+  _globals['_PERMISSION'].fields_by_name['permission']._loaded_options = None
+  _globals['_PERMISSION'].fields_by_name['permission']._serialized_options = b'\342A\001\002\272Hfrd2b^(iam:domain::([A-Za-z0-9][A-Za-z0-9_-]{0,62}|\\*)|organizations:orgPath::[A-Za-z0-9/*?-]{1,1000})$'
+  _globals['_PERMISSION'].fields_by_name['type']._loaded_options = None
+  _globals['_PERMISSION'].fields_by_name['type']._serialized_options = b'\342A\001\003'
+  _globals['_PERMISSION'].fields_by_name['description']._loaded_options = None
+  _globals['_PERMISSION'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_PERMISSION'].fields_by_name['create_time']._loaded_options = None
+  _globals['_PERMISSION'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_BACKEND'].oneofs_by_name['target']._loaded_options = None
   _globals['_BACKEND'].oneofs_by_name['target']._serialized_options = b'\272H\002\010\001'
   _globals['_BACKEND'].fields_by_name['address']._loaded_options = None
@@ -88,21 +102,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PORTMAPPING'].fields_by_name['protocol']._loaded_options = None
   _globals['_PORTMAPPING'].fields_by_name['protocol']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_ENDPOINTSERVICE']._serialized_start=209
-  _globals['_ENDPOINTSERVICE']._serialized_end=1804
-  _globals['_ENDPOINTSERVICE_STATE']._serialized_start=1200
-  _globals['_ENDPOINTSERVICE_STATE']._serialized_end=1347
-  _globals['_ENDPOINTSERVICE_CLIENTIDENTITY']._serialized_start=1350
-  _globals['_ENDPOINTSERVICE_CLIENTIDENTITY']._serialized_end=1578
-  _globals['_ENDPOINTSERVICE_SERVICETYPE']._serialized_start=1580
-  _globals['_ENDPOINTSERVICE_SERVICETYPE']._serialized_end=1677
-  _globals['_ENDPOINTSERVICE_SERVERTYPE']._serialized_start=1679
-  _globals['_ENDPOINTSERVICE_SERVERTYPE']._serialized_end=1804
-  _globals['_BACKEND']._serialized_start=1807
-  _globals['_BACKEND']._serialized_end=1935
-  _globals['_PORTMAPPING']._serialized_start=1938
-  _globals['_PORTMAPPING']._serialized_end=2177
-  _globals['_PORTMAPPING_PROTOCOL']._serialized_start=2105
-  _globals['_PORTMAPPING_PROTOCOL']._serialized_end=2177
-  _globals['_CONNECTABLESERVICE']._serialized_start=2180
-  _globals['_CONNECTABLESERVICE']._serialized_end=2446
+  _globals['_ENDPOINTSERVICE']._serialized_end=1952
+  _globals['_ENDPOINTSERVICE_STATE']._serialized_start=1348
+  _globals['_ENDPOINTSERVICE_STATE']._serialized_end=1495
+  _globals['_ENDPOINTSERVICE_CLIENTIDENTITY']._serialized_start=1498
+  _globals['_ENDPOINTSERVICE_CLIENTIDENTITY']._serialized_end=1726
+  _globals['_ENDPOINTSERVICE_SERVICETYPE']._serialized_start=1728
+  _globals['_ENDPOINTSERVICE_SERVICETYPE']._serialized_end=1825
+  _globals['_ENDPOINTSERVICE_SERVERTYPE']._serialized_start=1827
+  _globals['_ENDPOINTSERVICE_SERVERTYPE']._serialized_end=1952
+  _globals['_PERMISSION']._serialized_start=1955
+  _globals['_PERMISSION']._serialized_end=2335
+  _globals['_PERMISSION_TYPE']._serialized_start=2268
+  _globals['_PERMISSION_TYPE']._serialized_end=2335
+  _globals['_ENDEDPERMISSION']._serialized_start=2337
+  _globals['_ENDEDPERMISSION']._serialized_end=2416
+  _globals['_BACKEND']._serialized_start=2419
+  _globals['_BACKEND']._serialized_end=2547
+  _globals['_PORTMAPPING']._serialized_start=2550
+  _globals['_PORTMAPPING']._serialized_end=2789
+  _globals['_PORTMAPPING_PROTOCOL']._serialized_start=2717
+  _globals['_PORTMAPPING_PROTOCOL']._serialized_end=2789
+  _globals['_CONNECTABLESERVICE']._serialized_start=2792
+  _globals['_CONNECTABLESERVICE']._serialized_end=3058
 # @@protoc_insertion_point(module_scope)

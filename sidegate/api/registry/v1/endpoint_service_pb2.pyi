@@ -176,6 +176,8 @@ class EndpointService(_message.Message):
     CLIENT_IDENTITY_FIELD_NUMBER: _builtins.int
     SERVICE_TYPE_FIELD_NUMBER: _builtins.int
     SERVER_TYPE_FIELD_NUMBER: _builtins.int
+    PERMISSION_DETAILS_FIELD_NUMBER: _builtins.int
+    ENDED_PERMISSIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -220,8 +222,8 @@ class EndpointService(_message.Message):
 
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Who may connect: "iam:domain::<account>", or "iam:domain::*" for everybody. Changed by AddPermissions and
-        RemovePermissions; up to 200.
+        """Who may connect: "iam:domain::<account>", "iam:domain::*" for everybody, or "organizations:orgPath::<path>", which
+        lets nobody in as long as accounts have no organisation. Changed by AddPermissions and RemovePermissions; up to 200.
         """
 
     @_builtins.property
@@ -235,6 +237,16 @@ class EndpointService(_message.Message):
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
         """The owner's tags, up to 20."""
+
+    @_builtins.property
+    def permission_details(self) -> _containers.RepeatedCompositeFieldContainer[Global___Permission]:
+        """The same as `permissions`, in the same order, with what else there is to say of each."""
+
+    @_builtins.property
+    def ended_permissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndedPermission]:
+        """Permissions that were removed together with the connections that they had let in: the last 200, without those that
+        were added again.
+        """
 
     def __init__(
         self,
@@ -260,14 +272,109 @@ class EndpointService(_message.Message):
         client_identity: Global___EndpointService.ClientIdentity.ValueType = ...,
         service_type: Global___EndpointService.ServiceType.ValueType = ...,
         server_type: Global___EndpointService.ServerType.ValueType = ...,
+        permission_details: _abc.Iterable[Global___Permission] | None = ...,
+        ended_permissions: _abc.Iterable[Global___EndedPermission] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "backends", b"backends", "client_identity", b"client_identity", "create_time", b"create_time", "description", b"description", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "backends", b"backends", "client_identity", b"client_identity", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointService: _TypeAlias = EndpointService  # noqa: Y015
+
+@_typing.final
+class Permission(_message.Message):
+    """Lets somebody connect to a service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Type:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Permission._Type.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TYPE_UNSPECIFIED: Permission._Type.ValueType  # 0
+        """Never sent."""
+        TYPE_DOMAIN_ID: Permission._Type.ValueType  # 1
+        """An account, or everybody."""
+        TYPE_ORG_PATH: Permission._Type.ValueType  # 2
+        """All accounts of a part of an organisation."""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """Whom it names."""
+
+    TYPE_UNSPECIFIED: Permission.Type.ValueType  # 0
+    """Never sent."""
+    TYPE_DOMAIN_ID: Permission.Type.ValueType  # 1
+    """An account, or everybody."""
+    TYPE_ORG_PATH: Permission.Type.ValueType  # 2
+    """All accounts of a part of an organisation."""
+
+    ID_FIELD_NUMBER: _builtins.int
+    PERMISSION_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID: the same for the same permission of the same service."""
+    permission: _builtins.str
+    """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>"."""
+    type: Global___Permission.Type.ValueType
+    """Whom it names."""
+    description: _builtins.str
+    """The owner's words: up to 128 printable characters without '<' and '>'."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was added."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        permission: _builtins.str = ...,
+        type: Global___Permission.Type.ValueType = ...,
+        description: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "id", b"id", "permission", b"permission", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Permission: _TypeAlias = Permission  # noqa: Y015
+
+@_typing.final
+class EndedPermission(_message.Message):
+    """Connections of those whom it named ended: that is, of accounts that may not connect any more, those that were
+    requested or accepted before.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERMISSION_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    permission: _builtins.str
+    """The permission."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was removed."""
+
+    def __init__(
+        self,
+        *,
+        permission: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndedPermission: _TypeAlias = EndedPermission  # noqa: Y015
 
 @_typing.final
 class Backend(_message.Message):

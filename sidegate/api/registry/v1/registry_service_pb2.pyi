@@ -738,13 +738,20 @@ class AddPermissionsRequest(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"iam:domain::<account>" or "iam:domain::*": 1 to 200."""
+        """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>": up to 200, without a description."""
+
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.Permission]:
+        """Permissions with a description: up to 200, together with `permissions` at least one. One that is there already gets
+        this description.
+        """
 
     def __init__(
         self,
@@ -752,10 +759,11 @@ class AddPermissionsRequest(_message.Message):
         service_id: _builtins.str = ...,
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        details: _abc.Iterable[_endpoint_service_pb2.Permission] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -770,13 +778,18 @@ class RemovePermissionsRequest(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    END_CONNECTIONS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    end_connections: _builtins.bool
+    """Ends connections of accounts that may not connect any more after this, and that one of these permissions names or
+    named: those that were requested or accepted before are REJECTED within moments. Otherwise they stay.
+    """
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"iam:domain::<account>" or "iam:domain::*": 1 to 200."""
+        """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>": 1 to 200."""
 
     def __init__(
         self,
@@ -784,10 +797,11 @@ class RemovePermissionsRequest(_message.Message):
         service_id: _builtins.str = ...,
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        end_connections: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_connections", b"end_connections", "permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -327,14 +327,14 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddPermissions(self, request, context):
-        """Lets accounts connect. A permission that is there already stays.
+        """Lets accounts connect, or describes their permission. One that is there already stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemovePermissions(self, request, context):
-        """Lets accounts connect no more. Connections that exist stay.
+        """Lets accounts connect no more. Connections that exist stay, unless `end_connections` is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -70,9 +70,9 @@ class RegistryServiceStub:
     DeleteEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteEndpointServiceRequest, _endpoint_service_pb2.EndpointService]
     """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way."""
     AddPermissions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AddPermissionsRequest, _endpoint_service_pb2.EndpointService]
-    """Lets accounts connect. A permission that is there already stays."""
+    """Lets accounts connect, or describes their permission. One that is there already stays."""
     RemovePermissions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RemovePermissionsRequest, _endpoint_service_pb2.EndpointService]
-    """Lets accounts connect no more. Connections that exist stay."""
+    """Lets accounts connect no more. Connections that exist stay, unless `end_connections` is set."""
     LookupEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LookupEndpointServiceRequest, _endpoint_service_pb2.ConnectableService]
     """Finds a service that the caller may connect to, by id or full name."""
     Watch: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchRequest, _watch_pb2.WatchResponse]
@@ -270,7 +270,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.AddPermissionsRequest,
         context: _aio.ServicerContext[_registry_service_pb2.AddPermissionsRequest, _abc.Awaitable[_endpoint_service_pb2.EndpointService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.EndpointService]:
-        """Lets accounts connect. A permission that is there already stays."""
+        """Lets accounts connect, or describes their permission. One that is there already stays."""
 
     @_abc_1.abstractmethod
     def RemovePermissions(
@@ -278,7 +278,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RemovePermissionsRequest,
         context: _aio.ServicerContext[_registry_service_pb2.RemovePermissionsRequest, _abc.Awaitable[_endpoint_service_pb2.EndpointService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.EndpointService]:
-        """Lets accounts connect no more. Connections that exist stay."""
+        """Lets accounts connect no more. Connections that exist stay, unless `end_connections` is set."""
 
     @_abc_1.abstractmethod
     def LookupEndpointService(
