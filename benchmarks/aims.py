@@ -39,6 +39,13 @@ AIMS = (
     Aim("store_scan_sqlite", "at least", 500_000),
     Aim("store_scan_postgresql", "at least", 150_000),
     Aim("verify", "at least", 300_000),
+    Aim("past_replay", "at most", 10.0),
+    Aim("past_read_model", "at most", 10.0),
+    Aim("past_state_p99", "at most", 3.0),
+    Aim("past_get_p99", "at most", 10.0),
+    Aim("past_list_p99", "at most", 10.0),
+    Aim("past_get_p99", "at most", 1.2, ratio_to="1,000 stored"),
+    Aim("past_list_p99", "at most", 1.5, ratio_to="1,000 stored"),
     Aim("commit_to_agent_p50", "at most", 1.2),
     Aim("commit_to_agent_p99", "at most", 2.0),
     *(

@@ -18,6 +18,13 @@ HINDRANCES: Mapping[tuple[str, ...], str] = {
     ),
     ("store_scan_",): "The driver's own rows are more than half of the time, making events of them the rest",
     ("verify",): "One SHA-256 over every column of every event, in one thread",
+    ("past_replay", "past_read_model"): (
+        "One thread of Python, about 10 µs an event: half of it the driver's rows, half reading the event and "
+        "keeping what it says; the read table's rows and their six indices come on top"
+    ),
+    ("past_get", "past_list"): (
+        "A page of 100 is 100 endpoints read from the bytes of their last events and written into an answer"
+    ),
     ("commit_to_agent",): "A sync of the disk, the relay's read, JetStream with a file of its own, a pull consumer",
     ("create_to_first_byte",): (
         f"Two commits one after another (the address in the registry, then the endpoint), NATS, the kernel. {CALLS}"

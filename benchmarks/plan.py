@@ -9,11 +9,15 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`seconds` is the length of one measurement, `samples` how many commands each latency is taken of."""
+    """`seconds` is the length of one measurement, `samples` how many commands each latency is taken of.
+
+    `events` is how long a log is that is read, a multiple of 10,000.
+    """
 
     rounds: int
     seconds: float
     samples: int
+    events: int = 1_000_000
 
     @classmethod
     def whole(cls, rounds: int = 5) -> "Plan":
@@ -21,4 +25,4 @@ class Plan:
 
     @classmethod
     def quick(cls, rounds: int = 1) -> "Plan":
-        return cls(rounds, seconds=0.5, samples=10)
+        return cls(rounds, seconds=0.5, samples=10, events=20_000)

@@ -42,6 +42,12 @@ class Section:
 SECTIONS = (
     Section("store", "Event store", "Events per second, beside the bare driver", ("store_", "verify")),
     Section(
+        "past",
+        "Reading the log",
+        "A million events, beside the driver's rows; lists, beside those of few endpoints",
+        ("past_",),
+    ),
+    Section(
         "latency",
         "Latency of the whole system",
         "Milliseconds, beside the least that any such system must do",

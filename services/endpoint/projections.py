@@ -23,6 +23,7 @@ DELETED = "DELETED"
 LIVE = (PENDING_ACCEPTANCE, CREATING, ACCEPTED, REJECTED)
 CONNECTED = (PENDING_ACCEPTANCE, CREATING, ACCEPTED)
 FORWARDED, REMOVED = "FORWARDED", "REMOVED"
+_STATES = {number: name.removeprefix("CONNECTION_STATE_") for name, number in endpoint_pb.ConnectionState.items()}
 
 
 def row_of(event: RecordedEvent) -> ResourceRow | None:
@@ -52,7 +53,7 @@ def entry_id(cell: str, id_: str) -> str:
 
 def _endpoint(event: RecordedEvent, stored: events_pb.EndpointEvent) -> ResourceRow:
     resource, placement = stored.endpoint, stored.placement
-    state = endpoint_pb.ConnectionState.Name(resource.state).removeprefix("CONNECTION_STATE_")
+    state = _STATES[resource.state]
     return ResourceRow(
         kind=ENDPOINT,
         id=resource.id,

@@ -27,10 +27,10 @@ def rows_of(event: RecordedEvent) -> Sequence[ResourceRow]:
 REDUCER = Reducer(1, rows_of)
 
 
-async def live_a_while(store: Store, chance: random.Random, events: int = EVENTS) -> None:
+async def live_a_while(store: Store, chance: random.Random, events: int = EVENTS, most: int = 2) -> None:
     """Things come, change and go, some of them again; an event may be about several, or about none."""
     for _ in range(events):
-        told = [("thing", f"t-{chance.randrange(20)}", chance.random() < 0.7) for _ in range(chance.randrange(3))]
+        told = [("thing", f"t-{chance.randrange(20)}", chance.random() < 0.7) for _ in range(chance.randint(0, most))]
         event = NewEvent("thing.changed", json.dumps(told).encode())
         at = AT + chance.randrange(10**9)  # clocks go back: what is recorded does not
         await store.append(Append(f"stream-{chance.randrange(7)}", AnyVersion(), [event], at, f"p/{len(told)}"))

@@ -1,7 +1,7 @@
 """Projections: tables made from events in the transaction that appends them, so that a read after a write sees it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sqlalchemy import Connection, MetaData, and_, delete, insert, select
 
@@ -10,7 +10,8 @@ from services.common.eventsourcing.sql_schema import checkpoints
 from services.common.eventsourcing.sql_schema import metadata as log_metadata
 from services.common.eventsourcing.store import RecordedEvent, WrongSchema
 
-PAGE = 1000
+PAGE = 10_000
+"""Events that a projection is given at a time when it is made anew."""
 
 
 class Projection(Protocol):
@@ -27,6 +28,13 @@ class Projection(Protocol):
     metadata: MetaData
 
     def apply(self, connection: Connection, event: RecordedEvent) -> None: ...
+
+
+@runtime_checkable
+class BulkProjection(Projection, Protocol):
+    """A projection that takes many events in at once, and is the same then as after one by one."""
+
+    def apply_all(self, connection: Connection, events: Sequence[RecordedEvent]) -> None: ...
 
 
 class Projector:
@@ -73,8 +81,11 @@ class Projector:
 
 
 def _apply(connection: Connection, projection: Projection, events: Sequence[RecordedEvent]) -> int:
-    for event in events:
-        projection.apply(connection, event)
+    if isinstance(projection, BulkProjection):
+        projection.apply_all(connection, events)
+    else:
+        for event in events:
+            projection.apply(connection, event)
     position = events[-1].position
     ours = and_(checkpoints.c.name == _checkpoint(projection), checkpoints.c.version == projection.version)
     if connection.execute(checkpoints.update().where(ours).values(position=position)).rowcount != 1:

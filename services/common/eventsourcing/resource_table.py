@@ -1,8 +1,7 @@
 """The read table of a service: every live resource as its last event left it, found by who owns it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, select, text
 from sqlalchemy.engine import Row
@@ -35,7 +34,7 @@ RESOURCES = Table(
 UPSERT = text(
     "INSERT INTO resources (kind, id, project, parent, counterpart, partition, name, state,"
     " created_position, position, data)"
-    " VALUES (:kind, :id, :project, :parent, :counterpart, :partition, :name, :state, :position, :position, :data)"
+    " VALUES (:kind, :id, :project, :parent, :counterpart, :partition, :name, :state, :created, :position, :data)"
     " ON CONFLICT (kind, id) DO UPDATE SET project = excluded.project, parent = excluded.parent,"
     " counterpart = excluded.counterpart, partition = excluded.partition, name = excluded.name,"
     " state = excluded.state, position = excluded.position, data = excluded.data"
@@ -43,11 +42,11 @@ UPSERT = text(
 DELETE = text("DELETE FROM resources WHERE kind = :kind AND id = :id")
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRow:
+class ResourceRow(NamedTuple):
     """A resource after an event. `counterpart` is the project on its other side; `data` the stored event's bytes.
 
-    A row that is not `live` leaves the table: what is gone is found in the log only.
+    A row that is not `live` leaves the table: what is gone is found in the log only. A tuple, since a replay makes one
+    of every event there is.
     """
 
     kind: str
@@ -73,13 +72,45 @@ class ResourceTable:
         self._row_of = row_of
 
     def apply(self, connection: Connection, event: RecordedEvent) -> None:
-        row = self._row_of(event)
-        if row is None:
-            return
-        if not row.live:
-            connection.execute(DELETE, {"kind": row.kind, "id": row.id})
-            return
-        connection.execute(UPSERT, {**_columns(row), "position": event.position})
+        self.apply_all(connection, [event])
+
+    def apply_all(self, connection: Connection, events: Sequence[RecordedEvent]) -> None:
+        """Of a resource that many of the events are about only the last one is written."""
+        left = self._left_by(events)
+        if gone := [{"kind": kind, "id": id_} for (kind, id_), outcome in left.items() if outcome.gone]:
+            connection.execute(DELETE, gone)
+        if rows := [outcome.columns for outcome in left.values() if outcome.row is not None]:
+            connection.execute(UPSERT, rows)
+
+    def _left_by(self, events: Iterable[RecordedEvent]) -> dict[tuple[str, str], "_Outcome"]:
+        left: dict[tuple[str, str], _Outcome] = {}
+        for event in events:
+            row = self._row_of(event)
+            if row is None:
+                continue
+            key = (row.kind, row.id)
+            before = left.get(key)
+            if not row.live:
+                left[key] = _Outcome(None, 0, event.position, gone=True)
+            elif before is None or before.row is None:
+                left[key] = _Outcome(row, event.position, event.position, gone=before is not None)
+            else:
+                left[key] = _Outcome(row, before.created, event.position, before.gone)
+        return left
+
+
+class _Outcome(NamedTuple):
+    """What some events leave of a resource; `gone`: what was there before them is not, whatever came after."""
+
+    row: ResourceRow | None
+    created: int
+    position: int
+    gone: bool
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        columns = {} if self.row is None else _columns(self.row)
+        return {**columns, "created": self.created, "position": self.position}
 
 
 def _columns(row: ResourceRow) -> Mapping[str, Any]:
