@@ -8,6 +8,7 @@ from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
+from services.common.rpc.errors import refusal_of
 from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.endpoint.application.connections import Connections
@@ -16,7 +17,7 @@ from services.endpoint.application.requests import Requests, Wanted
 from services.endpoint.domain.endpoint_commands import Accept, Delete, Note, Reject
 from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
-from services.endpoint.wire.request import address_of, change_of, name_of, networks_of, uuid_of
+from services.endpoint.wire.request import address_of, change_of, decisions_of, name_of, networks_of, uuid_of
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
@@ -108,6 +109,15 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
         told = command_context(request, "RejectConnection")
         return await self._connections.decide(Reject(told.at_ns, told.principal, *_ids(request)), told)
 
+    async def DecideConnections(
+        self, request: service_pb.DecideConnectionsRequest, context: Context
+    ) -> service_pb.DecideConnectionsResponse:
+        told = command_context(request, "DecideConnections")
+        commands = decisions_of(request, told.at_ns, told.principal)
+        outcomes = await self._connections.decide_all(commands, told)
+        results = [_decided(command.endpoint, each) for command, each in zip(commands, outcomes, strict=True)]
+        return service_pb.DecideConnectionsResponse(results=results)
+
     async def NoteConnection(
         self, request: service_pb.NoteConnectionRequest, context: Context
     ) -> endpoint_pb.Connection:
@@ -124,6 +134,16 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
                 yield watch_pb.WatchConnectionsResponse(
                     position=told.position, log_id=told.log_id, epoch=told.epoch, changes=changes
                 )
+
+
+def _decided(endpoint: str, outcome: endpoint_pb.Connection | BaseException) -> service_pb.DecidedConnection:
+    """What is shown of one decision of many. Raises what is no refusal."""
+    if isinstance(outcome, endpoint_pb.Connection):
+        return service_pb.DecidedConnection(endpoint_id=endpoint, connection=outcome)
+    refusal = refusal_of(outcome) if isinstance(outcome, Exception) else None
+    if refusal is None:
+        raise outcome
+    return service_pb.DecidedConnection(endpoint_id=endpoint, reason=refusal.reason, message=refusal.text)
 
 
 def _ids(

@@ -55,6 +55,15 @@ OneConnection = Annotated[
     ),
 ]
 
+ManyConnections = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ENDPOINT...",
+        help="Endpoints: names, ids, or beginnings of them.",
+        autocompletion=completing.connection,
+    ),
+]
+
 InVpc = Annotated[
     str,
     typer.Option(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from google.protobuf.message import Message
 from rich.console import RenderableType
 
+from sidegate.api.endpoint.v1.endpoint_service_pb2 import DecidedConnection
 from sidegate.api.registry.v1.vpc_pb2 import Attachment
 from sidegate.cli import facts, words
 from sidegate.cli.outcome import Exit
@@ -21,6 +22,13 @@ def _service_name(endpoint: Message) -> str:
 
 def _reaches(attachment: Message) -> str:
     return words.target_of(attachment) if isinstance(attachment, Attachment) else ""
+
+
+def _of_connection(decided: Message, name: str) -> str:
+    """A field of the connection that was decided on; empty where it was refused."""
+    return (
+        words.field(decided.connection, name) if isinstance(decided, DecidedConnection) and not decided.reason else ""
+    )
 
 
 COLUMNS: Mapping[str, Mapping[str, Column]] = {
@@ -42,6 +50,12 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "marker": "marker_id",
         "state": "state",
         "requested": "create_time",
+    },
+    "DecidedConnection": {
+        "endpoint": "endpoint_id",
+        "account": lambda decided: _of_connection(decided, "account"),
+        "state": lambda decided: _of_connection(decided, "state"),
+        "refused": "message",
     },
     "Endpoint": {
         "id": "id",

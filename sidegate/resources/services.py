@@ -228,6 +228,18 @@ class Connections:
         )
         return await self._caller.write(self._stub.RejectConnection, request)
 
+    async def decide(
+        self, service_id: str, endpoint_ids: Sequence[str], *, accept: bool, request_id: str = ""
+    ) -> Sequence[endpoint_rpc.DecidedConnection]:
+        """Accepts or rejects up to 100 connections at once: what became of each, in the same order."""
+        decision = endpoint_rpc.DecideConnectionsRequest.DECISION_REJECT
+        if accept:
+            decision = endpoint_rpc.DecideConnectionsRequest.DECISION_ACCEPT
+        request = endpoint_rpc.DecideConnectionsRequest(
+            service_id=service_id, endpoint_ids=endpoint_ids, decision=decision, request_id=request_id
+        )
+        return (await self._caller.write(self._stub.DecideConnections, request)).results
+
     async def note(self, service_id: str, endpoint_id: str, note: str, *, request_id: str = "") -> Connection:
         """Puts a note on the connection that only the service's owner sees; an empty one takes it away."""
         request = endpoint_rpc.NoteConnectionRequest(

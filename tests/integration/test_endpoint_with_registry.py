@@ -381,3 +381,37 @@ async def test_a_permission_is_removed_with_its_connections_where_asked(story: S
     assert (accepted.state, accepted.rejection) == (CREATING, "")
     await story.services.application.forwarding.resync()
     assert (await story.get(made.id)).state == CREATING, "what the owner accepts afterwards stays"
+
+
+async def test_many_connections_are_decided_at_once_and_each_says_what_became_of_it(story: Story) -> None:
+    first, second = await story.create(name="a"), await story.create(name="b")
+    request = service_pb.DecideConnectionsRequest(
+        service_id=story.service,
+        endpoint_ids=[second.id, NOWHERE, first.id],
+        decision=service_pb.DecideConnectionsRequest.DECISION_ACCEPT,
+        request_id="all",
+    )
+    decide = story.payments.connections.DecideConnections
+    answer = await story.payments.ask(decide, request)
+    assert [each.endpoint_id for each in answer.results] == [second.id, NOWHERE, first.id]
+    assert [each.reason for each in answer.results] == ["", "NOT_FOUND", ""]
+    assert [each.connection.state for each in answer.results if not each.reason] == [CREATING, CREATING]
+
+    position = (await story.services.endpoint_store.head()).position
+    assert await story.payments.ask(decide, request) == answer
+    assert (await story.services.endpoint_store.head()).position == position, "what succeeded is not done again"
+
+    other = service_pb.DecideConnectionsRequest()
+    other.CopyFrom(request)
+    other.decision = service_pb.DecideConnectionsRequest.DECISION_REJECT
+    again = await story.payments.ask(decide, other)
+    assert [each.reason for each in again.results] == ["REQUEST_ID_REUSED", "NOT_FOUND", "REQUEST_ID_REUSED"]
+
+    strangers = await story.stranger.ask(story.stranger.connections.DecideConnections, request)
+    assert {each.reason for each in strangers.results} == {"NOT_FOUND"}
+    for wrong in ([], [first.id, first.id], ["x"]):
+        bad = service_pb.DecideConnectionsRequest(
+            service_id=story.service, endpoint_ids=wrong, decision=request.decision
+        )
+        with pytest.raises(errors.InvalidRequest):
+            await story.payments.ask(decide, bad)

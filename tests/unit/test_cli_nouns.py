@@ -316,6 +316,26 @@ def test_connections_are_listed_shown_accepted_and_rejected(
     assert len(set(fake.connections.request_ids)) == 3
 
 
+@pytest.mark.usefixtures("service", "subnet")
+def test_many_connections_are_decided_at_once_and_what_was_refused_is_told(
+    fake: FakeSidegate, cli: CommandLine
+) -> None:
+    first, second = (
+        cli.answer("endpoint", "create", "--service", "web", "--subnet", "front", "--name", name) for name in "ab"
+    )
+    ids = (first["id"], second["id"], first["id"])
+    accepted = cli.answer("connection", "accept-all", "web", *ids)
+    assert [(each["endpoint_id"], each["connection"]["state"]) for each in accepted] == [
+        (first["id"], "creating"),
+        (second["id"], "creating"),
+    ]
+    (failed,) = (each for each in fake.endpoints.endpoints.values() if each.id == first["id"])
+    failed.state = endpoint_pb2.CONNECTION_STATE_FAILED
+    told = cli.answer("connection", "reject-all", "web", *ids, code=4)
+    assert [each["reason"] for each in told] == ["WRONG_STATE", ""]
+    assert told[1]["connection"]["state"] == "rejected"
+
+
 ACCEPTED, REJECTED = endpoint_pb2.CONNECTION_STATE_ACCEPTED, endpoint_pb2.CONNECTION_STATE_REJECTED
 DELETED, FAILED = endpoint_pb2.CONNECTION_STATE_DELETED, endpoint_pb2.CONNECTION_STATE_FAILED
 

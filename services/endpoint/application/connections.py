@@ -1,6 +1,9 @@
 """Connections for those who publish services: their consumers' endpoints, without their networks."""
 
+import asyncio
+import uuid
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
@@ -19,6 +22,9 @@ from services.endpoint.wire.resource import connection_resource
 from services.endpoint.wire.sights import Change
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+
+PARTS = uuid.UUID("f4c0a7f2-4b0e-4f0f-8a45-6f3d6f8a9b17")
+"""The name space of requests that are a part of another."""
 
 
 class Connections:
@@ -48,6 +54,19 @@ class Connections:
         stream = endpoint_stream(command.endpoint)
         outcome = await self._streams.endpoints.execute(stream, command, context, _render)
         return endpoint_pb.Connection.FromString(outcome.response)
+
+    async def decide_all(
+        self, commands: Sequence[ProviderCommand], context: CommandContext
+    ) -> Sequence[endpoint_pb.Connection | BaseException]:
+        """Each on its own, at the same time: what it left, or why it was refused. Each is remembered by itself."""
+        each = [self.decide(command, _part(context, command.endpoint)) for command in commands]
+        return await asyncio.gather(*each, return_exceptions=True)
+
+
+def _part(context: CommandContext, endpoint: str) -> CommandContext:
+    """The context of one decision of many: its request is the same whenever the whole is repeated."""
+    id_ = str(uuid.uuid5(PARTS, f"{context.request_id}/{endpoint}")) if context.request_id else ""
+    return replace(context, request_id=id_)
 
 
 def _render(state: State, _version: int) -> bytes:

@@ -8,7 +8,7 @@ from uuid import UUID
 from services.common.errors import Invalid
 from services.common.labels import description_of
 from services.common.principal import Principal
-from services.endpoint.domain.endpoint_commands import Change
+from services.endpoint.domain.endpoint_commands import Accept, Change, Reject
 from services.endpoint.domain.presence import Presence, Statement
 from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
@@ -46,6 +46,15 @@ def change_of(request: service_pb.UpdateEndpointRequest, at: int, by: Principal)
         policy_of(wanted.policy, "endpoint.policy") if "policy" in paths else None,
         wanted.dns_enabled if "dns_enabled" in paths else None,
     )
+
+
+def decisions_of(request: service_pb.DecideConnectionsRequest, at: int, by: Principal) -> Sequence[Accept | Reject]:
+    """One command for each endpoint, in the caller's order."""
+    service = uuid_of(request.service_id, "service_id")
+    made = Accept if request.decision == service_pb.DecideConnectionsRequest.DECISION_ACCEPT else Reject
+    return [
+        made(at, by, service, uuid_of(id_, f"endpoint_ids[{index}]")) for index, id_ in enumerate(request.endpoint_ids)
+    ]
 
 
 def uuid_of(text: str, field: str) -> str:

@@ -1,6 +1,7 @@
 """`sidegate connection`: endpoints as the owner of their service sees them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,7 +10,8 @@ from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
 from sidegate.cli import happenings, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import From, OneConnection, OneService, Timeout, Wait
+from sidegate.cli.options import From, ManyConnections, OneConnection, OneService, Timeout, Wait
+from sidegate.cli.outcome import Exit
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
@@ -71,6 +73,28 @@ async def reject(
     if not wait:
         return tables.resource(connection)
     return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), REJECTED, within)
+
+
+@noun.verb(
+    "accept-all", "sidegate connection accept-all web 6f1c2a3b 7a2d3b4c", "sidegate connection accept-all web to-web"
+)
+async def accept_all(session: Session, service: OneService, endpoints: ManyConnections) -> View:
+    """Accept many at once. One that cannot be does not hinder the others; the exit code says that there was one."""
+    return await _decide(session, service, endpoints, accept=True)
+
+
+@noun.verb("reject-all", "sidegate connection reject-all web 6f1c2a3b 7a2d3b4c")
+async def reject_all(session: Session, service: OneService, endpoints: ManyConnections) -> View:
+    """Reject many at once. One that cannot be does not hinder the others; the exit code says that there was one."""
+    return await _decide(session, service, endpoints, accept=False)
+
+
+async def _decide(session: Session, service: str, endpoints: Sequence[str], *, accept: bool) -> View:
+    id = await resolve.service(session.sidegate, service)
+    ids = list(dict.fromkeys([await resolve.connection(session.sidegate, id, each) for each in endpoints]))
+    decided = await session.sidegate.connections.decide(id, ids, accept=accept)
+    refused = any(each.reason for each in decided)
+    return replace(tables.listing(decided, "nothing was decided"), code=Exit.REFUSED if refused else Exit.OK)
 
 
 @noun.verb("note", "sidegate connection note web 6f1c2a3b ticket-4711")

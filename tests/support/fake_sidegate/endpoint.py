@@ -82,6 +82,23 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
             note=self.notes.get(endpoint.id, ""),
         )
 
+    async def DecideConnections(
+        self, request: endpoint_service_pb2.DecideConnectionsRequest, context: Context
+    ) -> endpoint_service_pb2.DecideConnectionsResponse:
+        self.request_ids.append(request.request_id)
+        results = []
+        for id_ in request.endpoint_ids:
+            endpoint = await self._all.endpoints.find(id_, context)
+            if endpoint.state == endpoint_pb2.CONNECTION_STATE_FAILED:
+                refused = endpoint_service_pb2.DecidedConnection(endpoint_id=id_, reason="WRONG_STATE", message="no")
+                results.append(refused)
+                continue
+            accepted = request.decision == endpoint_service_pb2.DecideConnectionsRequest.DECISION_ACCEPT
+            creating, rejected = endpoint_pb2.CONNECTION_STATE_CREATING, endpoint_pb2.CONNECTION_STATE_REJECTED
+            endpoint.state = creating if accepted else rejected
+            results.append(endpoint_service_pb2.DecidedConnection(endpoint_id=id_, connection=self._seen(endpoint)))
+        return endpoint_service_pb2.DecideConnectionsResponse(results=results)
+
     async def NoteConnection(self, request: endpoint_service_pb2.NoteConnectionRequest, context: Context) -> Connection:
         endpoint = await self._all.endpoints.find(request.endpoint_id, context)
         self.request_ids.append(request.request_id)

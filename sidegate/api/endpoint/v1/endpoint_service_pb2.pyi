@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
 import builtins as _builtins
 import sys
@@ -365,3 +366,122 @@ class NoteConnectionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NoteConnectionRequest: _TypeAlias = NoteConnectionRequest  # noqa: Y015
+
+@_typing.final
+class DecideConnectionsRequest(_message.Message):
+    """Asks for connections to be accepted or rejected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Decision:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DecideConnectionsRequest._Decision.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DECISION_UNSPECIFIED: DecideConnectionsRequest._Decision.ValueType  # 0
+        """Refused."""
+        DECISION_ACCEPT: DecideConnectionsRequest._Decision.ValueType  # 1
+        """Packets pass."""
+        DECISION_REJECT: DecideConnectionsRequest._Decision.ValueType  # 2
+        """No packet passes; established sessions are cut."""
+
+    class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
+        """What is decided."""
+
+    DECISION_UNSPECIFIED: DecideConnectionsRequest.Decision.ValueType  # 0
+    """Refused."""
+    DECISION_ACCEPT: DecideConnectionsRequest.Decision.ValueType  # 1
+    """Packets pass."""
+    DECISION_REJECT: DecideConnectionsRequest.Decision.ValueType  # 2
+    """No packet passes; established sessions are cut."""
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    ENDPOINT_IDS_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """The service (UUID)."""
+    decision: Global___DecideConnectionsRequest.Decision.ValueType
+    """What is decided of all of them."""
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    @_builtins.property
+    def endpoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Endpoints (UUIDs): 1 to 100, each once."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        endpoint_ids: _abc.Iterable[_builtins.str] | None = ...,
+        decision: Global___DecideConnectionsRequest.Decision.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "endpoint_ids", b"endpoint_ids", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideConnectionsRequest: _TypeAlias = DecideConnectionsRequest  # noqa: Y015
+
+@_typing.final
+class DecideConnectionsResponse(_message.Message):
+    """What became of each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecidedConnection]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___DecidedConnection] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideConnectionsResponse: _TypeAlias = DecideConnectionsResponse  # noqa: Y015
+
+@_typing.final
+class DecidedConnection(_message.Message):
+    """What became of one connection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    endpoint_id: _builtins.str
+    """The endpoint (UUID)."""
+    reason: _builtins.str
+    """Why it was refused, in a constant for programs; empty where it was not."""
+    message: _builtins.str
+    """The same in words."""
+    @_builtins.property
+    def connection(self) -> _endpoint_pb2.Connection:
+        """The connection after the decision; not set where that was refused."""
+
+    def __init__(
+        self,
+        *,
+        endpoint_id: _builtins.str = ...,
+        connection: _endpoint_pb2.Connection | None = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "endpoint_id", b"endpoint_id", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecidedConnection: _TypeAlias = DecidedConnection  # noqa: Y015

@@ -362,6 +362,11 @@ class ConnectionsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
                 _registered_method=True)
+        self.DecideConnections = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.ConnectionsService/DecideConnections',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DecideConnectionsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DecideConnectionsResponse.FromString,
+                _registered_method=True)
         self.NoteConnection = channel.unary_unary(
                 '/sidegate.api.endpoint.v1.ConnectionsService/NoteConnection',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.NoteConnectionRequest.SerializeToString,
@@ -406,6 +411,15 @@ class ConnectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DecideConnections(self, request, context):
+        """Accepts or rejects many at once, each as AcceptConnection and RejectConnection do: some may succeed where others are
+        refused, and the answer says so of each. Repeated with its `request_id`, it gives the first answer for those that
+        succeeded, and tries the others again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def NoteConnection(self, request, context):
         """Puts the service owner's note on a connection, in any state but DELETED; an empty one takes it away.
         """
@@ -442,6 +456,11 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
                     servicer.RejectConnection,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.SerializeToString,
+            ),
+            'DecideConnections': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideConnections,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DecideConnectionsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DecideConnectionsResponse.SerializeToString,
             ),
             'NoteConnection': grpc.unary_unary_rpc_method_handler(
                     servicer.NoteConnection,
@@ -563,6 +582,33 @@ class ConnectionsService:
             '/sidegate.api.endpoint.v1.ConnectionsService/RejectConnection',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.RejectConnectionRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Connection.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideConnections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.ConnectionsService/DecideConnections',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DecideConnectionsRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DecideConnectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

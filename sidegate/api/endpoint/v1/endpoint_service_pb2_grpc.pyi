@@ -104,6 +104,11 @@ class ConnectionsServiceStub:
     """Lets packets pass. Again is not an error."""
     RejectConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.RejectConnectionRequest, _endpoint_pb2.Connection]
     """Lets no packet pass; established sessions are cut. Again is not an error."""
+    DecideConnections: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.DecideConnectionsRequest, _endpoint_service_pb2.DecideConnectionsResponse]
+    """Accepts or rejects many at once, each as AcceptConnection and RejectConnection do: some may succeed where others are
+    refused, and the answer says so of each. Repeated with its `request_id`, it gives the first answer for those that
+    succeeded, and tries the others again.
+    """
     NoteConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.NoteConnectionRequest, _endpoint_pb2.Connection]
     """Puts the service owner's note on a connection, in any state but DELETED; an empty one takes it away."""
     WatchConnections: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchConnectionsRequest, _watch_pb2.WatchConnectionsResponse]
@@ -143,6 +148,17 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_endpoint_service_pb2.RejectConnectionRequest, _abc.Awaitable[_endpoint_pb2.Connection]],
     ) -> _abc.Awaitable[_endpoint_pb2.Connection]:
         """Lets no packet pass; established sessions are cut. Again is not an error."""
+
+    @_abc_1.abstractmethod
+    def DecideConnections(
+        self,
+        request: _endpoint_service_pb2.DecideConnectionsRequest,
+        context: _aio.ServicerContext[_endpoint_service_pb2.DecideConnectionsRequest, _abc.Awaitable[_endpoint_service_pb2.DecideConnectionsResponse]],
+    ) -> _abc.Awaitable[_endpoint_service_pb2.DecideConnectionsResponse]:
+        """Accepts or rejects many at once, each as AcceptConnection and RejectConnection do: some may succeed where others are
+        refused, and the answer says so of each. Repeated with its `request_id`, it gives the first answer for those that
+        succeeded, and tries the others again.
+        """
 
     @_abc_1.abstractmethod
     def NoteConnection(
