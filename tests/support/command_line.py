@@ -1,24 +1,33 @@
-"""The command line, run inside the test against a fake Sidegate."""
+"""The command line, run inside the test: no other program has to start for it."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from typer.testing import CliRunner, Result
 
 from sidegate.cli.main import app
-from tests.support.fake_sidegate import FakeSidegate
 
 CLEAN = {"SIDEGATE_CONFIG": None, "SIDEGATE_ACCOUNT": None, "SIDEGATE_PROJECT": None, "COLUMNS": "100"}
 
 
+class Running(Protocol):
+    """A Sidegate, or a fake of one."""
+
+    @property
+    def ready_file(self) -> Path: ...
+
+
 class CommandLine:
-    def __init__(self, fake: FakeSidegate) -> None:
-        self._fake = fake
+    """Not from a running event loop: a command has one of its own."""
+
+    def __init__(self, sidegate: Running) -> None:
+        self._sidegate = sidegate
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
         """What the command printed and how it ended; nothing may escape from it but an exit code."""
-        config = () if environment else ("--config", str(self._fake.ready_file))
+        config = () if environment else ("--config", str(self._sidegate.ready_file))
         done = CliRunner().invoke(app, [*config, *arguments], env={**CLEAN, **(environment or {})})
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done

@@ -46,7 +46,7 @@ class Standalone:
         self, directory: Path, *arguments: str, rootless: bool = False, databases: Mapping[str, str] | None = None
     ) -> None:
         self.data = directory / "data"
-        self._ready_file = directory / "ready.json"
+        self.ready_file = directory / "ready.json"
         self._output = directory / "standalone.log"
         self._arguments = arguments
         self._databases = databases or {}
@@ -56,7 +56,7 @@ class Standalone:
 
     @property
     def ready(self) -> Mapping[str, Any]:
-        return dict(json.loads(self._ready_file.read_text()))
+        return dict(json.loads(self.ready_file.read_text()))
 
     @property
     def output(self) -> str:
@@ -73,8 +73,8 @@ class Standalone:
         return pid
 
     async def start(self) -> None:
-        self._ready_file.unlink(missing_ok=True)
-        places = ["--data-dir", str(self.data), "--ready-file", str(self._ready_file)]
+        self.ready_file.unlink(missing_ok=True)
+        places = ["--data-dir", str(self.data), "--ready-file", str(self.ready_file)]
         command = [*self._prefix, sys.executable, "-m", "services.standalone", *places, *self._arguments]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -104,7 +104,7 @@ class Standalone:
     async def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"standalone ended: {self.output}"
-        return self._ready_file.exists()
+        return self.ready_file.exists()
 
     async def stop(self) -> int:
         """SIGTERM, and its exit code."""
@@ -162,7 +162,7 @@ class Standalone:
 
     def cli(self, *arguments: str, account: str = "operator") -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("sidegate")
-        command = [str(program), "--config", str(self._ready_file), "--account", account, *arguments]
+        command = [str(program), "--config", str(self.ready_file), "--account", account, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     def answer(self, *arguments: str, account: str = "operator") -> Any:

@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from sidegate import errors
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend
@@ -13,19 +14,22 @@ from sidegate.client import Client
 from tests.support.standalone import Standalone
 from tests.support.world import tcp
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 RACERS = 20
 QUOTA = 20
 
 
-@pytest.fixture
-async def sidegate(tmp_path: Path) -> AsyncIterator[Standalone]:
-    async with Standalone(tmp_path, rootless=True) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
+    async with Standalone(tmp_path_factory.mktemp("sidegate"), rootless=True) as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def client(sidegate: Standalone) -> AsyncIterator[Client]:
-    async with sidegate.client("shop", timeout=30) as made:
+    """Of an account of its own: names and quotas are an account's."""
+    async with sidegate.client(f"shop-{uuid4()}", timeout=30) as made:
         yield made
 
 
