@@ -3,11 +3,15 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, select, text
 
 from services.common.eventsourcing.memory_store import MemoryStore
+from services.common.eventsourcing.postgres import Postgres
 from services.common.eventsourcing.sql_store import SqlStore
+from services.common.eventsourcing.sqlite import Sqlite
 from services.common.eventsourcing.store import (
     AnyVersion,
     Append,
@@ -89,6 +93,19 @@ def a_request(request_id: str = "r-1", command: str = "create", response: bytes 
 
 async def whole_log(store: Store) -> Sequence[RecordedEvent]:
     return await store.read(0, 1_000_000)
+
+
+def attempts_to_lock(database: type[Sqlite | Postgres], monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Grows with each attempt to take the log's lock, from now on."""
+    attempts: list[Connection] = []
+    lock = database.lock
+
+    def counted(self: Any, connection: Connection) -> None:
+        attempts.append(connection)
+        lock(self, connection)
+
+    monkeypatch.setattr(database, "lock", counted)
+    return attempts
 
 
 class Tally:
