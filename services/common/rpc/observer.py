@@ -59,10 +59,10 @@ class Call:
         metadata = dict(details.invocation_metadata or ())
         span = tracing.start(f"{service}/{method}", str(metadata.get(KEY, "")), SpanKind.SERVER)
         contexts.attach(trace.set_span_in_context(span))
-        caller = identify(details)
+        caller, request_id = identify(details), str(getattr(request, "request_id", ""))[:LONGEST_ID]
         about = {
             "method": method,
-            "request_id": getattr(request, "request_id", "")[:LONGEST_ID],  # nobody has checked it yet
+            "request_id": request_id if request_id.isprintable() else "",  # nobody has checked it yet
             "account": caller.account if caller else "",
             "project": caller.project if caller else "",
         }
