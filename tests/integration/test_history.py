@@ -84,12 +84,14 @@ async def test_what_is_no_snapshot_of_this_log_by_these_rules_is_ignored_and_mad
             assert made is not None
             await store.save_snapshot(replace(made, data=wrong, **bad))
         assert await History(store, REDUCER).at(40) == folded(events, 40)
+        assert [each.position for each in await store.snapshots()] == [32]
         await keeper.once()
-        assert await snapshots(store) == {16: wrong, 32: good[32]}  # of 16 only its reader knows that it is wrong
+        assert await snapshots(store) == good
         made = await store.snapshot(1, 32)
         assert made is not None
         await store.save_snapshot(replace(made, data=b"a disk's idea of it"))
         assert await History(store, REDUCER).at(40) == folded(events, 40)
+        assert [each.position for each in await store.snapshots()] == [16]
 
 
 async def test_a_snapshot_is_the_same_whenever_it_is_made(tmp_path: Path) -> None:
@@ -105,6 +107,17 @@ async def test_a_snapshot_is_the_same_whenever_it_is_made(tmp_path: Path) -> Non
         assert [unpack(data) for data in as_it_grew.values()] == [
             folded(await whole_log(store), position) for position in as_it_grew
         ]
+
+
+async def test_what_was_last_asked_counts_only_while_the_log_is_the_one_that_it_is_of(tmp_path: Path) -> None:
+    """A database was restored to an earlier state while the program ran, and grew again otherwise."""
+    async with STORES["memory"](tmp_path / "one") as store, STORES["memory"](tmp_path / "other") as other:
+        await live_a_while(store, random.Random(5), 30)
+        await live_a_while(other, random.Random(6), 40)
+        history = History(store, REDUCER)
+        await history.at(30)
+        vars(history)["_store"] = other
+        assert await history.at(35) == folded(await whole_log(other), 35)
 
 
 async def test_a_long_log_keeps_few_snapshots_further_apart(tmp_path: Path) -> None:

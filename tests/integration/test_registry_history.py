@@ -85,6 +85,17 @@ async def test_who_may_not_ask_and_what_is_not_there_are_told_apart_in_words(
                 await owner.history.resource("vpc", vpc.id)
 
 
+async def test_a_question_that_takes_too_long_is_ended(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_registry(tmp_path_factory.mktemp("registry")) as world:
+        vpc = await world.payments.vpc()
+        monkeypatch.setattr("services.common.rpc.history.LONGEST_SECONDS", 0.0)
+        async with Client(world.address, world.address, account="operator", project="x") as operator:
+            with pytest.raises(errors.TimedOut):
+                await operator.history.resource("vpc", vpc.id)
+
+
 def _before(time: Timestamp) -> Timestamp:
     earlier = Timestamp()
     earlier.CopyFrom(time)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 import structlog
 
 from services.common.eventsourcing.snapshots import PastStore, Snapshot
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import RecordedEvent, Unavailable
 from services.common.history.index import Index, Reducer, fold, pack, unpack
 
 PAGE = 1000
@@ -15,15 +17,24 @@ CHUNK = 500
 log = structlog.get_logger(__name__)
 
 
+class Remembered(NamedTuple):
+    """An index, the position that it is of, and the log's hash there."""
+
+    position: int
+    hash: bytes
+    there: Index
+
+
 class History:
     """Answers the same with all snapshots, with some and with none; only the time that it takes is another.
 
-    The last index that was asked for is kept: who asks of one moment often asks of the next.
+    The last index that was asked for is kept: who asks of one moment often asks of the next. It counts as long as the
+    log at its position is what it was, for a database may be restored while a program runs.
     """
 
     def __init__(self, store: PastStore, reducer: Reducer) -> None:
         self._store, self._reducer = store, reducer
-        self._last: tuple[int, Index] = (0, {})
+        self._last = Remembered(0, b"", {})
 
     @property
     def reducer(self) -> int:
@@ -37,7 +48,7 @@ class History:
             # In a thread of its own: the event loop has others to serve.
             await asyncio.to_thread(fold, index, events, self._reducer)
             start = events[-1].position
-        self._last = (position, index)
+        self._last = Remembered(position, await self._hash_at(position), index)
         return index
 
     async def events(self, positions: Sequence[int]) -> dict[int, RecordedEvent]:
@@ -60,28 +71,43 @@ class History:
     async def keep(self, position: int) -> None:
         """Makes a snapshot at a position: of the one before it and the events since, never of what is live."""
         index = await self.at(position)
-        (event,) = await self._store.events_at([position])
         data = await asyncio.to_thread(pack, index)
-        await self._store.save_snapshot(Snapshot(position, self._reducer.version, event.hash, data))
+        await self._store.save_snapshot(Snapshot(position, self._reducer.version, await self._hash_at(position), data))
 
     async def _beginning(self, position: int) -> tuple[int, Index]:
         """The nearest place at or below the position of which it is known what was there."""
-        last, index = self._last
-        at_most = position
+        last, at_most = await self._remembered(position), position
         while (snapshot := await self._store.snapshot(self._reducer.version, at_most)) is not None:
-            if last <= position and last >= snapshot.position:
+            if snapshot.position <= last.position:
                 break
             if (found := await self._trusted(snapshot)) is not None:
                 return snapshot.position, found
             at_most = snapshot.position - 1
-        return (last, dict(index)) if last <= position else (0, {})
+            await self._forget(snapshot)
+        return last.position, dict(last.there)
+
+    async def _remembered(self, position: int) -> "Remembered":
+        """The index that was last asked for, if the position is not before it and the log is still the one it is of."""
+        last = self._last
+        if last.position <= position and last.hash == await self._hash_at(last.position):
+            return last
+        return Remembered(0, b"", {})
 
     async def _trusted(self, snapshot: Snapshot) -> Index | None:
         """What a snapshot says, if it is one of this log as it is now."""
-        events = await self._store.events_at([snapshot.position])
-        try:
-            if events and events[0].hash == snapshot.hash:
-                return await asyncio.to_thread(unpack, snapshot.data)
-        except ValueError as error:
-            log.warning("a snapshot cannot be read, doing without", position=snapshot.position, why=str(error))
+        if snapshot.hash != await self._hash_at(snapshot.position):
+            return None
+        with suppress(ValueError):
+            return await asyncio.to_thread(unpack, snapshot.data)
         return None
+
+    async def _forget(self, snapshot: Snapshot) -> None:
+        """Makes room for one that can be trusted."""
+        log.warning("a snapshot is not of this log or cannot be read, doing without", position=snapshot.position)
+        with suppress(Unavailable):
+            await self._store.drop_snapshots([snapshot.position])
+
+    async def _hash_at(self, position: int) -> bytes:
+        """The log's hash at a position; empty where there is nothing."""
+        events = await self._store.events_at([position])
+        return events[0].hash if events else b""

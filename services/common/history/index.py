@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import NamedTuple
 
 from services.common.eventsourcing.resource_table import ResourceRow
@@ -27,6 +28,9 @@ class Place(NamedTuple):
     partition: str
 
 
+NUMBERS = 3
+"""How many of a place's fields are numbers; the others are names."""
+
 Index = dict[Key, Place]
 
 
@@ -47,20 +51,29 @@ def fold(index: Index, events: Iterable[RecordedEvent], reducer: Reducer) -> Non
             before = index.get(key)
             if row.live:
                 created = event.position if before is None else before.created
-                index[key] = Place(created, event.position, event.version, row.project, row.counterpart, row.partition)
+                index[key] = Place(
+                    created,
+                    event.position,
+                    event.version,
+                    # Many resources are of one project: they share its name.
+                    intern(row.project),
+                    intern(row.counterpart),
+                    intern(row.partition),
+                )
             elif before is not None:
                 del index[key]
 
 
 def pack(index: Index) -> bytes:
     """The same bytes for equal indices."""
-    return zlib.compress(json.dumps(sorted((*key, *place) for key, place in index.items())).encode(), LEVEL)
+    rows = sorted((*key, place[:NUMBERS], place[NUMBERS:]) for key, place in index.items())
+    return zlib.compress(json.dumps(rows).encode(), LEVEL)
 
 
 def unpack(data: bytes) -> Index:
     """Raises ValueError for what `pack` did not make."""
     try:
         rows = json.loads(zlib.decompress(data))
-        return {(kind, id_): Place(*place) for kind, id_, *place in rows}
+        return {(intern(kind), id_): Place(*numbers, *map(intern, names)) for kind, id_, numbers, names in rows}
     except (zlib.error, TypeError) as error:
         raise ValueError(f"no snapshot: {error}") from error
