@@ -80,7 +80,13 @@ async def serve(settings: EndpointSettings) -> None:
     async def follow_registry(connection: Connection) -> None:
         await RegistryPolicy(application.forwarding).run(FollowRemote(connection, REGISTRY, caller))
 
-    upkeep = Upkeep(application.agenda, application.cells, application.forwarding, application.sources)
+    upkeep = Upkeep(
+        agenda=application.agenda,
+        cells=application.cells,
+        forwarding=application.forwarding,
+        sources=application.sources,
+        expiries=application.expiries,
+    )
     try:
         parts = hosted(application, store, limits)
         await host(

@@ -13,6 +13,7 @@ from services.common.rpc.records import traceparent_of
 from services.common.telemetry.tracing import span
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
+from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.sources import Sources
 from services.endpoint.registry_client import service_of
@@ -70,11 +71,14 @@ class RegistryPolicy:
 class Upkeep:
     """Runs errands as soon as there are any, and looks at the clock every second."""
 
-    def __init__(self, agenda: Agenda, cells: Cells, forwarding: Forwarding, sources: Sources) -> None:
+    def __init__(
+        self, *, agenda: Agenda, cells: Cells, forwarding: Forwarding, sources: Sources, expiries: Expiries
+    ) -> None:
         self._agenda = agenda
         self._cells = cells
         self._forwarding = forwarding
         self._sources = sources
+        self._expiries = expiries
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as both:
@@ -98,6 +102,7 @@ class Upkeep:
 
     async def _next_tick(self) -> None:
         await self._cells.tick()
+        await self._expiries.tick()
         await asyncio.sleep(TICK_SECONDS)
 
 

@@ -7,11 +7,13 @@ from typing import TypeVar
 import grpc
 
 from services.common import errors as refusals
+from services.common.clock import SECOND
 from services.common.principal import SYSTEM, Principal
-from services.endpoint.application.registry import PublishedService, Reservation, Sources
+from services.endpoint.application.registry import PublishedService, Reservation, Rules, Sources
 from services.endpoint.domain.forwarding import Backend
 from services.endpoint.domain.targets import Target
 from services.endpoint.wire.forwarding import port_mapping
+from services.endpoint.wire.labels import read_tags
 from services.endpoint.wire.targets import target_of
 from sidegate import errors, transport
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
@@ -89,7 +91,21 @@ def service_of(stored: service_pb.EndpointService) -> PublishedService:
         approval_required=stored.approval_required,
         gone=stored.state in GONE,
         permissions=frozenset(stored.permissions),
+        rules=rules_of(stored),
         ended={each.permission: each.time.ToNanoseconds() for each in stored.ended_permissions},
+    )
+
+
+def rules_of(stored: service_pb.EndpointService) -> Rules:
+    """They count only where the owner decides."""
+    if not stored.approval_required:
+        return Rules()
+    rules = stored.approval_rules
+    return Rules(
+        accounts=frozenset(rules.accept_accounts),
+        tags=frozenset(read_tags(rules.accept_tags)),
+        pending_for=rules.pending_seconds * SECOND,
+        accepted_for=rules.accepted_seconds * SECOND,
     )
 
 

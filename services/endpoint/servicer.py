@@ -17,7 +17,7 @@ from services.endpoint.application.requests import Requests, Wanted
 from services.endpoint.domain.endpoint_commands import Accept, Delete, Note, Reject
 from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
-from services.endpoint.wire.request import address_of, change_of, decisions_of, name_of, networks_of, uuid_of
+from services.endpoint.wire.request import address_of, change_of, decisions_of, name_of, networks_of, until_of, uuid_of
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
@@ -101,7 +101,8 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
         self, request: service_pb.AcceptConnectionRequest, context: Context
     ) -> endpoint_pb.Connection:
         told = command_context(request, "AcceptConnection")
-        return await self._connections.decide(Accept(told.at_ns, told.principal, *_ids(request)), told)
+        accept = Accept(told.at_ns, told.principal, *_ids(request), until_of(request, told.at_ns))
+        return await self._connections.decide(accept, told)
 
     async def RejectConnection(
         self, request: service_pb.RejectConnectionRequest, context: Context

@@ -19,7 +19,7 @@ from services.registry.application.registry import Registry
 from services.registry.domain.service import CHANGEABLE
 from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
 from services.registry.wire.permissions import parse_permissions
-from services.registry.wire.profiles import identity_of, parse_tags, server_type_of, service_type_of
+from services.registry.wire.profiles import identity_of, parse_rules, parse_tags, server_type_of, service_type_of
 from services.registry.wire.publications import parse_backends, parse_mappings
 from services.registry.wire.targets import parse_target
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
@@ -197,6 +197,7 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         client_identity=identity_of(wanted.client_identity),
         service_type=service_type_of(wanted.service_type),
         server_type=server_type_of(wanted.server_type),
+        approval_rules=parse_rules(wanted.approval_rules),
     )
 
 
@@ -213,4 +214,5 @@ def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
         description=description_of(wanted.description, DESCRIPTION) if "description" in paths else None,
         tags=parse_tags(wanted.tags) if "tags" in paths else None,
         client_identity=identity_of(wanted.client_identity) if "client_identity" in paths else None,
+        approval_rules=parse_rules(wanted.approval_rules) if "approval_rules" in paths else None,
     )

@@ -94,6 +94,13 @@ def moment(text: str) -> Timestamp:
     return stamp
 
 
+def in_seconds(seconds: int) -> Timestamp:
+    """The moment that is so many seconds from now."""
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime.now(UTC) + timedelta(seconds=seconds))
+    return stamp
+
+
 def place(text: str) -> Place:
     """A position, which is a number from 1, or a moment."""
     if not text.isdecimal():

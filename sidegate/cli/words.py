@@ -7,7 +7,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
 from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendForwarding
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndedPermission, Permission, PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import (
+    ApprovalRules,
+    Backend,
+    EndedPermission,
+    Permission,
+    PortMapping,
+)
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.api.registry.v1.vpc_pb2 import Attachment, InterfaceTarget, NetnsTarget, VxlanTarget
 from sidegate.cli import facts
@@ -46,7 +52,7 @@ def field(message: Message, name: str) -> str:
     return ", ".join(map(of, value)) if descriptor.is_repeated else of(value)
 
 
-def of(value: object) -> str:
+def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
     """One value in words."""
     match value:
         case Timestamp():
@@ -59,6 +65,8 @@ def of(value: object) -> str:
             return backend(address, value.weight, value.draining)
         case Permission(permission=named, description=words):
             return printable(f"{named} ({words})" if words else named)
+        case ApprovalRules():
+            return printable(rules(value))
         case EndedPermission():
             return printable(f"{value.permission} before {moment(value.time.ToNanoseconds())}")
         case Tag():
@@ -94,6 +102,15 @@ def target_of(attachment: Attachment | AttachmentForwarding) -> str:
     if attachment.HasField("vxlan"):
         return of(attachment.vxlan)
     return of(attachment.interface) if attachment.HasField("interface") else ""
+
+
+def rules(value: ApprovalRules) -> str:
+    """What is decided without the owner."""
+    known = [*value.accept_accounts, *(f"{tag.key}={tag.value}" for tag in value.accept_tags)]
+    said = [f"accept {', '.join(known)}"] if known else []
+    said += [f"requests wait {value.pending_seconds} s"] if value.pending_seconds else []
+    said += [f"accepted for {value.accepted_seconds} s"] if value.accepted_seconds else []
+    return "; ".join(said)
 
 
 def moment(nanoseconds: int) -> str:

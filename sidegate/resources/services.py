@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from typing import TypeAlias
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as endpoint_rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
@@ -12,6 +13,7 @@ from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsRequest, WatchCon
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1 import watch_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
+    ApprovalRules,
     Backend,
     ConnectableService,
     EndpointService,
@@ -52,6 +54,7 @@ class Services:
         client_identity: Identity = EndpointService.CLIENT_IDENTITY_UNSPECIFIED,
         service_type: ServiceType = EndpointService.SERVICE_TYPE_UNSPECIFIED,
         server_type: ServerType = EndpointService.SERVER_TYPE_UNSPECIFIED,
+        approval_rules: ApprovalRules | None = None,
         request_id: str = "",
     ) -> EndpointService:
         service = EndpointService(
@@ -65,6 +68,7 @@ class Services:
             client_identity=client_identity,
             service_type=service_type,
             server_type=server_type,
+            approval_rules=approval_rules,
         )
         request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpointService, request)
@@ -88,6 +92,7 @@ class Services:
         description: str | None = None,
         tags: Sequence[Tag] | None = None,
         client_identity: Identity | None = None,
+        approval_rules: ApprovalRules | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> EndpointService:
@@ -99,6 +104,7 @@ class Services:
             "description": description,
             "tags": tags,
             "client_identity": client_identity,
+            "approval_rules": approval_rules,
         }
         service = EndpointService(
             id=id,
@@ -109,6 +115,7 @@ class Services:
             description=description or "",
             tags=tags or (),
             client_identity=client_identity or EndpointService.CLIENT_IDENTITY_UNSPECIFIED,
+            approval_rules=approval_rules,
         )
         request = rpc.UpdateEndpointServiceRequest(
             endpoint_service=service,
@@ -215,9 +222,12 @@ class Connections:
             for connection in page.connections:
                 yield connection
 
-    async def accept(self, service_id: str, endpoint_id: str, *, request_id: str = "") -> Connection:
+    async def accept(
+        self, service_id: str, endpoint_id: str, *, until: Timestamp | None = None, request_id: str = ""
+    ) -> Connection:
+        """Lets packets pass; until then, or as long as the service's rules say."""
         request = endpoint_rpc.AcceptConnectionRequest(
-            service_id=service_id, endpoint_id=endpoint_id, request_id=request_id
+            service_id=service_id, endpoint_id=endpoint_id, expire_time=until, request_id=request_id
         )
         return await self._caller.write(self._stub.AcceptConnection, request)
 

@@ -5,12 +5,18 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.common.clock import SECOND
 from services.common.errors import NotFound, Refused, WrongState
 from services.common.eventsourcing.store import Conflict
+from services.common.labels import Tag
 from services.common.principal import Principal
+from services.endpoint.application.limits import Limits
+from services.endpoint.application.registry import Rules
+from services.endpoint.application.requests import Wanted
 from services.endpoint.domain.endpoint_commands import Change, Note
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from tests.support.endpoint_service import (
@@ -19,10 +25,13 @@ from tests.support.endpoint_service import (
     PROVIDER,
     SERVICE,
     STRANGER,
+    SUBNET,
     EndpointWorld,
     endpoint_world,
+    start,
 )
 
+PENDING = endpoint_pb.CONNECTION_STATE_PENDING_ACCEPTANCE
 CREATING = endpoint_pb.CONNECTION_STATE_CREATING
 REJECTED = endpoint_pb.CONNECTION_STATE_REJECTED
 NOWHERE = "77777777-7777-4777-8777-777777777777"
@@ -186,3 +195,64 @@ async def test_a_note_is_the_providers_and_stays_through_decisions(world: Endpoi
     assert "4711" not in str(await world.get(created.id))
     with pytest.raises(NotFound):
         await world.app.connections.decide(replace(note, by=CONSUMER), world.context(CONSUMER, "NoteConnection"))
+
+
+def rule(world: EndpointWorld, **rules: Any) -> None:
+    """Gives the service that needs approval these rules."""
+    world.registry.services[SERVICE] = replace(world.registry.services[SERVICE], rules=Rules(**rules))
+
+
+async def test_a_request_that_nobody_decides_on_is_rejected_when_its_time_is_over(world: EndpointWorld) -> None:
+    rule(world, pending_for=60 * SECOND)
+    waiting, decided = await world.create(SERVICE), await world.create(SERVICE)
+    assert waiting.expire_time.ToNanoseconds() == world.clock() + 60 * SECOND
+    assert not (await world.accept(decided.id)).HasField("expire_time")
+    world.clock.advance(59)
+    await world.app.expiries.tick()
+    assert (await world.get(waiting.id)).state == PENDING
+    world.clock.advance(1)
+    await world.app.expiries.tick()
+    over = await world.get(waiting.id)
+    assert (over.state, over.rejection) == (REJECTED, "it was not decided in time")
+    assert (await world.get(decided.id)).state == CREATING
+    assert (await world.accept(waiting.id)).state == CREATING, "its owner may think better of it"
+
+
+async def test_an_acceptance_that_is_limited_ends_also_after_a_restart(world: EndpointWorld) -> None:
+    rule(world, accepted_for=60 * SECOND)
+    by_rule, longer = await world.create(SERVICE), await world.create(SERVICE)
+    await world.accept(by_rule.id)
+    until = world.clock() + 120 * SECOND
+    assert (await world.accept(longer.id, until=until)).expire_time.ToNanoseconds() == until
+    again = await start(world.store, world.registry, world.clock, Limits())
+    world.clock.advance(60)
+    await again.app.expiries.tick()
+    ended = await world.get(by_rule.id)
+    assert (ended.state, ended.rejection) == (REJECTED, "it was accepted until now")
+    assert (await world.get(longer.id)).state == CREATING
+    events = await world.types()
+    await again.app.expiries.tick()
+    assert await world.types() == events
+    world.clock.advance(60)
+    await again.app.expiries.tick()
+    assert (await world.get(longer.id)).state == REJECTED
+
+
+async def test_a_connection_whose_time_is_over_while_it_is_deleted_stays_deleted(world: EndpointWorld) -> None:
+    rule(world, pending_for=SECOND)
+    created = await world.create(SERVICE)
+    world.clock.advance(1)
+    await asyncio.gather(world.delete(created.id), world.app.expiries.tick())
+    with pytest.raises(NotFound):
+        await world.get(created.id)
+
+
+async def test_known_accounts_and_tags_need_no_decision(world: EndpointWorld) -> None:
+    assert (await world.create(SERVICE)).state == PENDING
+    rule(world, accounts=frozenset({CONSUMER.account}))
+    assert (await world.create(SERVICE)).state == CREATING
+    rule(world, tags=frozenset({Tag("team", "web")}))
+    assert (await world.create(SERVICE)).state == PENDING
+    tagged = Wanted("name", SERVICE, SUBNET, "", (), tags=(Tag("a", ""), Tag("team", "web")))
+    made = await world.app.requests.request(tagged, world.context(CONSUMER, "CreateEndpoint"))
+    assert made.state == CREATING

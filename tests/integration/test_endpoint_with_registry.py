@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -229,7 +230,7 @@ async def test_a_stranger_learns_nothing_whatever_he_asks(story: Story) -> None:
 
     async def answer(id_: str) -> list[tuple[type, str]]:
         connections, endpoints = story.stranger.connections, story.stranger.endpoints
-        ids = {"service_id": story.service, "endpoint_id": id_}
+        ids: Any = {"service_id": story.service, "endpoint_id": id_}
         calls = (
             story.stranger.ask(endpoints.GetEndpoint, service_pb.GetEndpointRequest(id=id_)),
             story.stranger.ask(endpoints.DeleteEndpoint, service_pb.DeleteEndpointRequest(id=id_)),

@@ -182,8 +182,10 @@ class EndpointWorld:
     async def delete(self, endpoint: str, by: Principal = CONSUMER) -> endpoint_pb.Endpoint:
         return await self.app.endpoints.delete(Delete(self.clock(), by, endpoint), self.context(by, "DeleteEndpoint"))
 
-    async def accept(self, endpoint: str, service: str = SERVICE, by: Principal = PROVIDER) -> endpoint_pb.Connection:
-        command = Accept(self.clock(), by, service, endpoint)
+    async def accept(
+        self, endpoint: str, service: str = SERVICE, by: Principal = PROVIDER, until: int = 0
+    ) -> endpoint_pb.Connection:
+        command = Accept(self.clock(), by, service, endpoint, until)
         return await self.app.connections.decide(command, self.context(by, "AcceptConnection"))
 
     async def reject(self, endpoint: str, service: str = SERVICE, by: Principal = PROVIDER) -> endpoint_pb.Connection:
@@ -230,7 +232,9 @@ class EndpointWorld:
 
 async def start(store: SqlStore, registry: FakeRegistry, clock: Clock, limits: Limits) -> EndpointWorld:
     app = await EndpointApplication.open(store, registry, limits, clock)
-    upkeep = Upkeep(app.agenda, app.cells, app.forwarding, app.sources)
+    upkeep = Upkeep(
+        agenda=app.agenda, cells=app.cells, forwarding=app.forwarding, sources=app.sources, expiries=app.expiries
+    )
     return EndpointWorld(store, registry, clock, app, upkeep)
 
 

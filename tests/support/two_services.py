@@ -192,7 +192,13 @@ async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]
         _, endpoint_address = await _start(stack, _endpoint_parts(application, endpoint_store, limits))
         late.client = EndpointClient(endpoint_address)
         stack.push_async_callback(late.client.close)
-        upkeep = Upkeep(application.agenda, application.cells, application.forwarding, application.sources)
+        upkeep = Upkeep(
+            agenda=application.agenda,
+            cells=application.cells,
+            forwarding=application.forwarding,
+            sources=application.sources,
+            expiries=application.expiries,
+        )
         for work in (
             upkeep.run(),
             RegistryPolicy(application.forwarding).run(Following(registry_store)),

@@ -235,6 +235,20 @@ def test_a_service_is_looked_up_by_id_full_name_or_own_name(cli: CommandLine, se
     assert "80/tcp" in cli.text("service", "lookup", service[key])
 
 
+def test_a_service_may_decide_by_rules(cli: CommandLine, service: Any) -> None:
+    rules = ("--accept-account", "shop", "--accept-tag", "team=web", "--expire-pending", "60", "--accept-for", "3600")
+    changed = cli.answer("service", "update", "web", *rules)
+    assert changed["approval_rules"] == {
+        "accept_accounts": ["shop"],
+        "accept_tags": [{"key": "team", "value": "web"}],
+        "pending_seconds": 60,
+        "accepted_seconds": 3600,
+    }
+    said = "accept shop, team=web; requests wait 60 s; accepted for 3600 s"
+    assert said in cli.text("service", "get", "web")
+    assert cli.answer("service", "update", "web", "--no-rules")["approval_rules"]["accept_accounts"] == []
+
+
 def test_a_permission_may_have_a_description_and_take_its_connections_with_it(
     fake: FakeSidegate, cli: CommandLine, service: Any
 ) -> None:
@@ -308,6 +322,7 @@ def test_connections_are_listed_shown_accepted_and_rejected(
         "update_time": None,
         "note": "",
         "rejection": "",
+        "expire_time": None,
     }
     assert cli.answer("connection", "get", "web", made["id"][:8]) == connection
     assert cli.answer("connection", "accept", "web", made["id"])["state"] == "creating"

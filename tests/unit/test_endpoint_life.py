@@ -38,6 +38,7 @@ from services.endpoint.domain.endpoint_commands import (
     Delete,
     EndConnection,
     Expire,
+    Lapse,
     LeaseSource,
     Note,
     Reject,
@@ -72,6 +73,7 @@ COMMANDS: dict[str, Command] = {
     "expire": Expire(NOW, deadline=NOW - 2_000),
     "withdraw": WithdrawService(NOW),
     "lease": LeaseSource(NOW, LEASE),
+    "lapse": Lapse(NOW),
     "end": EndConnection(NOW, before=9_000),
     "end earlier": EndConnection(NOW, before=1_000),
     "note": Note(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID, "ticket 1"),
@@ -102,6 +104,7 @@ TABLE: dict[str, tuple[Answer, ...]] = {
     "expire":     (None,      None,     LATE,      None,     None,     None,     None,     None),
     "withdraw":   (None,      GONE,     GONE,      GONE,     GONE,     None,     None,     None),
     "lease":      (None,      LEASED,   LEASED,    LEASED,   LEASED,   None,     None,     None),
+    "lapse":      (None,      None,     None,      None,     None,     None,     None,     None),
     "end":        (None,      ENDED,    ENDED,     ENDED,    None,     None,     None,     None),
     "end earlier": (None,     None,     None,      None,     None,     None,     None,     None),
     "note":       (NotFound,  NOTED,    NOTED,     NOTED,    NOTED,    NOTED,    NOTED,    NotFound),
@@ -211,6 +214,24 @@ def test_a_note_alters_nothing_of_forwarding_and_the_same_again_is_no_event() ->
     noted = after(*decide(COMMANDS["note"], STATES["accepted"]), state=STATES["accepted"])
     assert (known_facts(noted).note, known_facts(noted).generation) == ("ticket 1", 2)
     assert decide(COMMANDS["note"], noted) == []
+
+
+def test_a_connection_ends_by_itself_where_its_services_rules_say_so() -> None:
+    limited = replace(FACTS, pending_for=500, accepted_for=700, expires_at=FACTS.created_at + 500)
+    pending = after(EndpointRequested(limited))
+    assert decide(Lapse(1_499), pending) == []
+    assert decide(Lapse(1_500), pending) == [ConnectionRejected(1_500, "it was not decided in time")]
+    creating = after(ConnectionApproved(1_400), state=pending)
+    accepted = after(EndpointActivated(1_450, 2), state=creating)
+    for state in (creating, accepted):
+        assert decide(Lapse(2_099), state) == []
+        assert decide(Lapse(2_100), state) == [ConnectionRejected(2_100, "it was accepted until now")]
+    rejected = after(ConnectionRejected(2_100, "it was accepted until now"), state=accepted)
+    assert (known_facts(rejected).expires_at, decide(Lapse(9_000), rejected)) == (0, [])
+    again = after(*decide(Accept(3_000, PROVIDER, SERVICE_ID, ENDPOINT_ID, until=3_100), rejected), state=rejected)
+    assert known_facts(again).expires_at == 3_100
+    for ending in (EndpointDeletionRequested(3_050), EndpointFailed(3_050, "x")):
+        assert known_facts(after(ending, state=again)).expires_at == 0
 
 
 def test_an_approval_after_a_rejection_is_another_admission_with_the_same_address_and_marker() -> None:

@@ -32,6 +32,7 @@ from services.endpoint.domain.endpoint_commands import (
     Delete,
     EndConnection,
     Expire,
+    Lapse,
     LeaseSource,
     Note,
     Reject,
@@ -52,6 +53,7 @@ leases = st.builds(
 )
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Request, st.just(FACTS), st.booleans()),
+    st.builds(Accept, times, st.just(PROVIDER), st.just(SERVICE_ID), st.just(ENDPOINT_ID), times),
     st.builds(Accept, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
     st.builds(Reject, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
     st.builds(
@@ -70,6 +72,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(WithdrawService, times),
     st.builds(LeaseSource, times, leases),
     st.builds(EndConnection, times, times),
+    st.builds(Lapse, times),
     st.builds(Note, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID), st.sampled_from(["", "x"])),
 )
 histories = st.lists(commands, max_size=25)

@@ -28,7 +28,7 @@ from services.endpoint.domain.targets import Netns
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
 from services.endpoint.wire.gateway import GatewayCodec, member_of
-from services.endpoint.wire.request import change_of
+from services.endpoint.wire.request import change_of, until_of
 from services.endpoint.wire.resource import connection_resource
 from services.endpoint.wire.stored import TYPES, UnknownFact, subject
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
@@ -266,3 +266,17 @@ def test_a_malformed_update_is_refused_with_the_name_of_its_field(
 def test_a_range_with_bits_behind_its_prefix_is_answered_with_the_one_that_is_meant() -> None:
     with pytest.raises(Invalid, match=r"is 10\.0\.0\.0/24 meant"):
         change_of(update(["allowed_cidrs"], allowed_cidrs=["10.0.0.7/24"]), 1, CONSUMER)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 2, 366 * 86_400 + 3, 250_000_000_000])
+def test_an_acceptance_ends_at_a_moment_to_come_within_a_year(seconds: int) -> None:
+    request = service_pb.AcceptConnectionRequest()
+    assert until_of(request, 0) == 0
+    request.expire_time.FromSeconds(seconds)
+    now = 1_000_000_000
+    if seconds == 2:
+        assert until_of(request, now) == 2_000_000_000
+        return
+    with pytest.raises(Invalid) as refused:
+        until_of(request, now)
+    assert refused.value.field == "expire_time"

@@ -11,7 +11,14 @@ from services.common.errors import Forbidden, Invalid
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.labels import Tag, description_of, tags_of
 from services.common.principal import OPERATOR, Principal
-from services.endpoint.domain.endpoint import ConnectionNoted, ConnectionRejected, EndpointChanged, Whitelist
+from services.endpoint.domain.endpoint import (
+    ConnectionApproved,
+    ConnectionNoted,
+    ConnectionRejected,
+    EndpointChanged,
+    EndpointRequested,
+    Whitelist,
+)
 from services.endpoint.domain.endpoint_commands import ENDPOINT
 from services.endpoint.wire import labels
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
@@ -20,6 +27,8 @@ from services.endpoint.wire.sights import sights_of
 from services.registry.domain import service
 from services.registry.domain.publication import (
     EVERYBODY,
+    NO_RULES,
+    ApprovalRules,
     ClientIdentity,
     ServerType,
     ServiceType,
@@ -34,7 +43,7 @@ from sidegate.api.endpoint.v1.watch_pb2 import ConnectionChange
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from tests.support import registry as make
-from tests.support.endpoint import ENDPOINT_ID, PROVIDER, STATES, known
+from tests.support.endpoint import ENDPOINT_ID, FACTS, PROVIDER, STATES, after, known
 from tests.support.registry import AT
 
 GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("profiles.json").read_text())
@@ -50,11 +59,15 @@ PROFILED = replace(
 )
 GRANTED = PermissionsAdded(("iam:domain::shop",), AT + 2, {"iam:domain::shop": "the shop", "iam:domain::*": ""})
 ENDED = PermissionsRemoved(("iam:domain::shop",), AT + 3, ("iam:domain::shop", "iam:domain::*"))
+RULES = ApprovalRules(("shop",), TAGS, 60, 3600)
+RULED, UNRULED = ServiceChanged(AT + 4, approval_rules=RULES), ServiceChanged(AT + 5, approval_rules=NO_RULES)
+APPROVED = ConnectionApproved(8_000, until=9_000)
 REJECTED = ConnectionRejected(9_000, "the permission to connect was removed")
 SERVICE_CHANGE = ServiceChanged(AT + 1, description="", tags=(), client_identity=ClientIdentity.TOA)
 ENDPOINT_CHANGE = EndpointChanged(
     9_000, description="mine", tags=TAGS, whitelist=Whitelist.ENABLED, policy='{"a": 1}', dns=True
 )
+LIMITED = replace(FACTS, pending_for=60, accepted_for=3600, expires_at=1_060)
 NOTE = ConnectionNoted(9_000, "ticket 4711")
 
 
@@ -73,6 +86,13 @@ def everything() -> dict[str, NewEvent]:
         "registry.v1.ServiceChanged with a profile": ServiceCodec().encode(SERVICE_CHANGE, changed),
         "registry.v1.PermissionsAdded": ServiceCodec().encode(GRANTED, granted),
         "registry.v1.PermissionsRemoved": ServiceCodec().encode(ENDED, service.DECIDER.fold([ENDED], granted)),
+        "registry.v1.ServiceChanged with rules": ServiceCodec().encode(RULED, service.DECIDER.fold([RULED], changed)),
+        "registry.v1.ServiceChanged without rules": ServiceCodec().encode(
+            UNRULED, service.DECIDER.fold([RULED, UNRULED], changed)
+        ),
+        "endpoint.v1.Approved": EndpointCodec().encode(
+            APPROVED, ENDPOINT.fold([APPROVED], after(EndpointRequested(LIMITED)))
+        ),
         "endpoint.v1.Rejected": EndpointCodec().encode(REJECTED, ENDPOINT.fold([REJECTED], said)),
         "endpoint.v1.Changed": EndpointCodec().encode(ENDPOINT_CHANGE, said),
         "endpoint.v1.Noted": EndpointCodec().encode(NOTE, ENDPOINT.fold([NOTE], said)),
@@ -90,6 +110,11 @@ def test_golden_profiles_mean_what_they_always_did() -> None:
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with a profile"]) == SERVICE_CHANGE
     assert ServiceCodec().decode(read["registry.v1.PermissionsAdded"]) == GRANTED
     assert ServiceCodec().decode(read["registry.v1.PermissionsRemoved"]) == ENDED
+    assert ServiceCodec().decode(read["registry.v1.ServiceChanged with rules"]) == RULED
+    assert ServiceCodec().decode(read["registry.v1.ServiceChanged without rules"]) == UNRULED
+    assert EndpointCodec().decode(read["endpoint.v1.Approved"]) == APPROVED
+    approved = known(ENDPOINT.fold([APPROVED], after(EndpointRequested(LIMITED))))
+    assert known(state_of(read["endpoint.v1.Approved"].data)).facts == approved.facts
     assert EndpointCodec().decode(read["endpoint.v1.Rejected"]) == REJECTED
     assert state_of(read["endpoint.v1.Rejected"].data) == ENDPOINT.fold([ENDPOINT_CHANGE, REJECTED], STATES["accepted"])
     assert EndpointCodec().decode(read["endpoint.v1.Changed"]) == ENDPOINT_CHANGE

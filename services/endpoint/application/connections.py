@@ -12,6 +12,7 @@ from services.common.watching.beginning import Place
 from services.common.watching.sight import Watch
 from services.common.watching.watcher import Told
 from services.common.watching.watching import Watching
+from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, Deleted, State
@@ -28,9 +29,10 @@ PARTS = uuid.UUID("f4c0a7f2-4b0e-4f0f-8a45-6f3d6f8a9b17")
 
 
 class Connections:
-    def __init__(self, streams: Streams, rows: Rows, watching: Watching[Change]) -> None:
+    def __init__(self, streams: Streams, rows: Rows, expiries: Expiries, watching: Watching[Change]) -> None:
         self._streams = streams
         self._rows = rows
+        self._expiries = expiries
         self._watching = watching
 
     async def get(self, service: str, endpoint: str, by: Principal) -> endpoint_pb.Connection:
@@ -53,6 +55,8 @@ class Connections:
     async def decide(self, command: ProviderCommand, context: CommandContext) -> endpoint_pb.Connection:
         stream = endpoint_stream(command.endpoint)
         outcome = await self._streams.endpoints.execute(stream, command, context, _render)
+        if not isinstance(outcome.state, Absent):
+            self._expiries.note(outcome.state.facts)
         return endpoint_pb.Connection.FromString(outcome.response)
 
     async def decide_all(

@@ -5,11 +5,25 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Protocol
 
+from services.common.labels import Tag
 from services.common.principal import Principal
 from services.endpoint.domain.forwarding import Backend, PortMapping, ServiceForwarded
 from services.endpoint.domain.targets import Target
 
 EVERYBODY = "iam:domain::*"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is decided without the service's owner. Durations in nanoseconds; 0 is for ever."""
+
+    accounts: frozenset[str] = frozenset()
+    tags: frozenset[Tag] = frozenset()
+    pending_for: int = 0
+    accepted_for: int = 0
+
+
+NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,12 @@ class PublishedService:
     gone: bool = False
     permissions: frozenset[str] = frozenset()
     ended: Mapping[str, int] = field(default_factory=dict)
+    rules: Rules = NO_RULES
+
+    def decides_on(self, account: str, tags: Collection[Tag]) -> bool:
+        """Whether the owner, or nobody yet, decides on a connection of this account with these tags."""
+        known = account in self.rules.accounts or not self.rules.tags.isdisjoint(tags)
+        return self.approval_required and not known
 
     def ended_before(self, account: str) -> int:
         """Connections of the account that were requested and accepted before then are over; 0 if none is."""

@@ -15,6 +15,7 @@ from services.common.eventsourcing.store import AlreadyClaimed, EventStore, Limi
 from services.common.labels import Tag
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
+from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.limits import UNLIMITED, Limits
 from services.endpoint.application.registry import Registry, Reservation
@@ -60,6 +61,7 @@ class Requests:
         forwarding: Forwarding,
         sources: Sources,
         agenda: Agenda,
+        expiries: Expiries,
         limits: Limits,
         marker: Callable[[], int],
     ) -> None:
@@ -70,6 +72,7 @@ class Requests:
         self._forwarding = forwarding
         self._sources = sources
         self._agenda = agenda
+        self._expiries = expiries
         self._limits = limits
         self._marker = marker
         self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -110,9 +113,8 @@ class Requests:
         while True:
             joined = self._cells.joined(facts.placement.cell)
             leases = source_addresses.leases(facts.id, joined, taken)
-            command = Request(
-                replace(facts, marker=self._marker(), sources=leases), reservation.service.approval_required
-            )
+            undecided = reservation.service.decides_on(facts.owner.account, facts.tags)
+            command = Request(replace(facts, marker=self._marker(), sources=leases), undecided)
             try:
                 answer = await self._execute(command, context)
             except AlreadyClaimed as clash:
@@ -131,6 +133,8 @@ class Requests:
         except LimitReached as reached:
             text = f"the project has {reached.value} endpoints, as many as it may: delete one first"
             raise QuotaReached("ENDPOINT_QUOTA", text) from reached
+        if not isinstance(outcome.state, Absent):
+            self._expiries.note(outcome.state.facts)
         return endpoint_pb.Endpoint.FromString(outcome.response)
 
     def _render(self, state: State, _version: int) -> bytes:
@@ -167,7 +171,7 @@ def common_cell(reservation: Reservation) -> str:
 
 
 def _facts(id_: str, wanted: Wanted, reservation: Reservation, cell: str, context: CommandContext) -> Facts:
-    service = reservation.service
+    service, rules = reservation.service, reservation.service.rules
     return Facts(
         id=id_,
         owner=context.principal,
@@ -188,4 +192,7 @@ def _facts(id_: str, wanted: Wanted, reservation: Reservation, cell: str, contex
         whitelist=wanted.whitelist,
         policy=wanted.policy,
         dns=wanted.dns,
+        pending_for=rules.pending_for,
+        accepted_for=rules.accepted_for,
+        expires_at=context.at_ns + rules.pending_for if rules.pending_for else 0,
     )

@@ -12,6 +12,7 @@ from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.connections import Connections
 from services.endpoint.application.endpoints import Endpoints
+from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.feed import Feed
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.limits import Limits
@@ -37,6 +38,7 @@ class EndpointApplication:
     feed: Feed
     history: History
     agenda: Agenda
+    expiries: Expiries
     watching: Watching[Change]
 
     @classmethod
@@ -57,6 +59,7 @@ class EndpointApplication:
         cells = await Cells.open(streams, rows, agenda, limits, clock)
         forwarding = Forwarding(store, streams, rows, registry, clock)
         sources = Sources(store, streams, rows, clock)
+        expiries = Expiries(streams, rows, clock)
         requests = Requests(
             store=store,
             streams=streams,
@@ -65,18 +68,20 @@ class EndpointApplication:
             forwarding=forwarding,
             sources=sources,
             agenda=agenda,
+            expiries=expiries,
             limits=limits,
             marker=marker,
         )
         return cls(
             requests=requests,
             endpoints=Endpoints(streams, rows, cells, watching),
-            connections=Connections(streams, rows, watching),
+            connections=Connections(streams, rows, expiries, watching),
             cells=cells,
             forwarding=forwarding,
             sources=sources,
             feed=Feed(store, history),
             history=history,
             agenda=agenda,
+            expiries=expiries,
             watching=watching,
         )

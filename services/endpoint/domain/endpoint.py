@@ -52,7 +52,8 @@ class Facts:
     """What an endpoint has in every state. Times are nanoseconds since the epoch.
 
     `generation` counts what alters forwarding, `admission` the approvals, `version` all events. `note` is the service
-    owner's, `policy` a JSON object or empty.
+    owner's, `policy` a JSON object or empty. `pending_for` and `accepted_for` (ns) are its service's
+    rules of when it was requested, `expires_at` is when it ends by itself; 0: never.
     """
 
     id: str
@@ -79,6 +80,9 @@ class Facts:
     policy: str = ""
     dns: bool = False
     note: str = ""
+    pending_for: int = 0
+    accepted_for: int = 0
+    expires_at: int = 0
 
     @property
     def admitted(self) -> tuple[IPv4Network, ...]:
@@ -149,7 +153,10 @@ class EndpointRequested:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionApproved:
+    """Until when, if that was said; otherwise the rules say it."""
+
     at: int
+    until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,21 +242,22 @@ def _next(state: Known, event: Event) -> Known:
     match event:
         case EndpointRequested(requested):
             return PendingAcceptance(requested)
-        case ConnectionApproved(at):
-            approved = replace(_regenerated(facts, at), admission=facts.admission + 1)
+        case ConnectionApproved(at, until):
+            expires = until or (at + facts.accepted_for if facts.accepted_for else 0)
+            approved = replace(_regenerated(facts, at), admission=facts.admission + 1, expires_at=expires)
             return Creating(approved, since=at)
         case ConnectionRejected(at, reason):
-            return Rejected(_regenerated(facts, at), reason)
+            return Rejected(replace(_regenerated(facts, at), expires_at=0), reason)
         case EndpointActivated(at):
             return Accepted(_touched(facts, at), state.since if isinstance(state, Creating) else at)
         case EndpointChanged():
             return replace(state, facts=_changed(facts, event))
         case EndpointDeletionRequested(at):
-            return Deleting(_regenerated(facts, at))
+            return Deleting(replace(_regenerated(facts, at), expires_at=0))
         case EndpointDeleted(at):
             return Deleted(_touched(facts, at))
         case EndpointFailed(at, reason):
-            return Failed(_regenerated(facts, at), reason)
+            return Failed(replace(_regenerated(facts, at), expires_at=0), reason)
         case SourceAddressLeased(at, lease):
             return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, lease)))
         case ConnectionNoted(at, note):

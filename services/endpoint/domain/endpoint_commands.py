@@ -37,6 +37,8 @@ from services.endpoint.domain.endpoint import (
 )
 
 SECOND = 1_000_000_000
+NOT_DECIDED = "it was not decided in time"
+ACCEPTANCE_OVER = "it was accepted until now"
 PERMISSION_REMOVED = "the permission to connect was removed"
 
 
@@ -75,12 +77,13 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The service's owner lets packets pass."""
+    """The service's owner lets packets pass; until then (ns since the epoch), if that is said."""
 
     at: int
     by: Principal
     service: str
     endpoint: str
+    until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,13 @@ class WithdrawService:
 
 
 @dataclass(frozen=True, slots=True)
+class Lapse:
+    """Its time may be over."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndConnection:
     """The permission that let it in was removed at `before`, with the connections that are older."""
 
@@ -154,7 +164,7 @@ class LeaseSource:
 ProviderCommand = Accept | Reject | Note
 CallerCommand = Change | Delete | ProviderCommand
 """Refused with words where it cannot be."""
-SystemCommand = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | EndConnection | LeaseSource
+SystemCommand = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | Lapse | EndConnection | LeaseSource
 """Decided on what was seen earlier: where it no longer fits it changes nothing."""
 Command = Request | CallerCommand | SystemCommand
 
@@ -192,8 +202,8 @@ def is_provider(facts: Facts, service: str, principal: Principal) -> bool:
 
 def _answer(command: CallerCommand, state: State) -> Sequence[Event]:
     match command, state:
-        case Accept(at), PendingAcceptance() | Rejected():
-            return [ConnectionApproved(at)]
+        case Accept(at, until=until), PendingAcceptance() | Rejected():
+            return [ConnectionApproved(at, until)]
         case Accept(), Creating() | Accepted():
             return []
         case Reject(at), PendingAcceptance() | Creating() | Accepted():
@@ -231,6 +241,10 @@ def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
             return [EndpointFailed(at, f"its gateways did not forward it within {deadline // SECOND} s")]
         case WithdrawService(at), PendingAcceptance() | Creating() | Accepted() | Rejected():
             return [EndpointFailed(at, "service deleted")]
+        case Lapse(at), PendingAcceptance(facts) if 0 < facts.expires_at <= at:
+            return [ConnectionRejected(at, NOT_DECIDED)]
+        case Lapse(at), Creating(facts) | Accepted(facts) if 0 < facts.expires_at <= at:
+            return [ConnectionRejected(at, ACCEPTANCE_OVER)]
         case EndConnection(at, before), PendingAcceptance(facts) if facts.created_at < before:
             return [ConnectionRejected(at, PERMISSION_REMOVED)]
         case EndConnection(at, before), Creating(since=since) | Accepted(since=since) if since < before:

@@ -59,7 +59,7 @@ class EndpointCodec:
             case "requested":
                 return EndpointRequested(facts_of(stored))
             case "approved":
-                return ConnectionApproved(at)
+                return ConnectionApproved(at, stored.approved.until)
             case "rejected":
                 return ConnectionRejected(at, stored.rejected.reason)
             case "activated":
@@ -87,8 +87,8 @@ def _fact(event: Event) -> events_pb.EndpointEvent:
     match event:
         case EndpointRequested():
             return events_pb.EndpointEvent(requested=events_pb.EndpointRequested())
-        case ConnectionApproved():
-            return events_pb.EndpointEvent(approved=events_pb.ConnectionApproved())
+        case ConnectionApproved(until=until):
+            return events_pb.EndpointEvent(approved=events_pb.ConnectionApproved(until=until))
         case ConnectionRejected(reason=reason):
             return events_pb.EndpointEvent(rejected=events_pb.ConnectionRejected(reason=reason))
         case EndpointActivated(generation=generation):
@@ -154,6 +154,9 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         policy=resource.policy,
         dns=resource.dns_enabled,
         note=stored.placement.note,
+        pending_for=stored.placement.pending_for,
+        accepted_for=stored.placement.accepted_for,
+        expires_at=stored.placement.expires_at,
     )
 
 
@@ -221,6 +224,9 @@ def _placement(facts: Facts) -> events_pb.EndpointPlacement:
         provider_project=placement.provider.project,
         provider_vpc_id=placement.provider_vpc,
         note=facts.note,
+        pending_for=facts.pending_for,
+        accepted_for=facts.accepted_for,
+        expires_at=facts.expires_at,
     )
 
 

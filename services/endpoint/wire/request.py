@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from uuid import UUID
 
+from services.common.clock import SECOND
 from services.common.errors import Invalid
 from services.common.labels import description_of
 from services.common.principal import Principal
@@ -17,6 +18,7 @@ from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 
 MOST_CIDRS = 200
+LONGEST_ACCEPTANCE = 366 * 86_400 * SECOND
 NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})?")
 CHANGEABLE = ("name", "allowed_cidrs", "description", "tags", "whitelist", "policy", "dns_enabled")
 PRESENCES = {
@@ -55,6 +57,17 @@ def decisions_of(request: service_pb.DecideConnectionsRequest, at: int, by: Prin
     return [
         made(at, by, service, uuid_of(id_, f"endpoint_ids[{index}]")) for index, id_ in enumerate(request.endpoint_ids)
     ]
+
+
+def until_of(request: service_pb.AcceptConnectionRequest, now: int) -> int:
+    """Until when a connection is accepted, in nanoseconds since the epoch; 0 where that is not said."""
+    if not request.HasField("expire_time"):
+        return 0
+    until = request.expire_time.ToNanoseconds()
+    if not now < until <= now + LONGEST_ACCEPTANCE:
+        text = "a connection is accepted until a moment to come, within a year"
+        raise Invalid("EXPIRE_TIME_INVALID", text, field="expire_time")
+    return until
 
 
 def uuid_of(text: str, field: str) -> str:

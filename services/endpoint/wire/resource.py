@@ -55,6 +55,7 @@ def endpoint_resource(state: Known, readiness: Readiness | None = None) -> endpo
         policy=facts.policy,
         dns_enabled=facts.dns,
         rejection=state.reason if isinstance(state, Rejected) else "",
+        expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
     )
     if readiness is not None:
         resource.applied_generation = readiness.applied_generation
@@ -74,6 +75,7 @@ def connection_resource(state: Known) -> endpoint_pb.Connection:
         update_time=_timestamp(facts.updated_at),
         note=facts.note,
         rejection=state.reason if isinstance(state, Rejected) else "",
+        expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
     )
 
 

@@ -45,6 +45,7 @@ ALLOWED = Allowed(
             *("port_id", "allowed_cidrs", "marker_id", "state", "failure", "generation", "create_time"),
             *("update_time", "etag", "description", "tags", "whitelist", "policy", "dns_enabled"),
             "rejection",
+            "expire_time",
         ),
         f"{_API}.Connection": (
             *(
@@ -57,6 +58,7 @@ ALLOWED = Allowed(
                 "update_time",
                 "note",
                 "rejection",
+                "expire_time",
             ),
         ),
         "sidegate.api.registry.v1.Tag": ("key", "value"),

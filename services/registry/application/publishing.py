@@ -13,6 +13,8 @@ from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
 from services.registry.domain import service as domain
 from services.registry.domain.publication import (
+    NO_RULES,
+    ApprovalRules,
     Backend,
     ClientIdentity,
     Grant,
@@ -53,6 +55,7 @@ class Draft:
     client_identity: ClientIdentity = ClientIdentity.NONE
     service_type: ServiceType = ServiceType.INTERFACE
     server_type: ServerType = ServerType.VM
+    approval_rules: ApprovalRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Revision:
     description: str | None = None
     tags: tuple[Tag, ...] | None = None
     client_identity: ClientIdentity | None = None
+    approval_rules: ApprovalRules | None = None
 
 
 class Publishing:
@@ -95,6 +99,7 @@ class Publishing:
             client_identity=draft.client_identity,
             service_type=draft.service_type,
             server_type=draft.server_type,
+            approval_rules=draft.approval_rules,
         )
         return await self._execute(id_, Create(made, network), context)
 
@@ -165,6 +170,7 @@ def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext
         revision.description,
         revision.tags,
         revision.client_identity,
+        revision.approval_rules,
     )
 
 

@@ -66,6 +66,19 @@ class PortMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRules:
+    """What is decided without the owner, where he decides on each connection. Durations in seconds; 0 is for ever."""
+
+    accept_accounts: tuple[str, ...] = ()
+    accept_tags: tuple[Tag, ...] = ()
+    pending_seconds: int = 0
+    accepted_seconds: int = 0
+
+
+NO_RULES = ApprovalRules()
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """A permission, the owner's words for it, and when it was added (ns since the epoch)."""
 
@@ -104,6 +117,7 @@ class Service:
     service_type: ServiceType = ServiceType.INTERFACE
     server_type: ServerType = ServerType.VM
     ended: tuple[Ended, ...] = ()
+    approval_rules: ApprovalRules = NO_RULES
 
     @property
     def permissions(self) -> tuple[str, ...]:

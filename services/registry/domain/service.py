@@ -44,7 +44,15 @@ from services.registry.domain.service_events import (
 SERVICES = "services"
 """The counter of a project's services: each counts until it is deleted."""
 
-CHANGEABLE = ("backends", "port_mappings", "approval_required", "description", "tags", "client_identity")
+CHANGEABLE = (
+    "backends",
+    "port_mappings",
+    "approval_required",
+    "description",
+    "tags",
+    "client_identity",
+    "approval_rules",
+)
 """What the owner can change of a service, by the names that the service, the command and the event have for it."""
 
 OFFER = "offer"

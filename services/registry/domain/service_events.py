@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.common.labels import Tag
-from services.registry.domain.publication import Backend, ClientIdentity, PortMapping, Service
+from services.registry.domain.publication import ApprovalRules, Backend, ClientIdentity, PortMapping, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class ServiceChanged:
     description: str | None = None
     tags: tuple[Tag, ...] | None = None
     client_identity: ClientIdentity | None = None
+    approval_rules: ApprovalRules | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from services.common.errors import Invalid
 from services.common.labels import Tag, tags_of
-from services.registry.domain.publication import ClientIdentity, ServerType, ServiceType
+from services.registry.domain.publication import ApprovalRules, ClientIdentity, ServerType, ServiceType
+from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules as RulesMessage
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.api.registry.v1.tag_pb2 import Tag as TagMessage
 
@@ -61,3 +62,29 @@ def tag_of(message: TagMessage) -> Tag:
 
 def tag_message(tag: Tag) -> TagMessage:
     return TagMessage(key=tag.key, value=tag.value)
+
+
+def parse_rules(message: RulesMessage) -> ApprovalRules:
+    """The rules that a caller gives."""
+    tags = tags_of(
+        ((each.key, each.value) for each in message.accept_tags), "endpoint_service.approval_rules.accept_tags"
+    )
+    return ApprovalRules(tuple(message.accept_accounts), tags, message.pending_seconds, message.accepted_seconds)
+
+
+def rules_of(message: RulesMessage) -> ApprovalRules:
+    """Rules as they were stored."""
+    tags = tuple(map(tag_of, message.accept_tags))
+    return ApprovalRules(tuple(message.accept_accounts), tags, message.pending_seconds, message.accepted_seconds)
+
+
+def rules_message(rules: ApprovalRules) -> RulesMessage | None:
+    """None where there are none."""
+    if rules == ApprovalRules():
+        return None
+    return RulesMessage(
+        accept_accounts=rules.accept_accounts,
+        accept_tags=map(tag_message, rules.accept_tags),
+        pending_seconds=rules.pending_seconds,
+        accepted_seconds=rules.accepted_seconds,
+    )

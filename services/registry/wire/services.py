@@ -37,6 +37,8 @@ from services.registry.wire.profiles import (
     SERVER_TYPES,
     SERVICE_TYPES,
     identity_of,
+    rules_message,
+    rules_of,
     server_type_of,
     service_type_of,
     tag_message,
@@ -44,7 +46,12 @@ from services.registry.wire.profiles import (
 )
 from services.registry.wire.publications import backend_message, backend_of, mapping_message, mapping_of
 from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
-from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import (
+    ApprovalRules,
+    ConnectableService,
+    EndpointService,
+    PortMapping,
+)
 
 _STATES: Mapping[type[State], EndpointService.State.ValueType] = {
     Absent: EndpointService.STATE_UNSPECIFIED,
@@ -96,6 +103,7 @@ def service_message(state: State) -> EndpointService:
         server_type=SERVER_TYPES[service.server_type],
         permission_details=(permission_message(service.id, grant) for grant in service.grants),
         ended_permissions=map(ended_message, service.ended),
+        approval_rules=rules_message(service.approval_rules),
     )
 
 
@@ -120,6 +128,7 @@ def service_of(message: EndpointService) -> Service:
         service_type=service_type_of(message.service_type),
         server_type=server_type_of(message.server_type),
         ended=tuple(map(ended_of, message.ended_permissions)),
+        approval_rules=rules_of(message.approval_rules),
     )
 
 
@@ -199,6 +208,9 @@ def _changed(event: ServiceChanged) -> events_pb2.ServiceChanged:
     message = events_pb2.ServiceChanged(
         approval_required=event.approval_required, description=event.description, client_identity=identity
     )
+    if event.approval_rules is not None:
+        message.approval_rules.SetInParent()
+        message.approval_rules.MergeFrom(rules_message(event.approval_rules) or ApprovalRules())
     if event.tags is not None:
         message.tags.SetInParent()
         message.tags.tags.extend(map(tag_message, event.tags))
@@ -218,4 +230,5 @@ def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
         message.description if message.HasField("description") else None,
         tuple(map(tag_of, message.tags.tags)) if message.HasField("tags") else None,
         identity_of(message.client_identity) if message.HasField("client_identity") else None,
+        rules_of(message.approval_rules) if message.HasField("approval_rules") else None,
     )

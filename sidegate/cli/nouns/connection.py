@@ -8,7 +8,7 @@ import typer
 
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
-from sidegate.cli import happenings, resolve, tables
+from sidegate.cli import happenings, parsing, resolve, tables
 from sidegate.cli.command import Noun
 from sidegate.cli.options import From, ManyConnections, OneConnection, OneService, Timeout, Wait
 from sidegate.cli.outcome import Exit
@@ -53,11 +53,21 @@ async def watch(
 
 @noun.verb("accept", "sidegate connection accept web 6f1c2a3b", "sidegate connection accept web 6f1c2a3b --wait")
 async def accept(
-    session: Session, service: OneService, endpoint: OneConnection, wait: Wait = False, within: Timeout = 60.0
+    session: Session,
+    *,
+    service: OneService,
+    endpoint: OneConnection,
+    seconds: Annotated[
+        int | None,
+        typer.Option("--for", min=1, metavar="SECONDS", help="For so long; else as the service's rules say."),
+    ] = None,
+    wait: Wait = False,
+    within: Timeout = 60.0,
 ) -> View:
     """Let packets pass; with --wait, end when they do."""
     ids = await _ids(session, service, endpoint)
-    connection = await session.sidegate.connections.accept(*ids)
+    until = None if seconds is None else parsing.in_seconds(seconds)
+    connection = await session.sidegate.connections.accept(*ids, until=until)
     if not wait:
         return tables.resource(connection)
     return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), ACCEPTED, within)

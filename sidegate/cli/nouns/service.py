@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConnectableService, EndpointService
+from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules, Backend, ConnectableService, EndpointService
+from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
 from sidegate.cli.options import (
@@ -63,6 +64,26 @@ IDENTITIES = dict(zip(Identity, EndpointService.ClientIdentity.values()[1:], str
 TYPES = dict(zip(Type, EndpointService.ServiceType.values()[1:], strict=True))
 SERVERS = dict(zip(Servers, EndpointService.ServerType.values()[1:], strict=True))
 
+AcceptAccounts = Annotated[
+    list[str] | None,
+    typer.Option("--accept-account", metavar="ACCOUNT", help="Accept its connections at once; once for each."),
+]
+AcceptTags = Annotated[
+    list[Tag] | None,
+    typer.Option(
+        "--accept-tag", metavar="KEY[=VALUE]", parser=parsing.tag, help="Accept endpoints with this tag at once."
+    ),
+]
+Pending = Annotated[
+    int | None, typer.Option("--expire-pending", min=0, metavar="SECONDS", help="Reject requests that wait longer.")
+]
+Accepted = Annotated[
+    int | None,
+    typer.Option(
+        "--accept-for", min=0, metavar="SECONDS", help="Reject connections this long after they were accepted."
+    ),
+]
+
 Weights = Annotated[
     list[Backend],
     typer.Argument(metavar="IP=WEIGHT...", parser=parsing.weight, help="Backends and their weights, 1 to 100."),
@@ -95,6 +116,10 @@ async def create(
     servers: Annotated[
         Servers, typer.Option("--servers", help="What the backends are; cloud: a platform service, the operator's.")
     ] = Servers.VM,
+    accept_account: AcceptAccounts = None,
+    accept_tag: AcceptTags = None,
+    pending: Pending = None,
+    accepted: Accepted = None,
 ) -> EndpointService:
     """Publish an endpoint service."""
     backends = await _backends(session, backend, backend_port)
@@ -114,6 +139,7 @@ async def create(
         client_identity=IDENTITIES[identity],
         service_type=TYPES[type_],
         server_type=SERVERS[servers],
+        approval_rules=_rules(accept_account, accept_tag, pending, accepted),
     )
 
 
@@ -133,6 +159,7 @@ async def list_(session: Session) -> Sequence[EndpointService]:
     "update",
     "sidegate service update web --backend 10.0.0.10=3 --backend 10.0.0.11/draining",
     "sidegate service update web --no-approval",
+    "sidegate service update web --approval --accept-account shop --expire-pending 86400",
     "sidegate service update web --description storefront --tag team=web",
 )
 async def update(
@@ -152,11 +179,17 @@ async def update(
         Identity | None,
         typer.Option("--client-identity", help="What backends are to learn of clients: kept, not acted on yet."),
     ] = None,
+    accept_account: AcceptAccounts = None,
+    accept_tag: AcceptTags = None,
+    pending: Pending = None,
+    accepted: Accepted = None,
+    no_rules: Annotated[bool, typer.Option("--no-rules", help="Take all rules of approval away.")] = False,
 ) -> EndpointService:
     """Change backends, ports, the need of approval or what is said: each as a whole, what is not named stays."""
     backends = await _backends(session, backend, backend_port)
     tags = parsing.other_tags(tag, no_tags)
-    if not backends and not port and approval is None and description is None and tags is None and identity is None:
+    rules = ApprovalRules() if no_rules else _rules(accept_account, accept_tag, pending, accepted)
+    if not backends and not port and {approval, description, identity} == {None} and tags is None and rules is None:
         raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
     id = await resolve.service(session.sidegate, service)
     return await session.sidegate.services.update(
@@ -167,6 +200,7 @@ async def update(
         description=description,
         tags=tags,
         client_identity=None if identity is None else IDENTITIES[identity],
+        approval_rules=rules,
     )
 
 
@@ -241,6 +275,17 @@ async def delete(
     """Delete a service without live connections."""
     id = await resolve.service(session.sidegate, service)
     return await session.sidegate.services.delete(id, force=force)
+
+
+def _rules(
+    accounts: list[str] | None, tags: list[Tag] | None, pending: int | None, accepted: int | None
+) -> ApprovalRules | None:
+    """The rules of approval, as a whole; None where none is named."""
+    if not accounts and not tags and pending is None and accepted is None:
+        return None
+    return ApprovalRules(
+        accept_accounts=accounts, accept_tags=tags, pending_seconds=pending or 0, accepted_seconds=accepted or 0
+    )
 
 
 async def _backends(

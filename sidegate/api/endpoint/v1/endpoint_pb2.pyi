@@ -120,6 +120,7 @@ class Endpoint(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     DNS_ENABLED_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the endpoint service."""
     project: _builtins.str
@@ -184,6 +185,10 @@ class Endpoint(_message.Message):
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
         """The owner's tags, up to 20."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will be REJECTED, unless the service's owner decides before; not set for never."""
+
     def __init__(
         self,
         *,
@@ -213,10 +218,11 @@ class Endpoint(_message.Message):
         policy: _builtins.str = ...,
         dns_enabled: _builtins.bool = ...,
         rejection: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "ready", b"ready", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "ready", b"ready", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "etag", b"etag", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,6 +275,7 @@ class Connection(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     service_id: _builtins.str
@@ -291,6 +298,10 @@ class Connection(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will be REJECTED, unless the service's owner decides before; not set for never."""
+
     def __init__(
         self,
         *,
@@ -303,10 +314,11 @@ class Connection(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         note: _builtins.str = ...,
         rejection: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "marker_id", b"marker_id", "note", b"note", "rejection", b"rejection", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "expire_time", b"expire_time", "marker_id", b"marker_id", "note", b"note", "rejection", b"rejection", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

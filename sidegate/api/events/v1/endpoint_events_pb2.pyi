@@ -160,6 +160,9 @@ class EndpointPlacement(_message.Message):
     PROVIDER_PROJECT_FIELD_NUMBER: _builtins.int
     PROVIDER_VPC_ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    PENDING_FOR_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FOR_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     cell: _builtins.str
     """The cell that carries it."""
     provider_account: _builtins.str
@@ -170,6 +173,12 @@ class EndpointPlacement(_message.Message):
     """The service's VPC (UUID)."""
     note: _builtins.str
     """The note of the service's owner on the connection."""
+    pending_for: _builtins.int
+    """By the service's rules of when the endpoint was requested: how long a request waits, in nanoseconds; 0: for ever."""
+    accepted_for: _builtins.int
+    """The same of how long an accepted connection lasts."""
+    expires_at: _builtins.int
+    """Nanoseconds since the epoch: when the connection is rejected, unless it is decided on before; 0: never."""
     def __init__(
         self,
         *,
@@ -178,10 +187,13 @@ class EndpointPlacement(_message.Message):
         provider_project: _builtins.str = ...,
         provider_vpc_id: _builtins.str = ...,
         note: _builtins.str = ...,
+        pending_for: _builtins.int = ...,
+        accepted_for: _builtins.int = ...,
+        expires_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "note", b"note", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_for", b"accepted_for", "cell", b"cell", "expires_at", b"expires_at", "note", b"note", "pending_for", b"pending_for", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,12 +222,17 @@ class ConnectionApproved(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    UNTIL_FIELD_NUMBER: _builtins.int
+    until: _builtins.int
+    """Nanoseconds since the epoch: until when, if that was said; the rules of its service say it otherwise."""
     def __init__(
         self,
+        *,
+        until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

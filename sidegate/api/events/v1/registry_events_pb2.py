@@ -27,7 +27,7 @@ from sidegate.api.registry.v1 import tag_pb2 as sidegate_dot_api_dot_registry_do
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/registry_events.proto\x12\x16sidegate.api.events.v1\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/tag.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xee\x0b\n\rRegistryEvent\x12\x39\n\x0bvpc_created\x18\x01 \x01(\x0b\x32\".sidegate.api.events.v1.VpcCreatedH\x00\x12\x39\n\x0bvpc_deleted\x18\x02 \x01(\x0b\x32\".sidegate.api.events.v1.VpcDeletedH\x00\x12?\n\x0esubnet_created\x18\x03 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetCreatedH\x00\x12?\n\x0esubnet_deleted\x18\x04 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetDeletedH\x00\x12=\n\rport_reserved\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.PortReservedH\x00\x12=\n\rport_released\x18\x06 \x01(\x0b\x32$.sidegate.api.events.v1.PortReleasedH\x00\x12G\n\x12\x61ttachment_created\x18\x07 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentCreatedH\x00\x12G\n\x12\x61ttachment_deleted\x18\x08 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentDeletedH\x00\x12\x41\n\x0fservice_created\x18\t \x01(\x0b\x32&.sidegate.api.events.v1.ServiceCreatedH\x00\x12?\n\x0eservice_opened\x18\n \x01(\x0b\x32%.sidegate.api.events.v1.ServiceOpenedH\x00\x12\x41\n\x0fservice_changed\x18\x0b \x01(\x0b\x32&.sidegate.api.events.v1.ServiceChangedH\x00\x12\x45\n\x11permissions_added\x18\x0c \x01(\x0b\x32(.sidegate.api.events.v1.PermissionsAddedH\x00\x12I\n\x13permissions_removed\x18\r \x01(\x0b\x32*.sidegate.api.events.v1.PermissionsRemovedH\x00\x12?\n\x0eservice_closed\x18\x0e \x01(\x0b\x32%.sidegate.api.events.v1.ServiceClosedH\x00\x12\x43\n\x10service_reopened\x18\x0f \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceReopenedH\x00\x12R\n\x18service_deletion_started\x18\x10 \x01(\x0b\x32..sidegate.api.events.v1.ServiceDeletionStartedH\x00\x12\x41\n\x0fservice_deleted\x18\x11 \x01(\x0b\x32&.sidegate.api.events.v1.ServiceDeletedH\x00\x12?\n\x0eservice_failed\x18\x12 \x01(\x0b\x32%.sidegate.api.events.v1.ServiceFailedH\x00\x12,\n\x03vpc\x18\x32 \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x01\x12\x32\n\x06subnet\x18\x33 \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x01\x12.\n\x04port\x18\x34 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x01\x12:\n\nattachment\x18\x35 \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x01\x12<\n\x07service\x18\x36 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x01\x42\x06\n\x04\x66\x61\x63tB\n\n\x08resource\"\x0c\n\nVpcCreated\"\x0c\n\nVpcDeleted\"\x0f\n\rSubnetCreated\"\"\n\rSubnetDeleted\x12\x11\n\tsubnet_id\x18\x01 \x01(\t\"\x0e\n\x0cPortReserved\"\x0e\n\x0cPortReleased\"\x13\n\x11\x41ttachmentCreated\"\x13\n\x11\x41ttachmentDeleted\"\x10\n\x0eServiceCreated\"\x0f\n\rServiceOpened\"\x87\x03\n\x0eServiceChanged\x12\x39\n\x08\x62\x61\x63kends\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceBackends\x12\x42\n\rport_mappings\x18\x02 \x01(\x0b\x32+.sidegate.api.events.v1.ServicePortMappings\x12\x1e\n\x11\x61pproval_required\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x05 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12V\n\x0f\x63lient_identity\x18\x06 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityH\x02\x88\x01\x01\x42\x14\n\x12_approval_requiredB\x0e\n\x0c_descriptionB\x12\n\x10_client_identity\"3\n\x04Tags\x12+\n\x04tags\x18\x01 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Tag\"F\n\x0fServiceBackends\x12\x33\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Backend\"S\n\x13ServicePortMappings\x12<\n\rport_mappings\x18\x01 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\"\xae\x01\n\x10PermissionsAdded\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12P\n\x0c\x64\x65scriptions\x18\x02 \x03(\x0b\x32:.sidegate.api.events.v1.PermissionsAdded.DescriptionsEntry\x1a\x33\n\x11\x44\x65scriptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x12PermissionsRemoved\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\r\n\x05\x65nded\x18\x02 \x03(\t\"0\n\rServiceClosed\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x03\"!\n\x0fServiceReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x18\n\x16ServiceDeletionStarted\"\x10\n\x0eServiceDeleted\"\x1f\n\rServiceFailed\x12\x0e\n\x06reason\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/registry_events.proto\x12\x16sidegate.api.events.v1\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/tag.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xee\x0b\n\rRegistryEvent\x12\x39\n\x0bvpc_created\x18\x01 \x01(\x0b\x32\".sidegate.api.events.v1.VpcCreatedH\x00\x12\x39\n\x0bvpc_deleted\x18\x02 \x01(\x0b\x32\".sidegate.api.events.v1.VpcDeletedH\x00\x12?\n\x0esubnet_created\x18\x03 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetCreatedH\x00\x12?\n\x0esubnet_deleted\x18\x04 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetDeletedH\x00\x12=\n\rport_reserved\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.PortReservedH\x00\x12=\n\rport_released\x18\x06 \x01(\x0b\x32$.sidegate.api.events.v1.PortReleasedH\x00\x12G\n\x12\x61ttachment_created\x18\x07 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentCreatedH\x00\x12G\n\x12\x61ttachment_deleted\x18\x08 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentDeletedH\x00\x12\x41\n\x0fservice_created\x18\t \x01(\x0b\x32&.sidegate.api.events.v1.ServiceCreatedH\x00\x12?\n\x0eservice_opened\x18\n \x01(\x0b\x32%.sidegate.api.events.v1.ServiceOpenedH\x00\x12\x41\n\x0fservice_changed\x18\x0b \x01(\x0b\x32&.sidegate.api.events.v1.ServiceChangedH\x00\x12\x45\n\x11permissions_added\x18\x0c \x01(\x0b\x32(.sidegate.api.events.v1.PermissionsAddedH\x00\x12I\n\x13permissions_removed\x18\r \x01(\x0b\x32*.sidegate.api.events.v1.PermissionsRemovedH\x00\x12?\n\x0eservice_closed\x18\x0e \x01(\x0b\x32%.sidegate.api.events.v1.ServiceClosedH\x00\x12\x43\n\x10service_reopened\x18\x0f \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceReopenedH\x00\x12R\n\x18service_deletion_started\x18\x10 \x01(\x0b\x32..sidegate.api.events.v1.ServiceDeletionStartedH\x00\x12\x41\n\x0fservice_deleted\x18\x11 \x01(\x0b\x32&.sidegate.api.events.v1.ServiceDeletedH\x00\x12?\n\x0eservice_failed\x18\x12 \x01(\x0b\x32%.sidegate.api.events.v1.ServiceFailedH\x00\x12,\n\x03vpc\x18\x32 \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x01\x12\x32\n\x06subnet\x18\x33 \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x01\x12.\n\x04port\x18\x34 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x01\x12:\n\nattachment\x18\x35 \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x01\x12<\n\x07service\x18\x36 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x01\x42\x06\n\x04\x66\x61\x63tB\n\n\x08resource\"\x0c\n\nVpcCreated\"\x0c\n\nVpcDeleted\"\x0f\n\rSubnetCreated\"\"\n\rSubnetDeleted\x12\x11\n\tsubnet_id\x18\x01 \x01(\t\"\x0e\n\x0cPortReserved\"\x0e\n\x0cPortReleased\"\x13\n\x11\x41ttachmentCreated\"\x13\n\x11\x41ttachmentDeleted\"\x10\n\x0eServiceCreated\"\x0f\n\rServiceOpened\"\xc8\x03\n\x0eServiceChanged\x12\x39\n\x08\x62\x61\x63kends\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceBackends\x12\x42\n\rport_mappings\x18\x02 \x01(\x0b\x32+.sidegate.api.events.v1.ServicePortMappings\x12\x1e\n\x11\x61pproval_required\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x05 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12V\n\x0f\x63lient_identity\x18\x06 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityH\x02\x88\x01\x01\x12?\n\x0e\x61pproval_rules\x18\x07 \x01(\x0b\x32\'.sidegate.api.registry.v1.ApprovalRulesB\x14\n\x12_approval_requiredB\x0e\n\x0c_descriptionB\x12\n\x10_client_identity\"3\n\x04Tags\x12+\n\x04tags\x18\x01 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Tag\"F\n\x0fServiceBackends\x12\x33\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Backend\"S\n\x13ServicePortMappings\x12<\n\rport_mappings\x18\x01 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\"\xae\x01\n\x10PermissionsAdded\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12P\n\x0c\x64\x65scriptions\x18\x02 \x03(\x0b\x32:.sidegate.api.events.v1.PermissionsAdded.DescriptionsEntry\x1a\x33\n\x11\x44\x65scriptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x12PermissionsRemoved\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\r\n\x05\x65nded\x18\x02 \x03(\t\"0\n\rServiceClosed\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x03\"!\n\x0fServiceReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x18\n\x16ServiceDeletionStarted\"\x10\n\x0eServiceDeleted\"\x1f\n\rServiceFailed\x12\x0e\n\x06reason\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,27 +59,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICEOPENED']._serialized_start=1887
   _globals['_SERVICEOPENED']._serialized_end=1902
   _globals['_SERVICECHANGED']._serialized_start=1905
-  _globals['_SERVICECHANGED']._serialized_end=2296
-  _globals['_TAGS']._serialized_start=2298
-  _globals['_TAGS']._serialized_end=2349
-  _globals['_SERVICEBACKENDS']._serialized_start=2351
-  _globals['_SERVICEBACKENDS']._serialized_end=2421
-  _globals['_SERVICEPORTMAPPINGS']._serialized_start=2423
-  _globals['_SERVICEPORTMAPPINGS']._serialized_end=2506
-  _globals['_PERMISSIONSADDED']._serialized_start=2509
-  _globals['_PERMISSIONSADDED']._serialized_end=2683
-  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_start=2632
-  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_end=2683
-  _globals['_PERMISSIONSREMOVED']._serialized_start=2685
-  _globals['_PERMISSIONSREMOVED']._serialized_end=2741
-  _globals['_SERVICECLOSED']._serialized_start=2743
-  _globals['_SERVICECLOSED']._serialized_end=2791
-  _globals['_SERVICEREOPENED']._serialized_start=2793
-  _globals['_SERVICEREOPENED']._serialized_end=2826
-  _globals['_SERVICEDELETIONSTARTED']._serialized_start=2828
-  _globals['_SERVICEDELETIONSTARTED']._serialized_end=2852
-  _globals['_SERVICEDELETED']._serialized_start=2854
-  _globals['_SERVICEDELETED']._serialized_end=2870
-  _globals['_SERVICEFAILED']._serialized_start=2872
-  _globals['_SERVICEFAILED']._serialized_end=2903
+  _globals['_SERVICECHANGED']._serialized_end=2361
+  _globals['_TAGS']._serialized_start=2363
+  _globals['_TAGS']._serialized_end=2414
+  _globals['_SERVICEBACKENDS']._serialized_start=2416
+  _globals['_SERVICEBACKENDS']._serialized_end=2486
+  _globals['_SERVICEPORTMAPPINGS']._serialized_start=2488
+  _globals['_SERVICEPORTMAPPINGS']._serialized_end=2571
+  _globals['_PERMISSIONSADDED']._serialized_start=2574
+  _globals['_PERMISSIONSADDED']._serialized_end=2748
+  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_start=2697
+  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_end=2748
+  _globals['_PERMISSIONSREMOVED']._serialized_start=2750
+  _globals['_PERMISSIONSREMOVED']._serialized_end=2806
+  _globals['_SERVICECLOSED']._serialized_start=2808
+  _globals['_SERVICECLOSED']._serialized_end=2856
+  _globals['_SERVICEREOPENED']._serialized_start=2858
+  _globals['_SERVICEREOPENED']._serialized_end=2891
+  _globals['_SERVICEDELETIONSTARTED']._serialized_start=2893
+  _globals['_SERVICEDELETIONSTARTED']._serialized_end=2917
+  _globals['_SERVICEDELETED']._serialized_start=2919
+  _globals['_SERVICEDELETED']._serialized_end=2935
+  _globals['_SERVICEFAILED']._serialized_start=2937
+  _globals['_SERVICEFAILED']._serialized_end=2968
 # @@protoc_insertion_point(module_scope)

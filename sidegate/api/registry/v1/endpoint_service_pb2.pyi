@@ -178,6 +178,7 @@ class EndpointService(_message.Message):
     SERVER_TYPE_FIELD_NUMBER: _builtins.int
     PERMISSION_DETAILS_FIELD_NUMBER: _builtins.int
     ENDED_PERMISSIONS_FIELD_NUMBER: _builtins.int
+    APPROVAL_RULES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -248,6 +249,12 @@ class EndpointService(_message.Message):
         were added again.
         """
 
+    @_builtins.property
+    def approval_rules(self) -> Global___ApprovalRules:
+        """What is decided without the owner, where he decides on each connection. A connection keeps to the rules of the time
+        when its endpoint was requested.
+        """
+
     def __init__(
         self,
         *,
@@ -274,14 +281,55 @@ class EndpointService(_message.Message):
         server_type: Global___EndpointService.ServerType.ValueType = ...,
         permission_details: _abc.Iterable[Global___Permission] | None = ...,
         ended_permissions: _abc.Iterable[Global___EndedPermission] | None = ...,
+        approval_rules: Global___ApprovalRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "backends", b"backends", "client_identity", b"client_identity", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointService: _TypeAlias = EndpointService  # noqa: Y015
+
+@_typing.final
+class ApprovalRules(_message.Message):
+    """Decisions on connections that nobody has to make. They count where `approval_required` is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPT_ACCOUNTS_FIELD_NUMBER: _builtins.int
+    ACCEPT_TAGS_FIELD_NUMBER: _builtins.int
+    PENDING_SECONDS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_SECONDS_FIELD_NUMBER: _builtins.int
+    pending_seconds: _builtins.int
+    """Requests that are not decided within this time are REJECTED; seconds, 0 for never, up to a year."""
+    accepted_seconds: _builtins.int
+    """Connections are REJECTED this long after they were accepted; seconds, 0 for never, up to a year."""
+    @_builtins.property
+    def accept_accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Accounts whose connections are accepted at once; up to 200."""
+
+    @_builtins.property
+    def accept_tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """Endpoints that have one of these tags, key and value, are accepted at once; up to 20. Consumers tag their endpoints as
+        they like: who knows such a tag, and may connect, is in.
+        """
+
+    def __init__(
+        self,
+        *,
+        accept_accounts: _abc.Iterable[_builtins.str] | None = ...,
+        accept_tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
+        pending_seconds: _builtins.int = ...,
+        accepted_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_accounts", b"accept_accounts", "accept_tags", b"accept_tags", "accepted_seconds", b"accepted_seconds", "pending_seconds", b"pending_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRules: _TypeAlias = ApprovalRules  # noqa: Y015
 
 @_typing.final
 class Permission(_message.Message):

@@ -712,7 +712,9 @@ class UpdateEndpointServiceRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields: `backends`, `port_mappings`, `approval_required`, `description`, `tags`, `client_identity`."""
+        """Which fields: `backends`, `port_mappings`, `approval_required`, `description`, `tags`, `client_identity`,
+        `approval_rules`.
+        """
 
     def __init__(
         self,
