@@ -135,7 +135,8 @@ def test_a_table_has_the_columns_of_its_kind_and_wide_has_every_field(cli: Comma
 
 
 def test_every_kind_that_is_listed_has_its_columns() -> None:
-    assert set(tables.COLUMNS) == {"Vpc", "Subnet", "Port", "Attachment", "EndpointService", "Connection", "Endpoint"}
+    listed = {"Vpc", "Subnet", "Port", "Attachment", "EndpointService", "Connection", "DecidedConnection", "Endpoint"}
+    assert set(tables.COLUMNS) == listed
 
 
 def test_the_service_of_an_endpoint_is_shown_by_its_name() -> None:
