@@ -63,15 +63,23 @@ class KernelDataplane:
             raise
 
     async def read(self) -> ForwardingTable:
-        """Read on a thread of its own; again, if a backend was heard or given up meanwhile."""
+        """Read on a thread of its own; again, if a backend was heard or given up meanwhile.
+
+        Where somebody else has written to the maps, what is remembered of them is made anew: it would keep the
+        next change from putting right what looks right from here.
+        """
         table = self._kernel.table
         async with self._changing:
             for _ in range(CONSISTENT_READS):
                 changes = table.changes
-                contents = await asyncio.to_thread(table.read)
+                contents, is_ours = await asyncio.to_thread(table.read)
                 if changes == table.changes:
-                    return contents
-            return table.read()
+                    break
+            else:
+                contents, is_ours = table.read()
+            if not is_ours:
+                table.reload()
+            return contents
 
     async def apply(self, change: Change) -> None:
         async with self._changing:

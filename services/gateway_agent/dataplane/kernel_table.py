@@ -76,8 +76,10 @@ class KernelTable:
         self._services = Numbers("services", self._maps.service_names.max_entries, self._used(Kind.SERVICE))
         self._slots = Numbers("endpoints", self._maps.endpoints.max_entries, self._used(Kind.ENDPOINT))
 
-    def read(self) -> ForwardingTable:
-        return ForwardingTable(read_contents(self._maps).entries)
+    def read(self) -> tuple[ForwardingTable, bool]:
+        """What the kernel has, and whether it is what was put there."""
+        found = ForwardingTable(read_contents(self._maps).entries)
+        return found, found == self.entries.table()
 
     def _used(self, kind: Kind) -> Iterable[int]:
         return [number for key, number in self._numbers.items() if key.kind is kind]

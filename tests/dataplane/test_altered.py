@@ -1,0 +1,80 @@
+"""Somebody else writes to the kernel's maps: the next audit finds it, and packets go where they should again."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+import pytest
+
+from services.gateway_agent.control_plane import ControlPlane
+from services.gateway_agent.dataplane.maps import Maps
+from services.gateway_agent.desired import Desired, Versioned
+from services.gateway_agent.facts import Facts
+from services.gateway_agent.fence import Fence
+from services.gateway_agent.pace import Pace
+from services.gateway_agent.reconciler import Reconciler
+from services.gateway_agent.reporter import Reporter
+from services.gateway_agent.tracker import Tracker
+from sidegate.transport import Caller
+from tests.support.worlds import ENDPOINT, KernelWorld
+
+pytestmark = pytest.mark.root
+
+CLIENT, BACKEND = "10.0.0.10", "10.0.0.20"
+
+
+def remove_endpoints(maps: Maps) -> None:
+    for batch in list(maps.endpoints.batches()):
+        for key, _ in batch:
+            maps.endpoints.delete(key)
+
+
+def remove_ports(maps: Maps) -> None:
+    for batch in list(maps.ports.batches()):
+        for key, _ in batch:
+            maps.ports.delete(key)
+
+
+@pytest.mark.parametrize("alter", [remove_endpoints, remove_ports])
+async def test_an_entry_of_a_map_that_is_gone_is_made_again_by_the_next_audit(
+    world: KernelWorld, alter: Callable[[Maps], None]
+) -> None:
+    shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
+    await world.serve(payments, BACKEND, 8080)
+    await world.lead(shop, await world.publish(payments, BACKEND))
+    assert await world.reaches(shop, CLIENT, ENDPOINT, 80)
+    whole, now = await world.dataplane.read(), 1000.0
+
+    desired, tracker, pace = Desired(), Tracker(), Pace(audit=60.0)
+    fence, facts = Fence(lambda: now, pace.fence_after), Facts(desired, tracker)
+    async with aclosing(Asking(Caller("unix:/nowhere", account="system", project="test"))) as asking:
+        reporter = Reporter(ControlPlane("gw-1", "c1", asking.caller, fence), desired, facts, pace)
+        reconciler = Reconciler(
+            world.dataplane, reporter, desired=desired, tracker=tracker, facts=facts, fence=fence, pace=pace
+        )
+        await reconciler.start()
+        desired.replace([Versioned(key, 1, entry) for key, entry in whole.entries.items()], position=1)
+        await settle(reconciler)
+
+        alter(world.maps)
+        assert await world.refuses(shop, CLIENT, ENDPOINT, 80)
+        await settle(reconciler)
+        assert (await world.dataplane.read() == whole, reconciler.repaired) == (False, 0)
+        now += 60.0
+        await settle(reconciler)
+        assert (await world.dataplane.read(), reconciler.repaired) == (whole, 1)
+        assert await world.reaches(shop, CLIENT, ENDPOINT, 80)
+
+
+async def settle(reconciler: Reconciler) -> None:
+    while await reconciler.turn() == 0.0:
+        pass
+
+
+class Asking:
+    """A caller that is closed at the end."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+
+    async def aclose(self) -> None:
+        await self.caller.close()
