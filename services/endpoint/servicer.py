@@ -17,7 +17,16 @@ from services.endpoint.application.requests import Requests, Wanted
 from services.endpoint.domain.endpoint_commands import Accept, Delete, Note, Reject
 from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
-from services.endpoint.wire.request import address_of, change_of, decisions_of, name_of, networks_of, until_of, uuid_of
+from services.endpoint.wire.request import (
+    address_of,
+    change_of,
+    decisions_of,
+    name_of,
+    networks_of,
+    selection_of,
+    until_of,
+    uuid_of,
+)
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
@@ -52,7 +61,8 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
         self, request: service_pb.ListEndpointsRequest, context: Context
     ) -> service_pb.ListEndpointsResponse:
         query, size = paging.query_of(request), paging.page_size(request.page_size)
-        found = await self._endpoints.page(principal(), paging.decode(request.page_token, query), size + 1)
+        after, selection = paging.decode(request.page_token, query), selection_of(request)
+        found = await self._endpoints.page(principal(), after, size + 1, selection, request.service_id)
         token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
         return service_pb.ListEndpointsResponse(
             endpoints=[endpoint for _, endpoint in found[:size]], next_page_token=token
@@ -91,7 +101,7 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
     ) -> service_pb.ListConnectionsResponse:
         query, size = paging.query_of(request), paging.page_size(request.page_size)
         service, after = uuid_of(request.service_id, "service_id"), paging.decode(request.page_token, query)
-        found = await self._connections.page(service, principal(), after, size + 1)
+        found = await self._connections.page(service, principal(), after, size + 1, selection_of(request))
         token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
         return service_pb.ListConnectionsResponse(
             connections=[connection for _, connection in found[:size]], next_page_token=token

@@ -9,6 +9,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, delete, select, text
 from services.common.eventsourcing import resource_table
 from services.common.eventsourcing.projection import Projection
 from services.common.eventsourcing.resource_table import ResourceRow, ResourceTable
+from services.common.eventsourcing.selection import ALL, Selection
 from services.common.eventsourcing.sql_schema import Name, Number
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent
@@ -137,13 +138,13 @@ class Snapshot:
         *,
         owner: str | None = None,
         parent: str | None = None,
-        states: Sequence[str] = (),
+        selection: Selection = ALL,
         after: int = 0,
         limit: int,
     ) -> list[tuple[int, R]]:
         """Up to `limit` resources in order of creation, each with the position to go on from."""
         rows = resource_table.page(
-            self._connection, kind.name, project=owner, parent=parent, states=states, after=after, limit=limit
+            self._connection, kind.name, project=owner, parent=parent, selection=selection, after=after, limit=limit
         )
         return list(zip((at for at, _ in rows), self._shown(kind, [row for _, row in rows]), strict=True))
 
@@ -154,7 +155,7 @@ class Snapshot:
     def all(self, kind: Kind[R], *, states: Sequence[str]) -> Iterator[R]:
         """Every resource in one of these states."""
         after = 0
-        while page := self.page(kind, states=states, after=after, limit=PAGE):
+        while page := self.page(kind, selection=Selection(tuple(states)), after=after, limit=PAGE):
             yield from (resource for _, resource in page)
             after = page[-1][0]
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from google.protobuf.empty_pb2 import Empty
 
 from services.common.errors import Invalid
+from services.common.eventsourcing.selection import ALL, Selection
 from services.common.labels import description_of
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
@@ -133,7 +134,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def ListEndpointServices(
         self, request: registry_pb2.ListEndpointServicesRequest, context: Context
     ) -> registry_pb2.ListEndpointServicesResponse:
-        services, token = await self._page(SERVICE, request)
+        services, token = await self._page(SERVICE, request, selection=_selection(request))
         return registry_pb2.ListEndpointServicesResponse(endpoint_services=services, next_page_token=token)
 
     async def UpdateEndpointService(
@@ -176,13 +177,23 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
                     position=told.position, log_id=told.log_id, epoch=told.epoch, changes=told.changes
                 )
 
-    async def _page(self, kind: Kind[R], request: ListRequest, parent: str = "") -> tuple[list[R], str]:
+    async def _page(
+        self, kind: Kind[R], request: ListRequest, parent: str = "", selection: Selection = ALL
+    ) -> tuple[list[R], str]:
         """One page of the caller's resources, and the token of the next."""
         query, size = paging.query_of(request), paging.page_size(request.page_size)
         after = paging.decode(request.page_token, query)
-        found = await self._registry.inventory.page(kind, principal(), parent=parent, after=after, limit=size + 1)
+        found = await self._registry.inventory.page(
+            kind, principal(), parent=parent, selection=selection, after=after, limit=size + 1
+        )
         token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
         return [resource for _, resource in found[:size]], token
+
+
+def _selection(request: registry_pb2.ListEndpointServicesRequest) -> Selection:
+    names = map(service_pb2.EndpointService.State.Name, request.states)
+    states = tuple(name.removeprefix("STATE_") for name in names)
+    return Selection(states, request.name_contains, request.newest_first)
 
 
 def _draft(wanted: service_pb2.EndpointService) -> Draft:

@@ -124,6 +124,14 @@ Description = Annotated[str, typer.Option(metavar="TEXT", help="For people: up t
 OtherDescription = Annotated[
     str | None, typer.Option("--description", metavar="TEXT", help="Other words for people; '' for none.")
 ]
+InStates = Annotated[
+    list[str] | None,
+    typer.Option("--state", metavar="STATE", help="Only in this state, as lists show it; once for each."),
+]
+NameContains = Annotated[
+    str, typer.Option("--name-contains", metavar="TEXT", help="Only with this in the name, whatever the case.")
+]
+NewestFirst = Annotated[bool, typer.Option("--newest-first", help="In order of creation the other way round.")]
 From = Annotated[
     int | None,
     typer.Option(

@@ -1,14 +1,18 @@
 """Values of the command line that need reading: port mappings, backends, moments, places in a log."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
 from sidegate.api.registry.v1.tag_pb2 import Tag
+from sidegate.cli import facts
+from sidegate.cli.facts import Enum
 
 MAPPING = re.compile(r"(\d{1,5})(?::(\d{1,5}))?(?:/(tcp|udp))?")
 PROTOCOLS = {"tcp": PortMapping.PROTOCOL_TCP, "udp": PortMapping.PROTOCOL_UDP}
@@ -92,6 +96,25 @@ def moment(text: str) -> Timestamp:
         text = f"{text!r} is no moment: 2026-11-23T08:30:00, with +01:00 or Z or local; or 30s, 10m, 2h, 1d ago"
         raise typer.BadParameter(text) from error
     return stamp
+
+
+def service_states(words: Sequence[str] | None) -> list[EndpointService.State.ValueType]:
+    """States of services by the words that lists show: available."""
+    names = _names(EndpointService.State.DESCRIPTOR, words)
+    return [EndpointService.State.Value(name) for name in names]
+
+
+def connection_states(words: Sequence[str] | None) -> list[ConnectionState.ValueType]:
+    """States of endpoints and connections by the words that lists show: pendingAcceptance."""
+    return [ConnectionState.Value(name) for name in _names(ConnectionState.DESCRIPTOR, words)]
+
+
+def _names(enum: Enum, words: Sequence[str] | None) -> list[str]:
+    known = {facts.word(enum, number): value.name for number, value in enum.values_by_number.items() if number}
+    for text in words or ():
+        if text not in known:
+            raise typer.BadParameter(f"{text!r} is no state: {', '.join(known)}")
+    return [known[text] for text in dict.fromkeys(words or ())]
 
 
 def in_seconds(seconds: int) -> Timestamp:

@@ -1,12 +1,12 @@
 """Endpoints: the consumer's side."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from typing import TypeAlias
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
-from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
 from sidegate.api.endpoint.v1.watch_pb2 import WatchEndpointsRequest, WatchEndpointsResponse
 from sidegate.api.registry.v1.tag_pb2 import Tag
@@ -59,8 +59,19 @@ class Endpoints:
     async def get(self, id: str) -> Endpoint:
         return await self._caller.ask(self._stub.GetEndpoint, rpc.GetEndpointRequest(id=id))
 
-    async def list(self) -> AsyncIterator[Endpoint]:
-        async for page in self._caller.pages(self._stub.ListEndpoints, rpc.ListEndpointsRequest()):
+    async def list(
+        self,
+        *,
+        states: Collection[ConnectionState.ValueType] = (),
+        name_contains: str = "",
+        service_id: str = "",
+        newest_first: bool = False,
+    ) -> AsyncIterator[Endpoint]:
+        """Those in one of the states, with this in their name, of the service; all where nothing is said."""
+        request = rpc.ListEndpointsRequest(
+            states=states, name_contains=name_contains, service_id=service_id, newest_first=newest_first
+        )
+        async for page in self._caller.pages(self._stub.ListEndpoints, request):
             for endpoint in page.endpoints:
                 yield endpoint
 

@@ -7,7 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as endpoint_rpc
-from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
+from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, ConnectionState
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServiceStub
 from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsRequest, WatchConnectionsResponse
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
@@ -27,6 +27,7 @@ from sidegate.resources.changes import watch_registry
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Place, Watch
 
+State: TypeAlias = EndpointService.State.ValueType
 Identity: TypeAlias = EndpointService.ClientIdentity.ValueType
 ServiceType: TypeAlias = EndpointService.ServiceType.ValueType
 ServerType: TypeAlias = EndpointService.ServerType.ValueType
@@ -76,8 +77,11 @@ class Services:
     async def get(self, id: str) -> EndpointService:
         return await self._caller.ask(self._stub.GetEndpointService, rpc.GetEndpointServiceRequest(id=id))
 
-    async def list(self) -> AsyncIterator[EndpointService]:
-        request = rpc.ListEndpointServicesRequest()
+    async def list(
+        self, *, states: Collection[State] = (), name_contains: str = "", newest_first: bool = False
+    ) -> AsyncIterator[EndpointService]:
+        """Those in one of the states, with this in their name, whatever the case; all where nothing is said."""
+        request = rpc.ListEndpointServicesRequest(states=states, name_contains=name_contains, newest_first=newest_first)
         async for page in self._caller.pages(self._stub.ListEndpointServices, request):
             for service in page.endpoint_services:
                 yield service
@@ -216,8 +220,10 @@ class Connections:
         request = endpoint_rpc.GetConnectionRequest(service_id=service_id, endpoint_id=endpoint_id)
         return await self._caller.ask(self._stub.GetConnection, request)
 
-    async def list(self, service_id: str) -> AsyncIterator[Connection]:
-        request = endpoint_rpc.ListConnectionsRequest(service_id=service_id)
+    async def list(
+        self, service_id: str, *, states: Collection[ConnectionState.ValueType] = (), newest_first: bool = False
+    ) -> AsyncIterator[Connection]:
+        request = endpoint_rpc.ListConnectionsRequest(service_id=service_id, states=states, newest_first=newest_first)
         async for page in self._caller.pages(self._stub.ListConnections, request):
             for connection in page.connections:
                 yield connection

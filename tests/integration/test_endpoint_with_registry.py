@@ -416,3 +416,44 @@ async def test_many_connections_are_decided_at_once_and_each_says_what_became_of
         )
         with pytest.raises(errors.InvalidRequest):
             await story.payments.ask(decide, bad)
+
+
+async def test_lists_show_what_is_asked_for_from_either_end_and_tokens_are_of_their_list(story: Story) -> None:
+    first, second, third = [await story.create(name=name) for name in ("Web-a", "db", "web_b")]
+    await story.accept(second.id)
+
+    async def endpoints(**what: Any) -> list[str]:
+        """Page by page, each of one."""
+        ids, request = [], service_pb.ListEndpointsRequest(page_size=1, **what)
+        while True:
+            page = await story.shop.ask(story.shop.endpoints.ListEndpoints, request)
+            ids += [each.id for each in page.endpoints]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return ids
+
+    everything = [first.id, second.id, third.id]
+    assert await endpoints() == everything
+    assert await endpoints(newest_first=True) == everything[::-1]
+    assert await endpoints(states=[PENDING], newest_first=True) == [third.id, first.id]
+    assert await endpoints(states=[CREATING, ACCEPTED]) == [second.id]
+    assert await endpoints(name_contains="WEB") == [first.id, third.id]
+    assert await endpoints(name_contains="_") == [third.id]
+    assert await endpoints(name_contains="%") == []
+    assert await endpoints(service_id=story.service) == everything
+    assert await endpoints(service_id=NOWHERE) == []
+
+    connections = service_pb.ListConnectionsRequest(service_id=story.service, states=[PENDING], newest_first=True)
+    listed = await story.payments.ask(story.payments.connections.ListConnections, connections)
+    assert [each.endpoint_id for each in listed.connections] == [third.id, first.id]
+
+    page = await story.shop.ask(
+        story.shop.endpoints.ListEndpoints, service_pb.ListEndpointsRequest(page_size=1, name_contains="web")
+    )
+    for other in (
+        service_pb.ListEndpointsRequest(page_token=page.next_page_token),
+        service_pb.ListEndpointsRequest(page_token=page.next_page_token, name_contains="web", newest_first=True),
+        service_pb.ListEndpointsRequest(states=[0]),  # type: ignore[list-item] # what is never sent
+    ):
+        with pytest.raises(errors.InvalidRequest):
+            await story.shop.ask(story.shop.endpoints.ListEndpoints, other)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -320,3 +321,20 @@ async def test_platform_services_are_the_operators_and_everybodys(world: Registr
     assert made.permissions == ["iam:domain::*"]
     found = await world.shop.look_up(made.full_name)
     assert (found.id, found.service_type) == (made.id, EndpointService.SERVICE_TYPE_INTERFACE)
+
+
+async def test_services_are_listed_by_name_and_state_from_either_end(world: RegistryWorld) -> None:
+    vpc = await world.payments.vpc()
+    made = [await world.payments.service(vpc, name) for name in ("Web-a", "dns", "web_b")]
+    world.endpoints.live[made[1].id] = ["somebody"]
+    await world.payments.delete_service(made[1].id, force=True)
+
+    async def listed(**what: Any) -> list[str]:
+        request = registry_pb2.ListEndpointServicesRequest(**what)
+        found = await world.payments.ask(world.payments.stub.ListEndpointServices, request)
+        return [each.name for each in found.endpoint_services]
+
+    assert await listed(newest_first=True) == ["web_b", "dns", "Web-a"]
+    assert await listed(name_contains="WEB") == ["Web-a", "web_b"]
+    assert await listed(states=[DELETING]) == ["dns"]
+    assert await listed(states=[AVAILABLE], newest_first=True, name_contains="-") == ["Web-a"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sidegate.api.endpoint.v1 import endpoint_pb2
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
@@ -233,6 +234,20 @@ def test_a_service_is_looked_up_by_id_full_name_or_own_name(cli: CommandLine, se
     assert found["full_name"] == service["full_name"]
     assert found["port_mappings"] == [{"client_port": 80, "server_port": 0, "protocol": "tcp"}]
     assert "80/tcp" in cli.text("service", "lookup", service[key])
+
+
+def test_lists_take_states_by_their_words(fake: FakeSidegate, cli: CommandLine, service: Any, endpoint: Any) -> None:
+    assert cli.answer("service", "list", "--state", "available", "--newest-first", "--name-contains", "WE") == [service]
+    services = fake.registry.listed
+    found = cli.answer("endpoint", "list", "--state", "pendingAcceptance", "--service", "web", "--newest-first")
+    assert [each["id"] for each in found] == [endpoint["id"]]
+    cli.answer("connection", "list", "web", "--state", "accepted", "--newest-first")
+    asked = services, fake.endpoints.listed, fake.connections.listed
+    assert [each.newest_first for each in asked] == [True, True, True]
+    assert list(services.states) == [EndpointService.STATE_AVAILABLE]
+    assert list(fake.endpoints.listed.states) == [endpoint_pb2.CONNECTION_STATE_PENDING_ACCEPTANCE]
+    assert fake.endpoints.listed.service_id == service["id"]
+    cli.error("endpoint", "list", "--state", "gone", code=2)
 
 
 def test_a_service_may_decide_by_rules(cli: CommandLine, service: Any) -> None:

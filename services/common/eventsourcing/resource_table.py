@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, select, text
+from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, func, select, text
 from sqlalchemy.engine import Row
 
 from services.common.eventsourcing.limits import can_be_kept
+from services.common.eventsourcing.selection import ALL, Selection
 from services.common.eventsourcing.sql_schema import Name
 from services.common.eventsourcing.store import RecordedEvent
 
@@ -149,17 +150,28 @@ def page(
     parent: str | None = None,
     counterpart: str | None = None,
     partition: str | None = None,
-    states: Sequence[str] = (),
+    selection: Selection = ALL,
     after: int = 0,
     limit: int,
 ) -> list[tuple[int, ResourceRow]]:
-    """Up to `limit` resources created above position `after`, in order of creation, each with that position."""
-    query = select(RESOURCES).where(RESOURCES.c.kind == kind, RESOURCES.c.created_position > after)
+    """Up to `limit` resources in order of creation, each with the position of its creation.
+
+    They are created above position `after`; below it where the newest come first, and 0 is no bound then.
+    """
+    created = RESOURCES.c.created_position
+    query = select(RESOURCES).where(RESOURCES.c.kind == kind)
+    if not selection.newest_first:
+        query = query.where(created > after)
+    elif after:
+        query = query.where(created < after)
     wanted = {"project": project, "parent": parent, "counterpart": counterpart, "partition": partition}
     for column, value in wanted.items():
         if value is not None:
             query = query.where(RESOURCES.c[column] == value)
-    if states:
-        query = query.where(RESOURCES.c.state.in_(states))
-    query = query.order_by(RESOURCES.c.created_position).limit(limit)
+    if selection.states:
+        query = query.where(RESOURCES.c.state.in_(selection.states))
+    if selection.name_contains:
+        part = selection.name_contains.lower()
+        query = query.where(func.lower(RESOURCES.c.name).contains(part, autoescape=True))
+    query = query.order_by(created.desc() if selection.newest_first else created).limit(limit)
     return [(found.created_position, _row(found)) for found in connection.execute(query)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.selection import ALL, Selection
 from services.common.principal import Principal
 from services.common.watching.beginning import Place
 from services.common.watching.sight import Watch
@@ -42,10 +43,12 @@ class Connections:
         return connection_resource(state)
 
     async def page(
-        self, service: str, by: Principal, after: int, limit: int
+        self, service: str, by: Principal, after: int, limit: int, selection: Selection = ALL
     ) -> Sequence[tuple[int, endpoint_pb.Connection]]:
-        """A service's connections in order of creation, each with the position to go on from; none of another's."""
-        rows = await self._rows.page(ENDPOINT, parent=service, counterpart=str(by), after=after, limit=limit)
+        """A service's connections, each with the position to go on from; none of another's."""
+        rows = await self._rows.page(
+            ENDPOINT, parent=service, counterpart=str(by), selection=selection, after=after, limit=limit
+        )
         return [(position, connection_resource(state_of(row.data))) for position, row in rows]
 
     def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Change], None]:

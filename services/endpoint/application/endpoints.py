@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.selection import ALL, Selection
 from services.common.principal import Principal
 from services.common.watching.beginning import Place
 from services.common.watching.sight import Watch
@@ -21,6 +22,7 @@ from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 
 MOST_BLOCKERS = 1000
+BLOCKING = Selection((CREATING, ACCEPTED))
 
 
 class Endpoints:
@@ -36,9 +38,13 @@ class Endpoints:
             raise NotFound("endpoint", endpoint)
         return self._cells.show(state)
 
-    async def page(self, by: Principal, after: int, limit: int) -> Sequence[tuple[int, endpoint_pb.Endpoint]]:
-        """The project's endpoints in order of creation, each with the position to go on from."""
-        rows = await self._rows.page(ENDPOINT, project=str(by), after=after, limit=limit)
+    async def page(
+        self, by: Principal, after: int, limit: int, selection: Selection = ALL, service: str = ""
+    ) -> Sequence[tuple[int, endpoint_pb.Endpoint]]:
+        """The project's endpoints, or those of one service, each with the position to go on from."""
+        rows = await self._rows.page(
+            ENDPOINT, project=str(by), parent=service or None, selection=selection, after=after, limit=limit
+        )
         return [(position, self._cells.show(state_of(row.data))) for position, row in rows]
 
     def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Seen], None]:
@@ -62,7 +68,7 @@ class Endpoints:
 
     async def blockers(self, service: str) -> Sequence[str]:
         """Endpoints of a service that forward or are about to; the first thousand."""
-        rows = await self._rows.page(ENDPOINT, parent=service, states=(CREATING, ACCEPTED), limit=MOST_BLOCKERS)
+        rows = await self._rows.page(ENDPOINT, parent=service, selection=BLOCKING, limit=MOST_BLOCKERS)
         return [row.id for _, row in rows]
 
     async def _execute(self, command: Change | Delete, context: CommandContext) -> endpoint_pb.Endpoint:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from services.common.eventsourcing import resource_table
 from services.common.eventsourcing.resource_table import ResourceRow
+from services.common.eventsourcing.selection import ALL, Selection
 from services.common.eventsourcing.sql_store import SqlStore
 from services.endpoint.projections import endpoint_rows, told
 
@@ -32,9 +33,9 @@ class Rows:
         parent: str | None = None,
         counterpart: str | None = None,
         partition: str | None = None,
-        states: Sequence[str] = (),
+        selection: Selection = ALL,
     ) -> list[tuple[int, ResourceRow]]:
-        """Up to `limit` rows created above position `after`, in order of creation, each with that position."""
+        """Up to `limit` rows behind position `after`, in order of creation, each with that position."""
         return await self._store.query(
             lambda connection: resource_table.page(
                 connection,
@@ -43,7 +44,7 @@ class Rows:
                 parent=parent,
                 counterpart=counterpart,
                 partition=partition,
-                states=states,
+                selection=selection,
                 after=after,
                 limit=limit,
             )
@@ -53,9 +54,9 @@ class Rows:
         self, kind: str, *, parent: str | None = None, partition: str | None = None, states: Sequence[str] = ()
     ) -> AsyncIterator[list[ResourceRow]]:
         """All rows that match, some at a time."""
-        after = 0
+        after, selection = 0, Selection(tuple(states))
         while rows := await self.page(
-            kind, parent=parent, partition=partition, states=states, after=after, limit=BATCH
+            kind, parent=parent, partition=partition, selection=selection, after=after, limit=BATCH
         ):
             yield [row for _, row in rows]
             after = rows[-1][0]

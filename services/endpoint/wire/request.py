@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.common.clock import SECOND
 from services.common.errors import Invalid
+from services.common.eventsourcing.selection import Selection
 from services.common.labels import description_of
 from services.common.principal import Principal
 from services.endpoint.domain.endpoint_commands import Accept, Change, Reject
@@ -57,6 +58,13 @@ def decisions_of(request: service_pb.DecideConnectionsRequest, at: int, by: Prin
     return [
         made(at, by, service, uuid_of(id_, f"endpoint_ids[{index}]")) for index, id_ in enumerate(request.endpoint_ids)
     ]
+
+
+def selection_of(request: service_pb.ListEndpointsRequest | service_pb.ListConnectionsRequest) -> Selection:
+    """What a list is to show. Connections have no names."""
+    states = (endpoint_pb.ConnectionState.Name(state).removeprefix("CONNECTION_STATE_") for state in request.states)
+    part = request.name_contains if isinstance(request, service_pb.ListEndpointsRequest) else ""
+    return Selection(tuple(states), part, request.newest_first)
 
 
 def until_of(request: service_pb.AcceptConnectionRequest, now: int) -> int:

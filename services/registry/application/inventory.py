@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from services.common.errors import Forbidden, NotFound
+from services.common.eventsourcing.selection import ALL, Selection
 from services.common.principal import Principal
 from services.registry.projections import ATTACHMENT, SERVICE, VPC, Kind, Resources
 from sidegate.api.registry.v1 import vpc_pb2
@@ -36,7 +37,14 @@ class Inventory:
         return there(ATTACHMENT, id_, await self._resources.get(ATTACHMENT, id_))
 
     async def page(
-        self, kind: Kind[R], caller: Principal, *, parent: str = "", after: int, limit: int
+        self,
+        kind: Kind[R],
+        caller: Principal,
+        *,
+        parent: str = "",
+        selection: Selection = ALL,
+        after: int,
+        limit: int,
     ) -> list[tuple[int, R]]:
         """Up to `limit` resources of the caller's in order of creation, each with the position to go on from."""
         if kind.name == ATTACHMENT.name:
@@ -44,7 +52,9 @@ class Inventory:
         everything = caller.is_operator and kind.name in (VPC.name, ATTACHMENT.name)
         owner = None if everything else str(caller)
         return await self._resources.read(
-            lambda now: now.page(kind, owner=owner, parent=parent or None, after=after, limit=limit)
+            lambda now: now.page(
+                kind, owner=owner, parent=parent or None, selection=selection, after=after, limit=limit
+            )
         )
 
     async def forwarding(

@@ -10,7 +10,7 @@ from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
 from sidegate.cli import happenings, parsing, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import From, ManyConnections, OneConnection, OneService, Timeout, Wait
+from sidegate.cli.options import From, InStates, ManyConnections, NewestFirst, OneConnection, OneService, Timeout, Wait
 from sidegate.cli.outcome import Exit
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
@@ -28,11 +28,15 @@ async def get(session: Session, service: OneService, endpoint: OneConnection) ->
     return await session.sidegate.connections.get(*await _ids(session, service, endpoint))
 
 
-@noun.verb("list", "sidegate connection list web", "sidegate connection list web -o json")
-async def list_(session: Session, service: OneService) -> Sequence[Connection]:
+@noun.verb("list", "sidegate connection list web", "sidegate connection list web --state pendingAcceptance")
+async def list_(
+    session: Session, service: OneService, state: InStates = None, newest_first: NewestFirst = False
+) -> Sequence[Connection]:
     """List the connections of a service."""
     service_id = await resolve.service(session.sidegate, service)
-    return [connection async for connection in session.sidegate.connections.list(service_id)]
+    states = parsing.connection_states(state)
+    found = session.sidegate.connections.list(service_id, states=states, newest_first=newest_first)
+    return [connection async for connection in found]
 
 
 @noun.endless("watch", "sidegate connection watch", "sidegate connection watch web -o json")

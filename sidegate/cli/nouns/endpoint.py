@@ -14,6 +14,9 @@ from sidegate.cli.options import (
     Allow,
     Description,
     From,
+    InStates,
+    NameContains,
+    NewestFirst,
     NoTags,
     OneEndpoint,
     OtherDescription,
@@ -22,6 +25,7 @@ from sidegate.cli.options import (
     Wait,
 )
 from sidegate.cli.outcome import Complaint, Exit
+from sidegate.cli.parsing import connection_states
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
@@ -107,10 +111,24 @@ async def get(session: Session, endpoint: OneEndpoint) -> Endpoint:
     return await session.sidegate.endpoints.get(await resolve.endpoint(session.sidegate, endpoint))
 
 
-@noun.verb("list", "sidegate endpoint list", "sidegate endpoint list -o wide")
-async def list_(session: Session) -> Sequence[Endpoint]:
+@noun.verb(
+    "list", "sidegate endpoint list", "sidegate endpoint list -o wide", "sidegate endpoint list --state rejected"
+)
+async def list_(
+    session: Session,
+    state: InStates = None,
+    name_contains: NameContains = "",
+    service: Annotated[
+        str, typer.Option(metavar="SERVICE", help="Only those of a service: its full name or id; its name if yours.")
+    ] = "",
+    newest_first: NewestFirst = False,
+) -> Sequence[Endpoint]:
     """List the project's endpoints."""
-    return [endpoint async for endpoint in session.sidegate.endpoints.list()]
+    of = (await resolve.connectable(session.sidegate, service)).rpartition(".")[2] if service else ""
+    found = session.sidegate.endpoints.list(
+        states=connection_states(state), name_contains=name_contains, service_id=of, newest_first=newest_first
+    )
+    return [endpoint async for endpoint in found]
 
 
 @noun.endless(

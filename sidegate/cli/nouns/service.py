@@ -16,7 +16,10 @@ from sidegate.cli.options import (
     Backends,
     Description,
     From,
+    InStates,
     InVpc,
+    NameContains,
+    NewestFirst,
     NoTags,
     OneService,
     OtherDescription,
@@ -149,10 +152,20 @@ async def get(session: Session, service: OneService) -> EndpointService:
     return await session.sidegate.services.get(await resolve.service(session.sidegate, service))
 
 
-@noun.verb("list", "sidegate service list", "sidegate service list -o wide")
-async def list_(session: Session) -> Sequence[EndpointService]:
+@noun.verb(
+    "list",
+    "sidegate service list",
+    "sidegate service list -o wide",
+    "sidegate service list --state available --newest-first",
+)
+async def list_(
+    session: Session, state: InStates = None, name_contains: NameContains = "", newest_first: NewestFirst = False
+) -> Sequence[EndpointService]:
     """List the project's services."""
-    return [service async for service in session.sidegate.services.list()]
+    found = session.sidegate.services.list(
+        states=parsing.service_states(state), name_contains=name_contains, newest_first=newest_first
+    )
+    return [service async for service in found]
 
 
 @noun.verb(

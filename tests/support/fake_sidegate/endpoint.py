@@ -39,6 +39,7 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
     async def ListEndpoints(
         self, request: endpoint_service_pb2.ListEndpointsRequest, context: Context
     ) -> endpoint_service_pb2.ListEndpointsResponse:
+        self.listed = request
         endpoints, token = page(self.endpoints.values(), request)
         return endpoint_service_pb2.ListEndpointsResponse(endpoints=endpoints, next_page_token=token)
 
@@ -111,6 +112,7 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
     async def ListConnections(
         self, request: endpoint_service_pb2.ListConnectionsRequest, context: Context
     ) -> endpoint_service_pb2.ListConnectionsResponse:
+        self.listed = request
         wanted = [each for each in self._all.endpoints.values() if each.service == request.service_id]
         endpoints, token = page(wanted, request)
         connections = map(self._seen, endpoints)

@@ -112,6 +112,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListEndpointServices(
         self, request: registry_service_pb2.ListEndpointServicesRequest, context: Context
     ) -> registry_service_pb2.ListEndpointServicesResponse:
+        self.listed = request
         services, token = page(self.services.values(), request)
         return registry_service_pb2.ListEndpointServicesResponse(endpoint_services=services, next_page_token=token)
 

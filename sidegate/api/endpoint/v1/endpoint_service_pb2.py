@@ -30,7 +30,7 @@ from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoi
 from sidegate.api.endpoint.v1 import watch_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/endpoint/v1/endpoint_service.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a$sidegate/api/endpoint/v1/watch.proto\"v\n\x15\x43reateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\".\n\x12GetEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"S\n\x14ListEndpointsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"g\n\x15ListEndpointsResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x01\n\x15UpdateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"e\n\x15\x44\x65leteEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \"[\n\x14GetConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"w\n\x16ListConnectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12 \n\nservice_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"m\n\x17ListConnectionsResponse\x12\x39\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xac\x01\n\x17\x41\x63\x63\x65ptConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x17RejectConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x91\x01\n\x15NoteConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x04note\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xb7\x02\n\x18\x44\x65\x63ideConnectionsRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x0c\x65ndpoint_ids\x18\x02 \x03(\tB\x17\xe2\x41\x01\x02\xbaH\x10\x92\x01\r\x08\x01\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\x12]\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32;.sidegate.api.endpoint.v1.DecideConnectionsRequest.DecisionB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"N\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_ACCEPT\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\"Y\n\x19\x44\x65\x63ideConnectionsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.sidegate.api.endpoint.v1.DecidedConnection\"\x83\x01\n\x11\x44\x65\x63idedConnection\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x38\n\nconnection\x18\x02 \x01(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t2\x91\x05\n\x10\x45ndpointsService\x12\x65\n\x0e\x43reateEndpoint\x12/.sidegate.api.endpoint.v1.CreateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12_\n\x0bGetEndpoint\x12,.sidegate.api.endpoint.v1.GetEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12p\n\rListEndpoints\x12..sidegate.api.endpoint.v1.ListEndpointsRequest\x1a/.sidegate.api.endpoint.v1.ListEndpointsResponse\x12\x65\n\x0eUpdateEndpoint\x12/.sidegate.api.endpoint.v1.UpdateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12\x65\n\x0e\x44\x65leteEndpoint\x12/.sidegate.api.endpoint.v1.DeleteEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12u\n\x0eWatchEndpoints\x12/.sidegate.api.endpoint.v1.WatchEndpointsRequest\x1a\x30.sidegate.api.endpoint.v1.WatchEndpointsResponse0\x01\x32\xb1\x06\n\x12\x43onnectionsService\x12\x65\n\rGetConnection\x12..sidegate.api.endpoint.v1.GetConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12v\n\x0fListConnections\x12\x30.sidegate.api.endpoint.v1.ListConnectionsRequest\x1a\x31.sidegate.api.endpoint.v1.ListConnectionsResponse\x12k\n\x10\x41\x63\x63\x65ptConnection\x12\x31.sidegate.api.endpoint.v1.AcceptConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12k\n\x10RejectConnection\x12\x31.sidegate.api.endpoint.v1.RejectConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12|\n\x11\x44\x65\x63ideConnections\x12\x32.sidegate.api.endpoint.v1.DecideConnectionsRequest\x1a\x33.sidegate.api.endpoint.v1.DecideConnectionsResponse\x12g\n\x0eNoteConnection\x12/.sidegate.api.endpoint.v1.NoteConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12{\n\x10WatchConnections\x12\x31.sidegate.api.endpoint.v1.WatchConnectionsRequest\x1a\x32.sidegate.api.endpoint.v1.WatchConnectionsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/endpoint/v1/endpoint_service.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a$sidegate/api/endpoint/v1/watch.proto\"v\n\x15\x43reateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\".\n\x12GetEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\xfa\x01\n\x14ListEndpointsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12N\n\x06states\x18\x03 \x03(\x0e\x32).sidegate.api.endpoint.v1.ConnectionStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\rname_contains\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\x12\x1f\n\nservice_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"g\n\x15ListEndpointsResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x01\n\x15UpdateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"e\n\x15\x44\x65leteEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \"[\n\x14GetConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\xdd\x01\n\x16ListConnectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12 \n\nservice_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12N\n\x06states\x18\x04 \x03(\x0e\x32).sidegate.api.endpoint.v1.ConnectionStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\"m\n\x17ListConnectionsResponse\x12\x39\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xac\x01\n\x17\x41\x63\x63\x65ptConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x17RejectConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x91\x01\n\x15NoteConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x04note\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xb7\x02\n\x18\x44\x65\x63ideConnectionsRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x0c\x65ndpoint_ids\x18\x02 \x03(\tB\x17\xe2\x41\x01\x02\xbaH\x10\x92\x01\r\x08\x01\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\x12]\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32;.sidegate.api.endpoint.v1.DecideConnectionsRequest.DecisionB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"N\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_ACCEPT\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\"Y\n\x19\x44\x65\x63ideConnectionsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.sidegate.api.endpoint.v1.DecidedConnection\"\x83\x01\n\x11\x44\x65\x63idedConnection\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x38\n\nconnection\x18\x02 \x01(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t2\x91\x05\n\x10\x45ndpointsService\x12\x65\n\x0e\x43reateEndpoint\x12/.sidegate.api.endpoint.v1.CreateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12_\n\x0bGetEndpoint\x12,.sidegate.api.endpoint.v1.GetEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12p\n\rListEndpoints\x12..sidegate.api.endpoint.v1.ListEndpointsRequest\x1a/.sidegate.api.endpoint.v1.ListEndpointsResponse\x12\x65\n\x0eUpdateEndpoint\x12/.sidegate.api.endpoint.v1.UpdateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12\x65\n\x0e\x44\x65leteEndpoint\x12/.sidegate.api.endpoint.v1.DeleteEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12u\n\x0eWatchEndpoints\x12/.sidegate.api.endpoint.v1.WatchEndpointsRequest\x1a\x30.sidegate.api.endpoint.v1.WatchEndpointsResponse0\x01\x32\xb1\x06\n\x12\x43onnectionsService\x12\x65\n\rGetConnection\x12..sidegate.api.endpoint.v1.GetConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12v\n\x0fListConnections\x12\x30.sidegate.api.endpoint.v1.ListConnectionsRequest\x1a\x31.sidegate.api.endpoint.v1.ListConnectionsResponse\x12k\n\x10\x41\x63\x63\x65ptConnection\x12\x31.sidegate.api.endpoint.v1.AcceptConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12k\n\x10RejectConnection\x12\x31.sidegate.api.endpoint.v1.RejectConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12|\n\x11\x44\x65\x63ideConnections\x12\x32.sidegate.api.endpoint.v1.DecideConnectionsRequest\x1a\x33.sidegate.api.endpoint.v1.DecideConnectionsResponse\x12g\n\x0eNoteConnection\x12/.sidegate.api.endpoint.v1.NoteConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12{\n\x10WatchConnections\x12\x31.sidegate.api.endpoint.v1.WatchConnectionsRequest\x1a\x32.sidegate.api.endpoint.v1.WatchConnectionsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +47,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTENDPOINTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTENDPOINTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTENDPOINTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['states']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['states']._serialized_options = b'\272H\020\222\001\r\020\n\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['name_contains']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['name_contains']._serialized_options = b'\272H\004r\002\030?'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['service_id']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['service_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_UPDATEENDPOINTREQUEST'].fields_by_name['endpoint']._loaded_options = None
   _globals['_UPDATEENDPOINTREQUEST'].fields_by_name['endpoint']._serialized_options = b'\342A\001\002\272H\003\330\001\003'
   _globals['_UPDATEENDPOINTREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -69,6 +75,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['service_id']._loaded_options = None
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['service_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['states']._loaded_options = None
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['states']._serialized_options = b'\272H\020\222\001\r\020\n\030\001\"\007\202\001\004\020\001 \000'
   _globals['_ACCEPTCONNECTIONREQUEST'].fields_by_name['service_id']._loaded_options = None
   _globals['_ACCEPTCONNECTIONREQUEST'].fields_by_name['service_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_ACCEPTCONNECTIONREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
@@ -101,36 +109,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEENDPOINTREQUEST']._serialized_end=403
   _globals['_GETENDPOINTREQUEST']._serialized_start=405
   _globals['_GETENDPOINTREQUEST']._serialized_end=451
-  _globals['_LISTENDPOINTSREQUEST']._serialized_start=453
-  _globals['_LISTENDPOINTSREQUEST']._serialized_end=536
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=538
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=641
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=644
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=823
-  _globals['_DELETEENDPOINTREQUEST']._serialized_start=825
-  _globals['_DELETEENDPOINTREQUEST']._serialized_end=926
-  _globals['_GETCONNECTIONREQUEST']._serialized_start=928
-  _globals['_GETCONNECTIONREQUEST']._serialized_end=1019
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1021
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1140
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1142
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1251
-  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_start=1254
-  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_end=1426
-  _globals['_REJECTCONNECTIONREQUEST']._serialized_start=1428
-  _globals['_REJECTCONNECTIONREQUEST']._serialized_end=1551
-  _globals['_NOTECONNECTIONREQUEST']._serialized_start=1554
-  _globals['_NOTECONNECTIONREQUEST']._serialized_end=1699
-  _globals['_DECIDECONNECTIONSREQUEST']._serialized_start=1702
-  _globals['_DECIDECONNECTIONSREQUEST']._serialized_end=2013
-  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_start=1935
-  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_end=2013
-  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_start=2015
-  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_end=2104
-  _globals['_DECIDEDCONNECTION']._serialized_start=2107
-  _globals['_DECIDEDCONNECTION']._serialized_end=2238
-  _globals['_ENDPOINTSSERVICE']._serialized_start=2241
-  _globals['_ENDPOINTSSERVICE']._serialized_end=2898
-  _globals['_CONNECTIONSSERVICE']._serialized_start=2901
-  _globals['_CONNECTIONSSERVICE']._serialized_end=3718
+  _globals['_LISTENDPOINTSREQUEST']._serialized_start=454
+  _globals['_LISTENDPOINTSREQUEST']._serialized_end=704
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=706
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=809
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=812
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=991
+  _globals['_DELETEENDPOINTREQUEST']._serialized_start=993
+  _globals['_DELETEENDPOINTREQUEST']._serialized_end=1094
+  _globals['_GETCONNECTIONREQUEST']._serialized_start=1096
+  _globals['_GETCONNECTIONREQUEST']._serialized_end=1187
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1190
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1411
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1413
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1522
+  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_start=1525
+  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_end=1697
+  _globals['_REJECTCONNECTIONREQUEST']._serialized_start=1699
+  _globals['_REJECTCONNECTIONREQUEST']._serialized_end=1822
+  _globals['_NOTECONNECTIONREQUEST']._serialized_start=1825
+  _globals['_NOTECONNECTIONREQUEST']._serialized_end=1970
+  _globals['_DECIDECONNECTIONSREQUEST']._serialized_start=1973
+  _globals['_DECIDECONNECTIONSREQUEST']._serialized_end=2284
+  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_start=2206
+  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_end=2284
+  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_start=2286
+  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_end=2375
+  _globals['_DECIDEDCONNECTION']._serialized_start=2378
+  _globals['_DECIDEDCONNECTION']._serialized_end=2509
+  _globals['_ENDPOINTSSERVICE']._serialized_start=2512
+  _globals['_ENDPOINTSSERVICE']._serialized_end=3169
+  _globals['_CONNECTIONSSERVICE']._serialized_start=3172
+  _globals['_CONNECTIONSSERVICE']._serialized_end=3989
 # @@protoc_insertion_point(module_scope)

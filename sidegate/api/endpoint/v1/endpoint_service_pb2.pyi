@@ -80,19 +80,37 @@ class ListEndpointsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
+    name_contains: _builtins.str
+    """Only those whose name has this in it, whatever the case of its letters."""
+    newest_first: _builtins.bool
+    """In order of creation the other way round."""
+    service_id: _builtins.str
+    """Only those that lead to this service (UUID)."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_pb2.ConnectionState.ValueType]:
+        """Only those in one of these states; all where there is none."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        states: _abc.Iterable[_endpoint_pb2.ConnectionState.ValueType] | None = ...,
+        name_contains: _builtins.str = ...,
+        newest_first: _builtins.bool = ...,
+        service_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_contains", b"name_contains", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -110,7 +128,7 @@ class ListEndpointsResponse(_message.Message):
     """For the next page; empty where this is the last."""
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_pb2.Endpoint]:
-        """In order of creation."""
+        """In order of creation, or newest first."""
 
     def __init__(
         self,
@@ -225,22 +243,32 @@ class ListConnectionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
     service_id: _builtins.str
     """The service (UUID)."""
+    newest_first: _builtins.bool
+    """In order of creation the other way round."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_pb2.ConnectionState.ValueType]:
+        """Only those in one of these states; all where there is none."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         service_id: _builtins.str = ...,
+        states: _abc.Iterable[_endpoint_pb2.ConnectionState.ValueType] | None = ...,
+        newest_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -258,7 +286,7 @@ class ListConnectionsResponse(_message.Message):
     """For the next page; empty where this is the last."""
     @_builtins.property
     def connections(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_pb2.Connection]:
-        """In order of creation."""
+        """In order of creation, or newest first."""
 
     def __init__(
         self,

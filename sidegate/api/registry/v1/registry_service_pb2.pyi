@@ -615,19 +615,33 @@ class ListEndpointServicesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
+    name_contains: _builtins.str
+    """Only those whose name has this in it, whatever the case of its letters."""
+    newest_first: _builtins.bool
+    """In order of creation the other way round."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_service_pb2.EndpointService.State.ValueType]:
+        """Only those in one of these states; all where there is none."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        states: _abc.Iterable[_endpoint_service_pb2.EndpointService.State.ValueType] | None = ...,
+        name_contains: _builtins.str = ...,
+        newest_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_contains", b"name_contains", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -645,7 +659,7 @@ class ListEndpointServicesResponse(_message.Message):
     """For the next page; empty where this is the last."""
     @_builtins.property
     def endpoint_services(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.EndpointService]:
-        """In order of creation."""
+        """In order of creation, or newest first."""
 
     def __init__(
         self,
