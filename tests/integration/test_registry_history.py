@@ -20,7 +20,7 @@ from tests.integration.test_registry_rebuild import STEPS, Story, attempt
 from tests.support.registry_service import PAYMENTS, RegistryWorld, running_registry
 from tests.support.stores import LOGS
 
-STORY = 80
+STORY = 50
 
 Resource = vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port | EndpointService
 Lists = Mapping[tuple[str, str], Resource]
