@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from services.common.clock import now
 from services.common.config import ServiceSettings
@@ -33,7 +34,7 @@ from sidegate.api.events.v1.log_pb2_grpc import add_AuditServiceServicer_to_serv
 VIEWS_GATHER_SECONDS = 0.05
 """Views wait for so long, so that what gateways wait for is published first; some of them then go together."""
 
-Follower = Callable[[Connection], Awaitable[None]]
+Follower = Callable[[Connection], Coroutine[Any, Any, None]]
 """What runs once there is a connection to NATS."""
 
 
@@ -69,7 +70,7 @@ async def host(
     views: tuple[Topic, Form],
     hosted: Sequence[Hosted],
     past: tuple[History, Past[ResourceState]],
-    upkeep: Callable[[], Awaitable[None]],
+    upkeep: Callable[[], Coroutine[Any, Any, None]],
     follower: Follower,
 ) -> None:
     """Runs until cancelled. Serving does not wait for NATS: what is committed meanwhile is published later.
@@ -100,7 +101,7 @@ async def host(
                 write_ready(settings.ready_file, {"grpc": address, "metrics": metrics, "pid": os.getpid()})
                 async with asyncio.TaskGroup() as parts:
                     parts.create_task(health.run())
-                    parts.create_task(_run(upkeep))
+                    parts.create_task(upkeep())
                     parts.create_task(SnapshotKeeper(store, past[0]).run())
                     parts.create_task(
                         _talk(settings, store, (topic, subject_of), views=views, follower=follow, numbers=numbers)
@@ -113,10 +114,6 @@ async def host(
             await proof.close()
     finally:
         await store.close()
-
-
-async def _run(part: Callable[[], Awaitable[None]]) -> None:
-    await part()
 
 
 async def _talk(
@@ -134,4 +131,4 @@ async def _talk(
         async with asyncio.TaskGroup() as parts:
             parts.create_task(relay.run())
             parts.create_task(telling.run())
-            parts.create_task(_run(lambda: follower(connection)))
+            parts.create_task(follower(connection))
