@@ -60,13 +60,13 @@ def read(heads: Iterable[Path], keys: Iterable[Path], start: int | None) -> Test
     return Testimony([head for _, head in found], start)
 
 
-async def signed(session: Session, log: LogName) -> SignedHead:
-    """The log's head, signed now and checked here. Raises Complaint where it signs none."""
+async def signed(session: Session, log: LogName) -> SignedHead | None:
+    """The log's head, signed now and checked here; an empty log has none. Raises Complaint where it signs none."""
     answer = await session.sidegate.audit.log(log).head()
     if not answer.public_key:
         raise Complaint(f"the {log} signs no heads", Exit.REFUSED, "start it with --evidence DIRECTORY")
-    if not answer.signed:
-        raise Complaint(f"the {log}'s log is empty", Exit.NOT_THERE)
+    if not answer.position:
+        return None
     try:
         head, key = read_head(answer.signed), PublicKey.read(answer.public_key)
     except (NotAHead, NotAKey) as error:
@@ -76,8 +76,12 @@ async def signed(session: Session, log: LogName) -> SignedHead:
     return head
 
 
-def heads(found: Sequence[SignedHead], append: Path | None) -> View:
-    """Shows the heads, and adds them to a file where one is named."""
+def heads(asked: Mapping[LogName, SignedHead | None], append: Path | None) -> View:
+    """Shows the heads, and adds them to a file where one is named. Raises Complaint where there are none."""
+    found = [head for head in asked.values() if head]
+    remark = "; ".join(f"the {log}'s log is empty: it has no head yet" for log, head in asked.items() if not head)
+    if not found:
+        raise Complaint(remark, Exit.NOT_THERE)
     if append is not None:
         try:
             with append.open("ab") as file:
@@ -85,7 +89,7 @@ def heads(found: Sequence[SignedHead], append: Path | None) -> View:
         except OSError as error:
             raise Complaint(f"cannot write to {append}: {error.strerror}", Exit.REFUSED) from error
     told: list[Json] = [asdict(head) for head in found]
-    return View(told, lambda _: table(TITLES, [_row(head) for head in found]))
+    return View(told, lambda _: table(TITLES, [_row(head) for head in found]), remark=remark)
 
 
 async def key(session: Session, log: LogName) -> View:

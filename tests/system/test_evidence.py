@@ -29,7 +29,7 @@ def rewrite(database: Path) -> None:
 
 async def test_a_rewritten_history_verifies_but_not_against_a_head_that_was_signed(tmp_path: Path) -> None:
     heads, key, endpoint = (tmp_path / name for name in ("heads.jsonl", "registry.pem", "endpoint.pem"))
-    async with Standalone(tmp_path) as sidegate:
+    async with Standalone(tmp_path, rootless=True) as sidegate:
         sidegate.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24", account="shop")
         head = sidegate.answer("audit", "head", "--append", str(heads))[0]
         assert (head["log"], head["position"]) == ("registry", 1)
@@ -40,7 +40,7 @@ async def test_a_rewritten_history_verifies_but_not_against_a_head_that_was_sign
 
     (database,) = tmp_path.rglob("registry.sqlite")
     rewrite(database)
-    async with Standalone(tmp_path) as sidegate:
+    async with Standalone(tmp_path, rootless=True) as sidegate:
         assert sidegate.answer("audit", "verify", "--log", "registry")[0]["ok"]
         done = sidegate.cli("audit", "verify", *options)
         assert done.returncode == 1

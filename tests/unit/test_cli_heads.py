@@ -47,6 +47,18 @@ def kept(cli: CommandLine, tmp_path: Path) -> list[str]:
     return [*options, "--heads", str(heads)]
 
 
+def test_a_log_that_is_empty_has_no_head_and_keeps_no_other_from_its_own(
+    fake: FakeSidegate, cli: CommandLine, tmp_path: Path
+) -> None:
+    fake.endpoint_log.records.clear()
+    done = cli.run("audit", "head", "--append", str(tmp_path / "heads.jsonl"))
+    assert done.exit_code == 0
+    assert done.stderr == "the endpoint's log is empty: it has no head yet\n"
+    assert [head.log for head in read_heads(tmp_path / "heads.jsonl")] == ["registry"]
+    fake.registry_log.records.clear()
+    assert "the registry's log is empty" in cli.error("audit", "head", code=3)
+
+
 def rewrite(log: FakeLog) -> None:
     """Somebody who can write to the database makes another history, with a chain that is right."""
     length, log.records = len(log.records), []

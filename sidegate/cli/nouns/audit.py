@@ -134,7 +134,7 @@ async def head(
     ] = None,
 ) -> View:
     """Have both logs sign their heads now: kept elsewhere, they prove later that nothing before was altered."""
-    return testimony.heads([await testimony.signed(session, log) for log in LogName], append)
+    return testimony.heads({log: await testimony.signed(session, log) for log in LogName}, append)
 
 
 @noun.verb("key", "sidegate audit key registry")
