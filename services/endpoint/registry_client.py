@@ -12,7 +12,7 @@ from services.common.principal import SYSTEM, Principal
 from services.endpoint.application.registry import PublishedService, Reservation, Rules, Sources
 from services.endpoint.domain.forwarding import Backend
 from services.endpoint.domain.targets import Target
-from services.endpoint.wire.forwarding import port_mapping
+from services.endpoint.wire.forwarding import limits_of, port_mapping
 from services.endpoint.wire.labels import read_tags
 from services.endpoint.wire.targets import target_of
 from sidegate import errors, transport
@@ -92,6 +92,8 @@ def service_of(stored: service_pb.EndpointService) -> PublishedService:
         gone=stored.state in GONE,
         permissions=frozenset(stored.permissions),
         rules=rules_of(stored),
+        endpoints_per_account=stored.consumer_limits.endpoints_per_account,
+        limits=limits_of(stored.consumer_limits),
         ended={each.permission: each.time.ToNanoseconds() for each in stored.ended_permissions},
     )
 

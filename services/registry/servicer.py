@@ -20,7 +20,14 @@ from services.registry.application.registry import Registry
 from services.registry.domain.service import CHANGEABLE
 from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
 from services.registry.wire.permissions import parse_permissions
-from services.registry.wire.profiles import identity_of, parse_rules, parse_tags, server_type_of, service_type_of
+from services.registry.wire.profiles import (
+    identity_of,
+    limits_of,
+    parse_rules,
+    parse_tags,
+    server_type_of,
+    service_type_of,
+)
 from services.registry.wire.publications import parse_backends, parse_mappings
 from services.registry.wire.targets import parse_target
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
@@ -209,6 +216,7 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         service_type=service_type_of(wanted.service_type),
         server_type=server_type_of(wanted.server_type),
         approval_rules=parse_rules(wanted.approval_rules),
+        consumer_limits=limits_of(wanted.consumer_limits),
     )
 
 
@@ -226,4 +234,5 @@ def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
         tags=parse_tags(wanted.tags) if "tags" in paths else None,
         client_identity=identity_of(wanted.client_identity) if "client_identity" in paths else None,
         approval_rules=parse_rules(wanted.approval_rules) if "approval_rules" in paths else None,
+        consumer_limits=limits_of(wanted.consumer_limits) if "consumer_limits" in paths else None,
     )

@@ -10,6 +10,7 @@ from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendF
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     Backend,
+    ConsumerLimits,
     EndedPermission,
     Permission,
     PortMapping,
@@ -65,6 +66,8 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return backend(address, value.weight, value.draining)
         case Permission(permission=named, description=words):
             return printable(f"{named} ({words})" if words else named)
+        case ConsumerLimits():
+            return ", ".join(f"{field.name.replace('_', ' ')}: {limit}" for field, limit in value.ListFields())
         case ApprovalRules():
             return printable(rules(value))
         case EndedPermission():

@@ -16,6 +16,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     Backend,
     ConnectableService,
+    ConsumerLimits,
     EndpointService,
     Permission,
     PortMapping,
@@ -56,6 +57,7 @@ class Services:
         service_type: ServiceType = EndpointService.SERVICE_TYPE_UNSPECIFIED,
         server_type: ServerType = EndpointService.SERVER_TYPE_UNSPECIFIED,
         approval_rules: ApprovalRules | None = None,
+        consumer_limits: ConsumerLimits | None = None,
         request_id: str = "",
     ) -> EndpointService:
         service = EndpointService(
@@ -70,6 +72,7 @@ class Services:
             service_type=service_type,
             server_type=server_type,
             approval_rules=approval_rules,
+            consumer_limits=consumer_limits,
         )
         request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpointService, request)
@@ -97,6 +100,7 @@ class Services:
         tags: Sequence[Tag] | None = None,
         client_identity: Identity | None = None,
         approval_rules: ApprovalRules | None = None,
+        consumer_limits: ConsumerLimits | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> EndpointService:
@@ -109,6 +113,7 @@ class Services:
             "tags": tags,
             "client_identity": client_identity,
             "approval_rules": approval_rules,
+            "consumer_limits": consumer_limits,
         }
         service = EndpointService(
             id=id,
@@ -120,6 +125,7 @@ class Services:
             tags=tags or (),
             client_identity=client_identity or EndpointService.CLIENT_IDENTITY_UNSPECIFIED,
             approval_rules=approval_rules,
+            consumer_limits=consumer_limits,
         )
         request = rpc.UpdateEndpointServiceRequest(
             endpoint_service=service,

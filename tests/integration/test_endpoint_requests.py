@@ -313,3 +313,17 @@ async def test_an_errand_that_cannot_be_run_stays_on_the_agenda(world: EndpointW
         await world.upkeep.errands()
     await world.upkeep.errands()
     assert (await world.get(created.id)).state == endpoint_pb.CONNECTION_STATE_FAILED
+
+
+async def test_a_services_owner_limits_the_endpoints_of_each_account_also_in_a_race(world: EndpointWorld) -> None:
+    world.registry.services[OPEN_SERVICE] = replace(world.registry.services[OPEN_SERVICE], endpoints_per_account=3)
+    made = [await world.create(), await world.create()]
+    raced = await asyncio.gather(*(world.create() for _ in range(10)), return_exceptions=True)
+    refused = [each for each in raced if isinstance(each, QuotaReached)]
+    assert len(refused) == 9
+    assert {each.reason for each in refused} == {"CONSUMER_LIMIT"}
+    assert len(world.registry.held) == 3, "who was refused keeps no address"
+    await world.create(by=PROVIDER)
+    await world.create(SERVICE)
+    await world.delete(made[0].id)
+    await world.create()

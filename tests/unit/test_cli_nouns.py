@@ -261,6 +261,9 @@ def test_a_service_may_decide_by_rules(cli: CommandLine, service: Any) -> None:
     }
     said = "accept shop, team=web; requests wait 60 s; accepted for 3600 s"
     assert said in cli.text("service", "get", "web")
+    bounded = cli.answer("service", "update", "web", "--account-endpoints", "3")
+    assert bounded["consumer_limits"]["endpoints_per_account"] == 3
+    assert "endpoints per account: 3" in cli.text("service", "get", "web")
     assert cli.answer("service", "update", "web", "--no-rules")["approval_rules"]["accept_accounts"] == []
 
 

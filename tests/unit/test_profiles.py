@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,20 @@ from services.endpoint.domain.endpoint import (
     Whitelist,
 )
 from services.endpoint.domain.endpoint_commands import ENDPOINT
+from services.endpoint.domain.forwarding import Backend, Limits, ServiceForwarded, ServiceForwardingChanged
 from services.endpoint.wire import labels
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
+from services.endpoint.wire.forwarding import ServiceCodec as ForwardingCodec
 from services.endpoint.wire.policy import LARGEST_POLICY, policy_of
 from services.endpoint.wire.sights import sights_of
 from services.registry.domain import service
 from services.registry.domain.publication import (
     EVERYBODY,
+    NO_LIMITS,
     NO_RULES,
     ApprovalRules,
     ClientIdentity,
+    ConsumerLimits,
     ServerType,
     ServiceType,
     check_types,
@@ -61,6 +66,13 @@ GRANTED = PermissionsAdded(("iam:domain::shop",), AT + 2, {"iam:domain::shop": "
 ENDED = PermissionsRemoved(("iam:domain::shop",), AT + 3, ("iam:domain::shop", "iam:domain::*"))
 RULES = ApprovalRules(("shop",), TAGS, 60, 3600)
 RULED, UNRULED = ServiceChanged(AT + 4, approval_rules=RULES), ServiceChanged(AT + 5, approval_rules=NO_RULES)
+LIMITS = ConsumerLimits(3, 1_000, 50, 1_000_000_000)
+BOUNDED = ServiceChanged(AT + 6, consumer_limits=LIMITS)
+UNBOUNDED = ServiceChanged(AT + 7, consumer_limits=NO_LIMITS)
+FORWARDED = ServiceForwardingChanged(
+    ServiceForwarded("default", "s", 3, "v", (Backend(IPv4Address("10.0.0.10")),), (), Limits(1_000, 50, 10**9))
+)
+COUNTED = EndpointRequested(replace(FACTS, counted=True))
 APPROVED = ConnectionApproved(8_000, until=9_000)
 REJECTED = ConnectionRejected(9_000, "the permission to connect was removed")
 SERVICE_CHANGE = ServiceChanged(AT + 1, description="", tags=(), client_identity=ClientIdentity.TOA)
@@ -90,6 +102,14 @@ def everything() -> dict[str, NewEvent]:
         "registry.v1.ServiceChanged without rules": ServiceCodec().encode(
             UNRULED, service.DECIDER.fold([RULED, UNRULED], changed)
         ),
+        "registry.v1.ServiceChanged with limits": ServiceCodec().encode(
+            BOUNDED, service.DECIDER.fold([BOUNDED], changed)
+        ),
+        "registry.v1.ServiceChanged without limits": ServiceCodec().encode(
+            UNBOUNDED, service.DECIDER.fold([BOUNDED, UNBOUNDED], changed)
+        ),
+        "endpoint.v1.ServiceForwardingChanged": ForwardingCodec().encode(FORWARDED, FORWARDED.entry),
+        "endpoint.v1.Requested": EndpointCodec().encode(COUNTED, after(COUNTED)),
         "endpoint.v1.Approved": EndpointCodec().encode(
             APPROVED, ENDPOINT.fold([APPROVED], after(EndpointRequested(LIMITED)))
         ),
@@ -112,6 +132,10 @@ def test_golden_profiles_mean_what_they_always_did() -> None:
     assert ServiceCodec().decode(read["registry.v1.PermissionsRemoved"]) == ENDED
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with rules"]) == RULED
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged without rules"]) == UNRULED
+    assert ServiceCodec().decode(read["registry.v1.ServiceChanged with limits"]) == BOUNDED
+    assert ServiceCodec().decode(read["registry.v1.ServiceChanged without limits"]) == UNBOUNDED
+    assert ForwardingCodec().decode(read["endpoint.v1.ServiceForwardingChanged"]) == FORWARDED
+    assert EndpointCodec().decode(read["endpoint.v1.Requested"]) == COUNTED
     assert EndpointCodec().decode(read["endpoint.v1.Approved"]) == APPROVED
     approved = known(ENDPOINT.fold([APPROVED], after(EndpointRequested(LIMITED))))
     assert known(state_of(read["endpoint.v1.Approved"].data)).facts == approved.facts

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from services.common.labels import Tag
 from services.common.principal import Principal
-from services.endpoint.domain.forwarding import Backend, PortMapping, ServiceForwarded
+from services.endpoint.domain.forwarding import NO_LIMITS, Backend, Limits, PortMapping, ServiceForwarded
 from services.endpoint.domain.targets import Target
 
 EVERYBODY = "iam:domain::*"
@@ -45,6 +45,8 @@ class PublishedService:
     permissions: frozenset[str] = frozenset()
     ended: Mapping[str, int] = field(default_factory=dict)
     rules: Rules = NO_RULES
+    endpoints_per_account: int = 0
+    limits: Limits = NO_LIMITS
 
     def decides_on(self, account: str, tags: Collection[Tag]) -> bool:
         """Whether the owner, or nobody yet, decides on a connection of this account with these tags."""
@@ -59,7 +61,7 @@ class PublishedService:
         return max(self.ended.get(own, 0), self.ended.get(EVERYBODY, 0))
 
     def in_cell(self, cell: str) -> ServiceForwarded:
-        return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports)
+        return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports, self.limits)
 
 
 @dataclass(frozen=True, slots=True)

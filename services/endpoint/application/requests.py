@@ -22,7 +22,7 @@ from services.endpoint.application.registry import Registry, Reservation
 from services.endpoint.application.sources import Sources
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain import source_addresses
-from services.endpoint.domain.endpoint import ENDPOINTS, MARKER, Absent, Facts, Placement, State, Whitelist
+from services.endpoint.domain.endpoint import CONSUMER, ENDPOINTS, MARKER, Absent, Facts, Placement, State, Whitelist
 from services.endpoint.domain.endpoint_commands import Request
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
@@ -116,7 +116,7 @@ class Requests:
             undecided = reservation.service.decides_on(facts.owner.account, facts.tags)
             command = Request(replace(facts, marker=self._marker(), sources=leases), undecided)
             try:
-                answer = await self._execute(command, context)
+                answer = await self._execute(command, reservation.service.endpoints_per_account, context)
             except AlreadyClaimed as clash:
                 if clash.claim.kind != MARKER:
                     taken = await self._sources.taken(facts.placement.provider_vpc)
@@ -125,12 +125,17 @@ class Requests:
                 self._agenda.welcome(facts.placement.cell, gateway)
             return answer
 
-    async def _execute(self, command: Request, context: CommandContext) -> endpoint_pb.Endpoint:
+    async def _execute(self, command: Request, per_account: int, context: CommandContext) -> endpoint_pb.Endpoint:
+        """`per_account` is how many endpoints of the service an account may have; 0 is no limit."""
         limits = {} if self._limits.endpoints == UNLIMITED else {ENDPOINTS: self._limits.endpoints}
+        limits |= {CONSUMER: per_account} if per_account else {}
         stream = endpoint_stream(command.facts.id)
         try:
             outcome = await self._streams.endpoints.execute(stream, command, context, self._render, limits=limits)
         except LimitReached as reached:
+            if reached.count.kind == CONSUMER:
+                text = f"the account has {reached.value} endpoints of this service, as many as its owner lets it have"
+                raise QuotaReached("CONSUMER_LIMIT", text, field="endpoint.service") from reached
             text = f"the project has {reached.value} endpoints, as many as it may: delete one first"
             raise QuotaReached("ENDPOINT_QUOTA", text) from reached
         if not isinstance(outcome.state, Absent):
@@ -194,5 +199,6 @@ def _facts(id_: str, wanted: Wanted, reservation: Reservation, cell: str, contex
         dns=wanted.dns,
         pending_for=rules.pending_for,
         accepted_for=rules.accepted_for,
+        counted=True,
         expires_at=context.at_ns + rules.pending_for if rules.pending_for else 0,
     )

@@ -10,6 +10,8 @@ from services.common.labels import Tag
 from services.common.principal import Principal
 
 MARKER = "marker"
+CONSUMER = "consumer-endpoints"
+"""The counter of an account's endpoints at one service."""
 SOURCE_ADDRESS = "source-address"
 ENDPOINTS = "endpoints"
 """The counter of a project's endpoints: each counts until it is Deleted, since it holds an address until then."""
@@ -83,6 +85,7 @@ class Facts:
     pending_for: int = 0
     accepted_for: int = 0
     expires_at: int = 0
+    counted: bool = False
 
     @property
     def admitted(self) -> tuple[IPv4Network, ...]:
@@ -290,17 +293,22 @@ def constraints(state: State, event: Event) -> Constraints:
         case EndpointRequested(facts):
             marker = Claim(MARKER, str(facts.marker))
             sources = tuple(_claim(facts, lease) for lease in facts.sources)
-            return Constraints(claims=(marker, *sources), counts=(Count(ENDPOINTS, str(facts.owner), 1),))
+            return Constraints(claims=(marker, *sources), counts=_counts(facts, 1))
         case SourceAddressLeased(lease=lease) if not isinstance(state, Absent):
             return Constraints(claims=(_claim(state.facts, lease),))
         case EndpointDeleted() if not isinstance(state, Absent):
             facts = state.facts
             return Constraints(
                 releases=tuple(_claim(facts, lease) for lease in facts.sources),
-                counts=(Count(ENDPOINTS, str(facts.owner), -1),),
+                counts=_counts(facts, -1),
             )
         case _:
             return Constraints()
+
+
+def _counts(facts: Facts, delta: int) -> tuple[Count, ...]:
+    project = Count(ENDPOINTS, str(facts.owner), delta)
+    return (project, Count(CONSUMER, f"{facts.service}/{facts.owner.account}", delta)) if facts.counted else (project,)
 
 
 def _claim(facts: Facts, lease: SourceLease) -> Claim:

@@ -36,6 +36,18 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What each endpoint may take: open sessions, new ones and bits in a second; 0 is no limit."""
+
+    connections: int = 0
+    new_connections: int = 0
+    bits: int = 0
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Unused:
     """No gateway of the cell has been told of it."""
 
@@ -50,6 +62,7 @@ class ServiceForwarded:
     vpc: str
     backends: tuple[Backend, ...]
     ports: tuple[PortMapping, ...]
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,7 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         pending_for=stored.placement.pending_for,
         accepted_for=stored.placement.accepted_for,
         expires_at=stored.placement.expires_at,
+        counted=stored.placement.counted,
     )
 
 
@@ -227,6 +228,7 @@ def _placement(facts: Facts) -> events_pb.EndpointPlacement:
         pending_for=facts.pending_for,
         accepted_for=facts.accepted_for,
         expires_at=facts.expires_at,
+        counted=facts.counted,
     )
 
 

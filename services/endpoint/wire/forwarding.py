@@ -9,6 +9,7 @@ from services.endpoint.domain.forwarding import (
     AttachmentForwarded,
     AttachmentState,
     Backend,
+    Limits,
     PortMapping,
     Protocol,
     ServiceForwarded,
@@ -55,6 +56,7 @@ class ServiceCodec:
                 vpc=entry.vpc_id,
                 backends=_backends(entry),
                 ports=tuple(map(port_mapping, entry.port_mappings)),
+                limits=limits_of(entry.limits),
             )
         )
 
@@ -92,6 +94,21 @@ def port_mapping(stored: service_pb.PortMapping) -> PortMapping:
     return PortMapping(stored.client_port, stored.server_port, protocol)
 
 
+def limits_of(stored: service_pb.ConsumerLimits) -> Limits:
+    """Those that gateways are told of."""
+    return Limits(stored.connections, stored.new_connections_per_second, stored.bits_per_second)
+
+
+def _stored_limits(limits: Limits) -> service_pb.ConsumerLimits | None:
+    if limits == Limits():
+        return None
+    return service_pb.ConsumerLimits(
+        connections=limits.connections,
+        new_connections_per_second=limits.new_connections,
+        bits_per_second=limits.bits,
+    )
+
+
 def _weighted(backends: Sequence[Backend]) -> Sequence[forwarding_pb.BackendForwarding]:
     """Only where it says more than addresses do."""
     if all(backend == Backend(backend.address) for backend in backends):
@@ -126,6 +143,7 @@ def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.S
             )
             for port in entry.ports
         ],
+        limits=_stored_limits(entry.limits),
     )
 
 

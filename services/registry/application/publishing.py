@@ -13,10 +13,12 @@ from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
 from services.registry.domain import service as domain
 from services.registry.domain.publication import (
+    NO_LIMITS,
     NO_RULES,
     ApprovalRules,
     Backend,
     ClientIdentity,
+    ConsumerLimits,
     Grant,
     PortMapping,
     ServerType,
@@ -56,6 +58,7 @@ class Draft:
     service_type: ServiceType = ServiceType.INTERFACE
     server_type: ServerType = ServerType.VM
     approval_rules: ApprovalRules = NO_RULES
+    consumer_limits: ConsumerLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Revision:
     tags: tuple[Tag, ...] | None = None
     client_identity: ClientIdentity | None = None
     approval_rules: ApprovalRules | None = None
+    consumer_limits: ConsumerLimits | None = None
 
 
 class Publishing:
@@ -100,6 +104,7 @@ class Publishing:
             service_type=draft.service_type,
             server_type=draft.server_type,
             approval_rules=draft.approval_rules,
+            consumer_limits=draft.consumer_limits,
         )
         return await self._execute(id_, Create(made, network), context)
 
@@ -171,6 +176,7 @@ def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext
         revision.tags,
         revision.client_identity,
         revision.approval_rules,
+        revision.consumer_limits,
     )
 
 

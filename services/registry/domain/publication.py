@@ -79,6 +79,19 @@ NO_RULES = ApprovalRules()
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumerLimits:
+    """What each consumer may take; 0 is no limit."""
+
+    endpoints_per_account: int = 0
+    connections: int = 0
+    new_connections_per_second: int = 0
+    bits_per_second: int = 0
+
+
+NO_LIMITS = ConsumerLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """A permission, the owner's words for it, and when it was added (ns since the epoch)."""
 
@@ -118,6 +131,7 @@ class Service:
     server_type: ServerType = ServerType.VM
     ended: tuple[Ended, ...] = ()
     approval_rules: ApprovalRules = NO_RULES
+    consumer_limits: ConsumerLimits = NO_LIMITS
 
     @property
     def permissions(self) -> tuple[str, ...]:

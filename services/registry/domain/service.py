@@ -52,6 +52,7 @@ CHANGEABLE = (
     "tags",
     "client_identity",
     "approval_rules",
+    "consumer_limits",
 )
 """What the owner can change of a service, by the names that the service, the command and the event have for it."""
 

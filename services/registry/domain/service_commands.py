@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from services.common.labels import Tag
-from services.registry.domain.publication import ApprovalRules, Backend, ClientIdentity, PortMapping, Service
+from services.registry.domain.publication import (
+    ApprovalRules,
+    Backend,
+    ClientIdentity,
+    ConsumerLimits,
+    PortMapping,
+    Service,
+)
 
 Network = tuple[IPv4Network, ...]
 """The ranges of the service's VPC, which never change: backends lie inside them."""
@@ -43,6 +50,7 @@ class Change:
     tags: tuple[Tag, ...] | None = None
     client_identity: ClientIdentity | None = None
     approval_rules: ApprovalRules | None = None
+    consumer_limits: ConsumerLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.common.labels import Tag
-from services.registry.domain.publication import ApprovalRules, Backend, ClientIdentity, PortMapping, Service
+from services.registry.domain.publication import (
+    ApprovalRules,
+    Backend,
+    ClientIdentity,
+    ConsumerLimits,
+    PortMapping,
+    Service,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class ServiceChanged:
     tags: tuple[Tag, ...] | None = None
     client_identity: ClientIdentity | None = None
     approval_rules: ApprovalRules | None = None
+    consumer_limits: ConsumerLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)

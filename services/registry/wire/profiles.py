@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from services.common.errors import Invalid
 from services.common.labels import Tag, tags_of
-from services.registry.domain.publication import ApprovalRules, ClientIdentity, ServerType, ServiceType
+from services.registry.domain.publication import ApprovalRules, ClientIdentity, ConsumerLimits, ServerType, ServiceType
 from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules as RulesMessage
+from sidegate.api.registry.v1.endpoint_service_pb2 import ConsumerLimits as LimitsMessage
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.api.registry.v1.tag_pb2 import Tag as TagMessage
 
@@ -87,4 +88,25 @@ def rules_message(rules: ApprovalRules) -> RulesMessage | None:
         accept_tags=map(tag_message, rules.accept_tags),
         pending_seconds=rules.pending_seconds,
         accepted_seconds=rules.accepted_seconds,
+    )
+
+
+def limits_of(message: LimitsMessage) -> ConsumerLimits:
+    return ConsumerLimits(
+        message.endpoints_per_account,
+        message.connections,
+        message.new_connections_per_second,
+        message.bits_per_second,
+    )
+
+
+def limits_message(limits: ConsumerLimits) -> LimitsMessage | None:
+    """None where there are none."""
+    if limits == ConsumerLimits():
+        return None
+    return LimitsMessage(
+        endpoints_per_account=limits.endpoints_per_account,
+        connections=limits.connections,
+        new_connections_per_second=limits.new_connections_per_second,
+        bits_per_second=limits.bits_per_second,
     )

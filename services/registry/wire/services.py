@@ -37,6 +37,8 @@ from services.registry.wire.profiles import (
     SERVER_TYPES,
     SERVICE_TYPES,
     identity_of,
+    limits_message,
+    limits_of,
     rules_message,
     rules_of,
     server_type_of,
@@ -49,6 +51,7 @@ from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     ConnectableService,
+    ConsumerLimits,
     EndpointService,
     PortMapping,
 )
@@ -104,6 +107,7 @@ def service_message(state: State) -> EndpointService:
         permission_details=(permission_message(service.id, grant) for grant in service.grants),
         ended_permissions=map(ended_message, service.ended),
         approval_rules=rules_message(service.approval_rules),
+        consumer_limits=limits_message(service.consumer_limits),
     )
 
 
@@ -129,6 +133,7 @@ def service_of(message: EndpointService) -> Service:
         server_type=server_type_of(message.server_type),
         ended=tuple(map(ended_of, message.ended_permissions)),
         approval_rules=rules_of(message.approval_rules),
+        consumer_limits=limits_of(message.consumer_limits),
     )
 
 
@@ -211,6 +216,9 @@ def _changed(event: ServiceChanged) -> events_pb2.ServiceChanged:
     if event.approval_rules is not None:
         message.approval_rules.SetInParent()
         message.approval_rules.MergeFrom(rules_message(event.approval_rules) or ApprovalRules())
+    if event.consumer_limits is not None:
+        message.consumer_limits.SetInParent()
+        message.consumer_limits.MergeFrom(limits_message(event.consumer_limits) or ConsumerLimits())
     if event.tags is not None:
         message.tags.SetInParent()
         message.tags.tags.extend(map(tag_message, event.tags))
@@ -231,4 +239,5 @@ def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
         tuple(map(tag_of, message.tags.tags)) if message.HasField("tags") else None,
         identity_of(message.client_identity) if message.HasField("client_identity") else None,
         rules_of(message.approval_rules) if message.HasField("approval_rules") else None,
+        limits_of(message.consumer_limits) if message.HasField("consumer_limits") else None,
     )

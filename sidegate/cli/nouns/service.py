@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules, Backend, ConnectableService, EndpointService
+from sidegate.api.registry.v1.endpoint_service_pb2 import (
+    ApprovalRules,
+    Backend,
+    ConnectableService,
+    ConsumerLimits,
+    EndpointService,
+)
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
@@ -87,6 +93,23 @@ Accepted = Annotated[
     ),
 ]
 
+AccountEndpoints = Annotated[
+    int | None,
+    typer.Option("--account-endpoints", min=0, metavar="N", help="How many endpoints an account may have; 0: any."),
+]
+
+Connections = Annotated[
+    int | None,
+    typer.Option("--connections", min=0, metavar="N", help="Open sessions of an endpoint: kept, not enforced yet."),
+]
+NewConnections = Annotated[
+    int | None,
+    typer.Option("--new-connections", min=0, metavar="N", help="New sessions in a second: kept, not enforced yet."),
+]
+Bits = Annotated[
+    int | None, typer.Option("--bits", min=0, metavar="N", help="Bits in a second: kept, not enforced yet.")
+]
+
 Weights = Annotated[
     list[Backend],
     typer.Argument(metavar="IP=WEIGHT...", parser=parsing.weight, help="Backends and their weights, 1 to 100."),
@@ -123,6 +146,10 @@ async def create(
     accept_tag: AcceptTags = None,
     pending: Pending = None,
     accepted: Accepted = None,
+    account_endpoints: AccountEndpoints = None,
+    connections: Connections = None,
+    new_connections: NewConnections = None,
+    bits: Bits = None,
 ) -> EndpointService:
     """Publish an endpoint service."""
     backends = await _backends(session, backend, backend_port)
@@ -143,6 +170,7 @@ async def create(
         service_type=TYPES[type_],
         server_type=SERVERS[servers],
         approval_rules=_rules(accept_account, accept_tag, pending, accepted),
+        consumer_limits=_limits(account_endpoints, connections, new_connections, bits),
     )
 
 
@@ -172,6 +200,7 @@ async def list_(
     "update",
     "sidegate service update web --backend 10.0.0.10=3 --backend 10.0.0.11/draining",
     "sidegate service update web --no-approval",
+    "sidegate service update web --account-endpoints 5",
     "sidegate service update web --approval --accept-account shop --expire-pending 86400",
     "sidegate service update web --description storefront --tag team=web",
 )
@@ -196,13 +225,19 @@ async def update(
     accept_tag: AcceptTags = None,
     pending: Pending = None,
     accepted: Accepted = None,
+    account_endpoints: AccountEndpoints = None,
+    connections: Connections = None,
+    new_connections: NewConnections = None,
+    bits: Bits = None,
     no_rules: Annotated[bool, typer.Option("--no-rules", help="Take all rules of approval away.")] = False,
 ) -> EndpointService:
     """Change backends, ports, the need of approval or what is said: each as a whole, what is not named stays."""
     backends = await _backends(session, backend, backend_port)
     tags = parsing.other_tags(tag, no_tags)
     rules = ApprovalRules() if no_rules else _rules(accept_account, accept_tag, pending, accepted)
-    if not backends and not port and {approval, description, identity} == {None} and tags is None and rules is None:
+    limits = _limits(account_endpoints, connections, new_connections, bits)
+    said = (approval, description, tags, identity, rules, limits)
+    if not backends and not port and all(each is None for each in said):
         raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
     id = await resolve.service(session.sidegate, service)
     return await session.sidegate.services.update(
@@ -214,6 +249,7 @@ async def update(
         tags=tags,
         client_identity=None if identity is None else IDENTITIES[identity],
         approval_rules=rules,
+        consumer_limits=limits,
     )
 
 
@@ -288,6 +324,20 @@ async def delete(
     """Delete a service without live connections."""
     id = await resolve.service(session.sidegate, service)
     return await session.sidegate.services.delete(id, force=force)
+
+
+def _limits(
+    endpoints: int | None, connections: int | None, new_connections: int | None, bits: int | None
+) -> ConsumerLimits | None:
+    """What each consumer may take, as a whole; None where nothing is said."""
+    if endpoints is connections is new_connections is bits is None:
+        return None
+    return ConsumerLimits(
+        endpoints_per_account=endpoints or 0,
+        connections=connections or 0,
+        new_connections_per_second=new_connections or 0,
+        bits_per_second=bits or 0,
+    )
 
 
 def _rules(

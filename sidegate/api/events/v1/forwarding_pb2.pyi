@@ -119,6 +119,7 @@ class ServiceForwarding(_message.Message):
     BACKENDS_FIELD_NUMBER: _builtins.int
     PORT_MAPPINGS_FIELD_NUMBER: _builtins.int
     WEIGHTED_BACKENDS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID): the entry's key."""
     version: _builtins.int
@@ -143,6 +144,10 @@ class ServiceForwarding(_message.Message):
         in entries of before there were weights, and in those that need none.
         """
 
+    @_builtins.property
+    def limits(self) -> _endpoint_service_pb2.ConsumerLimits:
+        """What each endpoint may take, where there is a limit."""
+
     def __init__(
         self,
         *,
@@ -153,10 +158,11 @@ class ServiceForwarding(_message.Message):
         backends: _abc.Iterable[_builtins.str] | None = ...,
         port_mappings: _abc.Iterable[_endpoint_service_pb2.PortMapping] | None = ...,
         weighted_backends: _abc.Iterable[Global___BackendForwarding] | None = ...,
+        limits: _endpoint_service_pb2.ConsumerLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "port_mappings", b"port_mappings", "removed", b"removed", "service_id", b"service_id", "version", b"version", "vpc_id", b"vpc_id", "weighted_backends", b"weighted_backends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "limits", b"limits", "port_mappings", b"port_mappings", "removed", b"removed", "service_id", b"service_id", "version", b"version", "vpc_id", b"vpc_id", "weighted_backends", b"weighted_backends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -372,6 +372,7 @@ class ServiceChanged(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     CLIENT_IDENTITY_FIELD_NUMBER: _builtins.int
     APPROVAL_RULES_FIELD_NUMBER: _builtins.int
+    CONSUMER_LIMITS_FIELD_NUMBER: _builtins.int
     approval_required: _builtins.bool
     """The need of approval, if it changed."""
     description: _builtins.str
@@ -394,6 +395,10 @@ class ServiceChanged(_message.Message):
     def approval_rules(self) -> _endpoint_service_pb2.ApprovalRules:
         """The rules of approval, if they changed."""
 
+    @_builtins.property
+    def consumer_limits(self) -> _endpoint_service_pb2.ConsumerLimits:
+        """What each consumer may take, if it changed."""
+
     def __init__(
         self,
         *,
@@ -404,10 +409,11 @@ class ServiceChanged(_message.Message):
         tags: Global___Tags | None = ...,
         client_identity: _endpoint_service_pb2.EndpointService.ClientIdentity.ValueType | None = ...,
         approval_rules: _endpoint_service_pb2.ApprovalRules | None = ...,
+        consumer_limits: _endpoint_service_pb2.ConsumerLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__approval_required: _TypeAlias = _typing.Literal["approval_required"]  # noqa: Y015
     _WhichOneofArgType__approval_required: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required"]  # noqa: Y015

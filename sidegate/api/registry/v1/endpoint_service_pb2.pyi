@@ -179,6 +179,7 @@ class EndpointService(_message.Message):
     PERMISSION_DETAILS_FIELD_NUMBER: _builtins.int
     ENDED_PERMISSIONS_FIELD_NUMBER: _builtins.int
     APPROVAL_RULES_FIELD_NUMBER: _builtins.int
+    CONSUMER_LIMITS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -255,6 +256,10 @@ class EndpointService(_message.Message):
         when its endpoint was requested.
         """
 
+    @_builtins.property
+    def consumer_limits(self) -> Global___ConsumerLimits:
+        """What each consumer may take."""
+
     def __init__(
         self,
         *,
@@ -282,14 +287,53 @@ class EndpointService(_message.Message):
         permission_details: _abc.Iterable[Global___Permission] | None = ...,
         ended_permissions: _abc.Iterable[Global___EndedPermission] | None = ...,
         approval_rules: Global___ApprovalRules | None = ...,
+        consumer_limits: Global___ConsumerLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointService: _TypeAlias = EndpointService  # noqa: Y015
+
+@_typing.final
+class ConsumerLimits(_message.Message):
+    """What each consumer may take of a service. Not set, or 0, is no limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINTS_PER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    NEW_CONNECTIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BITS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    endpoints_per_account: _builtins.int
+    """Endpoints of one account: with as many, a request for another is RESOURCE_EXHAUSTED (CONSUMER_LIMIT). A lower limit
+    takes none away. Endpoints that were requested before Sidegate knew this limit do not count.
+    """
+    connections: _builtins.int
+    """Sessions of one endpoint that are open at the same time. Gateways are told of this and of what follows; they do not
+    hold consumers to it yet.
+    """
+    new_connections_per_second: _builtins.int
+    """New sessions of one endpoint in a second."""
+    bits_per_second: _builtins.int
+    """Bits of one endpoint in a second, both directions together."""
+    def __init__(
+        self,
+        *,
+        endpoints_per_account: _builtins.int = ...,
+        connections: _builtins.int = ...,
+        new_connections_per_second: _builtins.int = ...,
+        bits_per_second: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_second", b"bits_per_second", "connections", b"connections", "endpoints_per_account", b"endpoints_per_account", "new_connections_per_second", b"new_connections_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsumerLimits: _TypeAlias = ConsumerLimits  # noqa: Y015
 
 @_typing.final
 class ApprovalRules(_message.Message):

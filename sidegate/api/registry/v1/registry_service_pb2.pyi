@@ -727,7 +727,7 @@ class UpdateEndpointServiceRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields: `backends`, `port_mappings`, `approval_required`, `description`, `tags`, `client_identity`,
-        `approval_rules`.
+        `approval_rules`, `consumer_limits`.
         """
 
     def __init__(
