@@ -13,8 +13,9 @@ from benchmarks.hindrances import HINDRANCES
 HEAD = """# Benchmarks
 
 Made by `make bench` and `make bench-docs`; not to be edited. Every figure but the verifier's stands beside something
-that everybody can have, measured in the same run and by turns with it: **trust the ratios**, for the absolute numbers are those of one
-small machine that runs clients, servers and Sidegate at once. Nothing here is a test: no figure can fail a build.
+that everybody can have, measured in the same run and by turns with it: **trust the ratios**, for the absolute numbers
+are those of one small machine that runs clients, servers and Sidegate at once. Nothing here is a test: no figure can
+fail a build.
 
 `ratio` is Sidegate's value divided by that of what it is compared with, the median of rounds that measure both one
 right after the other. The interval is the smallest and the largest ratio of a round (five rounds enclose the true
