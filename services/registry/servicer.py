@@ -159,14 +159,14 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def AddPermissions(
         self, request: registry_pb2.AddPermissionsRequest, context: Context
     ) -> service_pb2.EndpointService:
-        told = command_context(request, "AddPermissions")
+        told = command_context(request, "AddPermissions", request.etag)
         permissions, said = parse_permissions(request)
         return await self._registry.publishing.add_permissions(request.service_id, permissions, said, told)
 
     async def RemovePermissions(
         self, request: registry_pb2.RemovePermissionsRequest, context: Context
     ) -> service_pb2.EndpointService:
-        told = command_context(request, "RemovePermissions")
+        told = command_context(request, "RemovePermissions", request.etag)
         permissions, end = request.permissions, request.end_connections
         return await self._registry.publishing.remove_permissions(request.service_id, permissions, end, told)
 

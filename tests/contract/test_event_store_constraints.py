@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,21 @@ async def test_a_log_in_which_two_hold_one_claim_is_not_rebuilt(store: Store) ->
         await constrain(store, f"endpoint-{number}", Constraints())
     with pytest.raises(AlreadyClaimed):
         rebuild_holdings(await whole_log(store), lambda _event: Constraints(claims=(ADDRESS,)))
+
+
+async def test_a_trial_is_refused_as_it_would_be_and_changes_nothing(store: Store) -> None:
+    wanted = Constraints(claims=(ADDRESS,), counts=(Count("endpoints", "shop", 1, 1),))
+    trial = replace(an_append("endpoint-1", constraints=wanted, request=a_request()), trial=True)
+    tried = await asyncio.gather(*(store.append(trial) for _ in range(3)))
+    assert {each.version for each in tried} == {1}
+    assert await whole_log(store) == []
+    assert await store.holders("address", "") == {}
+    await store.append(replace(trial, trial=False, request=None))
+    assert len(await whole_log(store)) == 1
+    with pytest.raises(AlreadyClaimed):
+        await store.append(replace(trial, stream="endpoint-2", request=None))
+    with pytest.raises(LimitReached):
+        await store.append(replace(trial, stream="endpoint-2", request=None, constraints=counted(1, limit=1)))
+    with pytest.raises(Conflict):
+        await store.append(replace(trial, expected=Exact(0), request=None))
+    assert len(await whole_log(store)) == 1

@@ -457,3 +457,60 @@ async def test_lists_show_what_is_asked_for_from_either_end_and_tokens_are_of_th
     ):
         with pytest.raises(errors.InvalidRequest):
             await story.shop.ask(story.shop.endpoints.ListEndpoints, other)
+
+
+async def test_what_is_only_validated_is_answered_or_refused_as_it_would_be_and_changes_nothing(story: Story) -> None:
+    made = await story.create(name="a")
+    service = await story.payments.ask(
+        story.payments.registry.GetEndpointService, registry_pb.GetEndpointServiceRequest(id=story.service)
+    )
+    ids: Any = {"service_id": story.service, "endpoint_id": made.id, "validate_only": True, "request_id": "r"}
+    change: Any = {"update_mask": FieldMask(paths=["name"]), "validate_only": True, "request_id": "r"}
+    said = FieldMask(paths=["description"])
+    new = published_pb.EndpointService(description="x")
+    new.MergeFrom(service)
+    permissions: Any = {"service_id": story.service, "permissions": ["iam:domain::a"], "validate_only": True}
+    registry, connections = story.payments.registry, story.payments.connections
+    renamed = endpoint_pb.Endpoint(id=made.id, name="b")
+    accept_all = service_pb.DecideConnectionsRequest(
+        service_id=story.service,
+        endpoint_ids=[made.id],
+        decision=service_pb.DecideConnectionsRequest.DECISION_ACCEPT,
+        validate_only=True,
+    )
+    updating = registry_pb.UpdateEndpointServiceRequest(endpoint_service=new, update_mask=said, validate_only=True)
+    before = [await store.head() for store in (story.services.registry_store, story.services.endpoint_store)]
+    answers: list[Any] = [
+        await story.payments.ask(connections.AcceptConnection, service_pb.AcceptConnectionRequest(**ids)),
+        await story.payments.ask(connections.RejectConnection, service_pb.RejectConnectionRequest(**ids)),
+        await story.payments.ask(connections.NoteConnection, service_pb.NoteConnectionRequest(note="n", **ids)),
+        (await story.payments.ask(connections.DecideConnections, accept_all)).results[0].connection,
+        await story.shop.ask(
+            story.shop.endpoints.UpdateEndpoint, service_pb.UpdateEndpointRequest(endpoint=renamed, **change)
+        ),
+        await story.payments.ask(registry.AddPermissions, registry_pb.AddPermissionsRequest(**permissions)),
+        await story.payments.ask(registry.RemovePermissions, registry_pb.RemovePermissionsRequest(**permissions)),
+        await story.payments.ask(registry.UpdateEndpointService, updating),
+    ]
+    rejected = endpoint_pb.CONNECTION_STATE_REJECTED
+    assert [each.state for each in answers[:4]] == [CREATING, rejected, PENDING, CREATING]
+    assert (answers[2].note, answers[4].name) == ("n", "b")
+    assert "iam:domain::a" in answers[5].permissions
+    new.ClearField("etag")
+    taken = registry_pb.CreateEndpointServiceRequest(endpoint_service=new, validate_only=True)
+    with pytest.raises(errors.AlreadyExists):
+        await story.payments.ask(registry.CreateEndpointService, taken)
+    new.name = "free"
+    assert (await story.payments.ask(registry.CreateEndpointService, taken_as(new))).name == "free"
+    permissions["etag"] = "1"
+    with pytest.raises(errors.Outdated):
+        await story.payments.ask(registry.AddPermissions, registry_pb.AddPermissionsRequest(**permissions))
+    with pytest.raises(errors.Outdated):
+        await story.payments.ask(registry.RemovePermissions, registry_pb.RemovePermissionsRequest(**permissions))
+    after = [await store.head() for store in (story.services.registry_store, story.services.endpoint_store)]
+    assert after == before
+    assert (await story.get(made.id)).state == PENDING
+
+
+def taken_as(service: published_pb.EndpointService) -> registry_pb.CreateEndpointServiceRequest:
+    return registry_pb.CreateEndpointServiceRequest(endpoint_service=service, validate_only=True)

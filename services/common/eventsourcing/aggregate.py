@@ -165,6 +165,7 @@ class Aggregate(Generic[C, S, E]):
             meta=self._meta(context),
             constraints=decision.constraints + (extra or Constraints()),
             request=None if key is None else Request(key, context.command_hash, response),
+            trial=context.validate_only,
         )
 
     def _fold(self, events: Iterable[RecordedEvent]) -> tuple[S, int]:

@@ -11,7 +11,8 @@ class CommandContext:
     """Who commands, when and by which request.
 
     `at_ns` is nanoseconds since the epoch; an empty `request_id` is not remembered; `expected_version` is the one
-    that the caller has seen, None if that does not matter; `traceparent` (W3C) says what it is a step of.
+    that the caller has seen, None if that does not matter; `traceparent` (W3C) says what it is a step of. With
+    `validate_only` all is checked and nothing is changed or remembered.
     """
 
     principal: Principal
@@ -21,9 +22,10 @@ class CommandContext:
     command_hash: bytes = b""
     expected_version: int | None = None
     traceparent: str = ""
+    validate_only: bool = False
 
     @property
     def request_key(self) -> RequestKey | None:
-        if not self.request_id:
+        if not self.request_id or self.validate_only:
             return None
         return RequestKey(self.principal.account, self.principal.project, self.method, self.request_id)

@@ -70,6 +70,9 @@ class Ledger:
         version = self.versions.get(append.stream, 0)
         _require_version(append.stream, append.expected, version)
         events = self._link(append, version)
+        if append.trial:
+            Holdings(dict(self.holdings.claims), dict(self.holdings.counters)).apply(append.stream, append.constraints)
+            return Appended(self.tail.position, version + len(events), b"")
         self.holdings.apply(append.stream, append.constraints)
         self._record(events)
         return self._answer(append, version + len(events))

@@ -117,6 +117,7 @@ class Append:
     """One command's outcome, stored whole or not at all. Without events it only remembers the request.
 
     `at` is nanoseconds since the epoch by the composition root's clock; `partition` is what `prev` links.
+    A `trial` is refused as it would be, and otherwise changes nothing: no event, no claim, no request.
     """
 
     stream: str
@@ -127,6 +128,7 @@ class Append:
     meta: bytes = b""
     constraints: Constraints = field(default_factory=Constraints)
     request: Request | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

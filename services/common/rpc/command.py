@@ -39,6 +39,7 @@ def command_context(request: Message, method: str, etag: str = "", clock: Callab
         command_hash=command_hash(request) if hasattr(request, "request_id") else b"",
         expected_version=expected_version(etag),
         traceparent=tracing.current(),
+        validate_only=bool(getattr(request, "validate_only", False)),
     )
 
 

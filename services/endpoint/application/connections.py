@@ -58,7 +58,7 @@ class Connections:
     async def decide(self, command: ProviderCommand, context: CommandContext) -> endpoint_pb.Connection:
         stream = endpoint_stream(command.endpoint)
         outcome = await self._streams.endpoints.execute(stream, command, context, _render)
-        if not isinstance(outcome.state, Absent):
+        if not isinstance(outcome.state, Absent) and not context.validate_only:
             self._expiries.note(outcome.state.facts)
         return endpoint_pb.Connection.FromString(outcome.response)
 

@@ -153,8 +153,11 @@ class UpdateEndpointRequest(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def endpoint(self) -> _endpoint_pb2.Endpoint:
         """The endpoint by its id, with the fields to change; its etag, where given, must still fit."""
@@ -169,10 +172,11 @@ class UpdateEndpointRequest(_message.Message):
         endpoint: _endpoint_pb2.Endpoint | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -312,12 +316,15 @@ class AcceptConnectionRequest(_message.Message):
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Until when, within a year; without it, as long as the service's rules say. It is ignored where the connection is accepted already."""
@@ -329,10 +336,11 @@ class AcceptConnectionRequest(_message.Message):
         endpoint_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "expire_time", b"expire_time", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "expire_time", b"expire_time", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,22 +355,26 @@ class RejectConnectionRequest(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         endpoint_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -378,6 +390,7 @@ class NoteConnectionRequest(_message.Message):
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     endpoint_id: _builtins.str
@@ -386,6 +399,8 @@ class NoteConnectionRequest(_message.Message):
     """Up to 128 printable characters without '<' and '>'."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     def __init__(
         self,
         *,
@@ -393,10 +408,11 @@ class NoteConnectionRequest(_message.Message):
         endpoint_id: _builtins.str = ...,
         note: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "note", b"note", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "note", b"note", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -435,12 +451,15 @@ class DecideConnectionsRequest(_message.Message):
     ENDPOINT_IDS_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     decision: Global___DecideConnectionsRequest.Decision.ValueType
     """What is decided of all of them."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def endpoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Endpoints (UUIDs): 1 to 100, each once."""
@@ -452,10 +471,11 @@ class DecideConnectionsRequest(_message.Message):
         endpoint_ids: _abc.Iterable[_builtins.str] | None = ...,
         decision: Global___DecideConnectionsRequest.Decision.ValueType = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "endpoint_ids", b"endpoint_ids", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "endpoint_ids", b"endpoint_ids", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -565,8 +565,11 @@ class CreateEndpointServiceRequest(_message.Message):
 
     ENDPOINT_SERVICE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def endpoint_service(self) -> _endpoint_service_pb2.EndpointService:
         """The endpoint service to create; output-only fields are ignored."""
@@ -576,10 +579,11 @@ class CreateEndpointServiceRequest(_message.Message):
         *,
         endpoint_service: _endpoint_service_pb2.EndpointService | None = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint_service", b"endpoint_service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_service", b"endpoint_service", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_service", b"endpoint_service", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -718,8 +722,11 @@ class UpdateEndpointServiceRequest(_message.Message):
     ENDPOINT_SERVICE_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def endpoint_service(self) -> _endpoint_service_pb2.EndpointService:
         """The service by its id, with the fields to change; its etag, where given, must still fit."""
@@ -736,10 +743,11 @@ class UpdateEndpointServiceRequest(_message.Message):
         endpoint_service: _endpoint_service_pb2.EndpointService | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint_service", b"endpoint_service", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_service", b"endpoint_service", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_service", b"endpoint_service", "request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -755,10 +763,16 @@ class AddPermissionsRequest(_message.Message):
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    etag: _builtins.str
+    """Where given: the service must still have this etag."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>": up to 200, without a description."""
@@ -776,10 +790,12 @@ class AddPermissionsRequest(_message.Message):
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
         details: _abc.Iterable[_endpoint_service_pb2.Permission] | None = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "etag", b"etag", "permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -795,6 +811,8 @@ class RemovePermissionsRequest(_message.Message):
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     END_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     request_id: _builtins.str
@@ -803,6 +821,10 @@ class RemovePermissionsRequest(_message.Message):
     """Ends connections of accounts that may not connect any more after this, and that one of these permissions names or
     named: those that were requested or accepted before are REJECTED within moments. Otherwise they stay.
     """
+    etag: _builtins.str
+    """Where given: the service must still have this etag."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>": 1 to 200."""
@@ -814,10 +836,12 @@ class RemovePermissionsRequest(_message.Message):
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
         end_connections: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_connections", b"end_connections", "permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_connections", b"end_connections", "etag", b"etag", "permissions", b"permissions", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
