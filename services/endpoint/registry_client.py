@@ -42,7 +42,16 @@ class RegistryClient:
         self._caller = transport.Caller(address, account=SYSTEM, project="endpoint")
         self._stub = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
 
-    async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
+    async def reserve(
+        self,
+        *,
+        endpoint: str,
+        owner: Principal,
+        service: str,
+        subnet: str,
+        address: str,
+        validate_only: bool = False,
+    ) -> Reservation:
         request = internal_pb.ReserveEndpointPortRequest(
             endpoint_id=endpoint,
             account=owner.account,
@@ -50,6 +59,7 @@ class RegistryClient:
             service=service,
             subnet_id=subnet,
             address=address,
+            validate_only=validate_only,
         )
         return reservation_of(await self._ask(self._stub.ReserveEndpointPort, request))
 

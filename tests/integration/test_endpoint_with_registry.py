@@ -514,3 +514,56 @@ async def test_what_is_only_validated_is_answered_or_refused_as_it_would_be_and_
 
 def taken_as(service: published_pb.EndpointService) -> registry_pb.CreateEndpointServiceRequest:
     return registry_pb.CreateEndpointServiceRequest(endpoint_service=service, validate_only=True)
+
+
+def test_every_write_can_be_only_validated_and_is_safe_to_repeat() -> None:
+    files = (registry_pb.DESCRIPTOR, service_pb.DESCRIPTOR)
+    services = [service for file in files for service in file.services_by_name.values()]
+    for method in (each for service in services for each in service.methods):
+        fields = set(method.input_type.fields_by_name)
+        reads = method.name.startswith(("Get", "List", "Lookup", "Watch"))
+        assert {"request_id", "validate_only"} & fields == (set() if reads else {"request_id", "validate_only"})
+
+
+async def test_an_endpoint_and_a_deletion_are_only_validated_across_both_logs(story: Story) -> None:
+    made = await story.create(name="a")
+    before = [await store.head() for store in (story.services.registry_store, story.services.endpoint_store)]
+
+    async def request(**fields: Any) -> endpoint_pb.Endpoint:
+        wanted = endpoint_pb.Endpoint(**{"service": story.service, "subnet_id": story.subnet, **fields})
+        asked = service_pb.CreateEndpointRequest(endpoint=wanted, validate_only=True, request_id="once")
+        return await story.shop.ask(story.shop.endpoints.CreateEndpoint, asked)
+
+    tried = await request(name="b")
+    assert (tried.state, tried.name) == (PENDING, "b")
+    assert (await request(name="c")).address == tried.address
+    with pytest.raises(errors.AlreadyExists):
+        await request(address=made.address)
+    with pytest.raises(errors.NotFound):
+        await request(service=NOWHERE)
+    deletion = service_pb.DeleteEndpointRequest(id=made.id, validate_only=True)
+    assert (await story.shop.ask(story.shop.endpoints.DeleteEndpoint, deletion)).id == made.id
+    subnet = registry_pb.DeleteSubnetRequest(id=story.subnet, validate_only=True)
+    with pytest.raises(errors.WrongState):
+        await story.shop.ask(story.shop.registry.DeleteSubnet, subnet)
+    port = vpc_pb.Port(subnet_id=story.subnet, holder="machine/x")
+    porting = registry_pb.CreatePortRequest(port=port, validate_only=True)
+    assert (await story.shop.ask(story.shop.registry.CreatePort, porting)).address == tried.address
+    vpc = registry_pb.CreateVpcRequest(vpc=vpc_pb.Vpc(name="shop", cidrs=["10.9.0.0/24"]), validate_only=True)
+    with pytest.raises(errors.AlreadyExists):
+        await story.shop.ask(story.shop.registry.CreateVpc, vpc)
+    delete = story.payments.registry.DeleteEndpointService
+    ending = registry_pb.DeleteEndpointServiceRequest(id=story.service, validate_only=True)
+    assert (await story.payments.ask(delete, ending)).id == story.service
+    after = [await store.head() for store in (story.services.registry_store, story.services.endpoint_store)]
+    assert after == before
+
+    await story.accept(made.id)
+    with pytest.raises(errors.WrongState) as refused:
+        await story.payments.ask(delete, ending)
+    assert refused.value.blockers == (made.id,)
+    ending.force = True
+    await story.payments.ask(delete, ending)
+    published = registry_pb.GetEndpointServiceRequest(id=story.service)
+    service = await story.payments.ask(story.payments.registry.GetEndpointService, published)
+    assert service.state == published_pb.EndpointService.STATE_AVAILABLE

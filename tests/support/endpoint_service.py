@@ -84,7 +84,16 @@ class FakeRegistry:
     failpoints: dict[str, BaseException] = field(default_factory=dict)
     questions: int = 0
 
-    async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
+    async def reserve(
+        self,
+        *,
+        endpoint: str,
+        owner: Principal,
+        service: str,
+        subnet: str,
+        address: str,
+        validate_only: bool = False,
+    ) -> Reservation:
         self._refuse("reserve")
         found = self.services.get(service)
         if found is None or found.gone or owner.account not in (CONSUMER.account, PROVIDER.account):
@@ -100,6 +109,8 @@ class FakeRegistry:
             consumer=self._by_cell(SHOP_VPC),
             provider=self._by_cell(found.vpc),
         )
+        if validate_only:
+            del self.held[endpoint]
         if failure := self.failpoints.pop("reserve", None):
             raise failure
         return reservation

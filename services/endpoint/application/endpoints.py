@@ -57,6 +57,8 @@ class Endpoints:
     async def delete(self, command: Delete, context: CommandContext) -> endpoint_pb.Endpoint:
         """Where no gateway has anything of it, it is gone at once."""
         answer = await self._execute(command, context)
+        if context.validate_only:
+            return answer
         state, _ = await self._streams.endpoints.load(endpoint_stream(command.endpoint))
         if not isinstance(state, Absent):
             await self._cells.settle(state)

@@ -88,8 +88,17 @@ class Sources:
 class Registry(Protocol):
     """Raises what the registry refuses as Refused; Unavailable where it does not answer."""
 
-    async def reserve(self, *, endpoint: str, owner: Principal, service: str, subnet: str, address: str) -> Reservation:
-        """Takes an address for an endpoint, once: asked again, it gives the same answer."""
+    async def reserve(
+        self,
+        *,
+        endpoint: str,
+        owner: Principal,
+        service: str,
+        subnet: str,
+        address: str,
+        validate_only: bool = False,
+    ) -> Reservation:
+        """Takes an address for an endpoint, once: asked again, it gives the same answer. Or only says what it would."""
 
     async def release(self, endpoint: str) -> None:
         """Gives an endpoint's address back; again is not an error."""

@@ -94,16 +94,20 @@ class Requests:
             service=wanted.service,
             subnet=wanted.subnet,
             address=wanted.address,
+            validate_only=context.validate_only,
         )
         try:
             cell = common_cell(reservation)
-            await self._forwarding.prepare(cell, reservation)
+            if not context.validate_only:
+                await self._forwarding.prepare(cell, reservation)
             answer = await self._append(_facts(id_, wanted, reservation, cell, context), reservation, context)
         except OutcomeUnknown:
             raise  # the endpoint may be there: its address is left to the registry, as of one that was cancelled
         except (Refused, StoreError):
             await self._release(id_)
             raise
+        if context.validate_only:
+            return answer
         service = reservation.service
         self._agenda.recheck(service=service.id, vpcs=(reservation.vpc, service.vpc))
         return answer
@@ -138,7 +142,7 @@ class Requests:
                 raise QuotaReached("CONSUMER_LIMIT", text, field="endpoint.service") from reached
             text = f"the project has {reached.value} endpoints, as many as it may: delete one first"
             raise QuotaReached("ENDPOINT_QUOTA", text) from reached
-        if not isinstance(outcome.state, Absent):
+        if not isinstance(outcome.state, Absent) and not context.validate_only:
             self._expiries.note(outcome.state.facts)
         return endpoint_pb.Endpoint.FromString(outcome.response)
 
@@ -157,7 +161,7 @@ class Requests:
 
 def endpoint_id(context: CommandContext) -> str:
     """The same for the same request, so that a retry finds what the first attempt left."""
-    if not context.request_id:
+    if not context.request_id or context.validate_only:
         return str(uuid.uuid4())
     who = context.principal
     parts = (who.account, who.project, context.method, context.request_id, context.command_hash.hex())

@@ -13,7 +13,7 @@ from services.registry.application.endpoints import Endpoints
 from services.registry.application.publishing import rendered
 from services.registry.application.settings import Settings
 from services.registry.application.streams import Streams, on_our_own, stream
-from services.registry.domain.service import Absent, Closing, Deleted, Deleting, State
+from services.registry.domain.service import Absent, Available, Closing, Deleted, Deleting, Existing, State
 from services.registry.domain.service_commands import Close, Command, FinishDeletion, Reopen, StartDeletion
 from services.registry.domain.vpc import NAMED_BLOCKERS
 from services.registry.projections import CLOSING, DELETING, SERVICE, Resources
@@ -38,6 +38,8 @@ class Deletions:
         state, _ = await self._streams.services.load(stream("service", id_))
         if isinstance(state, Absent) or state.service.owner != context.principal:
             raise NotFound(SERVICE.name, id_)
+        if context.validate_only:
+            return await self._tried(state, force, context)
         close = Close(force, context.at_ns + self._settings.closing_for, context.at_ns)
         # Only the outcome answers the request, for a refusal is not remembered. Who finds the first step done has seen
         # an older version, and means the same.
@@ -46,6 +48,14 @@ class Deletions:
         closed = await self._execute(id_, close, first_step)
         outcome = await self._decide(id_, closed.state, replace(context, expected_version=None))
         return EndpointService.FromString(outcome.response)
+
+    async def _tried(self, state: Existing, force: bool, context: CommandContext) -> EndpointService:
+        """The service as its deletion would begin, where nothing stands in its way now."""
+        id_ = state.service.id
+        tried = await self._execute(id_, Close(force, context.at_ns, context.at_ns), context)
+        if not force and isinstance(state, Available) and (blockers := await self._endpoints.blockers(id_)):
+            raise in_use(id_, blockers)
+        return EndpointService.FromString(tried.response)
 
     async def resume(self, at: int) -> None:
         """Goes on with every deletion that is under way."""
@@ -92,8 +102,7 @@ class Deletions:
         outcome = await self._execute(id_, reopen, replace(context, request_id=""))
         if isinstance(outcome.state, Deleting | Deleted):  # decided otherwise at the same moment
             return await self._execute(id_, StartDeletion(deadline, True, context.at_ns), context)
-        text = f"service {id_} has live connections: end them first, or delete it with force"
-        raise WrongState("SERVICE_IN_USE", text, blockers=blockers[:NAMED_BLOCKERS])
+        raise in_use(id_, blockers)
 
     async def _may_be_connected(self, id_: str) -> bool:
         """Connections are cut in any case; without any the service is gone at once."""
@@ -104,3 +113,8 @@ class Deletions:
 
     async def _execute(self, id_: str, command: Command, context: CommandContext) -> Outcome[State]:
         return await self._streams.services.execute(stream("service", id_), command, context, rendered)
+
+
+def in_use(id_: str, blockers: Sequence[str]) -> WrongState:
+    text = f"service {id_} has live connections: end them first, or delete it with force"
+    return WrongState("SERVICE_IN_USE", text, blockers=blockers[:NAMED_BLOCKERS])

@@ -100,7 +100,8 @@ class Failed:
     reason: str
 
 
-State = Absent | Creating | Available | Closing | Deleting | Deleted | Failed
+Existing = Creating | Available | Closing | Deleting | Deleted | Failed
+State = Absent | Existing
 
 
 _DONE: Mapping[type[Command], str] = {

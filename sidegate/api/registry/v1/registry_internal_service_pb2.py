@@ -28,7 +28,7 @@ from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_do
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8sidegate/api/registry/v1/registry_internal_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xc3\x01\n\x1aReserveEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07project\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1b\n\x07service\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1b\n\tsubnet_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x0f\"\x8f\x02\n\x1bReserveEndpointPortResponse\x12,\n\x04port\x18\x01 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.Port\x12:\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x42\n\x14\x63onsumer_attachments\x18\x03 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x42\n\x14provider_attachments\x18\x04 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\";\n\x1aReleaseEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"l\n\x1bGetForwardingSourcesRequest\x12\x1e\n\x0bservice_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1a\n\x07vpc_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x11\n\tevery_vpc\x18\x03 \x01(\x08\"\x96\x01\n\x1cGetForwardingSourcesResponse\x12;\n\x08services\x18\x01 \x03(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x39\n\x0b\x61ttachments\x18\x02 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment2\x8b\x03\n\x17RegistryInternalService\x12\x82\x01\n\x13ReserveEndpointPort\x12\x34.sidegate.api.registry.v1.ReserveEndpointPortRequest\x1a\x35.sidegate.api.registry.v1.ReserveEndpointPortResponse\x12\x63\n\x13ReleaseEndpointPort\x12\x34.sidegate.api.registry.v1.ReleaseEndpointPortRequest\x1a\x16.google.protobuf.Empty\x12\x85\x01\n\x14GetForwardingSources\x12\x35.sidegate.api.registry.v1.GetForwardingSourcesRequest\x1a\x36.sidegate.api.registry.v1.GetForwardingSourcesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8sidegate/api/registry/v1/registry_internal_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xda\x01\n\x1aReserveEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07project\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1b\n\x07service\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1b\n\tsubnet_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x0f\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"\x8f\x02\n\x1bReserveEndpointPortResponse\x12,\n\x04port\x18\x01 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.Port\x12:\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x42\n\x14\x63onsumer_attachments\x18\x03 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x42\n\x14provider_attachments\x18\x04 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\";\n\x1aReleaseEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"l\n\x1bGetForwardingSourcesRequest\x12\x1e\n\x0bservice_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1a\n\x07vpc_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x11\n\tevery_vpc\x18\x03 \x01(\x08\"\x96\x01\n\x1cGetForwardingSourcesResponse\x12;\n\x08services\x18\x01 \x03(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x39\n\x0b\x61ttachments\x18\x02 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment2\x8b\x03\n\x17RegistryInternalService\x12\x82\x01\n\x13ReserveEndpointPort\x12\x34.sidegate.api.registry.v1.ReserveEndpointPortRequest\x1a\x35.sidegate.api.registry.v1.ReserveEndpointPortResponse\x12\x63\n\x13ReleaseEndpointPort\x12\x34.sidegate.api.registry.v1.ReleaseEndpointPortRequest\x1a\x16.google.protobuf.Empty\x12\x85\x01\n\x14GetForwardingSources\x12\x35.sidegate.api.registry.v1.GetForwardingSourcesRequest\x1a\x36.sidegate.api.registry.v1.GetForwardingSourcesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,15 +54,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETFORWARDINGSOURCESREQUEST'].fields_by_name['vpc_ids']._loaded_options = None
   _globals['_GETFORWARDINGSOURCESREQUEST'].fields_by_name['vpc_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_RESERVEENDPOINTPORTREQUEST']._serialized_start=230
-  _globals['_RESERVEENDPOINTPORTREQUEST']._serialized_end=425
-  _globals['_RESERVEENDPOINTPORTRESPONSE']._serialized_start=428
-  _globals['_RESERVEENDPOINTPORTRESPONSE']._serialized_end=699
-  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_start=701
-  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_end=760
-  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_start=762
-  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_end=870
-  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_start=873
-  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_end=1023
-  _globals['_REGISTRYINTERNALSERVICE']._serialized_start=1026
-  _globals['_REGISTRYINTERNALSERVICE']._serialized_end=1421
+  _globals['_RESERVEENDPOINTPORTREQUEST']._serialized_end=448
+  _globals['_RESERVEENDPOINTPORTRESPONSE']._serialized_start=451
+  _globals['_RESERVEENDPOINTPORTRESPONSE']._serialized_end=722
+  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_start=724
+  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_end=783
+  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_start=785
+  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_end=893
+  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_start=896
+  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_end=1046
+  _globals['_REGISTRYINTERNALSERVICE']._serialized_start=1049
+  _globals['_REGISTRYINTERNALSERVICE']._serialized_end=1444
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,7 @@ class ReserveEndpointPortRequest(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     SUBNET_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint that will hold the address (UUID)."""
     account: _builtins.str
@@ -44,6 +45,8 @@ class ReserveEndpointPortRequest(_message.Message):
     """The subnet that the address is taken from (UUID)."""
     address: _builtins.str
     """The address wanted; the lowest free one where it is empty."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: an address that could be taken now is shown, and is not."""
     def __init__(
         self,
         *,
@@ -53,10 +56,11 @@ class ReserveEndpointPortRequest(_message.Message):
         service: _builtins.str = ...,
         subnet_id: _builtins.str = ...,
         address: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "endpoint_id", b"endpoint_id", "project", b"project", "service", b"service", "subnet_id", b"subnet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "endpoint_id", b"endpoint_id", "project", b"project", "service", b"service", "subnet_id", b"subnet_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
