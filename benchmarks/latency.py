@@ -220,7 +220,9 @@ async def system(directory: Path) -> AsyncIterator[tuple[Standalone, Commands]]:
         ]
         server = child((load(), "serve", MACHINE, "8080"), namespace=provider.namespace)
         await (await stack.enter_async_context(server)).hear()
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(sidegate.ready["registry"]["grpc"]))
+        trusted = grpc.ssl_channel_credentials(sidegate.ca)
+        secure = grpc.aio.secure_channel(sidegate.ready["registry"]["grpc"], trusted)
+        channel = await stack.enter_async_context(secure)
         file = os.open(directory / "floor", os.O_CREAT | os.O_WRONLY)
         stack.callback(os.close, file)
         floor = Floor(file, channel, route, target)

@@ -21,7 +21,7 @@ from services.common.eventsourcing.sql_store import SqlStore
 from services.common.history.history import History
 from services.common.history.keeper import EVERY, SnapshotKeeper
 from services.common.rpc.server import RpcServer
-from services.endpoint.__main__ import hosted
+from services.endpoint.__main__ import public_of
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
 from services.endpoint.application.service import EndpointApplication
@@ -31,6 +31,7 @@ from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
 from sidegate.evidence import GENESIS, RecordedEvent, link_hash
 from sidegate.transport import Caller
+from tests.support import identity
 from tests.support.endpoint_service import CONSUMER, FakeRegistry, endpoint_world
 
 LIFE = 10
@@ -183,8 +184,8 @@ async def calls(path: Path, samples: int) -> tuple[list[float], list[float]]:
     """Milliseconds of each GetEndpoint and each ListEndpoints."""
     store, limits = await SqlStore.open(path, projections=[TABLE]), Limits()
     application = await EndpointApplication.open(store, FakeRegistry(), limits)
-    server = RpcServer("127.0.0.1:0", hosted(application, store, limits))
-    caller = Caller(await server.start(), account=CONSUMER.account, project=CONSUMER.project)
+    server = RpcServer(identity.public(), public_of(application))
+    caller = Caller(await server.start(), identity.access_of(CONSUMER))
     try:
         stub, request = EndpointsServiceStub(caller.channel), rpc.ListEndpointsRequest(page_size=100)
         ids = [each.id for each in (await caller.ask(stub.ListEndpoints, request)).endpoints]

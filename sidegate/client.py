@@ -1,10 +1,16 @@
-"""The typed asyncio client: `async with Client(registry="host:port", endpoint="host:port") as sidegate: ...`."""
+"""The typed asyncio client: `async with Client(registry="host:port", endpoint="host:port", ...) as sidegate: ...`."""
 
+from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+import grpc
+
 from sidegate import errors
+from sidegate.access import Speaking, Tokens, Untold
+from sidegate.credentials import Credential
+from sidegate.resources.accounts import Accounts
 from sidegate.resources.endpoints import Endpoints
 from sidegate.resources.gateways import Gateway
 from sidegate.resources.history import History
@@ -12,15 +18,18 @@ from sidegate.resources.inventory import Attachments, Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
 from sidegate.resources.programs import Program
 from sidegate.resources.services import Connections, Services
-from sidegate.transport import DEFAULT_TIMEOUT_SECONDS, Caller
+from sidegate.transport import DEFAULT_TIMEOUT_SECONDS, Access, Caller
 
 
 class Client:
     """One principal's calls to one Sidegate.
 
-    Addresses are "host:port", or "unix:/path"; what is not given cannot be asked. Calls raise `sidegate.errors`.
-    Each has a deadline (`timeout` seconds, 30 at most), is repeated where the server was away, and every write
-    carries a request id, so that repeating it changes nothing.
+    Addresses are "host:port", or "unix:/path"; what is not given cannot be asked. `credential` proves who calls, or
+    gives what does when it is first needed; `ca` (PEM) is what the servers' certificates are verified with. The
+    operator's credential may speak for an `account` and `project` that are named; others speak for their own. Tokens
+    are had and renewed when they are needed.
+    Calls raise `sidegate.errors`. Each has a deadline (`timeout` seconds, 30 at most), is repeated where the server
+    was away, and every write carries a request id, so that repeating it changes nothing.
     """
 
     def __init__(
@@ -29,13 +38,20 @@ class Client:
         endpoint: str = "",
         gateway: str = "",
         *,
-        account: str,
-        project: str,
+        credential: Credential | Callable[[], Credential] | None = None,
+        ca: bytes = b"",
+        account: str = "",
+        project: str = "",
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
         self._addresses = {"registry": registry, "endpoint": endpoint, "gateway": gateway}
+        self._credential, self._ca = credential, ca
         self._account, self._project, self._timeout = account, project, timeout
         self._callers: dict[str, Caller] = {}
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self._caller("registry"))
 
     @cached_property
     def vpcs(self) -> Vpcs:
@@ -81,14 +97,31 @@ class Client:
         """ "registry", "endpoint" or "gateway", to be asked how it is doing. Raises Unavailable without an address."""
         return Program(self._caller(name))
 
+    @cached_property
+    def _tls(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(self._ca or None)
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        if self._credential is None:
+            raise errors.Unauthenticated("no credential is known to prove who calls", reason="NO_CREDENTIAL")
+        credential = self._credential if isinstance(self._credential, Credential) else self._credential()
+        return Tokens(self._address("registry"), credential, self._tls)
+
+    def _access(self, address: str) -> Access:
+        if address.startswith("unix:"):
+            return Untold()
+        return Speaking(self._tokens, self._tls, self._account, self._project)
+
+    def _address(self, program: str) -> str:
+        if address := self._addresses[program]:
+            return address
+        raise errors.Unavailable(f"no address of the {program} is known", reason="NO_ADDRESS")
+
     def _caller(self, program: str) -> Caller:
-        address = self._addresses[program]
-        if not address:
-            raise errors.Unavailable(f"no address of the {program} is known", reason="NO_ADDRESS")
+        address = self._address(program)
         if program not in self._callers:
-            self._callers[program] = Caller(
-                address, account=self._account, project=self._project, timeout=self._timeout
-            )
+            self._callers[program] = Caller(address, self._access(address), self._timeout)
         return self._callers[program]
 
     async def __aenter__(self) -> Self:
@@ -102,3 +135,5 @@ class Client:
     async def close(self) -> None:
         for caller in self._callers.values():
             await caller.close()
+        if "_tokens" in vars(self):
+            await self._tokens.close()

@@ -1,7 +1,6 @@
 """How calls are made: who asks, deadlines, retries that are safe, page after page."""
 
 import json
-import re
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol, TypeVar
@@ -12,7 +11,6 @@ from sidegate import errors, tracing
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 LONGEST_TIMEOUT_SECONDS = 30.0
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 PAGE_SIZE = 200
 LARGEST_ANSWER_BYTES = 256 * 1024 * 1024  # the whole table of a gateway comes in one
 
@@ -45,6 +43,8 @@ OPTIONS = (
     ("grpc.enable_http_proxy", 0),
 )
 
+Metadata = tuple[tuple[str, str], ...]
+
 Q = TypeVar("Q")
 R = TypeVar("R")
 
@@ -69,25 +69,40 @@ PQ = TypeVar("PQ", bound=PageRequest)
 P = TypeVar("P", bound=Page)
 
 
-class Caller:
-    """A channel to one program ("host:port" or "unix:/path"), and the principal that speaks on it."""
+class Access(Protocol):
+    """How a caller is let in: what TLS is told, and what each call says."""
 
-    def __init__(self, address: str, *, account: str, project: str, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        for field, name in (("account", account), ("project", project)):
-            if not NAME.fullmatch(name):
-                raise errors.InvalidRequest(
-                    f"{name!r} is no {field}: 1 to 63 letters, digits, '_' and '-'", reason="BAD_PRINCIPAL", field=field
-                )
-        self.channel = grpc.aio.insecure_channel(address, options=OPTIONS)
-        self._address = address
-        self._metadata = (("sidegate-account", account), ("sidegate-project", project))
-        self._timeout = timeout
+    @property
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """What the channel is secured with; None for a unix socket, which needs nothing."""
+
+    async def metadata(self) -> Metadata:
+        """What proves who asks. Raises SidegateError."""
+
+    def refused(self) -> bool:
+        """Told that the proof was refused: whether another may be had, so that the call is worth repeating."""
+
+
+class Caller:
+    """A channel to one program ("host:port" or "unix:/path"), and how its calls are let in."""
+
+    def __init__(self, address: str, access: Access, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        if (credentials := access.credentials) is None:
+            self.channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        else:
+            self.channel = grpc.aio.secure_channel(address, credentials, options=OPTIONS)
+        self._address, self._access, self._timeout = address, access, timeout
 
     async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, within: float | None = None) -> R:
         """One request, one answer, within as many seconds (the default where None; 30 at most)."""
         deadline = min(within or self._timeout, LONGEST_TIMEOUT_SECONDS)
         try:
-            return await method(request, timeout=deadline, metadata=self._said())
+            return await method(request, timeout=deadline, metadata=await self._said())
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.UNAUTHENTICATED or not self._access.refused():
+                raise errors.of(error, self._address) from error
+        try:
+            return await method(request, timeout=deadline, metadata=await self._said())
         except grpc.aio.AioRpcError as error:
             raise errors.of(error, self._address) from error
 
@@ -108,7 +123,7 @@ class Caller:
 
     async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R, None]:
         """One request, many answers, without a deadline: keepalive finds out when the other side is gone."""
-        call = method(request, metadata=self._said())
+        call = method(request, metadata=await self._said())
         try:
             async for answer in call:
                 yield answer
@@ -117,10 +132,10 @@ class Caller:
         finally:
             call.cancel()
 
-    def _said(self) -> tuple[tuple[str, str], ...]:
+    async def _said(self) -> Metadata:
         """Who asks, and the trace that the call is a step of."""
-        traceparent = tracing.current()
-        return (*self._metadata, (tracing.KEY, traceparent)) if traceparent else self._metadata
+        traceparent, proof = tracing.current(), await self._access.metadata()
+        return (*proof, (tracing.KEY, traceparent)) if traceparent else proof
 
     async def close(self) -> None:
         await self.channel.close()

@@ -25,6 +25,7 @@ class ProgramSettings(BaseSettings):
     nats_url: SecretStr = Field(
         description="where NATS is, with its token: nats://TOKEN@HOST:PORT (keep it in the environment)"
     )
+    tls: Path = Field(description="the directory of its certificate: ca.pem, cert.pem and key.pem")
     ready_file: Path | None = Field(None, description="written when the program serves: JSON with its address")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
     log_file: Path | None = Field(None, description="logs go there instead of stderr, in files of 10 MB, 4 at most")
@@ -38,7 +39,14 @@ class ProgramSettings(BaseSettings):
 class ServiceSettings(ProgramSettings):
     """What every control-plane service is told."""
 
-    listen: str = Field("127.0.0.1:0", description="host:port of the gRPC interface; port 0 takes a free one")
+    listen: str = Field("127.0.0.1:0", description="host:port of the public interface; port 0 takes a free one")
+    internal_listen: str = Field(
+        "127.0.0.1:0", description="host:port for our own programs and gateways, which show certificates"
+    )
+    region: str = Field("local", pattern=NAME, description="this region: in services' full names, tokens, certificates")
+    access_log: Path | None = Field(
+        None, description="calls that were refused go there, in files of 4 MB, 4 at most; the newest are kept anyway"
+    )
     database: SecretStr = Field(
         description="its event store: the path of a SQLite file, or postgresql://USER:PASSWORD@HOST/NAME"
         " (keep a password in the environment)"
@@ -54,15 +62,20 @@ class ServiceSettings(ProgramSettings):
 class RegistrySettings(ServiceSettings):
     """The registry."""
 
-    endpoint_address: str = Field(description="host:port of the endpoint service's gRPC interface")
-    region: str = Field("local", pattern=NAME, description="the first part of services' full names")
+    endpoint_address: str = Field(description="host:port of the endpoint service's internal interface")
+    master_key: Path = Field(
+        description="the key that secrets are kept encrypted with, mode 0600; made where it is missing"
+    )
+    operator_credential: Path = Field(
+        description="where the operator's first access key is left, mode 0600, when there is no operator yet"
+    )
     service_quota: int = Field(20, ge=-1, description="endpoint services of a project; -1 is unlimited")
 
 
 class EndpointSettings(ServiceSettings):
     """The endpoint service."""
 
-    registry_address: str = Field(description="host:port of the registry's gRPC interface")
+    registry_address: str = Field(description="host:port of the registry's internal interface")
     endpoint_quota: int = Field(50, ge=-1, description="endpoints of a project; -1 is unlimited")
     lease_seconds: float = Field(30, gt=0, description="a gateway silent for so long counts as lost")
     fence_seconds: float = Field(3600, gt=0, description="a gateway cut off for so long forwards no more")
@@ -74,7 +87,7 @@ class GatewaySettings(ProgramSettings):
 
     gateway_id: str = Field(pattern=NAME, description="this gateway; the same after every restart")
     cell: str = Field("default", pattern=NAME, description="the cell that it is a member of")
-    endpoint_address: str = Field(description="host:port of the endpoint service's gRPC interface")
+    endpoint_address: str = Field(description="host:port of the endpoint service's internal interface")
     socket: Path = Field(description="the unix socket on which it shows its table")
     bpffs: Path = Field(Path("/sys/fs/bpf"), description="a BPF file system to pin in; mounted where there is none")
     max_sessions: int = Field(131_072, ge=1024, le=8_388_608, description="sessions that fit in the kernel's map")

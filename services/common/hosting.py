@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from services.common.clock import now
@@ -14,6 +15,9 @@ from services.common.evidence.notary import Notary, Occasion
 from services.common.history.history import History
 from services.common.history.keeper import SnapshotKeeper
 from services.common.history.past import Past
+from services.common.identity.access_log import AccessLog
+from services.common.identity.certificates import Certificates
+from services.common.identity.tokens import Verifier
 from services.common.log_metrics import LogNumbers
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.form import Form, SubjectOf
@@ -21,9 +25,11 @@ from services.common.messaging.relay import Relay
 from services.common.messaging.stream import Topic
 from services.common.program import write_ready
 from services.common.rpc.audit import LIMITS, AuditServicer
+from services.common.rpc.auth import Doorman
 from services.common.rpc.health import Health, StoreHealth
 from services.common.rpc.history import HistoryServicer
-from services.common.rpc.server import Hosted, RpcServer
+from services.common.rpc.recognition import Bearers, Programs
+from services.common.rpc.server import Entrance, Hosted, RpcServer
 from services.common.rpc.status import Progress, StatusServicer
 from services.common.telemetry.exposition import exposed
 from services.common.telemetry.metrics import REGISTRY
@@ -46,8 +52,14 @@ def notary_of(settings: ServiceSettings, store: SqlStore, log: str) -> Notary | 
     return Notary(store, log, archive, archive.open(), clock=now, occasion=Occasion())
 
 
-def audit_of(store: SqlStore, log: str, notary: Notary | None = None, limits: WatchLimits = LIMITS) -> Hosted:
-    servicer = AuditServicer(store, log, notary, limits)
+def audit_of(
+    store: SqlStore,
+    log: str,
+    notary: Notary | None = None,
+    limits: WatchLimits = LIMITS,
+    refused: AccessLog | None = None,
+) -> Hosted:
+    servicer = AuditServicer(store, log, notary, limits, refused)
     return Hosted(
         "sidegate.api.events.v1.AuditService",
         lambda server: add_AuditServiceServicer_to_server(servicer, server),
@@ -61,6 +73,47 @@ def watch_limits(settings: ServiceSettings) -> WatchLimits:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Interfaces:
+    """What a service answers to whoever has a token, and what to programs with a certificate of theirs."""
+
+    public: Sequence[Hosted]
+    internal: Sequence[Hosted]
+    verifier: Verifier
+
+
+class Servers:
+    """The two servers of a service, each at an entrance of its own."""
+
+    def __init__(self, public: RpcServer, internal: RpcServer) -> None:
+        self._public, self._internal = public, internal
+
+    async def start(self) -> dict[str, str]:
+        """Their addresses, as a ready file names them. Raises CannotListen."""
+        public = await self._public.start(serving=False)
+        return {"grpc": public, "internal": await self._internal.start(serving=False)}
+
+    async def tell_health(self, *, serving: bool) -> None:
+        await self._public.tell_health(serving=serving)
+        await self._internal.tell_health(serving=serving)
+
+    async def stop(self) -> None:
+        await asyncio.gather(self._public.stop(), self._internal.stop())
+
+
+def servers_of(
+    settings: ServiceSettings, interfaces: Interfaces, refused: AccessLog, everywhere: Sequence[Hosted]
+) -> Servers:
+    """Raises NoCertificate."""
+    certificates = Certificates(settings.tls)
+    bearers, programs = Bearers(interfaces.verifier), Programs(settings.region)
+    public = Entrance(settings.listen, Doorman(bearers, refused), certificates)
+    internal = Entrance(settings.internal_listen, Doorman(programs, refused), certificates, programs_only=True)
+    return Servers(
+        RpcServer(public, [*interfaces.public, *everywhere]), RpcServer(internal, [*interfaces.internal, *everywhere])
+    )
+
+
 async def host(
     settings: ServiceSettings,
     store: SqlStore,
@@ -68,7 +121,7 @@ async def host(
     subject_of: SubjectOf,
     *,
     views: tuple[Topic, Form],
-    hosted: Sequence[Hosted],
+    interfaces: Interfaces,
     past: tuple[History, Past[ResourceState]],
     upkeep: Callable[[], Coroutine[Any, Any, None]],
     follower: Follower,
@@ -87,18 +140,20 @@ async def host(
 
         numbers = LogNumbers(store)
         status = StatusServicer(topic.program, lambda: Progress(store.position, numbers.lag))
-        audit = audit_of(store, topic.program, notary, watch_limits(settings))
+        refused = AccessLog(settings.access_log)
+        audit = audit_of(store, topic.program, notary, watch_limits(settings), refused)
         history = HistoryServicer(store, topic.program, *past)
-        server = RpcServer(settings.listen, [*hosted, audit, history.hosted(), status.hosted()])
+        shared = [audit, history.hosted(), status.hosted()]
+        server = servers_of(settings, interfaces, refused, shared)
         proof = StoreHealth(store)
         health = status.health = Health(server, [proof.difficulty])
         REGISTRY.register(numbers)
         try:
             async with exposed(settings.metrics) as metrics:
                 status.metrics = metrics
-                address = await server.start(serving=False)
+                addresses = await server.start()
                 await health.look()
-                write_ready(settings.ready_file, {"grpc": address, "metrics": metrics, "pid": os.getpid()})
+                write_ready(settings.ready_file, {**addresses, "metrics": metrics, "pid": os.getpid()})
                 async with asyncio.TaskGroup() as parts:
                     parts.create_task(health.run())
                     parts.create_task(upkeep())

@@ -7,11 +7,12 @@ from services.common.config import EndpointSettings
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import StoreError
 from services.common.evidence.archive import Unfit
-from services.common.hosting import host, watch_limits
+from services.common.hosting import Interfaces, host, watch_limits
+from services.common.identity.certificates import Certificates, NoCertificate
+from services.common.identity.tokens import Verifier
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import ENDPOINT_VIEWS
-from services.common.principal import SYSTEM
 from services.common.program import CannotListen, run
 from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import Hosted
@@ -26,8 +27,10 @@ from services.endpoint.policies import RegistryPolicy, Upkeep
 from services.endpoint.projections import TABLE
 from services.endpoint.registry_client import RegistryClient
 from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
+from services.endpoint.token_trust import TokenTrust
 from services.endpoint.wire.stored import subject
 from services.endpoint.wire.views import VIEWS
+from sidegate.access import Certified
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
@@ -43,11 +46,9 @@ def limits_of(settings: EndpointSettings) -> Limits:
     )
 
 
-def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) -> list[Hosted]:
+def public_of(application: EndpointApplication) -> list[Hosted]:
     endpoints = EndpointsServicer(application.requests, application.endpoints)
     connections = ConnectionsServicer(application.connections)
-    internal = EndpointInternalServicer(application.endpoints)
-    gateways = GatewayServicer(store, application.cells, application.feed, limits)
     api = "sidegate.api"
     return [
         Hosted(
@@ -59,6 +60,14 @@ def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) ->
             f"{api}.endpoint.v1.ConnectionsService",
             lambda server: endpoint_grpc.add_ConnectionsServiceServicer_to_server(connections, server),
         ),
+    ]
+
+
+def internal_of(application: EndpointApplication, store: SqlStore, limits: Limits) -> list[Hosted]:
+    internal = EndpointInternalServicer(application.endpoints)
+    gateways = GatewayServicer(store, application.cells, application.feed, limits)
+    api = "sidegate.api"
+    return [
         Hosted(
             f"{api}.endpoint.v1.EndpointInternalService",
             lambda server: internal_grpc.add_EndpointInternalServiceServicer_to_server(internal, server),
@@ -72,13 +81,15 @@ def hosted(application: EndpointApplication, store: SqlStore, limits: Limits) ->
 
 async def serve(settings: EndpointSettings) -> None:
     database = settings.database.get_secret_value()
+    ours = Certified(Certificates(settings.tls).calling())
     store = await SqlStore.open(database, projections=[TABLE], program="endpoint")
-    registry, limits = RegistryClient(settings.registry_address), limits_of(settings)
+    registry, limits = RegistryClient(settings.registry_address, ours), limits_of(settings)
+    trust = TokenTrust(registry)
     application = await EndpointApplication.open(store, registry, limits, watch_limits=watch_limits(settings))
-    caller = Caller(settings.registry_address, account=SYSTEM, project="endpoint")
+    caller = Caller(settings.registry_address, ours)
 
     async def follow_registry(connection: Connection) -> None:
-        await RegistryPolicy(application.forwarding).run(FollowRemote(connection, REGISTRY, caller))
+        await RegistryPolicy(application.forwarding, trust).run(FollowRemote(connection, REGISTRY, caller))
 
     upkeep = Upkeep(
         agenda=application.agenda,
@@ -88,14 +99,15 @@ async def serve(settings: EndpointSettings) -> None:
         expiries=application.expiries,
     )
     try:
-        parts = hosted(application, store, limits)
+        verifier = Verifier(trust, trust.ended)
+        interfaces = Interfaces(public_of(application), internal_of(application, store, limits), verifier)
         await host(
             settings,
             store,
             ENDPOINT,
             subject,
             views=(ENDPOINT_VIEWS, VIEWS),
-            hosted=parts,
+            interfaces=interfaces,
             past=(application.history, PAST),
             upkeep=upkeep.run,
             follower=follow_registry,
@@ -111,7 +123,7 @@ def main() -> int:
     tracing.configure("endpoint")
     try:
         run(serve(settings))
-    except (StoreError, CannotListen, Unfit, OSError) as error:
+    except (StoreError, CannotListen, Unfit, NoCertificate, OSError) as error:
         print(f"endpoint: {error}", file=sys.stderr)
         return 1
     return 0

@@ -7,7 +7,6 @@ from google.protobuf.duration_pb2 import Duration
 from services.common.eventsourcing.store import EventStore
 from services.common.messaging import subjects
 from services.common.messaging.stream import ENDPOINT
-from services.common.rpc.auth import require_system
 from services.common.rpc.calls import Context
 from services.common.rpc.records import to_log_record
 from services.endpoint.application.cells import Cells
@@ -24,7 +23,6 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
         self._store, self._cells, self._feed, self._limits = store, cells, feed, limits
 
     async def Join(self, request: gateway_pb.JoinRequest, context: Context) -> gateway_pb.JoinResponse:
-        require_system()
         session = await self._cells.join(request.gateway_id, request.cell)
         head = await self._store.head()
         return gateway_pb.JoinResponse(
@@ -40,7 +38,6 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
     async def Snapshot(
         self, request: gateway_pb.SnapshotRequest, context: Context
     ) -> AsyncIterator[gateway_pb.SnapshotResponse]:
-        require_system()
         snapshot = await self._feed.snapshot(request.cell)
         table = snapshot.table
         header = gateway_pb.SnapshotHeader(
@@ -54,20 +51,17 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
             yield gateway_pb.SnapshotResponse(entry=entry)
 
     async def Events(self, request: gateway_pb.EventsRequest, context: Context) -> AsyncIterator[log_pb2.LogRecord]:
-        require_system()
         async for event in self._feed.events(request.cell, request.after, request.through):
             yield to_log_record(event)
 
     async def ReportState(
         self, request: gateway_pb.ReportStateRequest, context: Context
     ) -> gateway_pb.ReportStateResponse:
-        require_system()
         statements = [statement_of(request.gateway_id, report) for report in request.endpoints]
         joined = await self._cells.report(request.gateway_id, request.session_id, statements)
         return gateway_pb.ReportStateResponse(joined=joined)
 
     async def Digest(self, request: gateway_pb.DigestRequest, context: Context) -> gateway_pb.DigestResponse:
-        require_system()
         found = await self._feed.digest(request.cell, request.position, request.gateway_id)
         return gateway_pb.DigestResponse(digest=found.digest, entries=found.entries, gateway_id=request.gateway_id)
 

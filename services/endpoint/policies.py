@@ -17,6 +17,7 @@ from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.sources import Sources
 from services.endpoint.registry_client import service_of
+from services.endpoint.token_trust import TokenTrust
 from sidegate.api.events.v1 import registry_events_pb2 as registry_pb
 
 RETRY_SECONDS = 1.0
@@ -28,12 +29,14 @@ log = structlog.get_logger(__name__)
 class RegistryPolicy:
     """Follows the registry's log: what it says of services in use and of attachments, cells are told.
 
+    Of access keys it hears whose tokens end.
+
     It keeps no position: at each start it asks how everything is, and hears what comes after. So it does not
     matter what it has missed, nor whether the registry's log is the one of before.
     """
 
-    def __init__(self, forwarding: Forwarding) -> None:
-        self._forwarding = forwarding
+    def __init__(self, forwarding: Forwarding, trust: TokenTrust) -> None:
+        self._forwarding, self._trust = forwarding, trust
 
     async def run(self, follow: Follow, pause: float = RETRY_SECONDS) -> None:
         """Follows for ever; where it is interrupted, it starts again."""
@@ -46,6 +49,7 @@ class RegistryPolicy:
 
     async def _follow(self, follow: Follow) -> None:
         since = await follow.head()  # before it is asked: what it answers then is at least as new
+        await self._trust.learn()
         await self._forwarding.resync()
         async with aclosing(follow.events(since)) as events:
             async for event in events:
@@ -55,6 +59,7 @@ class RegistryPolicy:
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""
         heard = registry_pb.RegistryEvent.FromString(event.data)
+        self._trust.hear(heard, event.recorded_at)
         match heard.WhichOneof("fact"):
             case "service_changed":
                 await self._forwarding.service_changed(service_of(heard.service))

@@ -8,7 +8,7 @@ import grpc
 
 from services.common import errors as refusals
 from services.common.clock import SECOND
-from services.common.principal import SYSTEM, Principal
+from services.common.principal import Principal
 from services.endpoint.application.registry import PublishedService, Reservation, Rules, Sources
 from services.endpoint.domain.forwarding import Backend
 from services.endpoint.domain.targets import Target
@@ -38,8 +38,8 @@ A = TypeVar("A")
 class RegistryClient:
     """A Registry at "host:port"."""
 
-    def __init__(self, address: str) -> None:
-        self._caller = transport.Caller(address, account=SYSTEM, project="endpoint")
+    def __init__(self, address: str, access: transport.Access) -> None:
+        self._caller = transport.Caller(address, access)
         self._stub = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
 
     async def reserve(
@@ -78,6 +78,10 @@ class RegistryClient:
         request = internal_pb.GetForwardingSourcesRequest(every_vpc=True)
         answer = await self._ask(self._stub.GetForwardingSources, request)
         return {attachment.vpc_id for attachment in answer.attachments}
+
+    async def trust(self) -> internal_pb.GetTokenTrustResponse:
+        """How tokens are verified, and which have ended."""
+        return await self._ask(self._stub.GetTokenTrust, internal_pb.GetTokenTrustRequest())
 
     async def close(self) -> None:
         await self._caller.close()

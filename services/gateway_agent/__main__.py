@@ -5,8 +5,8 @@ import os
 import sys
 
 from services.common.config import GatewaySettings
+from services.common.identity.certificates import Certificates, NoCertificate
 from services.common.messaging.connection import Connection, connect
-from services.common.principal import SYSTEM
 from services.common.program import CannotListen, run, write_ready
 from services.common.telemetry import tracing
 from services.common.telemetry.exposition import exposed
@@ -16,6 +16,7 @@ from services.gateway_agent.agent import Agent, AgentSettings
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.port import Unusable
 from services.gateway_agent.numbers import GatewayNumbers
+from sidegate.access import Certified
 from sidegate.transport import Caller
 
 
@@ -24,7 +25,7 @@ def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
 
 
 async def serve(settings: GatewaySettings) -> None:
-    caller = Caller(settings.endpoint_address, account=SYSTEM, project=settings.gateway_id)
+    caller = Caller(settings.endpoint_address, Certified(Certificates(settings.tls).calling()))
 
     async def to_nats() -> Connection:
         return await connect(settings.nats_url.get_secret_value(), settings.gateway_id)
@@ -66,7 +67,7 @@ def main() -> int:
             run(serve(settings))
         if settings.uninstall or settings.uninstall_on_stop:
             run(uninstall(settings))
-    except (Unusable, CannotListen) as error:
+    except (Unusable, CannotListen, NoCertificate) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     return 0

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from services.common.clock import Clock as WallClock
 from services.common.clock import now
+from services.common.identity.access_log import AccessLog
+from services.common.rpc.auth import Doorman
 from services.common.rpc.health import Health
-from services.common.rpc.server import Hosted, RpcServer
+from services.common.rpc.machine import Machine
+from services.common.rpc.server import Entrance, Hosted, RpcServer
 from services.common.rpc.status import Progress, StatusServicer
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.dataplane.port import Dataplane
@@ -78,7 +81,8 @@ class Agent:
         )
         hosted = Hosted(TABLE_SERVICE, lambda server: add_TableServiceServicer_to_server(servicer, server))
         self.status = StatusServicer(settings.gateway_id, self._progress, wall_clock)
-        self._server = RpcServer(f"unix:{socket}", [hosted, self.status.hosted()])
+        doorman = Doorman(Machine(), AccessLog())
+        self._server = RpcServer(Entrance(f"unix:{socket}", doorman), [hosted, self.status.hosted()])
         self.health = self.status.health = Health(self._server, [Readiness(self.reconciler, fence).difficulty])
         self.serving = asyncio.Event()
 

@@ -8,69 +8,105 @@ from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import StoreError
 from services.common.evidence.archive import Unfit
 from services.common.history.history import History
-from services.common.hosting import host, watch_limits
+from services.common.hosting import Interfaces, host, watch_limits
+from services.common.identity.certificates import Certificates, NoCertificate
+from services.common.identity.tokens import Issuer
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import SERVICE_VIEWS
-from services.common.principal import SYSTEM
 from services.common.program import CannotListen, run
 from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import Hosted
 from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
+from services.registry.accounts_servicer import AccountsServicer, TokenServicer
+from services.registry.application.access import Access
 from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.endpoint_client import EndpointClient
 from services.registry.internal_servicer import RegistryInternalServicer
+from services.registry.master_key import BadMasterKey, MasterKey
 from services.registry.policies import EndpointPolicy, Upkeep
 from services.registry.projections import projections
 from services.registry.servicer import RegistryServicer
+from services.registry.vault import Vault
 from services.registry.wire.envelope import subject_of
 from services.registry.wire.views import VIEWS
+from sidegate.access import Certified
+from sidegate.api.registry.v1 import account_service_pb2_grpc as account_grpc
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
+from sidegate.credentials import BadCredential
 from sidegate.transport import Caller
 
 
-def hosted(registry: Registry) -> list[Hosted]:
-    public = RegistryServicer(registry)
-    internal = RegistryInternalServicer(registry.reservations, registry.inventory)
+def public_of(registry: Registry, access: Access) -> list[Hosted]:
+    public, accounts, tokens = (
+        RegistryServicer(registry),
+        AccountsServicer(access.accounts),
+        TokenServicer(access.tokens),
+    )
+    api = "sidegate.api.registry.v1"
     return [
         Hosted(
-            "sidegate.api.registry.v1.RegistryService",
+            f"{api}.RegistryService",
             lambda server: registry_grpc.add_RegistryServiceServicer_to_server(public, server),
             registry.watching.close,
         ),
         Hosted(
+            f"{api}.AccountsService",
+            lambda server: account_grpc.add_AccountsServiceServicer_to_server(accounts, server),
+        ),
+        Hosted(f"{api}.TokenService", lambda server: account_grpc.add_TokenServiceServicer_to_server(tokens, server)),
+    ]
+
+
+def internal_of(registry: Registry, access: Access) -> list[Hosted]:
+    internal = RegistryInternalServicer(registry.reservations, registry.inventory, access.tokens)
+    return [
+        Hosted(
             "sidegate.api.registry.v1.RegistryInternalService",
             lambda server: internal_grpc.add_RegistryInternalServiceServicer_to_server(internal, server),
-        ),
+        )
     ]
+
+
+async def access_of(settings: RegistrySettings, store: SqlStore, master: MasterKey) -> Access:
+    """Raises BadMasterKey and BadCredential, with the store closed."""
+    try:
+        access = Access(store, await Vault.open(store, master), Issuer(master.signing_key(), settings.region))
+        await access.begin(settings.operator_credential)
+    except BaseException:
+        await store.close()
+        raise
+    return access
 
 
 async def serve(settings: RegistrySettings) -> None:
     database = settings.database.get_secret_value()
+    master, ours = MasterKey.at(settings.master_key), Certified(Certificates(settings.tls).calling())
     store = await SqlStore.open(database, projections=projections(), program="registry")
-    endpoints = EndpointClient(settings.endpoint_address)
+    access = await access_of(settings, store, master)
+    endpoints = EndpointClient(settings.endpoint_address, ours)
     decided = Settings(region=settings.region, services=settings.service_quota)
     registry = Registry(store, endpoints, decided, watch_limits(settings))
-    caller = Caller(settings.endpoint_address, account=SYSTEM, project="registry")
+    caller = Caller(settings.endpoint_address, ours)
 
     async def follow_endpoint(connection: Connection) -> None:
         await EndpointPolicy(store, registry.reservations, now).run(FollowRemote(connection, ENDPOINT, caller))
 
     upkeep = Upkeep(registry.deletions, registry.reservations, now)
     try:
-        parts = hosted(registry)
+        interfaces = Interfaces(public_of(registry, access), internal_of(registry, access), access.verifier)
         await host(
             settings,
             store,
             REGISTRY,
             subject_of,
             views=(SERVICE_VIEWS, VIEWS),
-            hosted=parts,
             past=(History(store, PAST.reducer), PAST),
+            interfaces=interfaces,
             upkeep=upkeep.run,
             follower=follow_endpoint,
         )
@@ -85,7 +121,7 @@ def main() -> int:
     tracing.configure("registry")
     try:
         run(serve(settings))
-    except (StoreError, CannotListen, Unfit, OSError) as error:
+    except (StoreError, CannotListen, Unfit, NoCertificate, BadMasterKey, BadCredential, OSError) as error:
         print(f"registry: {error}", file=sys.stderr)
         return 1
     return 0

@@ -6,7 +6,6 @@ from typing import TypeVar
 import grpc
 
 from services.common.errors import Unavailable
-from services.common.principal import SYSTEM
 from sidegate import errors, transport
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2 as internal_pb2
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
@@ -18,8 +17,8 @@ A = TypeVar("A")
 class EndpointClient:
     """Endpoints at "host:port"."""
 
-    def __init__(self, address: str) -> None:
-        self._caller = transport.Caller(address, account=SYSTEM, project="registry")
+    def __init__(self, address: str, access: transport.Access) -> None:
+        self._caller = transport.Caller(address, access)
         self._stub = internal_grpc.EndpointInternalServiceStub(self._caller.channel)
 
     async def known(self, endpoint_ids: Collection[str]) -> set[str]:

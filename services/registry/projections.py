@@ -16,7 +16,7 @@ from services.common.eventsourcing.store import RecordedEvent
 from services.common.history.index import Reducer
 from services.common.principal import OPERATOR
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
-from sidegate.api.registry.v1 import vpc_pb2
+from sidegate.api.registry.v1 import account_pb2, vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
 R = TypeVar("R")
@@ -39,6 +39,10 @@ ATTACHMENT: Kind[vpc_pb2.Attachment] = Kind("attachment", lambda event: event.at
 SERVICE: Kind[EndpointService] = Kind("service", lambda event: event.service)
 REVISION = "vpc_revision"
 VPC_STREAM, VPC_DELETED = "vpc-", "registry.v1.VpcDeleted"
+ACCOUNT: Kind[account_pb2.Account] = Kind("account", lambda event: event.account)
+ACCESS_KEY: Kind[RegistryEvent] = Kind("key", lambda event: event)
+"""With the fact: it says where the key's secret lies."""
+
 CLOSING, DELETING = "CLOSING", "DELETING"
 PAGE = 500
 
@@ -63,6 +67,11 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
             state = EndpointService.State.Name(stored.service.state).removeprefix("STATE_")
             service = stored.service
             return _row(SERVICE, service, event, live, service.vpc_id, name=service.name, state=state)
+        case "account":
+            return ResourceRow(ACCOUNT.name, stored.account.name, OPERATOR, event.data)
+        case "access_key":
+            key = stored.access_key
+            return ResourceRow(ACCESS_KEY.name, key.id, OPERATOR, event.data, key.account)
         case None:
             return None
 

@@ -6,6 +6,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
+from services.common.identity import pki
 from services.common.messaging.server import ServerFailed
 from services.common.program import run
 from services.common.telemetry.log_file import RotatingFile
@@ -24,6 +25,7 @@ def banner(system: System, data: DataDirectory) -> str:
         f"endpoint  {facts['endpoint']['grpc']}",
         f"gateway   {data.gateway_socket if facts['gateway'] else 'none: ' + system.no_gateway}",
         f"data      {data.path}  (make logs shows {data.path / 'logs'})",
+        f"operator  {data.operator_credential}  (its access key; the command line finds it)",
         "",
         f"try       .venv/bin/sidegate --data-dir {data.path} vpc create shop --cidr 10.0.0.0/24",
         "          README.md goes on from there. Ctrl-C ends all of it; the data stays.",
@@ -49,7 +51,7 @@ def main() -> int:
         data.open()
         configure_logging("standalone", settings.log_level, copy=RotatingFile(data.log("standalone")))
         run(serve(settings, data))
-    except (Unfit, PortTaken, DidNotStart, ServerFailed, OSError) as error:
+    except (Unfit, pki.Unfit, PortTaken, DidNotStart, ServerFailed, OSError) as error:
         print(f"standalone: {error}", file=sys.stderr)
         return 1
     finally:

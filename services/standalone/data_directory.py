@@ -36,6 +36,23 @@ class DataDirectory:
         """Where the program's signing key and signed heads are."""
         return self.path / "evidence" / program
 
+    @property
+    def tls(self) -> Path:
+        """The certificate authority, and a folder for each program's certificate."""
+        return self.path / "tls"
+
+    @property
+    def master_key(self) -> Path:
+        return self.path / "credentials" / "master.key"
+
+    @property
+    def operator_credential(self) -> Path:
+        return self.path / "credentials" / "operator.json"
+
+    def access_log(self, program: str) -> Path:
+        """Where the calls are that the program has refused."""
+        return self.path / "logs" / f"{program}.access.jsonl"
+
     def log(self, program: str) -> Path:
         return self.path / "logs" / f"{program}.log"
 

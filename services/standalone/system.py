@@ -11,8 +11,10 @@ from typing import Any
 
 import structlog
 
+from services.common.identity.pki import CA_FILE
 from services.common.messaging.server import NatsServer
 from services.common.program import write_ready
+from services.standalone.certificates import provide
 from services.standalone.data_directory import DataDirectory, may_forward
 from services.standalone.ports import ReservedPort
 from services.standalone.settings import StandaloneSettings
@@ -30,6 +32,7 @@ class System:
         self._nats = NatsServer(data.nats, listen=settings.listen, port=settings.nats_port)
         self._programs: dict[str, Supervised] = {}
         self._addresses: dict[str, str] = {}
+        self._internal: dict[str, str] = {}
         self.no_gateway = may_forward()
 
     async def start(self) -> None:
@@ -40,13 +43,17 @@ class System:
         keeper = asyncio.create_task(self._keep_nats())
         self._stack.push_async_callback(_cancel, keeper)
         for name, port in (("registry", self._settings.registry_port), ("endpoint", self._settings.endpoint_port)):
-            reserved = self._stack.enter_context(ReservedPort(self._settings.listen, port))
-            self._addresses[name] = reserved.address
+            self._addresses[name] = self._reserve(port)
+            self._internal[name] = self._reserve(0)
+        provide(self._data, self._settings)
         await self._run_side_by_side(self._service("registry", "endpoint"), self._service("endpoint", "registry"))
         if not self.no_gateway:
             self._stack.callback(self._remove_forwarding)
             await self._run_side_by_side(self._gateway())
         self._tell()
+
+    def _reserve(self, port: int) -> str:
+        return self._stack.enter_context(ReservedPort(self._settings.listen, port)).address
 
     async def stop(self) -> None:
         """Ends everything in reverse. Without `keep_forwarding` the kernel forwards nothing of ours afterwards."""
@@ -63,6 +70,8 @@ class System:
             "data_dir": str(self._data.path),
             "registry": {"grpc": self._addresses["registry"], "metrics": self._metrics("registry")},
             "endpoint": {"grpc": self._addresses["endpoint"], "metrics": self._metrics("endpoint")},
+            "ca": str(self._data.tls / CA_FILE),
+            "credential": str(self._data.operator_credential),
             "nats": {"address": self._nats.address, "token_file": str(self._data.nats / "nats.token")},
             "gateway": gateway,
             "no_gateway_because": self.no_gateway,
@@ -95,20 +104,30 @@ class System:
         return Program(
             name=name,
             module=module,
-            arguments=(*arguments, "--ready-file", str(ready), *self._logging(name)),
+            arguments=(*arguments, *self._certificate(name), "--ready-file", str(ready), *self._logging(name)),
             log=self._data.log(name),
             ready_file=ready,
             environment={"SIDEGATE_NATS_URL": self._nats.url, **environment},
         )
 
+    def _certificate(self, name: str) -> tuple[str, ...]:
+        return ("--tls", str(self._data.tls / name))
+
     def _logging(self, name: str) -> tuple[str, ...]:
         return ("--log-level", self._settings.log_level, "--log-file", str(self._data.log(name)))
 
     def _service(self, name: str, peer: str) -> Program:
-        listen = ("--listen", self._addresses[name], f"--{peer}-address", self._addresses[peer])
+        addresses = ("--listen", self._addresses[name], "--internal-listen", self._internal[name])
+        others = (f"--{peer}-address", self._internal[peer], "--region", self._settings.region)
+        refused = ("--access-log", str(self._data.access_log(name)))
         evidence = ("--evidence", str(self._data.evidence(name)))
-        region = ("--region", self._settings.region) if name == "registry" else ()
-        arguments = (*listen, *evidence, *region)
+        keys = (
+            "--master-key",
+            str(self._data.master_key),
+            "--operator-credential",
+            str(self._data.operator_credential),
+        )
+        arguments = (*addresses, *others, *refused, *evidence, *keys * (name == "registry"))
         return self._program(name, f"services.{name}", *arguments, SIDEGATE_DATABASE=self._database(name))
 
     def _database(self, name: str) -> str:
@@ -118,7 +137,7 @@ class System:
     def _gateway_arguments(self) -> tuple[str, ...]:
         identity = ("--gateway-id", self._data.gateway_id, "--cell", self._settings.cell)
         places = ("--socket", str(self._data.gateway_socket), "--bpffs", str(self._data.bpffs))
-        return (*identity, *places, "--endpoint-address", self._addresses["endpoint"])
+        return (*identity, *places, "--endpoint-address", self._internal["endpoint"])
 
     def _gateway(self) -> Program:
         return self._program("gateway", "services.gateway_agent", *self._gateway_arguments())
@@ -127,7 +146,14 @@ class System:
         if self._settings.keep_forwarding:
             return
         program = self._gateway()
-        command = [sys.executable, "-m", program.module, *self._gateway_arguments(), "--uninstall"]
+        command = [
+            sys.executable,
+            "-m",
+            program.module,
+            *self._gateway_arguments(),
+            *self._certificate("gateway"),
+            "--uninstall",
+        ]
         done = subprocess.run(
             command, env={**os.environ, **program.environment}, capture_output=True, text=True, check=False
         )

@@ -76,6 +76,8 @@ class Deed:
             "who": f"{meta.account}/{meta.project}",
             "account": meta.account,
             "project": meta.project,
+            "acting": meta.acting,
+            "access_key": meta.access_key,
             "method": meta.method,
             "request_id": meta.request_id,
             "trace_id": _trace_id(meta),
@@ -95,7 +97,7 @@ class Deed:
         record, meta, subject = self.record, self.meta, self.subject
         cells = (
             words.moment(record.recorded_at),
-            f"{meta.account}/{meta.project}",
+            f"{meta.account}/{meta.project}" + f" ({meta.acting})" * bool(meta.acting),
             self.what,
             " ".join(filter(None, (subject.kind, subject.name, subject.id))),
             meta.method,
@@ -146,6 +148,10 @@ def _registry_subject(event: RegistryEvent) -> Subject | None:
             return Subject("port", event.port.id, event.port.address)
         case "attachment":
             return Subject("attachment", event.attachment.id, words.target_of(event.attachment))
+        case "account":
+            return Subject("account", event.account.name)
+        case "access_key":
+            return Subject("key", event.access_key.id, f"of {event.access_key.account}/{event.access_key.project}")
         case "service":
             return Subject("service", event.service.id, event.service.name)
         case _:

@@ -82,7 +82,7 @@ def _as_program(function: Callable[..., Awaitable[Answer]], command: str, none: 
         chosen = output or settings.output
         with _traced(settings, chosen):
             answer = asyncio.run(_run(function, settings, command, arguments))
-            view = _view(answer, f"{none} in project {settings.project}")
+            view = _view(answer, none + (f" in project {settings.project}" if settings.project else ""))
             show(view, chosen, paged=settings.pager)
         raise typer.Exit(view.code)
 

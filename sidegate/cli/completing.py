@@ -10,6 +10,7 @@ import typer
 
 from sidegate.cli import config
 from sidegate.cli.resolve import Candidate
+from sidegate.cli.session import client_of
 from sidegate.client import Client
 
 PATIENCE_SECONDS = 2.0
@@ -40,11 +41,12 @@ async def _ask(listing: Listing, ctx: typer.Context) -> list[Candidate]:
     said = ctx.find_root().params
     path = config.locate(_path(said.get("config")), _path(said.get("data_dir")), os.environ)
     found, known = config.read(path), []
-    account = said.get("account") or os.environ.get("SIDEGATE_ACCOUNT") or "operator"
-    project = said.get("project") or os.environ.get("SIDEGATE_PROJECT") or "default"
+    account = said.get("account") or os.environ.get("SIDEGATE_ACCOUNT") or ""
+    project = said.get("project") or os.environ.get("SIDEGATE_PROJECT") or ""
+    credential = _path(said.get("credential") or os.environ.get("SIDEGATE_CREDENTIAL"))
     async with (
         asyncio.timeout(PATIENCE_SECONDS),
-        Client(found.registry, found.endpoint, account=account, project=project, timeout=PATIENCE_SECONDS) as sidegate,
+        client_of(found, credential, str(account), str(project), PATIENCE_SECONDS) as sidegate,
         aclosing(_as_generator(listing(sidegate, ctx))) as candidates,
     ):
         async for each in candidates:

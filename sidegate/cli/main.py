@@ -8,14 +8,26 @@ from typing import Annotated
 
 import typer
 
-from sidegate.cli import outcome
+from sidegate.cli import keys, outcome
 from sidegate.cli.command import Noun, complain, verb_alone
 from sidegate.cli.health import examine
 from sidegate.cli.replay import replay
 from sidegate.cli.session import Session, Settings
 from sidegate.cli.view import Output, View
 
-NOUNS = ("vpc", "subnet", "port", "attachment", "service", "connection", "endpoint", "gateway", "audit")
+NOUNS = (
+    "account",
+    "key",
+    "vpc",
+    "subnet",
+    "port",
+    "attachment",
+    "service",
+    "connection",
+    "endpoint",
+    "gateway",
+    "audit",
+)
 TRACE = "SIDEGATE_TRACE"
 
 EPILOG = "\n".join(
@@ -56,10 +68,25 @@ def sidegate(
     data_dir: Annotated[
         Path | None, typer.Option(metavar="DIRECTORY", help="Read ready.json of this directory.")
     ] = None,
-    account: Annotated[str, typer.Option(metavar="NAME", envvar="SIDEGATE_ACCOUNT", help="Who asks.")] = "operator",
+    credential: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="SIDEGATE_CREDENTIAL",
+            help="The access key that proves who asks (JSON); else the one that the file of --config holds or names.",
+        ),
+    ] = None,
+    account: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            envvar="SIDEGATE_ACCOUNT",
+            help="For which account: the operator may name any, others theirs.",
+        ),
+    ] = "",
     project: Annotated[
-        str, typer.Option(metavar="NAME", envvar="SIDEGATE_PROJECT", help="For which project.")
-    ] = "default",
+        str, typer.Option(metavar="NAME", envvar="SIDEGATE_PROJECT", help="For which project of it.")
+    ] = "",
     output: Annotated[Output, typer.Option("--output", "-o", help="How to print answers.")] = Output.TABLE,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say on stderr the trace id under which programs log the command.")
@@ -73,7 +100,7 @@ def sidegate(
     ] = False,
 ) -> None:
     """Connect a client in one private network to one service in another, and nothing else."""
-    context.obj = Settings(account, project, output, config, data_dir, verbose, pager)
+    context.obj = Settings(account, project, output, credential, config, data_dir, verbose, pager)
 
 
 def _add(noun: str) -> None:
@@ -99,6 +126,12 @@ verb_alone(
     "sidegate replay --diff 1h 5m --cell default",
     "sidegate replay --diff 17 42 --project shop/default --log registry -o json",
 )(replay)
+
+
+@verb_alone(app, "whoami", "sidegate whoami", "sidegate --account shop whoami -o json")
+async def whoami(session: Session) -> View:
+    """Show for whom commands are, what they may do, and which access key proves it."""
+    return keys.identity(await session.sidegate.accounts.who_am_i())
 
 
 def run() -> None:

@@ -38,7 +38,8 @@ CODES: Mapping[type[Exception], Exit] = {
 }
 
 HINTS: Mapping[type[Exception], str] = {
-    errors.Forbidden: "an operator may: --account operator",
+    errors.Forbidden: "an operator may, with its own credential and without --account",
+    errors.Unauthenticated: "`sidegate whoami` tries a credential; --credential FILE names another",
     errors.Outdated: "read it again, then repeat the command",
     errors.QuotaReached: "delete what is not needed, or ask the operator for more",
     errors.TimedOut: "whether it was done is not known: list before you repeat it",
@@ -80,7 +81,7 @@ def hint_of(error: errors.SidegateError) -> str:
     return next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
 
 
-LISTED = frozenset({"vpc", "subnet", "port", "attachment", "service", "endpoint"})
+LISTED = frozenset({"account", "vpc", "subnet", "port", "attachment", "service", "endpoint"})
 
 
 def complaint_of(error: errors.SidegateError) -> Complaint:

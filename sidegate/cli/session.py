@@ -18,21 +18,39 @@ from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.view import Output
 from sidegate.client import Client
 from sidegate.resources.gateways import Gateway
+from sidegate.transport import DEFAULT_TIMEOUT_SECONDS
 
 PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the options before the noun say."""
+    """What the options before the noun say. An empty account or project is the credential's own."""
 
     account: str
     project: str
     output: Output
+    credential: Path | None = None
     config: Path | None = None
     data_dir: Path | None = None
     verbose: bool = False
     pager: bool = True
+
+
+def client_of(
+    found: Addresses, credential: Path | None, account: str, project: str, timeout: float = DEFAULT_TIMEOUT_SECONDS
+) -> Client:
+    """A client of the Sidegate that was found. A credential that cannot be read is a Complaint, once one is needed."""
+    return Client(
+        found.registry,
+        found.endpoint,
+        found.gateway,
+        credential=lambda: config.credential_of(found, credential),
+        ca=found.ca,
+        account=account,
+        project=project,
+        timeout=timeout,
+    )
 
 
 class Session:
@@ -44,25 +62,25 @@ class Session:
     @cached_property
     def sidegate(self) -> Client:
         """The client; made when it is first needed, since not every command calls."""
-        found, settings = self._addresses, self.settings
-        return Client(found.registry, found.endpoint, found.gateway, account=settings.account, project=settings.project)
+        settings = self.settings
+        return client_of(self.addresses, settings.credential, settings.account, settings.project)
 
     @property
     def gateway(self) -> Gateway:
         """The gateway of this machine. Raises Complaint where none runs."""
-        if not self._addresses.gateway:
-            because = self._addresses.no_gateway_because or "its ready file names no socket"
+        if not self.addresses.gateway:
+            because = self.addresses.no_gateway_because or "its ready file names no socket"
             raise Complaint(f"this Sidegate runs no gateway: {because}", Exit.UNAVAILABLE)
         return self.sidegate.gateway
 
     def programs(self) -> dict[str, str]:
         """Addresses of the programs that this Sidegate has, by name."""
-        found = self._addresses
+        found = self.addresses
         named = {"registry": found.registry, "endpoint": found.endpoint, "gateway": found.gateway}
         return {name: address for name, address in named.items() if address}
 
     @cached_property
-    def _addresses(self) -> Addresses:
+    def addresses(self) -> Addresses:
         settings = self.settings
         return config.read(config.locate(settings.config, settings.data_dir, os.environ))
 

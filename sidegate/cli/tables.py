@@ -32,6 +32,16 @@ def _of_connection(decided: Message, name: str) -> str:
 
 
 COLUMNS: Mapping[str, Mapping[str, Column]] = {
+    "Account": {"name": "name", "projects": "projects", "created": "create_time"},
+    "AccessKey": {
+        "id": "id",
+        "account": "account",
+        "project": "project",
+        "role": "role",
+        "created": "create_time",
+        "rotated": "rotate_time",
+        "revoked": "revoke_time",
+    },
     "Vpc": {"id": "id", "name": "name", "cidrs": "cidrs", "created": "create_time"},
     "Subnet": {"id": "id", "name": "name", "cidr": "cidr", "vpc": "vpc_id"},
     "Port": {"id": "id", "address": "address", "holder": "holder", "subnet": "subnet_id"},

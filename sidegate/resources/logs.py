@@ -1,6 +1,6 @@
 """The event logs as the operator reads them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from enum import StrEnum
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,6 +24,10 @@ class Log:
 
     async def head(self) -> rpc.GetHeadResponse:
         return await self._caller.ask(self._stub.GetHead, rpc.GetHeadRequest())
+
+    async def refused(self, limit: int) -> Sequence[rpc.Refusal]:
+        """The newest calls that this program has refused, oldest first; 1000 at most."""
+        return (await self._caller.ask(self._stub.ListRefusals, rpc.ListRefusalsRequest(page_size=limit))).refusals
 
     async def list(
         self, *, stream: str = "", account: str = "", start: Timestamp | None = None, end: Timestamp | None = None

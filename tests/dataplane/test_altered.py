@@ -14,6 +14,7 @@ from services.gateway_agent.pace import Pace
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.tracker import Tracker
+from sidegate.access import Untold
 from sidegate.transport import Caller
 from tests.support.worlds import ENDPOINT, KernelWorld
 
@@ -46,7 +47,7 @@ async def test_an_entry_of_a_map_that_is_gone_is_made_again_by_the_next_audit(
 
     desired, tracker, pace = Desired(), Tracker(), Pace(audit=60.0)
     fence, facts = Fence(lambda: now, pace.fence_after), Facts(desired, tracker)
-    async with aclosing(Asking(Caller("unix:/nowhere", account="system", project="test"))) as asking:
+    async with aclosing(Asking(Caller("unix:/nowhere", Untold()))) as asking:
         reporter = Reporter(ControlPlane("gw-1", "c1", asking.caller, fence), desired, facts, pace)
         reconciler = Reconciler(
             world.dataplane, reporter, desired=desired, tracker=tracker, facts=facts, fence=fence, pace=pace

@@ -14,6 +14,7 @@ from services.gateway_agent.table import Endpoint, ForwardingTable, Key, Kind, P
 from services.gateway_agent.tracker import Tracker
 from services.gateway_agent.wire import news_of
 from sidegate.transport import Caller
+from tests.support import identity
 from tests.support.agent import BASE, GATEWAY, QUICK, WEB, endpoint, id_of, service
 from tests.support.control_plane import CELL, FORWARDING, ControlPlane, control_plane
 
@@ -40,7 +41,7 @@ async def desk() -> AsyncIterator[Desk]:
     tracker.resync(desired.table())
     tracker.aim(desired.table())
     async with control_plane(lease=0.3) as control:
-        caller = Caller(control.address, account="system", project="test")
+        caller = Caller(control.address, identity.gateway(CELL, GATEWAY))
         asked = control_planes.ControlPlane(GATEWAY, CELL, caller, fence)
         await asked.join()
         reporter = Reporter(asked, desired, Facts(desired, tracker), QUICK)

@@ -19,7 +19,7 @@ from services.endpoint.application.limits import Limits
 from services.endpoint.application.service import EndpointApplication
 from sidegate import errors
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
-from tests.support import nats, postgres
+from tests.support import identity, nats, postgres
 from tests.support.disk import files_limited_to
 from tests.support.endpoint_service import endpoint_world
 from tests.support.registry_service import PAYMENTS, Client, RegistryWorld, running_registry, status_of
@@ -97,7 +97,8 @@ async def test_an_endpoint_that_may_be_there_keeps_its_address(tmp_path: Path) -
 @asynccontextmanager
 async def registry_program(directory: Path, database: str, nats_url: str) -> AsyncIterator[subprocess.Popen[bytes]]:
     told = {"SIDEGATE_DATABASE": database, "SIDEGATE_NATS_URL": nats_url}
-    flags = ["--endpoint-address", "127.0.0.1:1", "--ready-file", str(directory / "ready.json")]
+    places = ["--endpoint-address", "127.0.0.1:1", "--ready-file", str(directory / "ready.json")]
+    flags = [*places, *identity.arguments(directory)]
     with (directory / "output").open("wb") as output:
         program = subprocess.Popen(
             [sys.executable, "-m", "services.registry", *flags],
@@ -135,7 +136,7 @@ async def test_the_registrys_program_outlives_its_server_and_publishes_what_foll
                 server.start()
                 await client.vpc(name="after")
                 assert await names(client) == ["before", "after"]
-                await published(broker, 2)
+                await published(broker, 4)  # the operator's account and key, too
                 assert program.poll() is None
             finally:
                 await client.close()

@@ -18,6 +18,7 @@ from sidegate.client import Client
 from sidegate.resources.history import When
 from sidegate.resources.logs import LogName
 from tests.integration.test_endpoint_feed import key, live_a_while, present
+from tests.support import identity
 from tests.support.endpoint_service import (
     CONSUMER,
     OPEN_SERVICE,
@@ -26,6 +27,7 @@ from tests.support.endpoint_service import (
     EndpointWorld,
     endpoint_world,
 )
+from tests.support.identity import Known
 from tests.support.stores import LOGS
 
 
@@ -63,10 +65,10 @@ async def then(operator: Client, when: When) -> Then:
 
 @asynccontextmanager
 async def operating(world: EndpointWorld) -> AsyncIterator[Client]:
-    server = RpcServer("127.0.0.1:0", [HistoryServicer(world.store, "endpoint", world.app.history, PAST).hosted()])
+    server = RpcServer(identity.public(), [HistoryServicer(world.store, "endpoint", world.app.history, PAST).hosted()])
     address = await server.start()
     try:
-        async with Client(address, address, account="operator", project="x") as client:
+        async with Known(address, address, account="operator", project="x") as client:
             yield client
     finally:
         await server.stop(0)

@@ -14,6 +14,7 @@ from services.endpoint.application.limits import Limits
 from services.endpoint.application.registry import Sources
 from services.endpoint.domain.targets import Netns
 from services.endpoint.policies import RegistryPolicy
+from services.endpoint.token_trust import TokenTrust
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from sidegate.api.events.v1 import registry_events_pb2 as registry_pb
@@ -96,7 +97,7 @@ async def table(world: EndpointWorld, cell: str = "default") -> dict[str, forwar
 
 
 def policy(world: EndpointWorld) -> RegistryPolicy:
-    return RegistryPolicy(world.app.forwarding)
+    return RegistryPolicy(world.app.forwarding, TokenTrust(world.registry))
 
 
 async def test_other_backends_are_one_event_however_many_endpoints_a_service_has(world: EndpointWorld) -> None:

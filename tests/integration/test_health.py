@@ -18,7 +18,7 @@ from services.common.rpc.server import LIVENESS, READINESS, RpcServer
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel
 from services.gateway_agent.table import Kind
 from tests.integration.test_agent_safety import Clock
-from tests.support import postgres
+from tests.support import identity, postgres
 from tests.support.agent import BASE, Recorded, agent, endpoint, id_of
 from tests.support.control_plane import HINDERED, control_plane
 from tests.support.disk import files_limited_to
@@ -38,7 +38,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
 
 
 async def check(address: str, service: str = "") -> int:
-    async with grpc.aio.insecure_channel(address) as channel:
+    opened = grpc.aio.insecure_channel(address) if address.startswith("unix:") else identity.channel(address)
+    async with opened as channel:
         ask = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -60,14 +61,14 @@ async def becomes(address: str, status: int) -> None:
 
 
 async def test_a_database_that_cannot_be_written_to_is_not_healthy_until_it_can_be_again(store: SqlStore) -> None:
-    server = RpcServer("127.0.0.1:0", [])
+    server = RpcServer(identity.public(), [])
     address = await server.start(serving=False)
     assert await check(address) == STATUS.NOT_SERVING, "it is starting"
     health = Health(server, [StoreHealth(store, proof_every=0).difficulty])
     watching = asyncio.create_task(health.run())
     try:
         await becomes(address, STATUS.SERVING)
-        assert await asyncio.to_thread(is_healthy, address)
+        assert await asyncio.to_thread(is_healthy, address, ca=identity.ca())
         with capture_logs() as said, files_limited_to(0):  # nobody writes: a proof finds it out
             await becomes(address, STATUS.NOT_SERVING)
             assert "cannot be written" in health.difficulties[0]
@@ -127,9 +128,9 @@ async def test_a_database_that_hangs_is_asked_once_and_not_waited_for() -> None:
 
 
 async def test_a_program_that_drains_says_so_to_those_who_watch() -> None:
-    server = RpcServer("127.0.0.1:0", [])
+    server = RpcServer(identity.public(), [])
     address = await server.start()
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with identity.channel(address) as channel:
         watch: Any = channel.unary_stream(
             "/grpc.health.v1.Health/Watch",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

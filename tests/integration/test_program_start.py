@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import identity
+
 NOBODY = "127.0.0.1:1"
 
 
@@ -27,7 +29,15 @@ def test_a_registry_that_cannot_start_says_why(
     tmp_path: Path, given: Callable[[Path], tuple[str, ...]], word: str
 ) -> None:
     log = ("--database", str(tmp_path / "registry.sqlite"), "--log-file", str(tmp_path / "registry.log"))
-    elsewhere = ("--endpoint-address", NOBODY, "--nats-url", f"nats://{NOBODY}", "--metrics", "")
+    elsewhere = (
+        "--endpoint-address",
+        NOBODY,
+        "--nats-url",
+        f"nats://{NOBODY}",
+        "--metrics",
+        "",
+        *identity.arguments(tmp_path),
+    )
     command = [sys.executable, "-m", "services.registry", *log, *elsewhere, *given(tmp_path)]
     done = subprocess.run(command, check=False, timeout=60)
     (said,) = [line for line in (tmp_path / "registry.log").read_text().splitlines() if not line.startswith("{")]

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.common.errors import Refused, Unavailable
-from services.common.rpc.auth import require_system
 from services.common.rpc.calls import Context
 from services.common.rpc.server import Hosted, RpcServer
 from services.registry.endpoint_client import EndpointClient
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2 as internal_pb2
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
+from tests.support import identity
 
 
 class Endpoints(internal_grpc.EndpointInternalServiceServicer):
@@ -32,7 +32,6 @@ class Endpoints(internal_grpc.EndpointInternalServiceServicer):
         return internal_pb2.ListBlockersResponse(endpoint_ids=["a"])
 
     def _answer(self) -> None:
-        require_system()
         if self.refusal:
             raise self.refusal
 
@@ -46,8 +45,8 @@ def endpoints() -> Endpoints:
 async def client(endpoints: Endpoints) -> AsyncIterator[EndpointClient]:
     name = "sidegate.api.endpoint.v1.EndpointInternalService"
     hosted = Hosted(name, lambda server: internal_grpc.add_EndpointInternalServiceServicer_to_server(endpoints, server))
-    server = RpcServer("127.0.0.1:0", [hosted])
-    client = EndpointClient(await server.start())
+    server = RpcServer(identity.internal(), [hosted])
+    client = EndpointClient(await server.start(), identity.program("registry"))
     yield client
     await client.close()
     await server.stop(0)
@@ -71,10 +70,10 @@ async def test_no_proper_answer_means_that_it_is_away(
 
 
 async def test_a_program_that_is_not_there_is_away() -> None:
-    server = RpcServer("127.0.0.1:0", [])
+    server = RpcServer(identity.internal(), [])
     address = await server.start()
     await server.stop(0)
-    client = EndpointClient(address)
+    client = EndpointClient(address, identity.program("registry"))
     try:
         with pytest.raises(Unavailable):
             await client.blockers(SERVICE)

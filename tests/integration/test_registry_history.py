@@ -17,6 +17,7 @@ from sidegate.client import Client
 from sidegate.resources.history import When
 from sidegate.resources.logs import LogName
 from tests.integration.test_registry_rebuild import STEPS, Story, attempt
+from tests.support.identity import Known
 from tests.support.registry_service import PAYMENTS, RegistryWorld, running_registry
 from tests.support.stores import LOGS
 
@@ -60,7 +61,7 @@ async def test_a_project_at_any_position_is_what_lists_showed_it_then(
                 then[(await world.store.head()).position] = await listed(world)
             for every in (1_000, 7):
                 await SnapshotKeeper(world.store, History(world.store, PAST.reducer), every).once()
-                async with Client(world.address, world.address, account="operator", project="x") as operator:
+                async with Known(world.address, world.address, account="operator", project="x") as operator:
                     for position, lists in then.items():
                         assert await remembered(operator, When(position)) == lists
 
@@ -71,7 +72,7 @@ async def test_who_may_not_ask_and_what_is_not_there_are_told_apart_in_words(
     async with running_registry(tmp_path_factory.mktemp("registry")) as world:
         vpc = await world.payments.vpc()
         head = await world.store.head()
-        async with Client(world.address, world.address, account="operator", project="x") as operator:
+        async with Known(world.address, world.address, account="operator", project="x") as operator:
             found = await operator.history.resource("vpc", vpc.id)
             assert [state.vpc for state in found.states] == [vpc]
             assert (found.header.log_id, found.header.position) == (head.log_id, head.position)
@@ -80,8 +81,8 @@ async def test_who_may_not_ask_and_what_is_not_there_are_told_apart_in_words(
                 await operator.history.resource("vpc", vpc.id, When(2))
             with pytest.raises(errors.WrongState, match="epoch 1: what was asked for is a position of another"):
                 await operator.history.resource("vpc", vpc.id, When(1, log_id=head.log_id, epoch=2))
-        async with Client(world.address, world.address, account="payments", project="default") as owner:
-            with pytest.raises(errors.Forbidden):
+        async with Known(world.address, world.address, account="payments", project="default") as owner:
+            with pytest.raises(errors.NotFound):
                 await owner.history.resource("vpc", vpc.id)
 
 

@@ -12,6 +12,7 @@ from sidegate import errors
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from tests.support import identity
 from tests.support.registry_service import RegistryWorld, running_registry
 
 
@@ -175,13 +176,13 @@ async def test_only_the_operator_attaches_vpcs_and_sees_attachments(world: Regis
     assert (made.cell, made.netns.namespace, made.netns.device) == ("default", "payments", "sidegate0")
     stub, get = world.payments.stub, registry_pb2.GetAttachmentRequest(id=made.id)
     assert await world.operator.ask(world.operator.stub.GetAttachment, get) == made
-    with pytest.raises(errors.Forbidden):
+    with pytest.raises(errors.NotFound):
         await world.payments.attachment(vpc.id)
-    with pytest.raises(errors.Forbidden):
+    with pytest.raises(errors.NotFound):
         await world.payments.ask(stub.GetAttachment, get)
-    with pytest.raises(errors.Forbidden):
+    with pytest.raises(errors.NotFound):
         await world.payments.ask(stub.ListAttachments, registry_pb2.ListAttachmentsRequest())
-    with pytest.raises(errors.Forbidden):
+    with pytest.raises(errors.NotFound):
         await world.payments.ask(stub.DeleteAttachment, registry_pb2.DeleteAttachmentRequest(id=made.id))
 
 
@@ -252,8 +253,8 @@ async def test_lists_are_filtered_by_what_their_resources_are_a_part_of(world: R
     assert list(of_vpc.attachments) == attachments[1:]
 
 
-async def test_a_caller_without_a_name_is_told_to_say_who_asks(world: RegistryWorld) -> None:
-    async with grpc.aio.insecure_channel(world.address) as channel:
+async def test_a_caller_without_a_token_is_told_to_get_one(world: RegistryWorld) -> None:
+    async with identity.channel(world.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await RegistryServiceStub(channel).ListVpcs(registry_pb2.ListVpcsRequest(), timeout=5)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED

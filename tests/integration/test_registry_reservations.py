@@ -99,11 +99,11 @@ async def test_a_service_that_is_closing_takes_no_endpoints_and_says_nothing_of_
 async def test_only_our_own_programs_reserve_release_and_read_sources(street: Street) -> None:
     sources = internal_pb2.GetForwardingSourcesRequest(service_ids=[street.service.id])
     for client in (street.shop, street.payments, street.operator):
-        with pytest.raises(errors.Forbidden):
+        with pytest.raises(errors.NotFound):
             await client.reserve(street.service.id, street.subnet)
-        with pytest.raises(errors.Forbidden):
+        with pytest.raises(errors.NotFound):
             await client.release(str(uuid4()))
-        with pytest.raises(errors.Forbidden):
+        with pytest.raises(errors.NotFound):
             await client.ask(client.internal.GetForwardingSources, sources)
 
 

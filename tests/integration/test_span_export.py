@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otl
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sidegate import tracing
-from sidegate.client import Client
+from tests.support import identity
+from tests.support.identity import Known
 from tests.support.standalone import ROOT
 
 DEADLINE = 30.0
@@ -58,6 +59,7 @@ async def registry(directory: Path, **environment: str) -> AsyncIterator[str]:
         str(ready),
         "--endpoint-address",
         "127.0.0.1:9",
+        *identity.arguments(directory),
     ]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.registry", *places, "--metrics", ""),
@@ -80,7 +82,7 @@ async def registry(directory: Path, **environment: str) -> AsyncIterator[str]:
 async def test_a_call_is_exported_as_a_step_of_its_callers_trace(tmp_path: Path) -> None:
     async with collecting() as (collector, endpoint):
         wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "50"}
-        async with registry(tmp_path, **wanted) as address, Client(address, account="acme", project="web") as sidegate:
+        async with registry(tmp_path, **wanted) as address, Known(address, account="acme", project="web") as sidegate:
             with tracing.begun() as trace_id:
                 caller = tracing.current()
                 vpc = await sidegate.vpcs.create("shop", ["10.0.0.0/24"])

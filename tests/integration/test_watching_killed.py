@@ -14,8 +14,8 @@ import pytest
 from services.common.eventsourcing.sql_store import SqlStore
 from services.registry.wire.sights import sights_of
 from sidegate import errors
-from sidegate.client import Client
 from sidegate.watching import Place
+from tests.support.identity import Known
 from tests.support.program import Program
 
 DEADLINE = 60.0
@@ -40,7 +40,7 @@ class Seen:
     async def follow(self, address: str, upto: int | None, dice: random.Random) -> None:
         """Watches, with a client of its own: until a position, or until it is tired."""
         async with (
-            Client(address, account=self.account, project="live") as client,
+            Known(address, account=self.account, project="live") as client,
             client.vpcs.watch(after=self.place, interrupted=self._count) as watch,
         ):
             async for answer in watch:
@@ -63,7 +63,7 @@ async def insistently_follow(seen: Seen, address: str, dice: random.Random, enou
 async def write(address: str, account: str, enough: asyncio.Event) -> int:
     """Makes VPCs and takes them away again; gives the number of commands that were acknowledged."""
     done = 0
-    async with Client(address, account=account, project="live", timeout=5) as client:
+    async with Known(address, account=account, project="live", timeout=5) as client:
         while not enough.is_set():
             name, request = f"vpc-{done}", str(uuid4())
             made = None
@@ -97,7 +97,7 @@ async def test_clients_that_watch_lose_and_repeat_nothing_when_the_registry_is_k
             written = await asyncio.gather(*writing)
             await asyncio.gather(*watching)
         async with (
-            Client(registry.address, account="operator", project="ops") as operator,
+            Known(registry.address, account="operator", project="ops") as operator,
             operator.vpcs.watch() as now,
         ):
             end = (await anext(now)).position

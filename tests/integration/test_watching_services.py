@@ -30,6 +30,8 @@ from sidegate.client import Client
 from sidegate.resources.logs import LogName
 from sidegate.transport import Caller
 from sidegate.watching import Place, Watch
+from tests.support import identity
+from tests.support.identity import Known
 from tests.support.registry_service import FakeEndpoints, RegistryWorld, running_registry
 from tests.support.two_services import TwoServices, two_services, until
 
@@ -76,7 +78,7 @@ async def story(tmp_path: Path) -> AsyncIterator[Story]:
         addresses = (services.registry_address, services.endpoint_address)
 
         async def client(account: str) -> Client:
-            return await stack.enter_async_context(Client(*addresses, account=account, project="live", timeout=20))
+            return await stack.enter_async_context(Known(*addresses, account=account, project="live", timeout=20))
 
         shop, payments, stranger, operator = [
             await client(account) for account in ("shop", "payments", "stranger", "operator")
@@ -214,9 +216,9 @@ async def world(tmp_path: Path) -> AsyncIterator[RegistryWorld]:
 
 async def refusal(address: str, request: watch_pb2.WatchRequest) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo]:
     """How a watch ended, by what came over the wire."""
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with identity.channel(address) as channel:
         call = registry_grpc.RegistryServiceStub(channel).Watch(
-            request, metadata=(("sidegate-account", "payments"), ("sidegate-project", "payments-live"))
+            request, metadata=identity.metadata("payments", "payments-live")
         )
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for _ in call:
@@ -239,7 +241,7 @@ async def test_each_end_has_its_code_and_says_how_to_go_on(world: RegistryWorld)
     assert info.metadata["log_id"] == head.log_id
     with pytest.raises(errors.InvalidRequest):
         request = watch_pb2.WatchRequest(id="no uuid")
-        await anext(Caller(world.address, account="a", project="b").stream(world.payments.stub.Watch, request))
+        await anext(Caller(world.address, identity.bearer("a", "b")).stream(world.payments.stub.Watch, request))
 
 
 @dataclass
@@ -258,7 +260,7 @@ async def serving(stack: AsyncExitStack, world: RegistryWorld, limits: WatchLimi
     def add(server: grpc.aio.Server) -> None:
         registry_grpc.add_RegistryServiceServicer_to_server(servicer, server)
 
-    server = RpcServer(listen or "127.0.0.1:0", [Hosted("registry", add, registry.watching.close)])
+    server = RpcServer(identity.public(listen or "127.0.0.1:0"), [Hosted("registry", add, registry.watching.close)])
     address = await server.start()
     stack.push_async_callback(server.stop, 0)
     return Serving(address, server, registry)
@@ -286,7 +288,7 @@ async def test_a_reader_that_reads_too_slowly_is_cut_off_and_loses_nothing(
     begun = (await world.store.head()).position
     async with AsyncExitStack() as stack:
         narrow = await serving(stack, world, replace(NARROW, history=10_000))
-        client = await stack.enter_async_context(Client(narrow.address, account="payments", project="payments-live"))
+        client = await stack.enter_async_context(Known(narrow.address, account="payments", project="payments-live"))
         interrupted: list[errors.SidegateError] = []
         watch = await stack.enter_async_context(client.services.watch(after=begun, interrupted=interrupted.append))
         await anext(watch)
@@ -307,7 +309,7 @@ async def test_a_server_that_stops_ends_its_watches_at_once_and_clients_go_on_wi
 ) -> None:
     async with AsyncExitStack() as stack:
         one = await serving(stack, world, WatchLimits())
-        client = await stack.enter_async_context(Client(one.address, account="payments", project="payments-live"))
+        client = await stack.enter_async_context(Known(one.address, account="payments", project="payments-live"))
         interrupted: list[errors.SidegateError] = []
         watches = [client.vpcs.watch(after=0, interrupted=interrupted.append) for _ in range(120)]
         for watch in watches:
@@ -333,7 +335,7 @@ async def _true(condition: bool) -> bool:
 async def test_who_goes_away_takes_no_seat(world: RegistryWorld) -> None:
     async with AsyncExitStack() as stack:
         served = await serving(stack, world, WatchLimits(bookmark_seconds=0.05))
-        client = await stack.enter_async_context(Client(served.address, account="payments", project="payments-live"))
+        client = await stack.enter_async_context(Known(served.address, account="payments", project="payments-live"))
         watch = client.vpcs.watch()
         await anext(watch)
         assert served.registry.watching.watchers == 1
@@ -344,7 +346,7 @@ async def test_who_goes_away_takes_no_seat(world: RegistryWorld) -> None:
 
 
 async def test_without_a_server_a_watch_fails_at_once(world: RegistryWorld) -> None:
-    async with Client("127.0.0.1:1", account="a", project="b") as client:
+    async with Known("127.0.0.1:1", account="a", project="b") as client:
         with pytest.raises(errors.Unavailable):
             await anext(client.vpcs.watch())
 
@@ -355,12 +357,12 @@ async def test_the_operator_follows_the_log_record_by_record_and_nobody_else_may
     def add(server: grpc.aio.Server) -> None:
         log_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
 
-    server = RpcServer("127.0.0.1:0", [Hosted("audit", add, audit.watching.close)])
+    server = RpcServer(identity.public(), [Hosted("audit", add, audit.watching.close)])
     address = await server.start()
     try:
         vpc = await world.payments.vpc()
         async with (
-            Client(address, address, account="operator", project="platform") as operator,
+            Known(address, address, account="operator", project="platform") as operator,
             operator.audit.log(LogName.REGISTRY).follow(after=0) as log,
         ):
             found = [await anext(log), await anext(log)]
@@ -370,8 +372,8 @@ async def test_the_operator_follows_the_log_record_by_record_and_nobody_else_may
         recorded = list(map(to_log_record, await world.store.read(0, 100)))
         assert [record for answer in found for record in answer.records] == recorded
         assert [len(answer.records) for answer in found if answer.records] == [1, 2]
-        async with Client(address, address, account="shop", project="live") as shop:
-            with pytest.raises(errors.Forbidden):
+        async with Known(address, address, account="shop", project="live") as shop:
+            with pytest.raises(errors.NotFound):
                 await anext(shop.audit.log(LogName.REGISTRY).follow())
     finally:
         await server.stop(0)
@@ -379,7 +381,7 @@ async def test_the_operator_follows_the_log_record_by_record_and_nobody_else_may
 
 async def test_a_place_of_another_log_is_refused_by_the_client_too(world: RegistryWorld) -> None:
     await world.payments.vpc()
-    async with Client(world.address, account="payments", project="payments-live") as client:
+    async with Known(world.address, account="payments", project="payments-live") as client:
         with pytest.raises(errors.WrongState) as caught:
             await anext(client.vpcs.watch(after=Place(1, "another", 1)))
         assert caught.value.reason == "LOG_CHANGED"

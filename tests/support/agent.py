@@ -18,12 +18,14 @@ from services.gateway_agent.pace import Pace
 from services.gateway_agent.table import Change, ForwardingTable, Protocol
 from services.gateway_agent.targets import Netns
 from services.gateway_agent.wire_targets import DEFAULT_DEVICE
+from sidegate.access import Untold
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
 from sidegate.transport import Caller
+from tests.support import identity
 from tests.support.control_plane import CELL, ControlPlane, Told
 from tests.support.nats import DEADLINE
 
@@ -133,7 +135,7 @@ class Harness:
     @asynccontextmanager
     async def table_service(self) -> AsyncIterator["TableService"]:
         await self.agent.serving.wait()
-        caller = Caller(f"unix:{self.socket}", account="operator", project="test")
+        caller = Caller(f"unix:{self.socket}", Untold())
         try:
             yield TableService(caller)
         finally:
@@ -178,7 +180,7 @@ async def agent(
     dataplane: type[Recorded] = Recorded,
 ) -> AsyncIterator[Harness]:
     """Runs an agent for a while; ends it as a crash would, which leaves the kernel as it is."""
-    caller = Caller(control.address, account="system", project="gateway-agent")
+    caller = Caller(control.address, identity.gateway(CELL, GATEWAY))
     kernel_side, socket = dataplane(kernel), directory / "gateway.sock"
 
     async def reach() -> Connection:

@@ -12,7 +12,6 @@ from services.common.errors import Outdated, OutOfRange, WrongState
 from services.common.eventsourcing.memory_store import MemoryStore
 from services.common.eventsourcing.store import AnyVersion, Append, NewEvent, RecordedEvent
 from services.common.forwarding_digest import digest, line
-from services.common.rpc.auth import require_system
 from services.common.rpc.calls import Context
 from services.common.rpc.records import to_log_record
 from services.common.rpc.server import Hosted, RpcServer
@@ -21,6 +20,7 @@ from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from sidegate.api.events.v1 import log_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from tests.support import identity
 from tests.support.nats import DEADLINE
 
 CELL = "c1"
@@ -136,7 +136,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
             "sidegate.api.gateway.v1.GatewayService",
             lambda server: gateway_grpc.add_GatewayServiceServicer_to_server(self, server),
         )
-        self._server = RpcServer(self.address, [hosted])
+        self._server = RpcServer(identity.internal(self.address), [hosted])
         self.address = await self._server.start()
 
     async def stop(self) -> None:
@@ -147,7 +147,6 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
     # ---- what agents ask
 
     async def Join(self, request: gateway_pb.JoinRequest, context: Context) -> gateway_pb.JoinResponse:
-        require_system()
         if self.retired:
             raise WrongState("GATEWAY_RETIRED", f"gateway {request.gateway_id} was retired: give this one another id")
         session, head = uuid4().hex, await self.log.head()

@@ -23,6 +23,7 @@ from services.endpoint.domain.targets import Netns
 from services.endpoint.policies import Upkeep
 from services.endpoint.projections import TABLE
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb
 
 CONSUMER = Principal("shop-account", "shop")
 PROVIDER = Principal("payments-account", "payments")
@@ -126,6 +127,9 @@ class FakeRegistry:
             {id_: self.services[id_] for id_ in services if id_ in self.services},
             {key: target for key, target in self.targets.items() if key[0] in vpcs},
         )
+
+    async def trust(self) -> internal_pb.GetTokenTrustResponse:
+        return internal_pb.GetTokenTrustResponse()
 
     async def attached(self) -> Collection[str]:
         return {vpc for vpc, _ in self.targets}

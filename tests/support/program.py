@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.support import identity
+
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 30.0
 
@@ -35,7 +37,8 @@ class Program:
         database = str(self._directory / "registry.sqlite")
         places = ("--listen", self.address, "--database", database, "--ready-file", str(self._ready))
         elsewhere = ("--endpoint-address", "127.0.0.1:1", "--nats-url", "nats://127.0.0.1:1")
-        command = [sys.executable, "-m", "services.registry", *places, *elsewhere, *self._arguments]
+        who = identity.arguments(self._directory)
+        command = [sys.executable, "-m", "services.registry", *places, *elsewhere, *who, *self._arguments]
         with (self._directory / "registry.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,

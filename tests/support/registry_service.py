@@ -12,15 +12,18 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from services.common.errors import Unavailable
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.history.history import History
+from services.common.identity.access_log import AccessLog
 from services.common.principal import OPERATOR, SYSTEM, Principal
 from services.common.rpc.history import HistoryServicer
-from services.common.rpc.server import Hosted, RpcServer
+from services.common.rpc.server import RpcServer
+from services.registry.__main__ import internal_of, public_of
+from services.registry.application.access import Access
 from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
-from services.registry.internal_servicer import RegistryInternalServicer
+from services.registry.master_key import MasterKey
 from services.registry.projections import projections
-from services.registry.servicer import RegistryServicer
+from services.registry.vault import Vault
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
@@ -29,6 +32,7 @@ from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.errors import SidegateError
 from sidegate.transport import Caller
+from tests.support import identity
 
 PAYMENTS = Principal("payments", "payments-live")
 SHOP = Principal("shop", "shop-live")
@@ -71,7 +75,7 @@ class Client:
 
     def __init__(self, address: str, who: Principal) -> None:
         self.who = who
-        self._caller = Caller(address, account=who.account, project=who.project)
+        self._caller = Caller(address, identity.access_of(who))
         self.ask, self.pages = self._caller.ask, self._caller.pages
         self.stub = registry_grpc.RegistryServiceStub(self._caller.channel)
         self.internal = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
@@ -182,6 +186,9 @@ class RegistryWorld:
     registry: Registry
     endpoints: FakeEndpoints
     address: str
+    internal_address: str
+    access_log: AccessLog
+    access: Access
     payments: Client
     shop: Client
     operator: Client
@@ -198,30 +205,27 @@ async def running_registry(
     endpoints = FakeEndpoints()
     registry = Registry(store, endpoints, settings)
     past = HistoryServicer(store, "registry", History(store, PAST.reducer), PAST)
-    server = RpcServer("127.0.0.1:0", [*_hosted(registry), past.hosted()])
-    address = await server.start()
-    clients = [Client(address, who) for who in (PAYMENTS, SHOP, OPERATING, PROGRAM)]
+    access_log, access = AccessLog(), await access_to(store)
+    public = RpcServer(
+        identity.public(log=access_log, verified_by=access.verifier), [*public_of(registry, access), past.hosted()]
+    )
+    internal = RpcServer(identity.internal(log=access_log), internal_of(registry, access))
+    address, internal_address = await public.start(), await internal.start()
+    clients = [Client(address, who) for who in (PAYMENTS, SHOP, OPERATING)]
+    clients.append(Client(internal_address, PROGRAM))
     try:
-        yield RegistryWorld(store, registry, endpoints, address, *clients)
+        yield RegistryWorld(store, registry, endpoints, address, internal_address, access_log, access, *clients)
     finally:
         for client in clients:
             await client.close()
-        await server.stop(0)
+        await public.stop(0)
+        await internal.stop(0)
         await store.close()
 
 
-def _hosted(registry: Registry) -> list[Hosted]:
-    public, internal = RegistryServicer(registry), RegistryInternalServicer(registry.reservations, registry.inventory)
-    return [
-        Hosted(
-            "sidegate.api.registry.v1.RegistryService",
-            lambda server: registry_grpc.add_RegistryServiceServicer_to_server(public, server),
-        ),
-        Hosted(
-            "sidegate.api.registry.v1.RegistryInternalService",
-            lambda server: internal_grpc.add_RegistryInternalServiceServicer_to_server(internal, server),
-        ),
-    ]
+async def access_to(store: SqlStore) -> Access:
+    """Accounts and tokens of the registry; its tokens are signed with the test's key."""
+    return Access(store, await Vault.open(store, MasterKey(identity.MASTER)), identity.issuer())
 
 
 def status_of(error: SidegateError) -> tuple[grpc.StatusCode, bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sidegate.client import Client
+from sidegate.credentials import Credential
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0
@@ -57,6 +58,11 @@ class Standalone:
     @property
     def ready(self) -> Mapping[str, Any]:
         return dict(json.loads(self.ready_file.read_text()))
+
+    @property
+    def ca(self) -> bytes:
+        """What its certificates are verified with (PEM)."""
+        return Path(self.ready["ca"]).read_bytes()
 
     @property
     def output(self) -> str:
@@ -155,14 +161,16 @@ class Standalone:
             registry=ready["registry"]["grpc"],
             endpoint=ready["endpoint"]["grpc"],
             gateway=f"unix:{gateway['socket']}" if gateway else "",
-            account=account,
+            credential=Credential.read(Path(ready["credential"])),
+            ca=self.ca,
+            account="" if account == "operator" else account,
             project=project,
             timeout=timeout,
         )
 
     def cli(self, *arguments: str, account: str = "operator") -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("sidegate")
-        command = [str(program), "--config", str(self.ready_file), "--account", account, *arguments]
+        command = [str(program), "--config", str(self.ready_file), *_for(account), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     def answer(self, *arguments: str, account: str = "operator") -> Any:
@@ -170,6 +178,10 @@ class Standalone:
         done = self.cli(*arguments, "-o", "json", account=account)
         assert done.returncode == 0, f"sidegate {' '.join(arguments)}: {done.stderr}"
         return json.loads(done.stdout)
+
+
+def _for(account: str) -> list[str]:
+    return [] if account == "operator" else ["--account", account]
 
 
 async def _none_alive(pids: list[int]) -> bool:

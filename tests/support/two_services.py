@@ -12,30 +12,33 @@ import grpc
 from services.common.clock import now
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import Head, RecordedEvent
-from services.common.rpc.audit import AuditServicer
-from services.common.rpc.server import Hosted, RpcServer
+from services.common.hosting import audit_of
+from services.common.identity.tokens import Verifier
+from services.common.principal import SYSTEM, Principal
+from services.common.rpc.server import Entrance, Hosted, RpcServer
+from services.endpoint.__main__ import internal_of as endpoint_internal
+from services.endpoint.__main__ import public_of as endpoint_public
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.service import EndpointApplication
-from services.endpoint.gateway_servicer import GatewayServicer
-from services.endpoint.internal_servicer import EndpointInternalServicer
 from services.endpoint.policies import RegistryPolicy, Upkeep
 from services.endpoint.projections import TABLE
 from services.endpoint.registry_client import RegistryClient
-from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
+from services.endpoint.token_trust import TokenTrust
+from services.registry.__main__ import internal_of as registry_internal_parts
+from services.registry.__main__ import public_of as registry_public
+from services.registry.application.access import Access
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.endpoint_client import EndpointClient
-from services.registry.internal_servicer import RegistryInternalServicer
 from services.registry.policies import EndpointPolicy
 from services.registry.projections import projections
-from services.registry.servicer import RegistryServicer
 from sidegate import transport
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
-from sidegate.api.events.v1 import log_pb2_grpc as log_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
-from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as registry_internal_grpc
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
+from tests.support import identity
+from tests.support.registry_service import access_to
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -45,8 +48,9 @@ class Caller:
     """Stubs, and who speaks through them."""
 
     def __init__(self, registry: str, endpoint: str, account: str, project: str) -> None:
-        self._registry = transport.Caller(registry, account=account, project=project)
-        self._endpoint = transport.Caller(endpoint, account=account, project=project)
+        access = identity.access_of(Principal(account, project))
+        self._registry = transport.Caller(registry, access)
+        self._endpoint = transport.Caller(endpoint, access)
         self.registry = registry_grpc.RegistryServiceStub(self._registry.channel)
         self.endpoints = endpoint_grpc.EndpointsServiceStub(self._endpoint.channel)
         self.connections = endpoint_grpc.ConnectionsServiceStub(self._endpoint.channel)
@@ -69,13 +73,16 @@ class TwoServices:
     registry_store: SqlStore
     endpoint_store: SqlStore
     application: EndpointApplication
-    registry_server: RpcServer
+    registry_servers: tuple[RpcServer, RpcServer]
     registry_address: str
     endpoint_address: str
+    internal_addresses: tuple[str, str]
     callers: AsyncExitStack
+    access: Access
 
     def caller(self, account: str, project: str) -> Caller:
-        caller = Caller(self.registry_address, self.endpoint_address, account, project)
+        addresses = (self.registry_address, self.endpoint_address)
+        caller = Caller(*(self.internal_addresses if account == SYSTEM else addresses), account, project)
         self.callers.push_async_callback(caller.close)
         return caller
 
@@ -119,8 +126,8 @@ async def running(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _start(stack: AsyncExitStack, hosted: Sequence[Hosted]) -> tuple[RpcServer, str]:
-    server = RpcServer("127.0.0.1:0", hosted)
+async def _start(stack: AsyncExitStack, entrance: Entrance, hosted: Sequence[Hosted]) -> tuple[RpcServer, str]:
+    server = RpcServer(entrance, hosted)
     address = await server.start()
     stack.push_async_callback(server.stop, 0)
     return server, address
@@ -144,36 +151,6 @@ class LateEndpoints:
         return list(await self.client.blockers(service_id))
 
 
-def _registry_parts(registry: Registry, store: SqlStore) -> list[Hosted]:
-    public, audit = RegistryServicer(registry), AuditServicer(store, "registry")
-    internal = RegistryInternalServicer(registry.reservations, registry.inventory)
-    return [
-        Hosted("registry", lambda server: registry_grpc.add_RegistryServiceServicer_to_server(public, server)),
-        Hosted(
-            "internal",
-            lambda server: registry_internal_grpc.add_RegistryInternalServiceServicer_to_server(internal, server),
-        ),
-        Hosted("audit", lambda server: log_grpc.add_AuditServiceServicer_to_server(audit, server)),
-    ]
-
-
-def _endpoint_parts(application: EndpointApplication, store: SqlStore, limits: Limits) -> list[Hosted]:
-    endpoints = EndpointsServicer(application.requests, application.endpoints)
-    connections = ConnectionsServicer(application.connections)
-    internal = EndpointInternalServicer(application.endpoints)
-    gateways = GatewayServicer(store, application.cells, application.feed, limits)
-    return [
-        Hosted("endpoints", lambda server: endpoint_grpc.add_EndpointsServiceServicer_to_server(endpoints, server)),
-        Hosted(
-            "connections", lambda server: endpoint_grpc.add_ConnectionsServiceServicer_to_server(connections, server)
-        ),
-        Hosted(
-            "internal", lambda server: internal_grpc.add_EndpointInternalServiceServicer_to_server(internal, server)
-        ),
-        Hosted("gateways", lambda server: gateway_grpc.add_GatewayServiceServicer_to_server(gateways, server)),
-    ]
-
-
 @asynccontextmanager
 async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]:
     async with AsyncExitStack() as stack:
@@ -185,12 +162,24 @@ async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]
         )
         late = LateEndpoints()
         registry = Registry(registry_store, late, Settings())
-        server, registry_address = await _start(stack, _registry_parts(registry, registry_store))
-        client = RegistryClient(registry_address)
+        access = await access_to(registry_store)
+        audit = audit_of(registry_store, "registry")
+        server, registry_address = await _start(
+            stack, identity.public(verified_by=access.verifier), [*registry_public(registry, access), audit]
+        )
+        internal_server, registry_internal = await _start(
+            stack, identity.internal(), [*registry_internal_parts(registry, access), audit]
+        )
+        client = RegistryClient(registry_internal, identity.program("endpoint"))
         stack.push_async_callback(client.close)
+        trust = TokenTrust(client)
         application = await EndpointApplication.open(endpoint_store, client, limits)
-        _, endpoint_address = await _start(stack, _endpoint_parts(application, endpoint_store, limits))
-        late.client = EndpointClient(endpoint_address)
+        _, endpoint_address = await _start(
+            stack, identity.public(verified_by=Verifier(trust, trust.ended)), endpoint_public(application)
+        )
+        parts = endpoint_internal(application, endpoint_store, limits)
+        _, endpoint_internal_address = await _start(stack, identity.internal(), parts)
+        late.client = EndpointClient(endpoint_internal_address, identity.program("registry"))
         stack.push_async_callback(late.client.close)
         upkeep = Upkeep(
             agenda=application.agenda,
@@ -201,11 +190,19 @@ async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]
         )
         for work in (
             upkeep.run(),
-            RegistryPolicy(application.forwarding).run(Following(registry_store)),
+            RegistryPolicy(application.forwarding, trust).run(Following(registry_store)),
             EndpointPolicy(registry_store, registry.reservations, now).run(Following(endpoint_store)),
         ):
             await stack.enter_async_context(running(work))
         callers = await stack.enter_async_context(AsyncExitStack())
         yield TwoServices(
-            registry_store, endpoint_store, application, server, registry_address, endpoint_address, callers
+            registry_store,
+            endpoint_store,
+            application,
+            (server, internal_server),
+            registry_address,
+            endpoint_address,
+            (registry_internal, endpoint_internal_address),
+            callers,
+            access,
         )

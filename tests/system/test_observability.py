@@ -258,14 +258,14 @@ async def test_a_database_that_cannot_be_written_to_makes_its_program_unhealthy_
     try:
         wanted = [("not serving", 1), ("serving", 0), ("serving", 0), ("", 1)]
         await until("the registry to say so", lambda: _is(healths, wanted))
-        assert not is_healthy(sidegate.ready["registry"]["grpc"])
-        assert is_healthy(sidegate.ready["registry"]["grpc"], LIVENESS)
+        assert not is_healthy(sidegate.ready["registry"]["grpc"], ca=sidegate.ca)
+        assert is_healthy(sidegate.ready["registry"]["grpc"], LIVENESS, ca=sidegate.ca)
         refused = await asyncio.to_thread(sidegate.cli, "vpc", "create", "x", "--cidr", "10.0.0.0/24", account="zoe")
         assert refused.returncode == 5
     finally:
         resource.prlimit(registry, resource.RLIMIT_FSIZE, before)
     await until("the registry to serve again", lambda: _is(healths, [*[("serving", 0)] * 3, ("", 0)]))
-    assert is_healthy(sidegate.ready["registry"]["grpc"])
+    assert is_healthy(sidegate.ready["registry"]["grpc"], ca=sidegate.ca)
     assert sidegate.pid_of("registry") == registry, "it has not ended for want of a place for its log"
 
 

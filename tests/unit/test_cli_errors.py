@@ -76,7 +76,7 @@ def test_what_stands_in_the_way_is_the_hint(fake: FakeSidegate, cli: CommandLine
 @pytest.mark.parametrize(
     ("code", "way_out"),
     [
-        (grpc.StatusCode.PERMISSION_DENIED, "--account operator"),
+        (grpc.StatusCode.PERMISSION_DENIED, "without --account"),
         (grpc.StatusCode.ABORTED, "read it again"),
         (grpc.StatusCode.UNAVAILABLE, "make up"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "not known"),
@@ -138,7 +138,6 @@ def test_without_a_gateway_it_says_why(fake: FakeSidegate, cli: CommandLine) -> 
         ("audit", "list", "--limit", "-1"),
         ("gateway", "show", "--source", "replay"),
         ("--account", "no spaces", "vpc", "list"),
-        ("--project", "", "vpc", "list"),
         ("--data-dir", "x", "vpc", "list"),
     ],
     ids=" ".join,
@@ -180,7 +179,7 @@ def test_a_file_that_is_no_ready_file_is_named(tmp_path: Path, content: str) -> 
 def test_an_address_that_is_not_in_the_ready_file_is_not_there(tmp_path: Path, content: str) -> None:
     path = tmp_path / "ready.json"
     path.write_text(content)
-    assert config.read(path) == config.Addresses("", "", "")
+    assert config.read(path) == config.Addresses("", "", "", b"", None)
 
 
 def test_a_directory_is_no_ready_file(tmp_path: Path) -> None:

@@ -427,10 +427,11 @@ def test_the_options_before_the_noun_say_who_asks_and_how_to_print(fake: FakeSid
     assert (metadata["sidegate-account"], metadata["sidegate-project"]) == ("shop", "front")
 
 
-def test_without_a_word_the_operator_asks_for_the_default_project(fake: FakeSidegate, cli: CommandLine) -> None:
+def test_without_a_word_a_command_is_for_whom_the_credential_is(fake: FakeSidegate, cli: CommandLine) -> None:
     cli.run("vpc", "list")
     metadata = fake.script.calls[-1].metadata
-    assert (metadata["sidegate-account"], metadata["sidegate-project"]) == ("operator", "default")
+    assert metadata["authorization"] == f"Bearer {fake.tokens.issued[-1]}"
+    assert not [key for key in metadata if key.startswith("sidegate-")]
 
 
 def test_the_environment_says_who_asks_and_where(fake: FakeSidegate, cli: CommandLine) -> None:

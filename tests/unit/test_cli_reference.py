@@ -15,6 +15,8 @@ from sidegate.cli.reference import reference
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 
 EXPECTED = {
+    "account": {"create", "get", "list", "create-project"},
+    "key": {"create", "list", "rotate", "revoke"},
     "vpc": {"create", "get", "list", "delete"},
     "subnet": {"create", "get", "list", "delete"},
     "port": {"create", "get", "list", "delete"},
@@ -26,7 +28,8 @@ EXPECTED = {
     "gateway": {"show", "status"},
     "health": {""},
     "replay": {""},
-    "audit": {"follow", "list", "head", "key", "verify", "export", "replay"},
+    "whoami": {""},
+    "audit": {"follow", "list", "refused", "head", "key", "verify", "export", "replay"},
 }
 
 

@@ -16,7 +16,6 @@ from rich.status import Status
 
 from sidegate.cli.session import Session, Settings
 from sidegate.cli.view import Output
-from sidegate.client import Client
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
@@ -52,7 +51,7 @@ def vpcs(fake: FakeSidegate, count: int) -> list[str]:
     """Ids of so many VPCs, vpc-00 and so on."""
 
     async def make() -> list[str]:
-        async with Client(fake.registry_address, account="operator", project="default") as sidegate:
+        async with fake.client() as sidegate:
             return [(await sidegate.vpcs.create(f"vpc-{each:02}", ["10.0.0.0/24"])).id for each in range(count)]
 
     return asyncio.run(make())

@@ -8,17 +8,21 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 
+from services.common.identity.pki import CA_FILE, Authority
 from sidegate import errors, waiting
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent, VpcCreated
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest, GetTableResponse
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
 from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
 from sidegate.client import Client
+from sidegate.credentials import Credential
 from sidegate.resources.logs import LogName
-from tests.support import fake_sidegate
+from tests.support import fake_sidegate, identity
 from tests.support.fake_sidegate import FakeSidegate
+from tests.support.fake_sidegate.tokens import CREDENTIAL
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 
 
 @pytest.fixture
@@ -28,14 +32,7 @@ def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
 
 
 def client_of(fake: FakeSidegate, timeout: float = 5.0) -> Client:
-    return Client(
-        fake.registry_address,
-        fake.endpoint_address,
-        fake.gateway_address,
-        account="shop",
-        project="front",
-        timeout=timeout,
-    )
+    return fake.client("shop", "front", timeout=timeout)
 
 
 @pytest.fixture
@@ -48,6 +45,44 @@ async def test_every_call_says_who_asks(fake: FakeSidegate, sidegate: Client) ->
     await sidegate.vpcs.create("shop", ["10.0.0.0/24"])
     metadata = fake.script.calls[0].metadata
     assert (metadata["sidegate-account"], metadata["sidegate-project"]) == ("shop", "front")
+
+
+async def test_a_token_is_had_once_and_renewed_before_it_ends(fake: FakeSidegate, sidegate: Client) -> None:
+    for _ in range(3):
+        _ = [each async for each in sidegate.vpcs.list()]
+    assert fake.tokens.issued == ["token-0"]
+    fake.tokens.lifetime = 60  # less than is left before a token counts as ended
+    async with client_of(fake) as impatient:
+        for _ in range(2):
+            _ = [each async for each in impatient.vpcs.list()]
+    assert fake.tokens.issued == ["token-0", "token-1", "token-2"]
+
+
+async def test_a_token_that_is_refused_is_had_anew_once(fake: FakeSidegate, sidegate: Client) -> None:
+    fake.refuse("ListVpcs", UNAUTHENTICATED)
+    assert [each async for each in sidegate.vpcs.list()] == []
+    assert fake.tokens.issued == ["token-0", "token-1"]
+    fake.refuse("ListVpcs", UNAUTHENTICATED, times=3)
+    with pytest.raises(errors.Unauthenticated):
+        _ = [each async for each in sidegate.vpcs.list()]
+    assert fake.called("ListVpcs") == 4
+
+
+async def test_a_credential_that_gets_no_token_is_named_and_its_secret_is_not(fake: FakeSidegate) -> None:
+    wrong = Credential("operator", "default", "AK-OPERATOR", "a guess")
+    async with Client(fake.registry_address, credential=wrong, ca=identity.ca()) as sidegate:
+        with pytest.raises(errors.Unauthenticated, match="AK-OPERATOR") as refused:
+            await sidegate.vpcs.get("x")
+    assert "a guess" not in f"{refused.value!r} {wrong!r}"
+
+
+async def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(fake: FakeSidegate, tmp_path: Path) -> None:
+    other = Authority(tmp_path / "other", "local")
+    ca = (other.directory / CA_FILE).read_bytes()
+    async with Client(fake.registry_address, credential=CREDENTIAL, ca=ca, timeout=2) as sidegate:
+        with pytest.raises(errors.Unavailable):
+            await sidegate.vpcs.get("x")
+    assert fake.script.calls == []
 
 
 async def test_a_write_carries_a_request_id_of_its_own(fake: FakeSidegate, sidegate: Client) -> None:
@@ -81,7 +116,9 @@ async def test_after_four_attempts_it_is_unavailable(fake: FakeSidegate, sidegat
 
 
 @pytest.mark.parametrize(
-    "code", [code for code in errors.KINDS if code is not UNAVAILABLE] + [grpc.StatusCode.INTERNAL], ids=str
+    "code",
+    [code for code in errors.KINDS if code not in (UNAVAILABLE, UNAUTHENTICATED)] + [grpc.StatusCode.INTERNAL],
+    ids=str,
 )
 async def test_nothing_else_is_asked_again(fake: FakeSidegate, sidegate: Client, code: grpc.StatusCode) -> None:
     fake.refuse("GetVpc", code)
@@ -178,7 +215,7 @@ async def test_the_log_is_read_in_ranges(fake: FakeSidegate, sidegate: Client) -
 
 
 async def test_a_stream_that_fails_raises_the_same_errors(fake: FakeSidegate) -> None:
-    async with Client(fake.gateway_address, fake.endpoint_address, account="shop", project="front") as sidegate:
+    async with fake.client("shop", "front", registry=fake.gateway_address) as sidegate:
         with pytest.raises(errors.Unexpected):
             _ = [each async for each in sidegate.audit.log(LogName.REGISTRY).read()]
 
@@ -191,17 +228,17 @@ async def test_a_gateway_answers_on_its_unix_socket(fake: FakeSidegate, sidegate
 
 
 async def test_what_has_no_address_is_unavailable(fake: FakeSidegate) -> None:
-    async with Client(fake.registry_address, account="shop", project="front") as sidegate:
+    async with fake.client("shop", "front", endpoint="") as sidegate:
         await sidegate.vpcs.create("a", ["10.0.0.0/24"])
         with pytest.raises(errors.Unavailable, match="endpoint"):
             await sidegate.endpoints.get("x")
 
 
-@pytest.mark.parametrize(("account", "project"), [("", "front"), ("shop", "no spaces"), ("shöp", "front")])
+@pytest.mark.parametrize(("account", "project"), [("no/slash", "front"), ("shop", "no spaces"), ("shöp", "front")])
 async def test_a_name_that_cannot_be_is_refused_before_it_is_sent(
     fake: FakeSidegate, account: str, project: str
 ) -> None:
-    async with Client(fake.registry_address, account=account, project=project) as sidegate:
+    async with fake.client(account, project) as sidegate:
         with pytest.raises(errors.InvalidRequest):
             await sidegate.vpcs.get("x")
     assert fake.script.calls == []

@@ -1,6 +1,5 @@
 """docker-compose.yml and what belongs to it, read without an engine: names that must be the same in several places."""
 
-import json
 import re
 import stat
 import subprocess
@@ -45,9 +44,20 @@ def test_the_secrets_that_are_drawn_are_those_that_the_cluster_needs(tmp_path: P
 
 def test_ports_are_published_on_the_loopback_alone_where_the_command_line_looks_for_them() -> None:
     published = re.findall(r'ports: \["(\S+):7400"\]', COMPOSE)
-    ready = json.loads((REPOSITORY / "deploy/compose/ready.json").read_text())
-    assert published == [ready["registry"]["grpc"], ready["endpoint"]["grpc"]]
+    written = re.findall(r'"grpc": "(\S+)"', (REPOSITORY / "deploy/operator").read_text())
+    assert published == written == ["127.0.0.1:7401", "127.0.0.1:7402"]
     assert COMPOSE.count("ports:") == 2
+
+
+def test_the_authoritys_key_and_a_programs_are_in_volumes_that_no_other_program_has() -> None:
+    mounted = re.findall(r"(authority|registry-tls|endpoint-tls|gateway-tls):(\S+)", COMPOSE)
+    by_volume = {name: [place.rstrip('",]') for volume, place in mounted if volume == name] for name, _ in mounted}
+    assert by_volume == {
+        "authority": ["/authority"],
+        "registry-tls": ["/authority/registry", "/etc/sidegate/tls:ro"],
+        "endpoint-tls": ["/authority/endpoint", "/etc/sidegate/tls:ro"],
+        "gateway-tls": ["/authority/compose-1", "/etc/sidegate-tls:ro"],
+    }
 
 
 @pytest.mark.parametrize("file", ["docker-compose.yml", "README.md", "docs/design/compose.md"])

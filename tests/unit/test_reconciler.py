@@ -17,6 +17,7 @@ from services.gateway_agent.reconciler import LONGEST_REST, PATIENCE, Reconciler
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.table import Change, Entry, ForwardingTable, Key, Put, Remove
 from services.gateway_agent.tracker import Tracker
+from sidegate.access import Untold
 from sidegate.transport import Caller
 from tests.support.operations import operations
 from tests.support.tables import attachment, endpoint, service
@@ -108,7 +109,7 @@ async def bench(*actual: Entry, pace: Pace | None = None) -> AsyncIterator[Bench
     clock, switch = Clock(), Switch(dict(ForwardingTable.of(actual).entries))
     pace = pace or Pace()
     desired, tracker, fence = Desired(), Tracker(), Fence(clock, pace.fence_after)
-    facts, caller = Facts(desired, tracker), Caller("unix:/nowhere", account="system", project="test")
+    facts, caller = Facts(desired, tracker), Caller("unix:/nowhere", Untold())
     reporter = Reporter(ControlPlane("gw-1", "c1", caller, fence), desired, facts, pace)
     reconciler = Reconciler(switch, reporter, desired=desired, tracker=tracker, facts=facts, fence=fence, pace=pace)
     try:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from services.common.errors import Invalid
 from services.common.eventsourcing.aggregate import Codec
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
-from services.registry.domain import attachment, port, service, vpc
+from services.common.principal import Role
+from services.registry.domain import account, attachment, port, service, vpc
 from services.registry.domain.publication import Backend, Protocol
 from services.registry.domain.service_events import (
     PermissionsAdded,
@@ -28,6 +29,7 @@ from services.registry.domain.service_events import (
     ServiceReopened,
 )
 from services.registry.projections import row_of
+from services.registry.wire.accounts import AccountCodec
 from services.registry.wire.attachments import AttachmentCodec
 from services.registry.wire.envelope import STORED_NAMES, UnknownEvent, subject_of
 from services.registry.wire.ports import PortCodec
@@ -69,6 +71,7 @@ class Life:
 
 SERVICE = make.service("10.0.0.10", "10.0.0.11", mappings=[make.mapping(), make.mapping(53, 53, Protocol.UDP)])
 CHANGE = ServiceChanged(AT + 2, (Backend(IPv4Address("10.0.0.20")),), (make.mapping(443, 8443),), False)
+KEY = account.AccessKey("AK0123", "shop", "default", Role.VIEWER, AT)
 LIVES = (
     Life(
         f"vpc-{make.uuid(1)}",
@@ -114,6 +117,18 @@ LIVES = (
         service.DECIDER,
         ServiceCodec(),
         [ServiceCreated(SERVICE), ServiceFailed("x", AT + 1)],
+    ),
+    Life(
+        "account-shop",
+        account.DECIDER,
+        AccountCodec(),
+        [
+            account.AccountCreated(account.Account("shop", ("default",), AT)),
+            account.AccessKeyCreated(KEY, "secret-1"),
+            account.ProjectCreated("live"),
+            account.AccessKeyRotated(replace(KEY, generation=2, rotated_at=AT + 1), "secret-2"),
+            account.AccessKeyRevoked(replace(KEY, generation=2, rotated_at=AT + 1, revoked_at=AT + 2)),
+        ],
     ),
 )
 

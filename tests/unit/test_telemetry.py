@@ -34,6 +34,7 @@ from sidegate.api.events.v1.log_pb2 import EventMeta
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.errors import SidegateError
 from sidegate.transport import Caller
+from tests.support import identity
 from tests.support.metrics import scrape, value
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -75,8 +76,8 @@ async def endpoints() -> Endpoints:
 @pytest.fixture
 async def caller(endpoints: Endpoints) -> AsyncIterator[Caller]:
     add = endpoint_service_pb2_grpc.add_EndpointsServiceServicer_to_server
-    server = RpcServer("127.0.0.1:0", [Hosted(SERVICE, lambda at: add(endpoints, at))])
-    caller = Caller(await server.start(), account="acme", project="web")
+    server = RpcServer(identity.public(), [Hosted(SERVICE, lambda at: add(endpoints, at))])
+    caller = Caller(await server.start(), identity.bearer("acme", "web"))
     yield caller
     await caller.close()
     await server.stop(0)
@@ -125,7 +126,7 @@ async def test_a_call_without_a_trace_begins_one_and_calls_do_not_share_it(calle
 
 @pytest.mark.parametrize("told", ["", "nonsense", TRACEPARENT.replace("4bf9", "zzzz"), f"00-{'0' * 32}-{'0' * 16}-01"])
 async def test_a_trace_that_is_none_is_not_gone_on_with(caller: Caller, told: str) -> None:
-    metadata = (("sidegate-account", "acme"), ("sidegate-project", "web"), ("traceparent", told))
+    metadata = (*identity.metadata("acme", "web"), ("traceparent", told))
     answer = await stub(caller).GetEndpoint(get(), metadata=metadata)
     assert int(answer.name[3:35], 16)
     assert answer.name != told
@@ -170,7 +171,7 @@ async def test_a_read_is_told_when_it_fails_as_loud_as_it_matters(
     caller: Caller, endpoints: Endpoints, error: Exception | None, code: str, level: str
 ) -> None:
     endpoints.error = error
-    metadata = (("sidegate-account", "acme"), ("sidegate-project", "web"))
+    metadata = identity.metadata("acme", "web")
     with capture_logs() as lines:
         try:
             await stub(caller).GetEndpoint(get(), metadata=metadata)

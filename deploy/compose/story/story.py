@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TypeVar
 
 from sidegate import waiting
@@ -17,6 +18,7 @@ from sidegate.api.endpoint.v1.endpoint_pb2 import (
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
 from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, Subnet, Vpc
 from sidegate.client import Client
+from sidegate.credentials import Credential
 
 # By account, as docker-compose.yml has them: the network, the half of it that Sidegate gives out, and its machines.
 NETWORKS = {"shop": "10.61.0.0/24", "payments": "10.62.0.0/24"}
@@ -28,6 +30,7 @@ MACHINES = {
 ENDPOINT_ADDRESS = "10.61.0.100"
 SERVED_PORT, PUBLISHED_PORT = 8080, 80
 PATIENCE_SECONDS = 60
+OPERATOR = Path("/operator")
 
 R = TypeVar("R")
 
@@ -144,7 +147,15 @@ async def forwarding(shop: Client, asked: Endpoint) -> None:
 
 
 def client(account: str) -> Client:
-    return Client(os.environ["SIDEGATE_REGISTRY"], os.environ["SIDEGATE_ENDPOINT"], account=account, project="default")
+    """The operator, who plays all three parties."""
+    return Client(
+        os.environ["SIDEGATE_REGISTRY"],
+        os.environ["SIDEGATE_ENDPOINT"],
+        credential=Credential.read(OPERATOR / "operator.json"),
+        ca=(OPERATOR / "ca.pem").read_bytes(),
+        account=account,
+        project="default",
+    )
 
 
 if __name__ == "__main__":

@@ -159,6 +159,10 @@ class SqlStore:
     async def events_at(self, positions: Collection[int]) -> Sequence[RecordedEvent]:
         return await self.query(lambda connection: sql_snapshots.events_at(connection, positions))
 
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """What the function does to tables that are no part of the log, in a transaction that is durable then."""
+        return await self._log.run(lambda: self._writer.run(function))
+
     async def query(self, function: Callable[[Connection], T]) -> T:
         """What the function reads of log and projections, all of it at one position; `tail` tells which."""
         if self._closed:

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common.errors import Forbidden
 from services.common.eventsourcing.store import EventStore, RecordedEvent
 from services.common.evidence.notary import Notary
+from services.common.identity.access_log import AccessLog, Refusal
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
@@ -51,11 +52,36 @@ def sights_of(event: RecordedEvent) -> Sequence[Sight[log_pb2.LogRecord]]:
     return (Sight(AUDITORS, "record", event.stream, to_log_record(event)),)
 
 
+def _shown(refusal: Refusal) -> log_pb2.Refusal:
+    shown = log_pb2.Refusal(
+        method=refusal.method,
+        code=refusal.code,
+        reason=refusal.reason,
+        account=refusal.account,
+        project=refusal.project,
+        acting=refusal.acting,
+        access_key=refusal.access_key,
+        peer=refusal.peer,
+        resource=refusal.resource,
+        left_out=refusal.left_out,
+    )
+    shown.time.FromNanoseconds(refusal.at)
+    return shown
+
+
 class AuditServicer(log_pb2_grpc.AuditServiceServicer):
     """Serves the log `log`; with a notary its head comes signed."""
 
-    def __init__(self, store: EventStore, log: str, notary: Notary | None = None, limits: WatchLimits = LIMITS) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        log: str,
+        notary: Notary | None = None,
+        limits: WatchLimits = LIMITS,
+        refused: AccessLog | None = None,
+    ) -> None:
         self._store, self._log, self._notary = store, log, notary
+        self._refused = refused or AccessLog()
         self.watching = Watching(store, sights_of, limits)
 
     async def GetHead(self, request: log_pb2.GetHeadRequest, context: Context) -> log_pb2.GetHeadResponse:
@@ -80,6 +106,13 @@ class AuditServicer(log_pb2_grpc.AuditServiceServicer):
         page = found[:size]
         token = paging.encode(page[-1].position, query) if len(found) > size else ""
         return log_pb2.ListRecordsResponse(records=map(to_log_record, page), next_page_token=token)
+
+    async def ListRefusals(
+        self, request: log_pb2.ListRefusalsRequest, context: Context
+    ) -> log_pb2.ListRefusalsResponse:
+        _require_reader()
+        newest = self._refused.newest(paging.page_size(request.page_size))
+        return log_pb2.ListRefusalsResponse(refusals=map(_shown, newest))
 
     async def ReadLog(self, request: log_pb2.ReadLogRequest, context: Context) -> AsyncIterator[log_pb2.LogRecord]:
         _require_reader()

@@ -1,6 +1,8 @@
 """From a refusal to a gRPC status: one table, and google.rpc details that programs can read."""
 
 import secrets
+from collections.abc import Callable
+from contextvars import ContextVar
 
 import grpc
 import structlog
@@ -27,6 +29,11 @@ CODES: dict[type[Exception], grpc.StatusCode] = {
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.OutOfRange: grpc.StatusCode.OUT_OF_RANGE,
 }
+
+OnRefusal = Callable[[errors.Refused, grpc.StatusCode], None]
+
+on_refusal: ContextVar[OnRefusal | None] = ContextVar("on_refusal", default=None)
+"""Who hears of the refusal of the call that is being served, before its caller does."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,5 +108,8 @@ async def abort(context: Context, error: Exception) -> None:
         number = secrets.token_hex(4)
         log.error("unexpected error", number=number, exc_info=error)
         await context.abort(grpc.StatusCode.INTERNAL, f"unexpected error {number}; the program's log says more")
+    code, heard_by = code_of(refusal), on_refusal.get()
+    if heard_by is not None:
+        heard_by(refusal, code)
     trailing = (("grpc-status-details-bin", status_of(refusal).SerializeToString()),)
-    await context.abort(code_of(refusal), refusal.text, trailing_metadata=trailing)
+    await context.abort(code, refusal.text, trailing_metadata=trailing)

@@ -7,7 +7,6 @@ from typing import Protocol
 import structlog
 
 from services.common.eventsourcing.store import StoreError
-from services.common.rpc.server import RpcServer
 
 EVERY_SECONDS = 1.0
 PROOF_SECONDS = 5.0
@@ -30,6 +29,12 @@ class WritableStore(Protocol):
     @property
     def position(self) -> int: ...
     async def prove_writable(self) -> None: ...
+
+
+class Listener(Protocol):
+    """Whoever is told, such as a server."""
+
+    async def tell_health(self, *, serving: bool) -> None: ...
 
 
 class StoreHealth:
@@ -73,7 +78,7 @@ class StoreHealth:
 class Health:
     """Asks every part again and again, and tells the server's health service what came of it."""
 
-    def __init__(self, server: RpcServer, parts: Sequence[Difficulty]) -> None:
+    def __init__(self, server: Listener, parts: Sequence[Difficulty]) -> None:
         self._server, self._parts = server, parts
         self._said: Sequence[str] | None = None
 

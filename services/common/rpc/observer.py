@@ -12,13 +12,13 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.common.rpc.auth import OPEN_TO_ALL, identify
+from services.common.rpc.auth import OPEN_TO_ALL
 from services.common.rpc.calls import A, Context, Continuation, Handler, Q, Stream, Unary, wrapped
 from services.common.telemetry import tracing
 from services.common.telemetry.metrics import REGISTRY, SECONDS
 from sidegate.tracing import KEY
 
-READS = ("Get", "List", "Check", "Read", "Digest", "Snapshot", "Events", "Watch", "Follow")
+READS = ("Get", "List", "Check", "Read", "Digest", "Snapshot", "Events", "Watch", "Follow", "Issue")
 ALARMS = {"INTERNAL": "error", "UNKNOWN": "error", "UNAVAILABLE": "warning", "DEADLINE_EXCEEDED": "warning"}
 """Codes that are nobody's refusal; being cancelled is ordinary."""
 
@@ -59,12 +59,10 @@ class Call:
         metadata = dict(details.invocation_metadata or ())
         span = tracing.start(f"{service}/{method}", str(metadata.get(KEY, "")), SpanKind.SERVER)
         contexts.attach(trace.set_span_in_context(span))
-        caller, request_id = identify(details), str(getattr(request, "request_id", ""))[:LONGEST_ID]
+        request_id = str(getattr(request, "request_id", ""))[:LONGEST_ID]
         about = {
             "method": method,
             "request_id": request_id if request_id.isprintable() else "",  # nobody has checked it yet
-            "account": caller.account if caller else "",
-            "project": caller.project if caller else "",
         }
         structlog.contextvars.bind_contextvars(**{key: value for key, value in about.items() if value})
         IN_FLIGHT.labels(service, method).inc()

@@ -49,6 +49,8 @@ def event_meta(context: CommandContext) -> bytes:
         method=context.method,
         request_id=context.request_id,
         traceparent=context.traceparent,
+        acting=context.principal.acting,
+        access_key=context.principal.access_key,
     ).SerializeToString(deterministic=True)
 
 

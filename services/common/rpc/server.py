@@ -7,8 +7,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.identity.certificates import Certificates
 from services.common.program import CannotListen
-from services.common.rpc.auth import Identity
+from services.common.rpc.auth import Admission, Doorman, Unserved
 from services.common.rpc.guard import Guard
 from services.common.rpc.observer import Observer
 
@@ -37,14 +38,30 @@ class Hosted:
     end: Callable[[], None] = _nothing
 
 
-class RpcServer:
-    """Serves on `listen`: "host:port", where port 0 is a free one, or "unix:/path"."""
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Where a server listens, who is let in, and with which certificate.
 
-    def __init__(self, listen: str, hosted: Sequence[Hosted]) -> None:
-        self._listen = listen
+    `listen` is "host:port", where port 0 is a free one, with TLS; or "unix:/path", for whoever may open that. With
+    `programs_only` TLS wants a certificate of our authority from the caller, too.
+    """
+
+    listen: str
+    doorman: Doorman
+    certificates: Certificates | None = None
+    programs_only: bool = False
+
+
+class RpcServer:
+    """Serves what is hosted at an entrance."""
+
+    def __init__(self, entrance: Entrance, hosted: Sequence[Hosted]) -> None:
+        self._entrance, self._listen = entrance, entrance.listen
         self._hosted = hosted
         self._names = [each.name for each in hosted]
-        self._server = grpc.aio.server(interceptors=[Identity(), Observer(), Guard()], options=OPTIONS)
+        doorman = entrance.doorman
+        interceptors = [Unserved(doorman), Observer(), Admission(doorman), Guard()]
+        self._server = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
         for each in hosted:
             each.add(self._server)
         self._health = health.aio.HealthServicer()
@@ -54,7 +71,7 @@ class RpcServer:
     async def start(self, *, serving: bool = True) -> str:
         """Listens; gives the address with the port that was taken. Without `serving` health checks hear no yet."""
         try:
-            port = self._server.add_insecure_port(self._listen)
+            port = self._open()
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {self._listen}: is it taken by another program?") from error
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
@@ -63,6 +80,14 @@ class RpcServer:
         if self._listen.startswith("unix:"):
             return self._listen
         return f"{self._listen.rpartition(':')[0]}:{port}"
+
+    def _open(self) -> int:
+        if self._listen.startswith("unix:"):
+            return self._server.add_insecure_port(self._listen)
+        if self._entrance.certificates is None:
+            raise CannotListen(f"{self._listen} is a network address: it needs a certificate (--tls)")
+        credentials = self._entrance.certificates.serving(client_needed=self._entrance.programs_only)
+        return self._server.add_secure_port(self._listen, credentials)
 
     async def tell_health(self, *, serving: bool) -> None:
         """Says what health checks hear, of the whole program and of each service; `liveness` stays SERVING."""

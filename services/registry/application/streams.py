@@ -19,7 +19,8 @@ from services.common.eventsourcing.store import (
 )
 from services.common.principal import SYSTEM, Principal
 from services.common.rpc.records import event_meta
-from services.registry.domain import attachment, port, service, service_commands, service_events, vpc
+from services.registry.domain import account, attachment, port, service, service_commands, service_events, vpc
+from services.registry.wire.accounts import AccountCodec
 from services.registry.wire.attachments import AttachmentCodec
 from services.registry.wire.ports import PortCodec
 from services.registry.wire.services import ServiceCodec
@@ -47,6 +48,10 @@ class Streams:
             store, service.DECIDER, ServiceCodec(), event_meta
         )
 
+        self.accounts: Aggregate[account.Command, account.State, account.Event] = Aggregate(
+            store, account.DECIDER, AccountCodec(), event_meta
+        )
+
     async def first_answer(self, context: CommandContext) -> bytes | None:
         """What the same request was answered before; None if it is new, or has no id."""
         key = context.request_key
@@ -64,6 +69,7 @@ class Streams:
             "port": self.ports.meaning(),
             "attachment": self.attachments.meaning(),
             "service": self.services.meaning(),
+            "account": self.accounts.meaning(),
         }
         return lambda event: by_kind[event.stream.partition("-")[0]](event)
 

@@ -28,8 +28,16 @@ STORED_NAMES: Mapping[str, str] = {
     "service_deletion_started": "registry.v1.ServiceDeletionStarted",
     "service_deleted": "registry.v1.ServiceDeleted",
     "service_failed": "registry.v1.ServiceFailed",
+    "account_created": "registry.v1.AccountCreated",
+    "project_created": "registry.v1.ProjectCreated",
+    "access_key_created": "registry.v1.AccessKeyCreated",
+    "access_key_rotated": "registry.v1.AccessKeyRotated",
+    "access_key_revoked": "registry.v1.AccessKeyRevoked",
 }
 """What each fact of a RegistryEvent is stored as: for ever, whatever the code is called."""
+
+
+OPERATORS = frozenset({"attachment", "account", "access_key"})
 
 
 class UnknownEvent(Exception):
@@ -52,11 +60,12 @@ def unseal(event: RecordedEvent) -> RegistryEvent:
 
 
 def subject_of(event: RecordedEvent) -> str:
-    """What an event is published under. Attachments are the operator's."""
+    """What an event is published under. Attachments, accounts and keys are the operator's."""
     message = RegistryEvent.FromString(event.data)
     kind = message.WhichOneof("resource") or ""
     resource = getattr(message, kind)
-    return subjects.registry(kind, getattr(resource, "project", OPERATOR), resource.id)
+    project = OPERATOR if kind in OPERATORS else resource.project
+    return subjects.registry(kind, project, resource.name if kind == "account" else resource.id)
 
 
 def timestamp(at: int) -> Timestamp:

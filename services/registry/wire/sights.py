@@ -32,6 +32,11 @@ WORDS: Mapping[str, str] = {
 }
 """What happened, in a word, for each fact. A fact without one is not told."""
 
+UNTOLD = frozenset(
+    {"account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"}
+)
+"""Facts that nobody watches: who may call is read in the audit log."""
+
 GONE = frozenset({"deleted", "released"})
 SEEN_BY_OPERATORS = frozenset({"vpc", "attachment"})
 SEEN_BY_OWNERS = frozenset({"vpc", "subnet", "port", "service"})

@@ -15,6 +15,7 @@ from services.standalone.demo.narrator import Narrator
 from services.standalone.demo.stage import Actor, Failed, Sidegate, Vpc, wait_for
 from services.standalone.demo.traffic import expected_digest
 from sidegate.client import Client
+from sidegate.credentials import Credential
 
 MACHINE = "10.0.0.10"
 SOURCES = ipaddress.ip_network("198.19.128.0/17")
@@ -142,7 +143,8 @@ class Story:
     def _client(self, account: str) -> Client:
         ready = self.sidegate.ready
         registry, endpoint = ready["registry"]["grpc"], ready["endpoint"]["grpc"]
-        return Client(registry=registry, endpoint=endpoint, account=account, project="default")
+        credential, ca = Credential.read(Path(ready["credential"])), Path(ready["ca"]).read_bytes()
+        return Client(registry, endpoint, credential=credential, ca=ca, account=account, project="default")
 
     def _gateway_position(self) -> int:
         return int(self.sidegate.cli("operator", "gateway", "status")["position"])

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.events.v1.log_pb2 import LogRecord
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest
-from sidegate.cli import chronicle, comparison, following, forwarding, parsing, proof, testimony
+from sidegate.cli import chronicle, comparison, following, forwarding, parsing, proof, refused, testimony
 from sidegate.cli.chronicle import Deed
 from sidegate.cli.command import Noun
 from sidegate.cli.options import From
@@ -62,6 +62,16 @@ async def list_(
         deeds += [Deed.of(log, record) for record in await _newest(found, limit)]
     deeds.sort(key=lambda deed: deed.record.recorded_at)
     return chronicle.view(deeds[-limit:])
+
+
+@noun.verb("refused", "sidegate audit refused", "sidegate audit refused --limit 1000 -o json")
+async def refused_(
+    session: Session,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest of each program.")] = 50,
+) -> View:
+    """List who was refused what, and why, oldest first: the access logs of both services."""
+    found = [(log, refusal) for log in LogName for refusal in await session.sidegate.audit.log(log).refused(limit)]
+    return refused.view(sorted(found, key=lambda each: each[1].time.ToNanoseconds()))
 
 
 class Followed(StrEnum):

@@ -13,6 +13,7 @@ from services.common.hosting import audit_of
 from services.common.messaging.connection import Connection
 from services.common.messaging.stream import ENDPOINT
 from services.common.rpc.server import RpcServer
+from tests.support import identity
 from tests.support.chaos import journal
 from tests.support.chaos.processes import Processes
 from tests.support.chaos.streams import Streams
@@ -45,7 +46,7 @@ class LogScene:
     async def open(self) -> None:
         """Opens the log, and answers those who ask its owner."""
         self.store = await SqlStore.open(self._database, synchronous="NORMAL")
-        self._server = RpcServer(self._listen, [audit_of(self.store, "endpoint", None)])
+        self._server = RpcServer(identity.internal(self._listen), [audit_of(self.store, "endpoint", None)])
         self._listen = await self._server.start()
 
     async def close(self) -> None:
@@ -56,7 +57,8 @@ class LogScene:
         for relay in RELAYS:
             self.processes.start(relay, f"{PACKAGE}.relay_program", str(self._database), self.nats.server.url)
         for name, cell in SUBSCRIBERS.items():
-            places = (self.nats.server.url, self._listen, str(self._journal(name)))
+            certificate = str(identity.directory_of("registry"))
+            places = (self.nats.server.url, self._listen, certificate, str(self._journal(name)))
             self.processes.start(name, f"{PACKAGE}.subscriber_program", *places, *([cell] if cell else []))
 
     async def append(self, count: int, cell: str) -> int:

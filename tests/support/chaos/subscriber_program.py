@@ -1,4 +1,4 @@
-"""A subscriber as a program of its own: subscriber_program NATS_URL OWNER JOURNAL [CELL]. OWNER is host:port."""
+"""A subscriber as a program of its own: subscriber_program NATS_URL OWNER TLS JOURNAL [CELL]. OWNER is host:port."""
 
 import asyncio
 import sys
@@ -7,14 +7,15 @@ from contextlib import aclosing
 from pathlib import Path
 
 from services.common.eventsourcing.store import Head, RecordedEvent
+from services.common.identity.certificates import Certificates
 from services.common.messaging import subjects
 from services.common.messaging.connection import connect
 from services.common.messaging.following import Followed, OwnerAway
 from services.common.messaging.stream import ENDPOINT
 from services.common.messaging.subscription import Gap, LogChanged
-from services.common.principal import SYSTEM
 from services.common.program import run
 from services.common.rpc.following import RemoteLog
+from sidegate.access import Certified
 from sidegate.transport import Caller
 from tests.support.chaos.journal import Journal
 from tests.support.nats import WHOLE_LOG
@@ -40,9 +41,9 @@ class CellOfRemoteLog:
         return []
 
 
-async def main(nats: str, owner: str, journal_path: str, cell: str = "") -> None:
+async def main(nats: str, owner: str, tls: str, journal_path: str, cell: str = "") -> None:
     journal = Journal(Path(journal_path))
-    caller = Caller(owner, account=SYSTEM, project="chaos")
+    caller = Caller(owner, Certified(Certificates(Path(tls)).calling()))
     log = RemoteLog(caller)
     of = CellOfRemoteLog(log, cell) if cell else log
     selection = subjects.of_cell(cell) if cell else WHOLE_LOG

@@ -7,20 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
+from services.common.identity.certificates import Certificates
+from services.common.identity.pki import CA_FILE
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc
 from sidegate.api.events.v1 import history_pb2_grpc, log_pb2_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc
-from sidegate.api.registry.v1 import registry_service_pb2_grpc
+from sidegate.api.registry.v1 import account_service_pb2_grpc, registry_service_pb2_grpc
+from sidegate.client import Client
+from sidegate.credentials import FIELDS
+from tests.support import identity
 from tests.support.fake_sidegate.endpoint import FakeConnections, FakeEndpoints
 from tests.support.fake_sidegate.gateway import FakeGateway
 from tests.support.fake_sidegate.history import FakeHistory
 from tests.support.fake_sidegate.logs import FakeLog
 from tests.support.fake_sidegate.registry import FakeRegistry
 from tests.support.fake_sidegate.script import Script, status
+from tests.support.fake_sidegate.tokens import CREDENTIAL, FakeTokens
 
 DEADLINE_SECONDS = 10.0
 
@@ -37,6 +44,7 @@ class FakeSidegate:
     endpoint_log: FakeLog = field(default_factory=lambda: FakeLog("endpoint"))
     registry_history: FakeHistory = field(default_factory=lambda: FakeHistory("registry"))
     endpoint_history: FakeHistory = field(default_factory=lambda: FakeHistory("endpoint"))
+    tokens: FakeTokens = field(default_factory=FakeTokens)
     gateway: FakeGateway = field(default_factory=FakeGateway)
     registry_address: str = ""
     endpoint_address: str = ""
@@ -45,6 +53,7 @@ class FakeSidegate:
         self.connections = FakeConnections(self.endpoints)
         self.socket = self.directory / "gateway.sock"
         self.ready_file = self.directory / "ready.json"
+        self.credential_file = self.directory / "operator.json"
 
     @property
     def gateway_address(self) -> str:
@@ -68,8 +77,14 @@ class FakeSidegate:
         endpoint_service_pb2_grpc.add_ConnectionsServiceServicer_to_server(self.connections, endpoint)
         log_pb2_grpc.add_AuditServiceServicer_to_server(self.endpoint_log, endpoint)
         gateway_service_pb2_grpc.add_TableServiceServicer_to_server(self.gateway, gateway)
-        self.registry_address = f"127.0.0.1:{registry.add_insecure_port('127.0.0.1:0')}"
-        self.endpoint_address = f"127.0.0.1:{endpoint.add_insecure_port('127.0.0.1:0')}"
+        account_service_pb2_grpc.add_TokenServiceServicer_to_server(self.tokens, registry)
+        certificates = Certificates(identity.directory_of("registry"))
+        self.registry_address = (
+            f"127.0.0.1:{registry.add_secure_port('127.0.0.1:0', certificates.serving(client_needed=False))}"
+        )
+        self.endpoint_address = (
+            f"127.0.0.1:{endpoint.add_secure_port('127.0.0.1:0', certificates.serving(client_needed=False))}"
+        )
         gateway.add_insecure_port(self.gateway_address)
         for server in servers:
             await server.start()
@@ -82,9 +97,22 @@ class FakeSidegate:
         facts = {
             "registry": {"grpc": self.registry_address},
             "endpoint": {"grpc": self.endpoint_address},
+            "ca": str(identity.authority().directory / CA_FILE),
+            "credential": str(self.credential_file),
             "gateway": {"socket": str(self.socket)},
         }
         self.ready_file.write_text(json.dumps(facts))
+        self.credential_file.write_text(json.dumps({name: getattr(CREDENTIAL, name) for name in FIELDS}))
+
+    def client(self, account: str = "", project: str = "", **more: Any) -> Client:
+        """The product's own client, with the operator's credential."""
+        told: dict[str, Any] = {
+            "registry": self.registry_address,
+            "endpoint": self.endpoint_address,
+            "gateway": self.gateway_address,
+        }
+        told |= more
+        return Client(credential=CREDENTIAL, ca=identity.ca(), account=account, project=project, **told)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class FakeLog(log_pb2_grpc.AuditServiceServicer):
     def __init__(self, name: str) -> None:
         self.name, self.log_id = name, str(uuid4())
         self.records: list[log_pb2.LogRecord] = []
+        self.refusals: list[log_pb2.Refusal] = []
         self.key: SigningKey | None = SigningKey.new()
 
     def append(self, stream: str, type_: str, event: Message, *, at: int, who: str = "shop", method: str = "") -> None:
@@ -55,6 +56,9 @@ class FakeLog(log_pb2_grpc.AuditServiceServicer):
         wanted = [each for each in self.records if self._fits(each, request)]
         records, token = page(wanted, request)
         return log_pb2.ListRecordsResponse(records=records, next_page_token=token)
+
+    async def ListRefusals(self, request: log_pb2.ListRefusalsRequest, context: Context) -> Any:
+        return log_pb2.ListRefusalsResponse(refusals=self.refusals[-(request.page_size or 100) :])
 
     async def ReadLog(self, request: log_pb2.ReadLogRequest, context: Context) -> Any:
         for record in self.records[request.after : request.through or None]:

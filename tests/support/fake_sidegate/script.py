@@ -49,7 +49,8 @@ class Script(grpc.aio.ServerInterceptor):
     ) -> Any:
         method = str(handler_call_details.method).rpartition("/")[2]
         metadata = {str(key): str(value) for key, value in handler_call_details.invocation_metadata or ()}
-        self.calls.append(Call(method, metadata))
+        if method != "IssueToken":
+            self.calls.append(Call(method, metadata))
         if not self.refusals[method]:
             return await continuation(handler_call_details)
         refusal = self.refusals[method].popleft()

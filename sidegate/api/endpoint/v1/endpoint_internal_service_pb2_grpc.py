@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EndpointInternalServiceStub:
-    """The endpoint service's side of addresses and of services' deletion. Only principals of the account `system` may call.
+    """The endpoint service's side of addresses and of services' deletion. The registry calls, with its certificate.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class EndpointInternalServiceStub:
 
 
 class EndpointInternalServiceServicer:
-    """The endpoint service's side of addresses and of services' deletion. Only principals of the account `system` may call.
+    """The endpoint service's side of addresses and of services' deletion. The registry calls, with its certificate.
     """
 
     def CheckEndpoints(self, request, context):
@@ -87,7 +87,7 @@ def add_EndpointInternalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EndpointInternalService:
-    """The endpoint service's side of addresses and of services' deletion. Only principals of the account `system` may call.
+    """The endpoint service's side of addresses and of services' deletion. The registry calls, with its certificate.
     """
 
     @staticmethod

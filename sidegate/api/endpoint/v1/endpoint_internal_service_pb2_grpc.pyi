@@ -13,7 +13,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EndpointInternalServiceStub:
-    """The endpoint service's side of addresses and of services' deletion. Only principals of the account `system` may call."""
+    """The endpoint service's side of addresses and of services' deletion. The registry calls, with its certificate."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckEndpoints: _aio.UnaryUnaryMultiCallable[_endpoint_internal_service_pb2.CheckEndpointsRequest, _endpoint_internal_service_pb2.CheckEndpointsResponse]
@@ -22,7 +22,7 @@ class EndpointInternalServiceStub:
     """Names the endpoints of a service that are CREATING or ACCEPTED: they stand in the way of its deletion."""
 
 class EndpointInternalServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The endpoint service's side of addresses and of services' deletion. Only principals of the account `system` may call."""
+    """The endpoint service's side of addresses and of services' deletion. The registry calls, with its certificate."""
 
     @_abc_1.abstractmethod
     def CheckEndpoints(

@@ -30,7 +30,8 @@ if _version_not_supported:
 class EndpointsServiceStub:
     """Endpoints, for those who consume services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` makes a write safe to repeat: the first answer is given again.
     """
 
@@ -75,7 +76,8 @@ class EndpointsServiceStub:
 class EndpointsServiceServicer:
     """Endpoints, for those who consume services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` makes a write safe to repeat: the first answer is given again.
     """
 
@@ -165,7 +167,8 @@ def add_EndpointsServiceServicer_to_server(servicer, server):
 class EndpointsService:
     """Endpoints, for those who consume services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` makes a write safe to repeat: the first answer is given again.
     """
 

@@ -17,7 +17,8 @@ GRPC_VERSION: str
 class EndpointsServiceStub:
     """Endpoints, for those who consume services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` makes a write safe to repeat: the first answer is given again.
     """
 
@@ -38,7 +39,8 @@ class EndpointsServiceStub:
 class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Endpoints, for those who consume services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` makes a write safe to repeat: the first answer is given again.
     """
 

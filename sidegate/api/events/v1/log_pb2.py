@@ -26,7 +26,7 @@ from sidegate.api.buf.validate import validate_pb2 as buf_dot_validate_dot_valid
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sidegate/api/events/v1/log.proto\x12\x16sidegate.api.events.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x01\n\tLogRecord\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\x0c\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x16\n\x0eschema_version\x18\x06 \x01(\x05\x12\x13\n\x0brecorded_at\x18\x07 \x01(\x03\x12\x11\n\tpartition\x18\x08 \x01(\t\x12\x0c\n\x04prev\x18\t \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\n \x01(\x0c\x12\x0c\n\x04meta\x18\x0b \x01(\x0c\x12\x0c\n\x04hash\x18\x0c \x01(\x0c\"f\n\tEventMeta\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\"\x10\n\x0eGetHeadRequest\"\x81\x01\n\x0fGetHeadResponse\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0c\n\x04hash\x18\x05 \x01(\x0c\x12\x0e\n\x06signed\x18\x06 \x01(\x0c\x12\x12\n\npublic_key\x18\x07 \x01(\x0c\"\xe3\x01\n\x12ListRecordsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06stream\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x07\x61\x63\x63ount\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x13ListRecordsResponse\x12\x32\n\x07records\x18\x01 \x03(\x0b\x32!.sidegate.api.events.v1.LogRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x0eReadLogRequest\x12\x16\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07through\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"j\n\x10\x46ollowLogRequest\x12\x1b\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x17\n\x06log_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x16\n\x05\x65poch\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x42\x08\n\x06_after\"x\n\x11\x46ollowLogResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x32\n\x07records\x18\x04 \x03(\x0b\x32!.sidegate.api.events.v1.LogRecord2\x8e\x03\n\x0c\x41uditService\x12Z\n\x07GetHead\x12&.sidegate.api.events.v1.GetHeadRequest\x1a\'.sidegate.api.events.v1.GetHeadResponse\x12\x66\n\x0bListRecords\x12*.sidegate.api.events.v1.ListRecordsRequest\x1a+.sidegate.api.events.v1.ListRecordsResponse\x12V\n\x07ReadLog\x12&.sidegate.api.events.v1.ReadLogRequest\x1a!.sidegate.api.events.v1.LogRecord0\x01\x12\x62\n\tFollowLog\x12(.sidegate.api.events.v1.FollowLogRequest\x1a).sidegate.api.events.v1.FollowLogResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sidegate/api/events/v1/log.proto\x12\x16sidegate.api.events.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x01\n\tLogRecord\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\x0c\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x16\n\x0eschema_version\x18\x06 \x01(\x05\x12\x13\n\x0brecorded_at\x18\x07 \x01(\x03\x12\x11\n\tpartition\x18\x08 \x01(\t\x12\x0c\n\x04prev\x18\t \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\n \x01(\x0c\x12\x0c\n\x04meta\x18\x0b \x01(\x0c\x12\x0c\n\x04hash\x18\x0c \x01(\x0c\"\x8a\x01\n\tEventMeta\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x63ting\x18\x06 \x01(\t\x12\x12\n\naccess_key\x18\x07 \x01(\t\"\x10\n\x0eGetHeadRequest\"\x81\x01\n\x0fGetHeadResponse\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0c\n\x04hash\x18\x05 \x01(\x0c\x12\x0e\n\x06signed\x18\x06 \x01(\x0c\x12\x12\n\npublic_key\x18\x07 \x01(\x0c\"\xe3\x01\n\x12ListRecordsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06stream\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x07\x61\x63\x63ount\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x13ListRecordsResponse\x12\x32\n\x07records\x18\x01 \x03(\x0b\x32!.sidegate.api.events.v1.LogRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x0eReadLogRequest\x12\x16\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07through\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"j\n\x10\x46ollowLogRequest\x12\x1b\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x17\n\x06log_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x16\n\x05\x65poch\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x42\x08\n\x06_after\"x\n\x11\x46ollowLogResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x32\n\x07records\x18\x04 \x03(\x0b\x32!.sidegate.api.events.v1.LogRecord\"4\n\x13ListRefusalsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\"I\n\x14ListRefusalsResponse\x12\x31\n\x08refusals\x18\x01 \x03(\x0b\x32\x1f.sidegate.api.events.v1.Refusal\"\xd9\x01\n\x07Refusal\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x05 \x01(\t\x12\x0f\n\x07project\x18\x06 \x01(\t\x12\x0e\n\x06\x61\x63ting\x18\x07 \x01(\t\x12\x12\n\naccess_key\x18\x08 \x01(\t\x12\x0c\n\x04peer\x18\t \x01(\t\x12\x10\n\x08resource\x18\n \x01(\t\x12\x10\n\x08left_out\x18\x0b \x01(\x03\x32\xf9\x03\n\x0c\x41uditService\x12Z\n\x07GetHead\x12&.sidegate.api.events.v1.GetHeadRequest\x1a\'.sidegate.api.events.v1.GetHeadResponse\x12\x66\n\x0bListRecords\x12*.sidegate.api.events.v1.ListRecordsRequest\x1a+.sidegate.api.events.v1.ListRecordsResponse\x12V\n\x07ReadLog\x12&.sidegate.api.events.v1.ReadLogRequest\x1a!.sidegate.api.events.v1.LogRecord0\x01\x12\x62\n\tFollowLog\x12(.sidegate.api.events.v1.FollowLogRequest\x1a).sidegate.api.events.v1.FollowLogResponse0\x01\x12i\n\x0cListRefusals\x12+.sidegate.api.events.v1.ListRefusalsRequest\x1a,.sidegate.api.events.v1.ListRefusalsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,24 +51,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWLOGREQUEST'].fields_by_name['log_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_FOLLOWLOGREQUEST'].fields_by_name['epoch']._loaded_options = None
   _globals['_FOLLOWLOGREQUEST'].fields_by_name['epoch']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_LISTREFUSALSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTREFUSALSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LOGRECORD']._serialized_start=123
   _globals['_LOGRECORD']._serialized_end=337
-  _globals['_EVENTMETA']._serialized_start=339
-  _globals['_EVENTMETA']._serialized_end=441
-  _globals['_GETHEADREQUEST']._serialized_start=443
-  _globals['_GETHEADREQUEST']._serialized_end=459
-  _globals['_GETHEADRESPONSE']._serialized_start=462
-  _globals['_GETHEADRESPONSE']._serialized_end=591
-  _globals['_LISTRECORDSREQUEST']._serialized_start=594
-  _globals['_LISTRECORDSREQUEST']._serialized_end=821
-  _globals['_LISTRECORDSRESPONSE']._serialized_start=823
-  _globals['_LISTRECORDSRESPONSE']._serialized_end=921
-  _globals['_READLOGREQUEST']._serialized_start=923
-  _globals['_READLOGREQUEST']._serialized_end=989
-  _globals['_FOLLOWLOGREQUEST']._serialized_start=991
-  _globals['_FOLLOWLOGREQUEST']._serialized_end=1097
-  _globals['_FOLLOWLOGRESPONSE']._serialized_start=1099
-  _globals['_FOLLOWLOGRESPONSE']._serialized_end=1219
-  _globals['_AUDITSERVICE']._serialized_start=1222
-  _globals['_AUDITSERVICE']._serialized_end=1620
+  _globals['_EVENTMETA']._serialized_start=340
+  _globals['_EVENTMETA']._serialized_end=478
+  _globals['_GETHEADREQUEST']._serialized_start=480
+  _globals['_GETHEADREQUEST']._serialized_end=496
+  _globals['_GETHEADRESPONSE']._serialized_start=499
+  _globals['_GETHEADRESPONSE']._serialized_end=628
+  _globals['_LISTRECORDSREQUEST']._serialized_start=631
+  _globals['_LISTRECORDSREQUEST']._serialized_end=858
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=860
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=958
+  _globals['_READLOGREQUEST']._serialized_start=960
+  _globals['_READLOGREQUEST']._serialized_end=1026
+  _globals['_FOLLOWLOGREQUEST']._serialized_start=1028
+  _globals['_FOLLOWLOGREQUEST']._serialized_end=1134
+  _globals['_FOLLOWLOGRESPONSE']._serialized_start=1136
+  _globals['_FOLLOWLOGRESPONSE']._serialized_end=1256
+  _globals['_LISTREFUSALSREQUEST']._serialized_start=1258
+  _globals['_LISTREFUSALSREQUEST']._serialized_end=1310
+  _globals['_LISTREFUSALSRESPONSE']._serialized_start=1312
+  _globals['_LISTREFUSALSRESPONSE']._serialized_end=1385
+  _globals['_REFUSAL']._serialized_start=1388
+  _globals['_REFUSAL']._serialized_end=1605
+  _globals['_AUDITSERVICE']._serialized_start=1608
+  _globals['_AUDITSERVICE']._serialized_end=2113
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class AuditServiceStub:
                 request_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogResponse.FromString,
                 _registered_method=True)
+        self.ListRefusals = channel.unary_unary(
+                '/sidegate.api.events.v1.AuditService/ListRefusals',
+                request_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ListRefusalsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ListRefusalsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -91,6 +96,13 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRefusals(self, request, context):
+        """Gives the newest calls that this program has refused, oldest first: its access log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +125,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.FollowLog,
                     request_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogResponse.SerializeToString,
+            ),
+            'ListRefusals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefusals,
+                    request_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ListRefusalsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ListRefusalsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +241,33 @@ class AuditService:
             '/sidegate.api.events.v1.AuditService/FollowLog',
             sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogRequest.SerializeToString,
             sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.FollowLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefusals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.events.v1.AuditService/ListRefusals',
+            sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ListRefusalsRequest.SerializeToString,
+            sidegate_dot_api_dot_events_dot_v1_dot_log__pb2.ListRefusalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

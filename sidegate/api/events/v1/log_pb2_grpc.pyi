@@ -27,6 +27,8 @@ class AuditServiceStub:
 
     It ends as RegistryService.Watch does.
     """
+    ListRefusals: _aio.UnaryUnaryMultiCallable[_log_pb2.ListRefusalsRequest, _log_pb2.ListRefusalsResponse]
+    """Gives the newest calls that this program has refused, oldest first: its access log."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by every program that keeps a log, to the operator and to our own programs."""
@@ -65,5 +67,13 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         It ends as RegistryService.Watch does.
         """
+
+    @_abc_1.abstractmethod
+    def ListRefusals(
+        self,
+        request: _log_pb2.ListRefusalsRequest,
+        context: _aio.ServicerContext[_log_pb2.ListRefusalsRequest, _abc.Awaitable[_log_pb2.ListRefusalsResponse]],
+    ) -> _abc.Awaitable[_log_pb2.ListRefusalsResponse]:
+        """Gives the newest calls that this program has refused, oldest first: its access log."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _aio.Server) -> None: ...

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from sidegate.api.registry.v1 import account_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_account__pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2
 from sidegate.api.registry.v1 import tag_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_tag__pb2
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/registry_events.proto\x12\x16sidegate.api.events.v1\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/tag.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xee\x0b\n\rRegistryEvent\x12\x39\n\x0bvpc_created\x18\x01 \x01(\x0b\x32\".sidegate.api.events.v1.VpcCreatedH\x00\x12\x39\n\x0bvpc_deleted\x18\x02 \x01(\x0b\x32\".sidegate.api.events.v1.VpcDeletedH\x00\x12?\n\x0esubnet_created\x18\x03 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetCreatedH\x00\x12?\n\x0esubnet_deleted\x18\x04 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetDeletedH\x00\x12=\n\rport_reserved\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.PortReservedH\x00\x12=\n\rport_released\x18\x06 \x01(\x0b\x32$.sidegate.api.events.v1.PortReleasedH\x00\x12G\n\x12\x61ttachment_created\x18\x07 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentCreatedH\x00\x12G\n\x12\x61ttachment_deleted\x18\x08 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentDeletedH\x00\x12\x41\n\x0fservice_created\x18\t \x01(\x0b\x32&.sidegate.api.events.v1.ServiceCreatedH\x00\x12?\n\x0eservice_opened\x18\n \x01(\x0b\x32%.sidegate.api.events.v1.ServiceOpenedH\x00\x12\x41\n\x0fservice_changed\x18\x0b \x01(\x0b\x32&.sidegate.api.events.v1.ServiceChangedH\x00\x12\x45\n\x11permissions_added\x18\x0c \x01(\x0b\x32(.sidegate.api.events.v1.PermissionsAddedH\x00\x12I\n\x13permissions_removed\x18\r \x01(\x0b\x32*.sidegate.api.events.v1.PermissionsRemovedH\x00\x12?\n\x0eservice_closed\x18\x0e \x01(\x0b\x32%.sidegate.api.events.v1.ServiceClosedH\x00\x12\x43\n\x10service_reopened\x18\x0f \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceReopenedH\x00\x12R\n\x18service_deletion_started\x18\x10 \x01(\x0b\x32..sidegate.api.events.v1.ServiceDeletionStartedH\x00\x12\x41\n\x0fservice_deleted\x18\x11 \x01(\x0b\x32&.sidegate.api.events.v1.ServiceDeletedH\x00\x12?\n\x0eservice_failed\x18\x12 \x01(\x0b\x32%.sidegate.api.events.v1.ServiceFailedH\x00\x12,\n\x03vpc\x18\x32 \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x01\x12\x32\n\x06subnet\x18\x33 \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x01\x12.\n\x04port\x18\x34 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x01\x12:\n\nattachment\x18\x35 \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x01\x12<\n\x07service\x18\x36 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x01\x42\x06\n\x04\x66\x61\x63tB\n\n\x08resource\"\x0c\n\nVpcCreated\"\x0c\n\nVpcDeleted\"\x0f\n\rSubnetCreated\"\"\n\rSubnetDeleted\x12\x11\n\tsubnet_id\x18\x01 \x01(\t\"\x0e\n\x0cPortReserved\"\x0e\n\x0cPortReleased\"\x13\n\x11\x41ttachmentCreated\"\x13\n\x11\x41ttachmentDeleted\"\x10\n\x0eServiceCreated\"\x0f\n\rServiceOpened\"\x8b\x04\n\x0eServiceChanged\x12\x39\n\x08\x62\x61\x63kends\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceBackends\x12\x42\n\rport_mappings\x18\x02 \x01(\x0b\x32+.sidegate.api.events.v1.ServicePortMappings\x12\x1e\n\x11\x61pproval_required\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x05 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12V\n\x0f\x63lient_identity\x18\x06 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityH\x02\x88\x01\x01\x12?\n\x0e\x61pproval_rules\x18\x07 \x01(\x0b\x32\'.sidegate.api.registry.v1.ApprovalRules\x12\x41\n\x0f\x63onsumer_limits\x18\x08 \x01(\x0b\x32(.sidegate.api.registry.v1.ConsumerLimitsB\x14\n\x12_approval_requiredB\x0e\n\x0c_descriptionB\x12\n\x10_client_identity\"3\n\x04Tags\x12+\n\x04tags\x18\x01 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Tag\"F\n\x0fServiceBackends\x12\x33\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Backend\"S\n\x13ServicePortMappings\x12<\n\rport_mappings\x18\x01 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\"\xae\x01\n\x10PermissionsAdded\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12P\n\x0c\x64\x65scriptions\x18\x02 \x03(\x0b\x32:.sidegate.api.events.v1.PermissionsAdded.DescriptionsEntry\x1a\x33\n\x11\x44\x65scriptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x12PermissionsRemoved\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\r\n\x05\x65nded\x18\x02 \x03(\t\"0\n\rServiceClosed\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x03\"!\n\x0fServiceReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x18\n\x16ServiceDeletionStarted\"\x10\n\x0eServiceDeleted\"\x1f\n\rServiceFailed\x12\x0e\n\x06reason\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/registry_events.proto\x12\x16sidegate.api.events.v1\x1a&sidegate/api/registry/v1/account.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/tag.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xbd\x0f\n\rRegistryEvent\x12\x39\n\x0bvpc_created\x18\x01 \x01(\x0b\x32\".sidegate.api.events.v1.VpcCreatedH\x00\x12\x39\n\x0bvpc_deleted\x18\x02 \x01(\x0b\x32\".sidegate.api.events.v1.VpcDeletedH\x00\x12?\n\x0esubnet_created\x18\x03 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetCreatedH\x00\x12?\n\x0esubnet_deleted\x18\x04 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetDeletedH\x00\x12=\n\rport_reserved\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.PortReservedH\x00\x12=\n\rport_released\x18\x06 \x01(\x0b\x32$.sidegate.api.events.v1.PortReleasedH\x00\x12G\n\x12\x61ttachment_created\x18\x07 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentCreatedH\x00\x12G\n\x12\x61ttachment_deleted\x18\x08 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentDeletedH\x00\x12\x41\n\x0fservice_created\x18\t \x01(\x0b\x32&.sidegate.api.events.v1.ServiceCreatedH\x00\x12?\n\x0eservice_opened\x18\n \x01(\x0b\x32%.sidegate.api.events.v1.ServiceOpenedH\x00\x12\x41\n\x0fservice_changed\x18\x0b \x01(\x0b\x32&.sidegate.api.events.v1.ServiceChangedH\x00\x12\x45\n\x11permissions_added\x18\x0c \x01(\x0b\x32(.sidegate.api.events.v1.PermissionsAddedH\x00\x12I\n\x13permissions_removed\x18\r \x01(\x0b\x32*.sidegate.api.events.v1.PermissionsRemovedH\x00\x12?\n\x0eservice_closed\x18\x0e \x01(\x0b\x32%.sidegate.api.events.v1.ServiceClosedH\x00\x12\x43\n\x10service_reopened\x18\x0f \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceReopenedH\x00\x12R\n\x18service_deletion_started\x18\x10 \x01(\x0b\x32..sidegate.api.events.v1.ServiceDeletionStartedH\x00\x12\x41\n\x0fservice_deleted\x18\x11 \x01(\x0b\x32&.sidegate.api.events.v1.ServiceDeletedH\x00\x12?\n\x0eservice_failed\x18\x12 \x01(\x0b\x32%.sidegate.api.events.v1.ServiceFailedH\x00\x12\x41\n\x0f\x61\x63\x63ount_created\x18( \x01(\x0b\x32&.sidegate.api.events.v1.AccountCreatedH\x00\x12\x41\n\x0fproject_created\x18) \x01(\x0b\x32&.sidegate.api.events.v1.ProjectCreatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_created\x18* \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyCreatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_rotated\x18+ \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyRotatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_revoked\x18, \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyRevokedH\x00\x12,\n\x03vpc\x18\x32 \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x01\x12\x32\n\x06subnet\x18\x33 \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x01\x12.\n\x04port\x18\x34 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x01\x12:\n\nattachment\x18\x35 \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x01\x12<\n\x07service\x18\x36 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x01\x12\x34\n\x07\x61\x63\x63ount\x18< \x01(\x0b\x32!.sidegate.api.registry.v1.AccountH\x01\x12\x39\n\naccess_key\x18= \x01(\x0b\x32#.sidegate.api.registry.v1.AccessKeyH\x01\x42\x06\n\x04\x66\x61\x63tB\n\n\x08resource\"\x0c\n\nVpcCreated\"\x0c\n\nVpcDeleted\"\x0f\n\rSubnetCreated\"\"\n\rSubnetDeleted\x12\x11\n\tsubnet_id\x18\x01 \x01(\t\"\x0e\n\x0cPortReserved\"\x0e\n\x0cPortReleased\"\x13\n\x11\x41ttachmentCreated\"\x13\n\x11\x41ttachmentDeleted\"\x10\n\x0eServiceCreated\"\x0f\n\rServiceOpened\"\x8b\x04\n\x0eServiceChanged\x12\x39\n\x08\x62\x61\x63kends\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceBackends\x12\x42\n\rport_mappings\x18\x02 \x01(\x0b\x32+.sidegate.api.events.v1.ServicePortMappings\x12\x1e\n\x11\x61pproval_required\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x05 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12V\n\x0f\x63lient_identity\x18\x06 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityH\x02\x88\x01\x01\x12?\n\x0e\x61pproval_rules\x18\x07 \x01(\x0b\x32\'.sidegate.api.registry.v1.ApprovalRules\x12\x41\n\x0f\x63onsumer_limits\x18\x08 \x01(\x0b\x32(.sidegate.api.registry.v1.ConsumerLimitsB\x14\n\x12_approval_requiredB\x0e\n\x0c_descriptionB\x12\n\x10_client_identity\"3\n\x04Tags\x12+\n\x04tags\x18\x01 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Tag\"F\n\x0fServiceBackends\x12\x33\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Backend\"S\n\x13ServicePortMappings\x12<\n\rport_mappings\x18\x01 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\"\xae\x01\n\x10PermissionsAdded\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12P\n\x0c\x64\x65scriptions\x18\x02 \x03(\x0b\x32:.sidegate.api.events.v1.PermissionsAdded.DescriptionsEntry\x1a\x33\n\x11\x44\x65scriptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x12PermissionsRemoved\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\r\n\x05\x65nded\x18\x02 \x03(\t\"0\n\rServiceClosed\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x03\"!\n\x0fServiceReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x18\n\x16ServiceDeletionStarted\"\x10\n\x0eServiceDeleted\"\x1f\n\rServiceFailed\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x10\n\x0e\x41\x63\x63ountCreated\"!\n\x0eProjectCreated\x12\x0f\n\x07project\x18\x01 \x01(\t\"%\n\x10\x41\x63\x63\x65ssKeyCreated\x12\x11\n\tsecret_id\x18\x01 \x01(\t\"%\n\x10\x41\x63\x63\x65ssKeyRotated\x12\x11\n\tsecret_id\x18\x01 \x01(\t\"\x12\n\x10\x41\x63\x63\x65ssKeyRevokedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,50 +37,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._loaded_options = None
   _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_REGISTRYEVENT']._serialized_start=194
-  _globals['_REGISTRYEVENT']._serialized_end=1712
-  _globals['_VPCCREATED']._serialized_start=1714
-  _globals['_VPCCREATED']._serialized_end=1726
-  _globals['_VPCDELETED']._serialized_start=1728
-  _globals['_VPCDELETED']._serialized_end=1740
-  _globals['_SUBNETCREATED']._serialized_start=1742
-  _globals['_SUBNETCREATED']._serialized_end=1757
-  _globals['_SUBNETDELETED']._serialized_start=1759
-  _globals['_SUBNETDELETED']._serialized_end=1793
-  _globals['_PORTRESERVED']._serialized_start=1795
-  _globals['_PORTRESERVED']._serialized_end=1809
-  _globals['_PORTRELEASED']._serialized_start=1811
-  _globals['_PORTRELEASED']._serialized_end=1825
-  _globals['_ATTACHMENTCREATED']._serialized_start=1827
-  _globals['_ATTACHMENTCREATED']._serialized_end=1846
-  _globals['_ATTACHMENTDELETED']._serialized_start=1848
-  _globals['_ATTACHMENTDELETED']._serialized_end=1867
-  _globals['_SERVICECREATED']._serialized_start=1869
-  _globals['_SERVICECREATED']._serialized_end=1885
-  _globals['_SERVICEOPENED']._serialized_start=1887
-  _globals['_SERVICEOPENED']._serialized_end=1902
-  _globals['_SERVICECHANGED']._serialized_start=1905
-  _globals['_SERVICECHANGED']._serialized_end=2428
-  _globals['_TAGS']._serialized_start=2430
-  _globals['_TAGS']._serialized_end=2481
-  _globals['_SERVICEBACKENDS']._serialized_start=2483
-  _globals['_SERVICEBACKENDS']._serialized_end=2553
-  _globals['_SERVICEPORTMAPPINGS']._serialized_start=2555
-  _globals['_SERVICEPORTMAPPINGS']._serialized_end=2638
-  _globals['_PERMISSIONSADDED']._serialized_start=2641
-  _globals['_PERMISSIONSADDED']._serialized_end=2815
-  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_start=2764
-  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_end=2815
-  _globals['_PERMISSIONSREMOVED']._serialized_start=2817
-  _globals['_PERMISSIONSREMOVED']._serialized_end=2873
-  _globals['_SERVICECLOSED']._serialized_start=2875
-  _globals['_SERVICECLOSED']._serialized_end=2923
-  _globals['_SERVICEREOPENED']._serialized_start=2925
-  _globals['_SERVICEREOPENED']._serialized_end=2958
-  _globals['_SERVICEDELETIONSTARTED']._serialized_start=2960
-  _globals['_SERVICEDELETIONSTARTED']._serialized_end=2984
-  _globals['_SERVICEDELETED']._serialized_start=2986
-  _globals['_SERVICEDELETED']._serialized_end=3002
-  _globals['_SERVICEFAILED']._serialized_start=3004
-  _globals['_SERVICEFAILED']._serialized_end=3035
+  _globals['_REGISTRYEVENT']._serialized_start=234
+  _globals['_REGISTRYEVENT']._serialized_end=2215
+  _globals['_VPCCREATED']._serialized_start=2217
+  _globals['_VPCCREATED']._serialized_end=2229
+  _globals['_VPCDELETED']._serialized_start=2231
+  _globals['_VPCDELETED']._serialized_end=2243
+  _globals['_SUBNETCREATED']._serialized_start=2245
+  _globals['_SUBNETCREATED']._serialized_end=2260
+  _globals['_SUBNETDELETED']._serialized_start=2262
+  _globals['_SUBNETDELETED']._serialized_end=2296
+  _globals['_PORTRESERVED']._serialized_start=2298
+  _globals['_PORTRESERVED']._serialized_end=2312
+  _globals['_PORTRELEASED']._serialized_start=2314
+  _globals['_PORTRELEASED']._serialized_end=2328
+  _globals['_ATTACHMENTCREATED']._serialized_start=2330
+  _globals['_ATTACHMENTCREATED']._serialized_end=2349
+  _globals['_ATTACHMENTDELETED']._serialized_start=2351
+  _globals['_ATTACHMENTDELETED']._serialized_end=2370
+  _globals['_SERVICECREATED']._serialized_start=2372
+  _globals['_SERVICECREATED']._serialized_end=2388
+  _globals['_SERVICEOPENED']._serialized_start=2390
+  _globals['_SERVICEOPENED']._serialized_end=2405
+  _globals['_SERVICECHANGED']._serialized_start=2408
+  _globals['_SERVICECHANGED']._serialized_end=2931
+  _globals['_TAGS']._serialized_start=2933
+  _globals['_TAGS']._serialized_end=2984
+  _globals['_SERVICEBACKENDS']._serialized_start=2986
+  _globals['_SERVICEBACKENDS']._serialized_end=3056
+  _globals['_SERVICEPORTMAPPINGS']._serialized_start=3058
+  _globals['_SERVICEPORTMAPPINGS']._serialized_end=3141
+  _globals['_PERMISSIONSADDED']._serialized_start=3144
+  _globals['_PERMISSIONSADDED']._serialized_end=3318
+  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_start=3267
+  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_end=3318
+  _globals['_PERMISSIONSREMOVED']._serialized_start=3320
+  _globals['_PERMISSIONSREMOVED']._serialized_end=3376
+  _globals['_SERVICECLOSED']._serialized_start=3378
+  _globals['_SERVICECLOSED']._serialized_end=3426
+  _globals['_SERVICEREOPENED']._serialized_start=3428
+  _globals['_SERVICEREOPENED']._serialized_end=3461
+  _globals['_SERVICEDELETIONSTARTED']._serialized_start=3463
+  _globals['_SERVICEDELETIONSTARTED']._serialized_end=3487
+  _globals['_SERVICEDELETED']._serialized_start=3489
+  _globals['_SERVICEDELETED']._serialized_end=3505
+  _globals['_SERVICEFAILED']._serialized_start=3507
+  _globals['_SERVICEFAILED']._serialized_end=3538
+  _globals['_ACCOUNTCREATED']._serialized_start=3540
+  _globals['_ACCOUNTCREATED']._serialized_end=3556
+  _globals['_PROJECTCREATED']._serialized_start=3558
+  _globals['_PROJECTCREATED']._serialized_end=3591
+  _globals['_ACCESSKEYCREATED']._serialized_start=3593
+  _globals['_ACCESSKEYCREATED']._serialized_end=3630
+  _globals['_ACCESSKEYROTATED']._serialized_start=3632
+  _globals['_ACCESSKEYROTATED']._serialized_end=3669
+  _globals['_ACCESSKEYREVOKED']._serialized_start=3671
+  _globals['_ACCESSKEYREVOKED']._serialized_end=3689
 # @@protoc_insertion_point(module_scope)

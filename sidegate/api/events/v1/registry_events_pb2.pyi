@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from sidegate.api.registry.v1 import account_pb2 as _account_pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
@@ -45,11 +46,18 @@ class RegistryEvent(_message.Message):
     SERVICE_DELETION_STARTED_FIELD_NUMBER: _builtins.int
     SERVICE_DELETED_FIELD_NUMBER: _builtins.int
     SERVICE_FAILED_FIELD_NUMBER: _builtins.int
+    ACCOUNT_CREATED_FIELD_NUMBER: _builtins.int
+    PROJECT_CREATED_FIELD_NUMBER: _builtins.int
+    ACCESS_KEY_CREATED_FIELD_NUMBER: _builtins.int
+    ACCESS_KEY_ROTATED_FIELD_NUMBER: _builtins.int
+    ACCESS_KEY_REVOKED_FIELD_NUMBER: _builtins.int
     VPC_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    ACCESS_KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def vpc_created(self) -> Global___VpcCreated:
         """A VPC was created; `vpc` has all of it."""
@@ -123,6 +131,26 @@ class RegistryEvent(_message.Message):
         """The service could not be made."""
 
     @_builtins.property
+    def account_created(self) -> Global___AccountCreated:
+        """An account was created; `account` has all of it."""
+
+    @_builtins.property
+    def project_created(self) -> Global___ProjectCreated:
+        """An account has one more project."""
+
+    @_builtins.property
+    def access_key_created(self) -> Global___AccessKeyCreated:
+        """An access key was created; `access_key` has all of it but the secret."""
+
+    @_builtins.property
+    def access_key_rotated(self) -> Global___AccessKeyRotated:
+        """An access key has another secret."""
+
+    @_builtins.property
+    def access_key_revoked(self) -> Global___AccessKeyRevoked:
+        """An access key is worth nothing any more."""
+
+    @_builtins.property
     def vpc(self) -> _vpc_pb2.Vpc:
         """A VPC."""
 
@@ -141,6 +169,14 @@ class RegistryEvent(_message.Message):
     @_builtins.property
     def service(self) -> _endpoint_service_pb2.EndpointService:
         """An endpoint service."""
+
+    @_builtins.property
+    def account(self) -> _account_pb2.Account:
+        """An account."""
+
+    @_builtins.property
+    def access_key(self) -> _account_pb2.AccessKey:
+        """An access key."""
 
     def __init__(
         self,
@@ -163,19 +199,26 @@ class RegistryEvent(_message.Message):
         service_deletion_started: Global___ServiceDeletionStarted | None = ...,
         service_deleted: Global___ServiceDeleted | None = ...,
         service_failed: Global___ServiceFailed | None = ...,
+        account_created: Global___AccountCreated | None = ...,
+        project_created: Global___ProjectCreated | None = ...,
+        access_key_created: Global___AccessKeyCreated | None = ...,
+        access_key_rotated: Global___AccessKeyRotated | None = ...,
+        access_key_revoked: Global___AccessKeyRevoked | None = ...,
         vpc: _vpc_pb2.Vpc | None = ...,
         subnet: _vpc_pb2.Subnet | None = ...,
         port: _vpc_pb2.Port | None = ...,
         attachment: _vpc_pb2.Attachment | None = ...,
         service: _endpoint_service_pb2.EndpointService | None = ...,
+        account: _account_pb2.Account | None = ...,
+        access_key: _account_pb2.AccessKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
-    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service"]  # noqa: Y015
+    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "account", "access_key"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
@@ -685,3 +728,103 @@ class ServiceFailed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServiceFailed: _TypeAlias = ServiceFailed  # noqa: Y015
+
+@_typing.final
+class AccountCreated(_message.Message):
+    """An account was created."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountCreated: _TypeAlias = AccountCreated  # noqa: Y015
+
+@_typing.final
+class ProjectCreated(_message.Message):
+    """An account has one more project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """The project."""
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectCreated: _TypeAlias = ProjectCreated  # noqa: Y015
+
+@_typing.final
+class AccessKeyCreated(_message.Message):
+    """An access key was created."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_ID_FIELD_NUMBER: _builtins.int
+    secret_id: _builtins.str
+    """Where its secret lies, encrypted, outside of the log."""
+    def __init__(
+        self,
+        *,
+        secret_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret_id", b"secret_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessKeyCreated: _TypeAlias = AccessKeyCreated  # noqa: Y015
+
+@_typing.final
+class AccessKeyRotated(_message.Message):
+    """An access key has another secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_ID_FIELD_NUMBER: _builtins.int
+    secret_id: _builtins.str
+    """Where its new secret lies, encrypted, outside of the log."""
+    def __init__(
+        self,
+        *,
+        secret_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret_id", b"secret_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessKeyRotated: _TypeAlias = AccessKeyRotated  # noqa: Y015
+
+@_typing.final
+class AccessKeyRevoked(_message.Message):
+    """An access key is worth nothing any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessKeyRevoked: _TypeAlias = AccessKeyRevoked  # noqa: Y015

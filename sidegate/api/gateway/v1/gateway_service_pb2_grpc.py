@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class GatewayServiceStub:
-    """Served by the endpoint service to the gateway agents (account `system`).
+    """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell).
     """
 
     def __init__(self, channel):
@@ -64,7 +64,7 @@ class GatewayServiceStub:
 
 
 class GatewayServiceServicer:
-    """Served by the endpoint service to the gateway agents (account `system`).
+    """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell).
     """
 
     def Join(self, request, context):
@@ -139,7 +139,7 @@ def add_GatewayServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GatewayService:
-    """Served by the endpoint service to the gateway agents (account `system`).
+    """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell).
     """
 
     @staticmethod

@@ -14,7 +14,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GatewayServiceStub:
-    """Served by the endpoint service to the gateway agents (account `system`)."""
+    """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell)."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Join: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.JoinRequest, _gateway_service_pb2.JoinResponse]
@@ -29,7 +29,7 @@ class GatewayServiceStub:
     """A digest of the cell's table at a position, to compare with one's own."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Served by the endpoint service to the gateway agents (account `system`)."""
+    """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell)."""
 
     @_abc_1.abstractmethod
     def Join(

@@ -193,3 +193,110 @@ class GetForwardingSourcesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetForwardingSourcesResponse: _TypeAlias = GetForwardingSourcesResponse  # noqa: Y015
+
+@_typing.final
+class GetTokenTrustRequest(_message.Message):
+    """Asks how tokens are verified."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTokenTrustRequest: _TypeAlias = GetTokenTrustRequest  # noqa: Y015
+
+@_typing.final
+class GetTokenTrustResponse(_message.Message):
+    """How tokens are verified."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    """What stands in every token as its issuer: the region."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenKey]:
+        """The keys that tokens may be signed with."""
+
+    @_builtins.property
+    def ended(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndedTokens]:
+        """Access keys some of whose tokens have ended; those that all tokens have outlived are left out."""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        keys: _abc.Iterable[Global___TokenKey] | None = ...,
+        ended: _abc.Iterable[Global___EndedTokens] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "issuer", b"issuer", "keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTokenTrustResponse: _TypeAlias = GetTokenTrustResponse  # noqa: Y015
+
+@_typing.final
+class TokenKey(_message.Message):
+    """A key that tokens are verified with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its name in tokens (`kid`)."""
+    public_key: _builtins.bytes
+    """The public key: Ed25519, PEM."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenKey: _TypeAlias = TokenKey  # noqa: Y015
+
+@_typing.final
+class EndedTokens(_message.Message):
+    """Tokens of an access key that have ended before their time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_KEY_FIELD_NUMBER: _builtins.int
+    BEFORE_GENERATION_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    access_key: _builtins.str
+    """The access key."""
+    before_generation: _builtins.int
+    """Tokens of an earlier generation have ended; all, where it is 0."""
+    at: _builtins.int
+    """When, in nanoseconds since the epoch."""
+    def __init__(
+        self,
+        *,
+        access_key: _builtins.str = ...,
+        before_generation: _builtins.int = ...,
+        at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "at", b"at", "before_generation", b"before_generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndedTokens: _TypeAlias = EndedTokens  # noqa: Y015

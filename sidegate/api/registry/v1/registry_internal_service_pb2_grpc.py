@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class RegistryInternalServiceStub:
-    """The registry's side of an endpoint's life. Only principals of the account `system` may call it.
+    """The registry's side of an endpoint's life. Programs call it, with their certificates.
     """
 
     def __init__(self, channel):
@@ -51,10 +51,15 @@ class RegistryInternalServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetForwardingSourcesRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetForwardingSourcesResponse.FromString,
                 _registered_method=True)
+        self.GetTokenTrust = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryInternalService/GetTokenTrust',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryInternalServiceServicer:
-    """The registry's side of an endpoint's life. Only principals of the account `system` may call it.
+    """The registry's side of an endpoint's life. Programs call it, with their certificates.
     """
 
     def ReserveEndpointPort(self, request, context):
@@ -81,6 +86,13 @@ class RegistryInternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTokenTrust(self, request, context):
+        """How the registry's tokens are told from others, and which of them have ended before their time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryInternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +111,11 @@ def add_RegistryInternalServiceServicer_to_server(servicer, server):
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetForwardingSourcesRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetForwardingSourcesResponse.SerializeToString,
             ),
+            'GetTokenTrust': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTokenTrust,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sidegate.api.registry.v1.RegistryInternalService', rpc_method_handlers)
@@ -108,7 +125,7 @@ def add_RegistryInternalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryInternalService:
-    """The registry's side of an endpoint's life. Only principals of the account `system` may call it.
+    """The registry's side of an endpoint's life. Programs call it, with their certificates.
     """
 
     @staticmethod
@@ -182,6 +199,33 @@ class RegistryInternalService:
             '/sidegate.api.registry.v1.RegistryInternalService/GetForwardingSources',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetForwardingSourcesRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetForwardingSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTokenTrust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryInternalService/GetTokenTrust',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustResponse.FromString,
             options,
             channel_credentials,
             insecure,

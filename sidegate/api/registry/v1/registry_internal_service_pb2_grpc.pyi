@@ -14,7 +14,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryInternalServiceStub:
-    """The registry's side of an endpoint's life. Only principals of the account `system` may call it."""
+    """The registry's side of an endpoint's life. Programs call it, with their certificates."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReserveEndpointPort: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.ReserveEndpointPortRequest, _registry_internal_service_pb2.ReserveEndpointPortResponse]
@@ -27,9 +27,11 @@ class RegistryInternalServiceStub:
     """Gives an endpoint's address back. Again is not an error."""
     GetForwardingSources: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.GetForwardingSourcesRequest, _registry_internal_service_pb2.GetForwardingSourcesResponse]
     """What gateways of a cell need to know of a service and a VPC, as it is now."""
+    GetTokenTrust: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.GetTokenTrustRequest, _registry_internal_service_pb2.GetTokenTrustResponse]
+    """How the registry's tokens are told from others, and which of them have ended before their time."""
 
 class RegistryInternalServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The registry's side of an endpoint's life. Only principals of the account `system` may call it."""
+    """The registry's side of an endpoint's life. Programs call it, with their certificates."""
 
     @_abc_1.abstractmethod
     def ReserveEndpointPort(
@@ -58,5 +60,13 @@ class RegistryInternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_internal_service_pb2.GetForwardingSourcesRequest, _abc.Awaitable[_registry_internal_service_pb2.GetForwardingSourcesResponse]],
     ) -> _abc.Awaitable[_registry_internal_service_pb2.GetForwardingSourcesResponse]:
         """What gateways of a cell need to know of a service and a VPC, as it is now."""
+
+    @_abc_1.abstractmethod
+    def GetTokenTrust(
+        self,
+        request: _registry_internal_service_pb2.GetTokenTrustRequest,
+        context: _aio.ServicerContext[_registry_internal_service_pb2.GetTokenTrustRequest, _abc.Awaitable[_registry_internal_service_pb2.GetTokenTrustResponse]],
+    ) -> _abc.Awaitable[_registry_internal_service_pb2.GetTokenTrustResponse]:
+        """How the registry's tokens are told from others, and which of them have ended before their time."""
 
 def add_RegistryInternalServiceServicer_to_server(servicer: RegistryInternalServiceServicer, server: _aio.Server) -> None: ...

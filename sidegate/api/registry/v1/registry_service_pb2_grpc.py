@@ -32,7 +32,8 @@ if _version_not_supported:
 class RegistryServiceStub:
     """VPCs, subnets, ports, attachments and endpoint services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` (up to 64 characters) makes a write safe to repeat: the first answer is given
     again. Errors carry google.rpc.ErrorInfo with a reason, and BadRequest with the field where one is at fault.
     """
@@ -173,7 +174,8 @@ class RegistryServiceStub:
 class RegistryServiceServicer:
     """VPCs, subnets, ports, attachments and endpoint services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` (up to 64 characters) makes a write safe to repeat: the first answer is given
     again. Errors carry google.rpc.ErrorInfo with a reason, and BadRequest with the field where one is at fault.
     """
@@ -500,7 +502,8 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 class RegistryService:
     """VPCs, subnets, ports, attachments and endpoint services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` (up to 64 characters) makes a write safe to repeat: the first answer is given
     again. Errors carry google.rpc.ErrorInfo with a reason, and BadRequest with the field where one is at fault.
     """

@@ -19,7 +19,8 @@ GRPC_VERSION: str
 class RegistryServiceStub:
     """VPCs, subnets, ports, attachments and endpoint services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` (up to 64 characters) makes a write safe to repeat: the first answer is given
     again. Errors carry google.rpc.ErrorInfo with a reason, and BadRequest with the field where one is at fault.
     """
@@ -89,7 +90,8 @@ class RegistryServiceStub:
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """VPCs, subnets, ports, attachments and endpoint services.
 
-    Who asks stands in the metadata `sidegate-account` and `sidegate-project`. What another project owns reads as not
+    Who asks is proved by a token (TokenService.IssueToken) in the metadata `authorization`, behind "Bearer "; the operator
+    may name whom it acts for in `sidegate-account` and `sidegate-project`. What another project owns reads as not
     there (NOT_FOUND). A `request_id` (up to 64 characters) makes a write safe to repeat: the first answer is given
     again. Errors carry google.rpc.ErrorInfo with a reason, and BadRequest with the field where one is at fault.
     """

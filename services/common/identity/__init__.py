@@ -1,0 +1,1 @@
+"""How callers prove who they are: tokens for people and tenants, certificates for programs."""

@@ -1,0 +1,163 @@
+"""Use cases of accounts, projects and access keys. Secrets are sealed before the event that names them is stored."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from services.common.errors import Invalid, NotFound
+from services.common.eventsourcing.context import CommandContext
+from services.common.identity.ended import EVERY, Ended, EndedTokens
+from services.common.principal import OPERATOR
+from services.registry.application.streams import Streams, stream
+from services.registry.domain import account as domain
+from services.registry.domain.account import AccessKey, Create, CreateKey, CreateProject, RevokeKey, RotateKey
+from services.registry.projections import ACCESS_KEY, ACCOUNT, Resources
+from services.registry.wire.accounts import account_message, key_message, key_of, role_of
+from sidegate.api.registry.v1 import account_pb2, account_service_pb2
+from sidegate.credentials import Credential
+
+Render = Callable[[domain.Present], bytes]
+
+
+class Secrets(Protocol):
+    """Where the secrets of access keys lie."""
+
+    async def keep(self, secret_id: str, key_id: str, secret: str) -> None: ...
+    async def reveal(self, secret_id: str, key_id: str) -> str | None: ...
+    async def forget(self, secret_id: str) -> None: ...
+
+
+class Accounts:
+    """`ended` hears at once of keys whose tokens end."""
+
+    def __init__(self, streams: Streams, resources: Resources, vault: Secrets, ended: EndedTokens) -> None:
+        self._streams, self._resources, self._vault, self._ended = streams, resources, vault, ended
+
+    async def create(self, name: str, context: CommandContext) -> account_service_pb2.CreateAccountResponse:
+        if name == OPERATOR:
+            raise Invalid("NAME_RESERVED", f"{name} is the account of who owns the platform", field="account.name")
+        domain.require_name(name)
+        key_id, secret_id, secret = _new_key_id(), _new_secret_id(), _new_secret()
+        await self._keep(secret_id, key_id, secret, context)
+
+        def answer(state: domain.Present) -> bytes:
+            shown = account_service_pb2.AccessKeySecret(key=key_message(state.keys[key_id]))
+            made = account_service_pb2.CreateAccountResponse(account=account_message(state.account), key=shown)
+            return made.SerializeToString(deterministic=True)
+
+        response = await self._execute(name, Create(name, key_id, secret_id, context.at_ns), context, answer)
+        told = account_service_pb2.CreateAccountResponse.FromString(response)
+        if told.key.key.id == key_id:
+            told.key.secret_key = secret
+        return told
+
+    async def create_project(self, account: str, project: str, context: CommandContext) -> account_pb2.Account:
+        await self.get(account)
+        response = await self._execute(
+            account, CreateProject(project), context, lambda state: account_message(state.account).SerializeToString()
+        )
+        return account_pb2.Account.FromString(response)
+
+    async def create_key(
+        self, wanted: account_pb2.AccessKey, context: CommandContext
+    ) -> account_service_pb2.AccessKeySecret:
+        await self.get(wanted.account)
+        key_id, secret_id, secret = _new_key_id(), _new_secret_id(), _new_secret()
+        project = wanted.project or domain.DEFAULT_PROJECT
+        key = AccessKey(key_id, wanted.account, project, role_of(wanted.role), context.at_ns)
+        await self._keep(secret_id, key_id, secret, context)
+        response = await self._execute(wanted.account, CreateKey(key, secret_id), context, _key(key_id))
+        return _told(response, key_id, 1, secret)
+
+    async def rotate(self, key_id: str, context: CommandContext) -> account_service_pb2.AccessKeySecret:
+        known, secret_before = await self._known(key_id)
+        secret_id, secret = _new_secret_id(), _new_secret()
+        await self._keep(secret_id, key_id, secret, context)
+        command = RotateKey(key_id, secret_id, context.at_ns)
+        response = await self._execute(known.account, command, context, _key(key_id))
+        # A repeat, or another rotation at the same moment, must not pass off this secret as the valid one.
+        valid = (await self._known(key_id))[1] == secret_id
+        told = _told(response, key_id, 0, secret if valid else "")
+        self._ended.end(Ended(key_id, told.key.generation, context.at_ns))
+        await self._vault.forget(secret_before if valid else secret_id)
+        return told
+
+    async def revoke(self, key_id: str, context: CommandContext) -> account_pb2.AccessKey:
+        known, secret_id = await self._known(key_id)
+        response = await self._execute(known.account, RevokeKey(key_id, context.at_ns), context, _key(key_id))
+        self._ended.end(Ended(key_id, EVERY, context.at_ns))
+        if secret_id:
+            await self._vault.forget(secret_id)
+        return account_service_pb2.AccessKeySecret.FromString(response).key
+
+    async def get(self, name: str) -> account_pb2.Account:
+        found = await self._resources.get(ACCOUNT, name)
+        if found is None:
+            raise NotFound(ACCOUNT.name, name)
+        return found
+
+    async def page(self, after: int, limit: int) -> list[tuple[int, account_pb2.Account]]:
+        return await self._resources.read(lambda now: now.page(ACCOUNT, after=after, limit=limit))
+
+    async def keys(self, account: str, after: int, limit: int) -> Sequence[tuple[int, account_pb2.AccessKey]]:
+        await self.get(account)
+        found = await self._resources.read(lambda now: now.page(ACCESS_KEY, parent=account, after=after, limit=limit))
+        return [(at, event.access_key) for at, event in found]
+
+    async def has_operator(self) -> bool:
+        return await self._resources.get(ACCOUNT, OPERATOR) is not None
+
+    async def begin(self, credential: Credential, context: CommandContext) -> None:
+        """Creates the operator's account with this first key."""
+        secret_id = _new_secret_id()
+        await self._vault.keep(secret_id, credential.access_key, credential.secret_key)
+        command = Create(OPERATOR, credential.access_key, secret_id, context.at_ns)
+        await self._execute(OPERATOR, command, context, lambda _state: b"")
+
+    async def _keep(self, secret_id: str, key_id: str, secret: str, context: CommandContext) -> None:
+        if await self._streams.first_answer(context) is None:
+            await self._vault.keep(secret_id, key_id, secret)
+
+    async def _known(self, key_id: str) -> tuple[AccessKey, str]:
+        """A key and where its secret lies; that is nowhere, if it was revoked."""
+        found = await self._resources.get(ACCESS_KEY, key_id)
+        if found is None:
+            raise NotFound(ACCESS_KEY.name, key_id)
+        secret_id = found.access_key_created.secret_id or found.access_key_rotated.secret_id
+        return key_of(found.access_key), secret_id
+
+    async def _execute(self, account: str, command: domain.Command, context: CommandContext, answer: Render) -> bytes:
+        outcome = await self._streams.accounts.execute(
+            stream("account", account), command, context, lambda state, _: answer(domain.of(state))
+        )
+        return outcome.response
+
+
+def new_credential(account: str = OPERATOR, project: str = domain.DEFAULT_PROJECT) -> Credential:
+    """An access key and a secret that nobody has had."""
+    return Credential(account, project, _new_key_id(), _new_secret())
+
+
+def _key(key_id: str) -> Render:
+    """The stored answer: the key, never its secret."""
+    return lambda state: account_service_pb2.AccessKeySecret(key=key_message(state.keys[key_id])).SerializeToString()
+
+
+def _told(response: bytes, key_id: str, generation: int, secret: str) -> account_service_pb2.AccessKeySecret:
+    """The answer with the secret, if it is the answer to this very call."""
+    told = account_service_pb2.AccessKeySecret.FromString(response)
+    if told.key.id == key_id and generation in (0, told.key.generation):
+        told.secret_key = secret
+    return told
+
+
+def _new_key_id() -> str:
+    return "AK" + secrets.token_hex(10).upper()
+
+
+def _new_secret_id() -> str:
+    return secrets.token_hex(16)
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,55 @@
+"""Accounts, projects and access keys, for the operator; and who the caller itself is."""
+
+from collections.abc import AsyncIterator
+
+from sidegate.api.registry.v1 import account_service_pb2 as rpc
+from sidegate.api.registry.v1.account_pb2 import AccessKey, Account, Role
+from sidegate.api.registry.v1.account_service_pb2_grpc import AccountsServiceStub, TokenServiceStub
+from sidegate.transport import Caller
+
+
+class Accounts:
+    def __init__(self, caller: Caller) -> None:
+        self._caller, self._stub = caller, AccountsServiceStub(caller.channel)
+        self._tokens = TokenServiceStub(caller.channel)
+
+    async def create(self, name: str) -> rpc.CreateAccountResponse:
+        """An account with a project `default`, and its first key: the answer alone shows the secret."""
+        request = rpc.CreateAccountRequest(account=Account(name=name))
+        return await self._caller.write(self._stub.CreateAccount, request)
+
+    async def get(self, name: str) -> Account:
+        return await self._caller.ask(self._stub.GetAccount, rpc.GetAccountRequest(name=name))
+
+    async def list(self) -> AsyncIterator[Account]:
+        """Accounts in order of creation."""
+        async for page in self._caller.pages(self._stub.ListAccounts, rpc.ListAccountsRequest()):
+            for account in page.accounts:
+                yield account
+
+    async def create_project(self, account: str, project: str) -> Account:
+        request = rpc.CreateProjectRequest(account=account, project=project)
+        return await self._caller.write(self._stub.CreateProject, request)
+
+    async def create_key(self, account: str, project: str, role: Role.ValueType) -> rpc.AccessKeySecret:
+        """A key of a project: the answer alone shows the secret."""
+        key = AccessKey(account=account, project=project, role=role)
+        return await self._caller.write(self._stub.CreateAccessKey, rpc.CreateAccessKeyRequest(key=key))
+
+    async def keys(self, account: str) -> AsyncIterator[AccessKey]:
+        """An account's keys in order of creation, revoked ones too."""
+        request = rpc.ListAccessKeysRequest(account=account)
+        async for page in self._caller.pages(self._stub.ListAccessKeys, request):
+            for key in page.keys:
+                yield key
+
+    async def rotate_key(self, id_: str) -> rpc.AccessKeySecret:
+        """Another secret for a key; the one before, and its tokens, end at once."""
+        return await self._caller.write(self._stub.RotateAccessKey, rpc.RotateAccessKeyRequest(id=id_))
+
+    async def revoke_key(self, id_: str) -> AccessKey:
+        """Ends a key and its tokens, for good."""
+        return await self._caller.write(self._stub.RevokeAccessKey, rpc.RevokeAccessKeyRequest(id=id_))
+
+    async def who_am_i(self) -> rpc.Identity:
+        return await self._caller.ask(self._tokens.GetIdentity, rpc.GetIdentityRequest())
