@@ -1,7 +1,6 @@
 """`sidegate service`: what providers publish."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,12 +9,28 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     Backend,
     ConnectableService,
-    ConsumerLimits,
     EndpointService,
 )
-from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
+from sidegate.cli.offers import (
+    IDENTITIES,
+    SERVERS,
+    TYPES,
+    AcceptAccounts,
+    Accepted,
+    AcceptTags,
+    AccountEndpoints,
+    Bits,
+    Connections,
+    Identity,
+    NewConnections,
+    Pending,
+    Servers,
+    Type,
+    limits_of,
+    rules_of,
+)
 from sidegate.cli.options import (
     BackendAddresses,
     BackendPorts,
@@ -40,74 +55,6 @@ noun = Noun("service", "Endpoint services: what a provider publishes from one of
 
 Permissions = Annotated[
     list[str], typer.Argument(metavar="PERMISSION...", help="iam:domain::ACCOUNT, or 'iam:domain::*' for everybody.")
-]
-
-
-class Identity(StrEnum):
-    """What backends are to learn of clients."""
-
-    NONE = "none"
-    TOA = "toa"
-    PROXY = "proxy"
-    TOA_PROXY = "toa+proxy"
-    PROXY_MARKER = "proxy+marker"
-
-
-class Type(StrEnum):
-    """How endpoints are reached."""
-
-    INTERFACE = "interface"
-    GATEWAY = "gateway"
-
-
-class Servers(StrEnum):
-    """What backends are."""
-
-    VM = "vm"
-    LB = "lb"
-    VIP = "vip"
-    CLOUD = "cloud"
-
-
-IDENTITIES = dict(zip(Identity, EndpointService.ClientIdentity.values()[1:], strict=True))
-TYPES = dict(zip(Type, EndpointService.ServiceType.values()[1:], strict=True))
-SERVERS = dict(zip(Servers, EndpointService.ServerType.values()[1:], strict=True))
-
-AcceptAccounts = Annotated[
-    list[str] | None,
-    typer.Option("--accept-account", metavar="ACCOUNT", help="Accept its connections at once; once for each."),
-]
-AcceptTags = Annotated[
-    list[Tag] | None,
-    typer.Option(
-        "--accept-tag", metavar="KEY[=VALUE]", parser=parsing.tag, help="Accept endpoints with this tag at once."
-    ),
-]
-Pending = Annotated[
-    int | None, typer.Option("--expire-pending", min=0, metavar="SECONDS", help="Reject requests that wait longer.")
-]
-Accepted = Annotated[
-    int | None,
-    typer.Option(
-        "--accept-for", min=0, metavar="SECONDS", help="Reject connections this long after they were accepted."
-    ),
-]
-
-AccountEndpoints = Annotated[
-    int | None,
-    typer.Option("--account-endpoints", min=0, metavar="N", help="How many endpoints an account may have; 0: any."),
-]
-
-Connections = Annotated[
-    int | None,
-    typer.Option("--connections", min=0, metavar="N", help="Open sessions of an endpoint: kept, not enforced yet."),
-]
-NewConnections = Annotated[
-    int | None,
-    typer.Option("--new-connections", min=0, metavar="N", help="New sessions in a second: kept, not enforced yet."),
-]
-Bits = Annotated[
-    int | None, typer.Option("--bits", min=0, metavar="N", help="Bits in a second: kept, not enforced yet.")
 ]
 
 Weights = Annotated[
@@ -169,8 +116,8 @@ async def create(
         client_identity=IDENTITIES[identity],
         service_type=TYPES[type_],
         server_type=SERVERS[servers],
-        approval_rules=_rules(accept_account, accept_tag, pending, accepted),
-        consumer_limits=_limits(account_endpoints, connections, new_connections, bits),
+        approval_rules=rules_of(accept_account, accept_tag, pending, accepted),
+        consumer_limits=limits_of(account_endpoints, connections, new_connections, bits),
     )
 
 
@@ -234,8 +181,8 @@ async def update(
     """Change backends, ports, the need of approval or what is said: each as a whole, what is not named stays."""
     backends = await _backends(session, backend, backend_port)
     tags = parsing.other_tags(tag, no_tags)
-    rules = ApprovalRules() if no_rules else _rules(accept_account, accept_tag, pending, accepted)
-    limits = _limits(account_endpoints, connections, new_connections, bits)
+    rules = ApprovalRules() if no_rules else rules_of(accept_account, accept_tag, pending, accepted)
+    limits = limits_of(account_endpoints, connections, new_connections, bits)
     said = (approval, description, tags, identity, rules, limits)
     if not backends and not port and all(each is None for each in said):
         raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
@@ -324,31 +271,6 @@ async def delete(
     """Delete a service without live connections."""
     id = await resolve.service(session.sidegate, service)
     return await session.sidegate.services.delete(id, force=force)
-
-
-def _limits(
-    endpoints: int | None, connections: int | None, new_connections: int | None, bits: int | None
-) -> ConsumerLimits | None:
-    """What each consumer may take, as a whole; None where nothing is said."""
-    if endpoints is connections is new_connections is bits is None:
-        return None
-    return ConsumerLimits(
-        endpoints_per_account=endpoints or 0,
-        connections=connections or 0,
-        new_connections_per_second=new_connections or 0,
-        bits_per_second=bits or 0,
-    )
-
-
-def _rules(
-    accounts: list[str] | None, tags: list[Tag] | None, pending: int | None, accepted: int | None
-) -> ApprovalRules | None:
-    """The rules of approval, as a whole; None where none is named."""
-    if not accounts and not tags and pending is None and accepted is None:
-        return None
-    return ApprovalRules(
-        accept_accounts=accounts, accept_tags=tags, pending_seconds=pending or 0, accepted_seconds=accepted or 0
-    )
 
 
 async def _backends(
