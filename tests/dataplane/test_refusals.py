@@ -39,6 +39,8 @@ OF_A_CLIENT: list[tuple[Segment, Counter, str]] = [
     (replace(OPENING, fragment=0x2000), Counter.REFUSED_FRAGMENT, "the first fragment"),
     (replace(OPENING, fragment=0x0010), Counter.REFUSED_FRAGMENT, "a later fragment"),
     (replace(OPENING, version=5), Counter.REFUSED_MALFORMED, "another version of IP"),
+    (replace(OPENING, source="224.0.0.1"), Counter.REFUSED_MALFORMED, "from many"),
+    (replace(OPENING, source="255.255.255.255"), Counter.REFUSED_MALFORMED, "from everybody"),
     (replace(OPENING, missing=1), Counter.REFUSED_MALFORMED, "a header cut short"),
 ]
 OF_A_VPC: list[tuple[Callable[[Wire], bytes], Counter, str]] = [

@@ -12,6 +12,7 @@
 
 #include "maps.h"
 
+#define FIRST_MULTICAST 0xe0000000 /* 224.0.0.0 */
 #define IP_OFFSET ETH_HLEN
 #define L4_OFFSET (IP_OFFSET + sizeof(struct iphdr))
 #define IP_MORE_FRAGMENTS_OR_OFFSET 0x3fff
@@ -90,6 +91,8 @@ static __always_inline enum counter read_packet(struct __sk_buff *skb, __u32 vpc
 		return REFUSED_FRAGMENT;
 	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
 		return REFUSED_PROTOCOL;
+	if (bpf_ntohl(ip->saddr) >= FIRST_MULTICAST) /* no host's: a whitelist of nobody names the last of them */
+		return REFUSED_MALFORMED;
 	if (ip->ttl <= 1)
 		return REFUSED_TTL;
 
