@@ -101,7 +101,7 @@ async def follow(url: str, stream: str, subjects: list[str], table: Table) -> No
         try:
             await read(client.jetstream(timeout=2), stream, subjects, table)
         except (nats.errors.Error, TimeoutError, OSError, LostOnTheWay) as error:
-            print(f"{stream}: {error or type(error).__name__}, trying again", file=sys.stderr, flush=True)
+            print(f"{stream}: {str(error) or type(error).__name__}, trying again", file=sys.stderr, flush=True)
             await asyncio.sleep(0.2)
 
 
