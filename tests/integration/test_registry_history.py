@@ -92,7 +92,7 @@ async def test_a_question_that_takes_too_long_is_ended(
     async with running_registry(tmp_path_factory.mktemp("registry")) as world:
         vpc = await world.payments.vpc()
         monkeypatch.setattr("services.common.rpc.history.LONGEST_SECONDS", 0.0)
-        async with Client(world.address, world.address, account="operator", project="x") as operator:
+        async with Known(world.address, world.address, account="operator", project="x") as operator:
             with pytest.raises(errors.TimedOut):
                 await operator.history.resource("vpc", vpc.id)
 

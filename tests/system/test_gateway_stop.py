@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import namespaces
+from tests.support import identity, namespaces
 
 pytestmark = pytest.mark.root
 
@@ -23,6 +23,7 @@ def run_and_stop(directory: Path, *arguments: str) -> Path:
     bpffs, ready = directory / "bpf", directory / "ready"
     command = [
         *(sys.executable, "-m", "services.gateway_agent", "--gateway-id", gateway_id, "--bpffs", str(bpffs)),
+        *("--tls", str(identity.directory_of_gateway("default", gateway_id))),
         *("--socket", str(directory / "socket"), "--ready-file", str(ready), "--endpoint-address", NOWHERE),
     ]
     environment = {**os.environ, "SIDEGATE_NATS_URL": f"nats://token@{NOWHERE}"}
