@@ -88,7 +88,7 @@ def test_a_record_says_who_when_by_which_method_and_has_the_whole_event(story: F
     assert (told["who"], told["account"], told["project"]) == ("payments/default", "payments", "default")
     assert (told["method"], told["request_id"]) == ("AcceptConnection", "r-1")
     assert told["hash"] == story.endpoint_log.records[1].hash.hex()
-    assert told["event"]["approved"] == {}
+    assert told["event"]["approved"] == {"until": 0}
     assert told["event"]["endpoint"]["name"] == "to-web"
 
 
