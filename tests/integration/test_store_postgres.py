@@ -41,7 +41,10 @@ SETTINGS = (
     "transaction_isolation",
     "transaction_read_only",
     "application_name",
+    "plan_cache_mode",  # a plan kept from when the log was empty reads all of it: a lone append took four times as long
 )
+
+WRITER, READER = ("sidegate writer", "force_custom_plan"), ("sidegate reader", "force_custom_plan")
 
 
 @pytest.fixture
@@ -72,12 +75,12 @@ async def test_a_commit_waits_for_the_disk_and_nothing_else_waits_for_ever(datab
     postgres.shared().execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
     writer = SqlWriter(database_at(where, "FULL"), [])
     try:
-        assert writer.run(settings) == ["on", "2s", "5s", "10s", "read committed", "off", "sidegate writer"]
+        assert writer.run(settings) == ["on", "2s", "5s", "10s", "read committed", "off", *WRITER]
     finally:
         writer.close()
     store = await SqlStore.open(where)
     try:
-        assert await store.query(settings) == ["on", "2s", "1min", "30s", "repeatable read", "on", "sidegate reader"]
+        assert await store.query(settings) == ["on", "2s", "1min", "30s", "repeatable read", "on", *READER]
     finally:
         await store.close()
 

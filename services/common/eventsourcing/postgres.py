@@ -47,6 +47,9 @@ DURABLE = (
     " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
 )
 
+# A plan that is kept from when the log was empty reads all of it, until the server happens to gather statistics.
+PLANNED = "SELECT set_config('plan_cache_mode', 'force_custom_plan', false)"
+
 REFUSE = (
     "CREATE FUNCTION events_refuse() RETURNS trigger LANGUAGE plpgsql AS"
     " $$ BEGIN RAISE EXCEPTION 'events are only ever added'; END $$",
@@ -155,6 +158,7 @@ class Postgres:
             for option, value in settings.items():
                 made.execute("SELECT set_config(%s, %s, false)", (option, str(value)))
             made.execute(DURABLE)
+            made.execute(PLANNED)
 
         return engine
 
