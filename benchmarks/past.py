@@ -97,7 +97,7 @@ def write(path: Path, events: Iterator[RecordedEvent]) -> None:
     """A log with a true chain, in one transaction: what is measured is reading."""
     with closing(sqlite3.connect(path)) as connection:
         (log_id,) = connection.execute("SELECT log_id FROM log_info").fetchone()
-        connection.executemany(f"INSERT INTO events VALUES ({','.join('?' * 12)})", _chained(log_id, events))  # noqa: S608
+        connection.executemany(f"INSERT INTO events VALUES ({','.join('?' * 12)})", _chained(log_id, events))  # noqa: S608 - marks
         connection.commit()
 
 
@@ -121,7 +121,7 @@ def scan(path: Path) -> float:
     """Seconds for the driver's rows."""
     started, after = time.perf_counter(), 0
     with closing(sqlite3.connect(path)) as connection:
-        query = f"SELECT * FROM events WHERE position > ? ORDER BY position LIMIT {PAGE}"  # noqa: S608
+        query = f"SELECT * FROM events WHERE position > ? ORDER BY position LIMIT {PAGE}"  # noqa: S608 - a number
         while page := connection.execute(query, (after,)).fetchall():
             after = page[-1][0]
     return time.perf_counter() - started
@@ -163,7 +163,7 @@ class Rounds:
 
 async def states(path: Path, samples: int) -> Sequence[Figure]:
     """Seconds for a project at a random position, from a program that remembers nothing of the last question."""
-    store, draw, taken = await SqlStore.open(path), random.Random(2), list[float]()  # noqa: S311
+    store, draw, taken = await SqlStore.open(path), random.Random(2), list[float]()  # noqa: S311 - it hides nothing
     end = (await store.head()).position
     await SnapshotKeeper(store, History(store, REDUCER), min(EVERY, end // 4)).once()
     owner = f"{_owner(OURS + 1)[1].decode()}/{CONSUMER.project}"

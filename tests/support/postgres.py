@@ -125,7 +125,7 @@ class Server:
 
     def disconnect(self, database: str) -> None:
         """Ends all connections to a database."""
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608 - a name of ours
 
     @property
     def _data(self) -> Path:
