@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import json
-import os
 import signal
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -39,17 +38,7 @@ async def _until_signalled(main: Coroutine[Any, Any, None]) -> None:
         await task
 
 
-def end_with_parent() -> None:
-    """Makes the kernel end this program when the one that started it dies, however it dies."""
-    import ctypes  # noqa: PLC0415 # only for those who are supervised
-
-    PR_SET_PDEATHSIG = 1  # noqa: N806 # its name in prctl(2)
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs until it is done or the program is told to end; cancelling is how the parts are told."""
-    if os.environ.get("SIDEGATE_SUPERVISED"):
-        end_with_parent()
     gc.set_threshold(GARBAGE_THRESHOLD)
     uvloop.run(_until_signalled(main))

@@ -13,6 +13,8 @@ from typing import Any
 
 import structlog
 
+from services.common.offspring import ends_with_us
+
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 FIRST_PAUSE = 0.1
@@ -67,9 +69,9 @@ class Supervised:
         program.ready_file.unlink(missing_ok=True)
         with program.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", program.module, *program.arguments,
+                *ends_with_us([sys.executable, "-m", program.module, *program.arguments]),
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                env={**os.environ, **program.environment, "SIDEGATE_SUPERVISED": "1"},
+                env={**os.environ, **program.environment},
             )  # fmt: skip
         self.facts = await self._wait_until_ready()
         return self.facts

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from services.common.offspring import ends_with_us
 from sidegate import tracing
 from tests.support import identity
 from tests.support.identity import Known
@@ -62,9 +63,9 @@ async def registry(directory: Path, **environment: str) -> AsyncIterator[str]:
         *identity.arguments(directory),
     ]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.registry", *places, "--metrics", ""),
+        *ends_with_us([sys.executable, "-m", "services.registry", *places, "--metrics", ""]),
         cwd=ROOT,
-        env={**os.environ, "SIDEGATE_NATS_URL": "nats://127.0.0.1:9", "SIDEGATE_SUPERVISED": "1", **environment},
+        env={**os.environ, "SIDEGATE_NATS_URL": "nats://127.0.0.1:9", **environment},
     )
     try:
         async with asyncio.timeout(DEADLINE):

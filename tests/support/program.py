@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from services.common.offspring import ends_with_us
 from tests.support import identity
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,9 +41,8 @@ class Program:
         command = [sys.executable, "-m", "services.registry", *places, *elsewhere, *who, *self._arguments]
         with (self._directory / "registry.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                ends_with_us(command),
                 cwd=ROOT,
-                env={**os.environ, "SIDEGATE_SUPERVISED": "1"},  # it ends with the tests, however they end
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from services.common.offspring import ends_with_us
 from sidegate.client import Client
 from sidegate.credentials import Credential
 
@@ -81,16 +82,12 @@ class Standalone:
     async def start(self) -> None:
         self.ready_file.unlink(missing_ok=True)
         places = ["--data-dir", str(self.data), "--ready-file", str(self.ready_file)]
-        command = [*self._prefix, sys.executable, "-m", "services.standalone", *places, *self._arguments]
+        command = [sys.executable, "-m", "services.standalone", *places, *self._arguments]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                command,
+                [*self._prefix, *ends_with_us(command)],
                 cwd=ROOT,
-                env={
-                    **os.environ,
-                    **self._environment(),
-                    "SIDEGATE_SUPERVISED": "1",
-                },  # it ends with the tests, however they end
+                env={**os.environ, **self._environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -120,8 +117,10 @@ class Standalone:
 
     async def kill(self) -> None:
         """kill -9 of standalone itself; its programs notice and end."""
-        pids = [pid for pid in self.ready["pids"].values() if pid]
         assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # it starts nothing more that we would not know of
+        await until("standalone to stand still", lambda: _stands_still(self.pid))
+        pids = children(self.pid)
         self._process.kill()
         await self._ended()
         await until("the programs to end with it", lambda: _none_alive(pids))
@@ -182,6 +181,15 @@ class Standalone:
 
 def _for(account: str) -> list[str]:
     return [] if account == "operator" else ["--account", account]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it has started and that are not yet reaped."""
+    return [int(child) for each in Path(f"/proc/{pid}/task").glob("*/children") for child in each.read_text().split()]
+
+
+async def _stands_still(pid: int) -> bool:
+    return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
 
 
 async def _none_alive(pids: list[int]) -> bool:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +17,7 @@ import pytest
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
 from tests.support import namespaces
-from tests.support.standalone import Standalone, require_root, until
+from tests.support.standalone import Standalone, children, require_root, until
 from tests.support.world import Site, call, eventually_answers, machine, site, who_answers
 
 pytestmark = pytest.mark.root
@@ -149,3 +151,18 @@ async def test_a_data_directory_can_be_stopped_killed_and_started_again(tmp_path
         assert await eventually_answers(anna_net, endpoint.address, 80) == "pia"
         verified = sidegate.cli("audit", "verify")
         assert verified.returncode == 0, verified.stdout
+
+
+async def test_a_program_that_is_being_started_ends_with_standalone_too(tmp_path: Path) -> None:
+    """One that lived on would hold its port: the next start would say that the address is in use."""
+    sidegate = Standalone(tmp_path, rootless=True)
+    async with sidegate:
+        before = children(sidegate.pid)
+        os.kill(sidegate.pid_of("registry"), signal.SIGKILL)
+
+        async def begun() -> bool:
+            return any(pid not in before for pid in children(sidegate.pid))
+
+        await until("standalone to start the registry again", begun)
+        await sidegate.kill()
+        await sidegate.start()

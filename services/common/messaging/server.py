@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote
 
+from services.common.offspring import ends_with_us
+
 STARTUP = 10.0
 SHUTDOWN = 10.0
 """Seconds. A server that takes longer to stop is killed, which loses nothing of what it has acknowledged."""
@@ -150,13 +152,11 @@ class NatsServer:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = [_binary(), "--config", str(self._directory / "nats.conf")]
-        if setpriv := shutil.which("setpriv"):  # so that it does not outlive us, however we end
-            command = [setpriv, "--pdeathsig", "TERM", *command]
         lock = await self._lock()
         try:
             with (self._directory / "nats.err").open("wb") as errors:
                 return await asyncio.create_subprocess_exec(
-                    *command,
+                    *ends_with_us(command),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=errors,
                     stderr=errors,

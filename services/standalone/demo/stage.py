@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from services.common.offspring import ends_with_us
 
 DEVICE = "sidegate0"
 DEADLINE_SECONDS = 60.0
@@ -120,8 +121,7 @@ class Sidegate:
         self._output = (directory / "standalone.log").open("w+")
         command = [sys.executable, "-m", "services.standalone", "--data-dir", str(self.data)]
         self._process = subprocess.Popen(
-            command,
-            env={**os.environ, "SIDEGATE_SUPERVISED": "1"},  # it ends with the demo, however that ends
+            ends_with_us(command),
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,

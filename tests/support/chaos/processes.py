@@ -1,12 +1,13 @@
 """Programs as processes that may be killed or stopped at any moment."""
 
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from services.common.offspring import ends_with_us
 
 ROOT = Path(__file__).resolve().parents[3]
 END_SECONDS = 10.0
@@ -28,9 +29,8 @@ class Processes:
         """Starts it once more, as it was started before."""
         with (self._directory / f"{name}.log").open("ab") as output:
             self._running[name] = subprocess.Popen(
-                self._commands[name],
+                ends_with_us(self._commands[name]),
                 cwd=ROOT,
-                env={**os.environ, "SIDEGATE_SUPERVISED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
