@@ -37,6 +37,7 @@ class Client:
         registry: str = "",
         endpoint: str = "",
         gateway: str = "",
+        http_api: str = "",
         *,
         credential: Credential | Callable[[], Credential] | None = None,
         ca: bytes = b"",
@@ -44,7 +45,12 @@ class Client:
         project: str = "",
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
-        self._addresses = {"registry": registry, "endpoint": endpoint, "gateway": gateway}
+        self._addresses = {
+            "registry": registry,
+            "endpoint": endpoint,
+            "gateway": gateway,
+            "http_api": http_api,
+        }
         self._credential, self._ca = credential, ca
         self._account, self._project, self._timeout = account, project, timeout
         self._callers: dict[str, Caller] = {}
@@ -94,7 +100,7 @@ class Client:
         return Gateway(self._caller("gateway"))
 
     def program(self, name: str) -> Program:
-        """ "registry", "endpoint" or "gateway", to be asked how it is doing. Raises Unavailable without an address."""
+        """The registry, endpoint, gateway or http_api, to be asked how it is. Raises Unavailable without an address."""
         return Program(self._caller(name))
 
     @cached_property

@@ -83,14 +83,26 @@ class Access(Protocol):
         """Told that the proof was refused: whether another may be had, so that the call is worth repeating."""
 
 
-class Caller:
-    """A channel to one program ("host:port" or "unix:/path"), and how its calls are let in."""
+def channel_to(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options=OPTIONS)
+    return grpc.aio.secure_channel(address, credentials, options=OPTIONS)
 
-    def __init__(self, address: str, access: Access, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        if (credentials := access.credentials) is None:
-            self.channel = grpc.aio.insecure_channel(address, options=OPTIONS)
-        else:
-            self.channel = grpc.aio.secure_channel(address, credentials, options=OPTIONS)
+
+class Caller:
+    """A channel to one program ("host:port" or "unix:/path"), and how its calls are let in.
+
+    A program that calls for many has one channel for all of them, and gives it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        access: Access,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        channel: grpc.aio.Channel | None = None,
+    ) -> None:
+        self.channel = channel or channel_to(address, access.credentials)
         self._address, self._access, self._timeout = address, access, timeout
 
     async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, within: float | None = None) -> R:

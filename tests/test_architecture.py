@@ -55,7 +55,13 @@ def test_a_module_opens_with_what_it_is(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [config.RegistrySettings, config.EndpointSettings, config.GatewaySettings, StandaloneSettings],
+    [
+        config.RegistrySettings,
+        config.EndpointSettings,
+        config.GatewaySettings,
+        config.HttpApiSettings,
+        StandaloneSettings,
+    ],
     ids=lambda settings: str(settings.__name__),
 )
 def test_every_setting_says_what_it_is_for(settings: type[BaseSettings]) -> None:

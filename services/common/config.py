@@ -22,9 +22,6 @@ class ProgramSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    nats_url: SecretStr = Field(
-        description="where NATS is, with its token: nats://TOKEN@HOST:PORT (keep it in the environment)"
-    )
     tls: Path = Field(description="the directory of its certificate: ca.pem, cert.pem and key.pem")
     ready_file: Path | None = Field(None, description="written when the program serves: JSON with its address")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
@@ -36,7 +33,15 @@ class ProgramSettings(BaseSettings):
     )
 
 
-class ServiceSettings(ProgramSettings):
+class NatsSettings(ProgramSettings):
+    """What every program is told that talks by NATS."""
+
+    nats_url: SecretStr = Field(
+        description="where NATS is, with its token: nats://TOKEN@HOST:PORT (keep it in the environment)"
+    )
+
+
+class ServiceSettings(NatsSettings):
     """What every control-plane service is told."""
 
     listen: str = Field("127.0.0.1:0", description="host:port of the public interface; port 0 takes a free one")
@@ -82,7 +87,7 @@ class EndpointSettings(ServiceSettings):
     creation_deadline_seconds: float = Field(120, gt=0, description="an endpoint CREATING for longer becomes FAILED")
 
 
-class GatewaySettings(ProgramSettings):
+class GatewaySettings(NatsSettings):
     """A gateway agent."""
 
     gateway_id: str = Field(pattern=NAME, description="this gateway; the same after every restart")
@@ -95,3 +100,14 @@ class GatewaySettings(ProgramSettings):
     uninstall_on_stop: bool = Field(
         False, description="do so when told to stop: for a container, whose network ends with it"
     )
+
+
+class HttpApiSettings(ProgramSettings):
+    """The HTTPS API."""
+
+    listen: str = Field("127.0.0.1:8443", description="host:port of the API; port 0 takes a free one")
+    registry_address: str = Field(description="host:port of the registry's public interface")
+    registry_internal_address: str = Field(description="host:port of the registry's internal interface")
+    endpoint_address: str = Field(description="host:port of the endpoint service's public interface")
+    region: str = Field("local", pattern=NAME, description="this region: what clients call its one project by")
+    socket: Path = Field(description="the unix socket on which it says how it is doing")

@@ -15,6 +15,7 @@ class Role(Enum):
     VIEWER = "viewer"
     REGISTRY = "registry"
     ENDPOINT = "endpoint"
+    HTTP_API = "http_api"
     GATEWAY = "gateway"
     MACHINE = "machine"
     """Whoever may open a gateway's socket: root of its machine."""

@@ -1,4 +1,4 @@
-"""What the endpoint service asks."""
+"""What our other programs ask."""
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -8,7 +8,8 @@ from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
 from services.registry.application.inventory import Inventory
 from services.registry.application.reservations import Reservations, Wanted
-from services.registry.application.tokens import Tokens
+from services.registry.application.tokens import Signed, Tokens
+from services.registry.wire.accounts import ROLES
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
 
@@ -52,3 +53,14 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
         ]
         key = internal_pb2.TokenKey(id=issuer.kid, public_key=to_pem(issuer.public_key))
         return internal_pb2.GetTokenTrustResponse(issuer=issuer.issuer, keys=[key], ended=ended)
+
+    async def VerifySignature(
+        self, request: internal_pb2.VerifySignatureRequest, context: Context
+    ) -> internal_pb2.VerifySignatureResponse:
+        signed = Signed(request.access_key, request.string_to_sign, request.signature, request.peer)
+        found = await self._tokens.verify(signed)
+        answer = internal_pb2.VerifySignatureResponse(
+            account=found.key.account, project=found.key.project, role=ROLES[found.key.role], token=found.token
+        )
+        answer.expire_time.FromSeconds(found.ends)
+        return answer

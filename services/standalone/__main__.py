@@ -20,9 +20,11 @@ from services.standalone.system import System
 
 def banner(system: System, data: DataDirectory) -> str:
     facts = system.facts
+    http = facts["http_api"]
     lines = [
         f"registry  {facts['registry']['grpc']}",
         f"endpoint  {facts['endpoint']['grpc']}",
+        f"https     {http['https'] if http else 'none: --no-http'}  (Huawei Cloud SDK, Terraform; CA {facts['ca']})",
         f"gateway   {data.gateway_socket if facts['gateway'] else 'none: ' + system.no_gateway}",
         f"data      {data.path}  (make logs shows {data.path / 'logs'})",
         f"operator  {data.operator_credential}  (its access key; the command line finds it)",

@@ -11,7 +11,7 @@ from services.standalone.settings import StandaloneSettings
 def provide(data: DataDirectory, settings: StandaloneSettings) -> None:
     """Certificates for every program, in folders of theirs. Raises Unfit for an authority that is damaged."""
     authority, region = Authority(data.tls, settings.region), settings.region
-    for program in ("registry", "endpoint"):
+    for program in ("registry", "endpoint", "http_api"):
         subject = Subject(program, program_uri(region, program), hosts(settings.listen))
         authority.provide(data.tls / program, subject)
     gateway = Subject(data.gateway_id, gateway_uri(region, settings.cell, data.gateway_id))

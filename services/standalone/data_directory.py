@@ -29,6 +29,10 @@ class DataDirectory:
     def gateway_socket(self) -> Path:
         return self.path / "gateway.sock"
 
+    @property
+    def http_socket(self) -> Path:
+        return self.path / "http_api.sock"
+
     def database(self, program: str) -> Path:
         return self.path / f"{program}.sqlite"
 
@@ -108,6 +112,7 @@ class DataDirectory:
             return
         self.ready_file.unlink(missing_ok=True)
         self.gateway_socket.unlink(missing_ok=True)
+        self.http_socket.unlink(missing_ok=True)
         self._lock.close()
         self._lock = None
 

@@ -10,7 +10,7 @@ from services.common.config import NAME
 
 
 class StandaloneSettings(BaseSettings):
-    """Runs the whole of Sidegate in one terminal: NATS, registry, endpoint service and, as root, a gateway agent."""
+    """Runs all of Sidegate in one terminal: NATS, registry, endpoint service, HTTPS API; as root a gateway agent."""
 
     model_config = SettingsConfigDict(
         env_prefix="SIDEGATE_",
@@ -33,6 +33,8 @@ class StandaloneSettings(BaseSettings):
     endpoint_database: SecretStr | None = Field(
         None, description="the endpoint service's log as postgresql://...; without it, a SQLite file as above"
     )
+    http: bool = Field(True, description="run the HTTPS API, for the Huawei Cloud SDK and Terraform")
+    http_port: int = Field(0, ge=0, le=65535, description="the HTTPS API's port; 0 takes a free one")
     nats_port: int = Field(0, ge=0, le=65535, description="NATS's port; 0 takes a free one")
     region: str = Field("local", pattern=NAME, description="the first part of services' full names")
     cell: str = Field("default", pattern=NAME, description="the cell of the gateway agent")

@@ -36,7 +36,7 @@ class System:
         self.no_gateway = may_forward()
 
     async def start(self) -> None:
-        """Starts NATS, then the two services side by side, then the gateway agent; writes the ready file."""
+        """Starts NATS, then services and HTTPS API side by side, then the gateway agent; writes the ready file."""
         await self._stack.enter_async_context(self._nats)
         self._telling = asyncio.create_task(asyncio.sleep(0))
         self._stack.push_async_callback(lambda: _cancel(self._telling))
@@ -45,8 +45,11 @@ class System:
         for name, port in (("registry", self._settings.registry_port), ("endpoint", self._settings.endpoint_port)):
             self._addresses[name] = self._reserve(port)
             self._internal[name] = self._reserve(0)
+        if self._settings.http:
+            self._addresses["http_api"] = self._reserve(self._settings.http_port)
         provide(self._data, self._settings)
-        await self._run_side_by_side(self._service("registry", "endpoint"), self._service("endpoint", "registry"))
+        services = (self._service("registry", "endpoint"), self._service("endpoint", "registry"))
+        await self._run_side_by_side(*services, *[self._http_api()] * self._settings.http)
         if not self.no_gateway:
             self._stack.callback(self._remove_forwarding)
             await self._run_side_by_side(self._gateway())
@@ -70,6 +73,7 @@ class System:
             "data_dir": str(self._data.path),
             "registry": {"grpc": self._addresses["registry"], "metrics": self._metrics("registry")},
             "endpoint": {"grpc": self._addresses["endpoint"], "metrics": self._metrics("endpoint")},
+            "http_api": self._http_facts(),
             "ca": str(self._data.tls / CA_FILE),
             "credential": str(self._data.operator_credential),
             "nats": {"address": self._nats.address, "token_file": str(self._data.nats / "nats.token")},
@@ -77,6 +81,12 @@ class System:
             "no_gateway_because": self.no_gateway,
             "pids": {"nats": self._nats.pid, **{name: each.pid for name, each in self._programs.items()}},
         }
+
+    def _http_facts(self) -> Mapping[str, str] | None:
+        if not self._settings.http:
+            return None
+        https = f"https://{self._addresses['http_api']}"
+        return {"https": https, "socket": str(self._data.http_socket), "metrics": self._metrics("http_api")}
 
     def _metrics(self, program: str) -> str:
         return str(self._programs[program].facts.get("metrics", ""))
@@ -129,6 +139,17 @@ class System:
         )
         arguments = (*addresses, *others, *refused, *evidence, *keys * (name == "registry"))
         return self._program(name, f"services.{name}", *arguments, SIDEGATE_DATABASE=self._database(name))
+
+    def _http_api(self) -> Program:
+        services = (
+            "--registry-address",
+            self._addresses["registry"],
+            "--endpoint-address",
+            self._addresses["endpoint"],
+        )
+        internal = ("--registry-internal-address", self._internal["registry"], "--region", self._settings.region)
+        here = ("--listen", self._addresses["http_api"], "--socket", str(self._data.http_socket))
+        return self._program("http_api", "services.http_api", *services, *internal, *here)
 
     def _database(self, name: str) -> str:
         elsewhere = self._settings.registry_database if name == "registry" else self._settings.endpoint_database

@@ -24,6 +24,8 @@ HAVE_ONE = (
 class Addresses:
     """Where the programs listen; empty where there is none. `no_gateway_because` says why, where it is known.
 
+    `https` is the HTTPS API's URL, `http_api` the socket on which it says how it is doing.
+
     `ca` (PEM) is what their certificates are verified with; `credential` is what the file holds itself, else it lies
     in `credential_file`.
     """
@@ -35,6 +37,8 @@ class Addresses:
     credential: Credential | None
     credential_file: str = ""
     no_gateway_because: str = ""
+    http_api: str = ""
+    https: str = ""
 
 
 def locate(config: Path | None, data_dir: Path | None, environment: Mapping[str, str]) -> Path:
@@ -58,7 +62,7 @@ def read(path: Path) -> Addresses:
         raise Complaint(f"cannot read {path}: {error.strerror}", Exit.USAGE, START_ONE) from error
     except (ValueError, RecursionError) as error:
         raise Complaint(f"{path} is not a ready file: {error}", Exit.USAGE, START_ONE) from error
-    socket = _text(found, "gateway", "socket")
+    socket, http_socket = _text(found, "gateway", "socket"), _text(found, "http_api", "socket")
     return Addresses(
         registry=_text(found, "registry", "grpc"),
         endpoint=_text(found, "endpoint", "grpc"),
@@ -67,6 +71,8 @@ def read(path: Path) -> Addresses:
         credential=_inline(found),
         credential_file=_text(found, "credential"),
         no_gateway_because=_text(found, "no_gateway_because"),
+        http_api=f"unix:{http_socket}" if http_socket else "",
+        https=_text(found, "http_api", "https"),
     )
 
 

@@ -13,6 +13,9 @@ from sidegate.cli.session import Session
 from sidegate.cli.view import View, table
 
 TITLES = ("program", "health", "version", "since", "position", "lag", "nats", "remark")
+NATS_LESS = {"http_api"}
+"""Programs that have nothing to do with NATS."""
+
 WIDE_TITLES = ("address", "metrics")
 
 
@@ -59,7 +62,7 @@ class Told:
             words.of(status.start_time),
             str(status.position),
             str(status.lag),
-            "connected" if status.nats_connected else "away",
+            "" if self.program in NATS_LESS else "connected" if status.nats_connected else "away",
             "; ".join(status.difficulties) or ("in sync" if status.in_sync else ""),
         ]
         return [printable(cell) for cell in cells + [self.address, status.metrics_address] * wide]

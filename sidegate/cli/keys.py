@@ -6,6 +6,7 @@ from sidegate.cli import facts
 from sidegate.cli.facts import Json
 from sidegate.cli.session import Session
 from sidegate.cli.view import View, sheet
+from sidegate.project_ids import project_id
 
 SHOWN_ONCE = "the secret is shown this once: keep it, with `-o json > FILE` as a file for SIDEGATE_CONFIG"
 NOT_SHOWN = "the secret was shown before, and is not again: `sidegate key rotate` makes another"
@@ -20,10 +21,13 @@ def secret(session: Session, made: AccessKeySecret) -> View:
         "access_key": key.id,
         "secret_key": made.secret_key,
         "role": word(key),
+        "project_id": project_id(key.account, key.project),
+        "domain_id": key.account,
     }
     where: dict[str, Json] = {
         "registry": {"grpc": found.registry},
         "endpoint": {"grpc": found.endpoint},
+        "http_api": {"https": found.https},
         "ca": found.ca.decode(),
     }
     rows = {name.replace("_", " "): str(value) for name, value in told.items()}

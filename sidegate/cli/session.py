@@ -45,6 +45,7 @@ def client_of(
         found.registry,
         found.endpoint,
         found.gateway,
+        found.http_api,
         credential=lambda: config.credential_of(found, credential),
         ca=found.ca,
         account=account,
@@ -76,7 +77,12 @@ class Session:
     def programs(self) -> dict[str, str]:
         """Addresses of the programs that this Sidegate has, by name."""
         found = self.addresses
-        named = {"registry": found.registry, "endpoint": found.endpoint, "gateway": found.gateway}
+        named = {
+            "registry": found.registry,
+            "endpoint": found.endpoint,
+            "http_api": found.http_api,
+            "gateway": found.gateway,
+        }
         return {name: address for name, address in named.items() if address}
 
     @cached_property

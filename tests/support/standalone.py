@@ -42,15 +42,23 @@ async def until(what: str, ask: Callable[[], Awaitable[R]], seconds: float = 30.
 
 
 class Standalone:
-    """`async with Standalone(tmp_path) as sidegate:`. With `rootless` its programs believe that they are not root."""
+    """`async with Standalone(tmp_path) as sidegate:`. With `rootless` its programs believe that they are not root.
+
+    The HTTPS API, which takes as long to start as all others, runs only with `http`.
+    """
 
     def __init__(
-        self, directory: Path, *arguments: str, rootless: bool = False, databases: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *arguments: str,
+        rootless: bool = False,
+        databases: Mapping[str, str] | None = None,
+        http: bool = False,
     ) -> None:
         self.data = directory / "data"
         self.ready_file = directory / "ready.json"
         self._output = directory / "standalone.log"
-        self._arguments = arguments
+        self._arguments = (*arguments, "--http" if http else "--no-http")
         self._databases = databases or {}
         # A user namespace without a mapping: files are still ours, but nothing may be done that needs root.
         self._prefix = [shutil.which("unshare") or "unshare", "--user"] if rootless else []
@@ -64,6 +72,11 @@ class Standalone:
     def ca(self) -> bytes:
         """What its certificates are verified with (PEM)."""
         return Path(self.ready["ca"]).read_bytes()
+
+    @property
+    def https(self) -> str:
+        """The HTTPS API's URL, of one that was made with `http`."""
+        return str(self.ready["http_api"]["https"])
 
     @property
     def output(self) -> str:

@@ -24,11 +24,14 @@ Metadata = Mapping[str, str]
 
 
 class NotProved(Unauthenticated):
-    """Nobody who could be believed. The caller hears one text for all of it; `why` is for the access log."""
+    """Nobody who could be believed. The caller hears one text for all of it; `why` is for the access log.
 
-    def __init__(self, why: str, claimed: str = "") -> None:
+    `peer` is where it came from, where that is not who calls: a program of ours that asks whose a signature is.
+    """
+
+    def __init__(self, why: str, claimed: str = "", peer: str = "") -> None:
         super().__init__("UNAUTHENTICATED", "the call proves nobody who may call: get a token with an access key")
-        self.why, self.claimed = why, claimed
+        self.why, self.claimed, self.peer = why, claimed, peer
 
 
 class Recognition(Protocol):
@@ -87,7 +90,8 @@ class Doorman:
         """That the call is refused, with what is known of who made it. To be away is no refusal."""
         if isinstance(refusal, Unavailable):
             return
-        found = _identity.get()
+        elsewhere = str(getattr(refusal, "peer", ""))
+        found = None if elsewhere else _identity.get()
         caller = found.principal if found else Principal("", "")
         claimed = str(getattr(refusal, "claimed", "")) or str(getattr(request, "access_key", ""))
         self.access_log.write(
@@ -96,7 +100,7 @@ class Doorman:
                 method=method.removeprefix("/"),
                 code=code.name,
                 reason=str(getattr(refusal, "why", refusal.reason)),
-                peer=str(context.peer()),
+                peer=elsewhere or str(context.peer()),
                 account=caller.account,
                 project=caller.project,
                 acting=caller.acting,

@@ -18,7 +18,7 @@ from services.common.telemetry import tracing
 from services.common.telemetry.metrics import REGISTRY, SECONDS
 from sidegate.tracing import KEY
 
-READS = ("Get", "List", "Check", "Read", "Digest", "Snapshot", "Events", "Watch", "Follow", "Issue")
+READS = ("Get", "List", "Check", "Read", "Digest", "Snapshot", "Events", "Watch", "Follow", "Issue", "Verify")
 ALARMS = {"INTERNAL": "error", "UNKNOWN": "error", "UNAVAILABLE": "warning", "DEADLINE_EXCEEDED": "warning"}
 """Codes that are nobody's refusal; being cancelled is ordinary."""
 

@@ -15,7 +15,7 @@ ACCOUNT_KEY = "sidegate-account"
 PROJECT_KEY = "sidegate-project"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 DEFAULT_PROJECT = "default"
-SERVICES = {"registry": Role.REGISTRY, "endpoint": Role.ENDPOINT}
+SERVICES = {"registry": Role.REGISTRY, "endpoint": Role.ENDPOINT, "http_api": Role.HTTP_API}
 
 
 class Bearers:

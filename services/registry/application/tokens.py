@@ -13,6 +13,7 @@ from services.common.identity.ended import EVERY, REMEMBERED_SECONDS, SECOND, En
 from services.common.identity.tokens import Issuer
 from services.common.rpc.auth import NotProved
 from services.registry.application.accounts import Secrets
+from services.registry.domain.account import AccessKey
 from services.registry.projections import ACCESS_KEY, Resources, Snapshot
 from services.registry.wire.accounts import key_of
 from sidegate.credentials import signature
@@ -25,6 +26,12 @@ BURST, EVERY_SECONDS = 20, 3.0
 """Failed attempts with one access key from one address: more are refused unseen."""
 
 
+RENEWED_BEFORE_SECONDS = 5 * 60
+"""A token that ends so soon is not given again."""
+
+MOST_GIVEN = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What a caller signs with its secret; `timestamp` is in seconds since the epoch."""
@@ -33,6 +40,25 @@ class Proof:
     timestamp: int
     nonce: bytes
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request to the HTTPS API: what its maker, at that address, has signed in the way of that API."""
+
+    access_key: str
+    string_to_sign: bytes
+    signature: bytes
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bearing:
+    """Whose a signature is, and a token to act for him; it ends at `ends` (seconds since the epoch)."""
+
+    key: AccessKey
+    token: str
+    ends: int
 
 
 class Nonces:
@@ -67,6 +93,7 @@ class Tokens:
         self._resources, self._vault, self.issuer, self.ended = resources, vault, issuer, ended
         self._clock, self._nonces = clock, Nonces(clock)
         self._failures = Buckets(BURST, EVERY_SECONDS)
+        self._given: OrderedDict[tuple[str, int], tuple[str, int]] = OrderedDict()
 
     async def issue(self, proof: Proof, peer: str) -> tuple[str, int]:
         """A token and when it ends (seconds since the epoch). Raises NotProved, whatever was wrong."""
@@ -79,11 +106,47 @@ class Tokens:
             self._failures.take(suspect)
             raise
 
-    async def _issue(self, proof: Proof) -> tuple[str, int]:
-        found = await self._resources.get(ACCESS_KEY, proof.access_key)
+    async def verify(self, signed: Signed) -> Bearing:
+        """Whose the signature is. Raises NotProved, whatever was wrong."""
+        suspect = f"{signed.peer} {signed.access_key}"
+        if self._failures.empty(suspect):
+            raise NotProved("TOO_MANY_ATTEMPTS", signed.access_key, signed.peer)
+        try:
+            key = await self._signer(signed)
+        except NotProved:
+            self._failures.take(suspect)
+            raise
+        return Bearing(key, *self._token(key))
+
+    async def _signer(self, signed: Signed) -> AccessKey:
+        key, secret = await self._secret_of(signed.access_key)
+        # As in `_issue`: as much work for a key that is not there.
+        expected = hmac.digest((secret or secrets.token_hex(16)).encode(), signed.string_to_sign, "sha256")
+        fits = hmac.compare_digest(expected, signed.signature)
+        if key is None or secret is None or not fits:
+            why = "KEY_UNKNOWN" if key is None else "SIGNATURE_WRONG"
+            raise NotProved(why, signed.access_key, signed.peer)
+        return key
+
+    def _token(self, key: AccessKey) -> tuple[str, int]:
+        """The one that was given before, while it is good for long: verifiers know it by then."""
+        token, ends = self._given.get((key.id, key.generation), ("", 0))
+        if ends - self._clock() < RENEWED_BEFORE_SECONDS:
+            token, ends = self.issuer.issue(key.id, key.account, key.project, key.role, key.generation)
+            self._given[key.id, key.generation] = token, ends
+            if len(self._given) > MOST_GIVEN:
+                self._given.popitem(last=False)
+        return token, ends
+
+    async def _secret_of(self, access_key: str) -> tuple[AccessKey | None, str | None]:
+        """A key and its secret; None for a key that is not there or revoked, and for a secret that lies nowhere."""
+        found = await self._resources.get(ACCESS_KEY, access_key)
         key = None if found is None or found.access_key.HasField("revoke_time") else key_of(found.access_key)
         secret_id = "" if found is None else found.access_key_created.secret_id or found.access_key_rotated.secret_id
-        secret = await self._vault.reveal(secret_id, proof.access_key)
+        return key, await self._vault.reveal(secret_id, access_key)
+
+    async def _issue(self, proof: Proof) -> tuple[str, int]:
+        key, secret = await self._secret_of(proof.access_key)
         # As much work for a key that is not there: the time that it takes tells nothing.
         expected = signature(secret or secrets.token_hex(16), proof.access_key, proof.timestamp, proof.nonce)
         fits = hmac.compare_digest(expected, proof.signature)

@@ -6,7 +6,9 @@ What the registry answers to Sidegate's other programs, and to nobody else."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sidegate.api.registry.v1 import account_pb2 as _account_pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
 import builtins as _builtins
@@ -300,3 +302,77 @@ class EndedTokens(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndedTokens: _TypeAlias = EndedTokens  # noqa: Y015
+
+@_typing.final
+class VerifySignatureRequest(_message.Message):
+    """Asks whose signature it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_KEY_FIELD_NUMBER: _builtins.int
+    STRING_TO_SIGN_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    access_key: _builtins.str
+    """The access key that the request names."""
+    string_to_sign: _builtins.bytes
+    """What is signed by HMAC-SHA256, keyed with the secret's UTF-8 bytes."""
+    signature: _builtins.bytes
+    """32 bytes."""
+    peer: _builtins.str
+    """Where the request comes from, for limits of failed attempts and the access log."""
+    def __init__(
+        self,
+        *,
+        access_key: _builtins.str = ...,
+        string_to_sign: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        peer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "peer", b"peer", "signature", b"signature", "string_to_sign", b"string_to_sign"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifySignatureRequest: _TypeAlias = VerifySignatureRequest  # noqa: Y015
+
+@_typing.final
+class VerifySignatureResponse(_message.Message):
+    """Who has signed, and a token to act for him."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account that the key speaks for."""
+    project: _builtins.str
+    """The project that the key speaks for."""
+    role: _account_pb2.Role.ValueType
+    """What the key may be used for."""
+    token: _builtins.str
+    """As TokenService.IssueToken gives it. The same one may be given again and again, while it is good for minutes."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the token ends."""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        project: _builtins.str = ...,
+        role: _account_pb2.Role.ValueType = ...,
+        token: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expire_time", b"expire_time", "project", b"project", "role", b"role", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifySignatureResponse: _TypeAlias = VerifySignatureResponse  # noqa: Y015

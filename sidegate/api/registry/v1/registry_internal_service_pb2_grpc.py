@@ -56,6 +56,11 @@ class RegistryInternalServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustResponse.FromString,
                 _registered_method=True)
+        self.VerifySignature = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryInternalService/VerifySignature',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryInternalServiceServicer:
@@ -93,6 +98,14 @@ class RegistryInternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifySignature(self, request, context):
+        """Checks the signature of a request to the HTTPS API, and gives a token to act for whoever made it. UNAUTHENTICATED,
+        whatever was wrong with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryInternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -115,6 +128,11 @@ def add_RegistryInternalServiceServicer_to_server(servicer, server):
                     servicer.GetTokenTrust,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustResponse.SerializeToString,
+            ),
+            'VerifySignature': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifySignature,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -226,6 +244,33 @@ class RegistryInternalService:
             '/sidegate.api.registry.v1.RegistryInternalService/GetTokenTrust',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetTokenTrustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifySignature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryInternalService/VerifySignature',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -29,6 +29,10 @@ class RegistryInternalServiceStub:
     """What gateways of a cell need to know of a service and a VPC, as it is now."""
     GetTokenTrust: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.GetTokenTrustRequest, _registry_internal_service_pb2.GetTokenTrustResponse]
     """How the registry's tokens are told from others, and which of them have ended before their time."""
+    VerifySignature: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.VerifySignatureRequest, _registry_internal_service_pb2.VerifySignatureResponse]
+    """Checks the signature of a request to the HTTPS API, and gives a token to act for whoever made it. UNAUTHENTICATED,
+    whatever was wrong with it.
+    """
 
 class RegistryInternalServiceServicer(metaclass=_abc_1.ABCMeta):
     """The registry's side of an endpoint's life. Programs call it, with their certificates."""
@@ -68,5 +72,15 @@ class RegistryInternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_internal_service_pb2.GetTokenTrustRequest, _abc.Awaitable[_registry_internal_service_pb2.GetTokenTrustResponse]],
     ) -> _abc.Awaitable[_registry_internal_service_pb2.GetTokenTrustResponse]:
         """How the registry's tokens are told from others, and which of them have ended before their time."""
+
+    @_abc_1.abstractmethod
+    def VerifySignature(
+        self,
+        request: _registry_internal_service_pb2.VerifySignatureRequest,
+        context: _aio.ServicerContext[_registry_internal_service_pb2.VerifySignatureRequest, _abc.Awaitable[_registry_internal_service_pb2.VerifySignatureResponse]],
+    ) -> _abc.Awaitable[_registry_internal_service_pb2.VerifySignatureResponse]:
+        """Checks the signature of a request to the HTTPS API, and gives a token to act for whoever made it. UNAUTHENTICATED,
+        whatever was wrong with it.
+        """
 
 def add_RegistryInternalServiceServicer_to_server(servicer: RegistryInternalServiceServicer, server: _aio.Server) -> None: ...

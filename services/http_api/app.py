@@ -1,0 +1,41 @@
+"""The application: every room's routes, and what stands around all of them."""
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from services.http_api import iam, own, vpc, vpcep
+from services.http_api.auth.recognition import Recognition
+from services.http_api.limits import Limits, limited
+from services.http_api.observing import Observing
+from services.http_api.refusals import answer_refusals
+from services.http_api.slashes import Slashes
+from services.http_api.status import VERSION
+
+ABOUT = "The VPCEP API as the official Huawei Cloud SDK and Terraform speak it, served by Sidegate."
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the application works with."""
+
+    recognition: Recognition
+    region: str
+    limits: Limits
+
+
+def application(ports: Ports) -> FastAPI:
+    """The routes and their document, with nothing around them."""
+    app = FastAPI(title="Sidegate", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)
+    app.state.recognition, app.state.region = ports.recognition, ports.region
+    answer_refusals(app)
+    for room in (own, iam, vpc, vpcep):
+        for router in room.ROUTERS:
+            app.include_router(router)
+    return app
+
+
+def build(ports: Ports) -> ASGIApp:
+    """As it is served: observed, then limited."""
+    return Observing(limited(Slashes(application(ports)), ports.limits))

@@ -1,0 +1,1 @@
+"""Who makes a request: by its signature or its token."""
