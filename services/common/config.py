@@ -85,6 +85,7 @@ class EndpointSettings(ServiceSettings):
     lease_seconds: float = Field(30, gt=0, description="a gateway silent for so long counts as lost")
     fence_seconds: float = Field(3600, gt=0, description="a gateway cut off for so long forwards no more")
     creation_deadline_seconds: float = Field(120, gt=0, description="an endpoint CREATING for longer becomes FAILED")
+    tests_per_minute: int = Field(12, ge=1, description="reachability tests of a project in a minute")
 
 
 class GatewaySettings(NatsSettings):

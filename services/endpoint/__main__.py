@@ -43,12 +43,13 @@ def limits_of(settings: EndpointSettings) -> Limits:
         lease=int(settings.lease_seconds * SECOND),
         fence_after=int(settings.fence_seconds * SECOND),
         creation_deadline=int(settings.creation_deadline_seconds * SECOND),
+        tests=settings.tests_per_minute,
     )
 
 
 def public_of(application: EndpointApplication) -> list[Hosted]:
-    endpoints = EndpointsServicer(application.requests, application.endpoints)
-    connections = ConnectionsServicer(application.connections)
+    endpoints = EndpointsServicer(application.requests, application.endpoints, application.reachability)
+    connections = ConnectionsServicer(application.connections, application.reachability)
     api = "sidegate.api"
     return [
         Hosted(
@@ -65,7 +66,7 @@ def public_of(application: EndpointApplication) -> list[Hosted]:
 
 def internal_of(application: EndpointApplication, store: SqlStore, limits: Limits) -> list[Hosted]:
     internal = EndpointInternalServicer(application.endpoints)
-    gateways = GatewayServicer(store, application.cells, application.feed, limits)
+    gateways = GatewayServicer(store, application.cells, application.feed, limits, application.probes)
     api = "sidegate.api"
     return [
         Hosted(
@@ -75,6 +76,7 @@ def internal_of(application: EndpointApplication, store: SqlStore, limits: Limit
         Hosted(
             f"{api}.gateway.v1.GatewayService",
             lambda server: gateway_grpc.add_GatewayServiceServicer_to_server(gateways, server),
+            application.probes.close,
         ),
     ]
 

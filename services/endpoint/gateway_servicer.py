@@ -1,6 +1,7 @@
 """What gateway agents ask, and what they report."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -12,15 +13,19 @@ from services.common.rpc.records import to_log_record
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.feed import Feed
 from services.endpoint.application.limits import Limits
+from services.endpoint.application.probes import Probes
+from services.endpoint.wire.reachability import finding_of, probe_message
 from services.endpoint.wire.request import statement_of
 from sidegate.api.events.v1 import log_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
 
 
 class GatewayServicer(gateway_grpc.GatewayServiceServicer):
-    def __init__(self, store: EventStore, cells: Cells, feed: Feed, limits: Limits) -> None:
+    def __init__(self, store: EventStore, cells: Cells, feed: Feed, limits: Limits, probes: Probes) -> None:
         self._store, self._cells, self._feed, self._limits = store, cells, feed, limits
+        self._probes = probes
 
     async def Join(self, request: gateway_pb.JoinRequest, context: Context) -> gateway_pb.JoinResponse:
         session = await self._cells.join(request.gateway_id, request.cell)
@@ -64,6 +69,15 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
     async def Digest(self, request: gateway_pb.DigestRequest, context: Context) -> gateway_pb.DigestResponse:
         found = await self._feed.digest(request.cell, request.position, request.gateway_id)
         return gateway_pb.DigestResponse(digest=found.digest, entries=found.entries, gateway_id=request.gateway_id)
+
+    async def Probes(self, request: probe_pb.ProbesRequest, context: Context) -> AsyncIterator[probe_pb.Probe]:
+        async with aclosing(self._probes.of(request.gateway_id)) as probes:
+            async for probe in probes:
+                yield probe_message(probe.id, probe.endpoint, probe.seconds)
+
+    async def AnswerProbe(self, request: probe_pb.AnswerProbeRequest, context: Context) -> probe_pb.AnswerProbeResponse:
+        self._probes.answer(request.gateway_id, request.id, finding_of(request))
+        return probe_pb.AnswerProbeResponse()
 
 
 def _duration(nanoseconds: int) -> Duration:

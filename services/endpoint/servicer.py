@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from itertools import starmap
 
 from services.common.labels import description_of
 from services.common.rpc import paging
@@ -13,10 +14,12 @@ from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.endpoint.application.connections import Connections
 from services.endpoint.application.endpoints import Endpoints
+from services.endpoint.application.reachability import Reachability
 from services.endpoint.application.requests import Requests, Wanted
 from services.endpoint.domain.endpoint_commands import Accept, Delete, Note, Reject
 from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
+from services.endpoint.wire.reachability import backend_message, step_message
 from services.endpoint.wire.request import (
     address_of,
     change_of,
@@ -30,14 +33,15 @@ from services.endpoint.wire.request import (
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
+from sidegate.api.endpoint.v1 import reachability_pb2 as reachability_pb
 from sidegate.api.endpoint.v1 import watch_pb2 as watch_pb
 
 WATCHED_ENDPOINTS, WATCHED_CONNECTIONS = frozenset({"endpoint"}), frozenset({"connection"})
 
 
 class EndpointsServicer(service_grpc.EndpointsServiceServicer):
-    def __init__(self, requests: Requests, endpoints: Endpoints) -> None:
-        self._requests, self._endpoints = requests, endpoints
+    def __init__(self, requests: Requests, endpoints: Endpoints, reachability: Reachability) -> None:
+        self._requests, self._endpoints, self._reachability = requests, endpoints, reachability
 
     async def CreateEndpoint(self, request: service_pb.CreateEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
         wanted = Wanted(
@@ -87,10 +91,18 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
                     position=told.position, log_id=told.log_id, epoch=told.epoch, changes=changes
                 )
 
+    async def TestEndpoint(
+        self, request: reachability_pb.TestEndpointRequest, context: Context
+    ) -> reachability_pb.TestEndpointResponse:
+        endpoint = uuid_of(request.id, "id")
+        tested = await self._reachability.of_endpoint(endpoint, principal())
+        steps = map(step_message, tested.steps)
+        return reachability_pb.TestEndpointResponse(endpoint_id=endpoint, reachable=tested.passed, steps=steps)
+
 
 class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, reachability: Reachability) -> None:
+        self._connections, self._reachability = connections, reachability
 
     async def GetConnection(self, request: service_pb.GetConnectionRequest, context: Context) -> endpoint_pb.Connection:
         service, endpoint = _ids(request)
@@ -146,6 +158,18 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
                     position=told.position, log_id=told.log_id, epoch=told.epoch, changes=changes
                 )
 
+    async def TestConnection(
+        self, request: reachability_pb.TestConnectionRequest, context: Context
+    ) -> reachability_pb.TestConnectionResponse:
+        service, endpoint = _ids(request)
+        tested = await self._reachability.of_connection(service, endpoint, principal())
+        return reachability_pb.TestConnectionResponse(
+            endpoint_id=endpoint,
+            reachable=tested.passed,
+            steps=map(step_message, tested.steps),
+            backends=starmap(backend_message, tested.ports.items()),
+        )
+
 
 def _decided(endpoint: str, outcome: endpoint_pb.Connection | BaseException) -> service_pb.DecidedConnection:
     """What is shown of one decision of many. Raises what is no refusal."""
@@ -161,7 +185,8 @@ def _ids(
     request: service_pb.GetConnectionRequest
     | service_pb.AcceptConnectionRequest
     | service_pb.RejectConnectionRequest
-    | service_pb.NoteConnectionRequest,
+    | service_pb.NoteConnectionRequest
+    | reachability_pb.TestConnectionRequest,
 ) -> tuple[str, str]:
     """The service's id and the endpoint's."""
     return uuid_of(request.service_id, "service_id"), uuid_of(request.endpoint_id, "endpoint_id")

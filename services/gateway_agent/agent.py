@@ -21,6 +21,7 @@ from services.gateway_agent.feed import Connect, Feed
 from services.gateway_agent.fence import Clock, Fence, boottime
 from services.gateway_agent.numbers import Figures
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.prober import Prober
 from services.gateway_agent.readiness import Readiness
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
@@ -76,6 +77,14 @@ class Agent:
             traces=traces,
         )
         self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
+        self._prober = Prober(
+            control,
+            dataplane,
+            desired=desired,
+            facts=facts,
+            position=lambda: self.reconciler.position,
+            pace=pace,
+        )
         servicer = TableServicer(
             control, dataplane, self.reconciler, desired=desired, facts=facts, fence=fence, clock=wall_clock
         )
@@ -97,6 +106,7 @@ class Agent:
                     self.reconciler.run,
                     self.reconciler.watch,
                     self._reporter.run,
+                    self._prober.run,
                     self.health.run,
                 ):
                     parts.create_task(part())

@@ -12,9 +12,12 @@ from services.common.rpc.records import to_recorded_event
 from services.gateway_agent.desired import Versioned
 from services.gateway_agent.facts import Fact
 from services.gateway_agent.fence import Fence
+from services.gateway_agent.reach import Found, Probe
 from services.gateway_agent.wire import fact_to_proto, news_of
+from services.gateway_agent.wire_probe import answer_to, probe_of
 from sidegate import errors
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
+from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from sidegate.transport import LONGEST_TIMEOUT_SECONDS, Caller
 
@@ -138,6 +141,16 @@ class ControlPlane:
         if answer.joined:
             self._fence.hear(asked_at)
         return answer.joined
+
+    async def probes(self) -> AsyncGenerator[Probe, None]:
+        """Endpoints to try out, as they come; ends when the control plane stops, or this gateway asks again."""
+        request = probe_pb.ProbesRequest(gateway_id=self.gateway, cell=self.cell)
+        async with aclosing(self._caller.stream(self._stub.Probes, request)) as told:
+            async for each in told:
+                yield probe_of(each)
+
+    async def answer_probe(self, probe: Probe, found: Found) -> None:
+        await self._caller.ask(self._stub.AnswerProbe, answer_to(self.gateway, probe, found))
 
     async def digest(self, position: int) -> TableDigest:
         """The digest of the cell's table at a position. Raises WrongState where the log does not reach it."""

@@ -35,6 +35,11 @@ STYLES = {
     "deleting": WAITING,
     "rejected": BAD,
     "failed": BAD,
+    "passed": GOOD,
+    "notTried": WAITING,
+    "open": GOOD,
+    "refused": BAD,
+    "unresolved": BAD,
 }
 
 VXLAN_PORT = 4789

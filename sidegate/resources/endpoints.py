@@ -8,6 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
+from sidegate.api.endpoint.v1.reachability_pb2 import TestEndpointRequest, TestEndpointResponse
 from sidegate.api.endpoint.v1.watch_pb2 import WatchEndpointsRequest, WatchEndpointsResponse
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.transport import Caller
@@ -55,6 +56,10 @@ class Endpoints:
         )
         request = rpc.CreateEndpointRequest(endpoint=endpoint, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpoint, request)
+
+    async def test(self, id: str) -> TestEndpointResponse:
+        """Tries out whether packets pass, step by step; takes up to four seconds."""
+        return await self._caller.ask(self._stub.TestEndpoint, TestEndpointRequest(id=id))
 
     async def get(self, id: str) -> Endpoint:
         return await self._caller.ask(self._stub.GetEndpoint, rpc.GetEndpointRequest(id=id))

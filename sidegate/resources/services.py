@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as endpoint_rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, ConnectionState
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServiceStub
+from sidegate.api.endpoint.v1.reachability_pb2 import TestConnectionRequest, TestConnectionResponse
 from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsRequest, WatchConnectionsResponse
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1 import watch_pb2
@@ -249,6 +250,11 @@ class Connections:
             service_id=service_id, endpoint_id=endpoint_id, request_id=request_id
         )
         return await self._caller.write(self._stub.RejectConnection, request)
+
+    async def test(self, service_id: str, endpoint_id: str) -> TestConnectionResponse:
+        """Tries out whether packets pass, with what each backend said; takes up to four seconds."""
+        request = TestConnectionRequest(service_id=service_id, endpoint_id=endpoint_id)
+        return await self._caller.ask(self._stub.TestConnection, request)
 
     async def decide(
         self, service_id: str, endpoint_ids: Sequence[str], *, accept: bool, request_id: str = ""

@@ -20,6 +20,7 @@ from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from sidegate.api.events.v1 import log_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
 from tests.support import identity
 from tests.support.nats import DEADLINE
 
@@ -76,6 +77,8 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         self.may_send = asyncio.Event()
         self.may_send.set()
         self.asked_for_snapshot = asyncio.Event()
+        self.probes: asyncio.Queue[probe_pb.Probe] = asyncio.Queue()
+        self.answers: asyncio.Queue[probe_pb.AnswerProbeRequest] = asyncio.Queue()
         self._news = asyncio.Condition()
         self._server: RpcServer | None = None
 
@@ -212,6 +215,14 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         kept = [(entry, name) for entry in table.values() if not (name := named(entry))[3]]
         lines = [line(*name[:3], lease_of(entry, request.gateway_id)) for entry, name in kept]
         return gateway_pb.DigestResponse(digest=digest(lines), entries=len(kept), gateway_id=request.gateway_id)
+
+    async def Probes(self, request: probe_pb.ProbesRequest, context: Context) -> AsyncIterator[probe_pb.Probe]:
+        while True:
+            yield await self.probes.get()
+
+    async def AnswerProbe(self, request: probe_pb.AnswerProbeRequest, context: Context) -> probe_pb.AnswerProbeResponse:
+        await self.answers.put(request)
+        return probe_pb.AnswerProbeResponse()
 
     async def _events(self, after: int, through: int) -> list[RecordedEvent]:
         return [event for event in await self.log.read(after, 2**31, CELL) if event.position <= through]

@@ -227,6 +227,7 @@ class FakeWorld(World):
         self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
     ) -> None:
         self._servers[vpc.id, protocol, IPv4Address(address), port] = name
+        self.dataplane.kernel.open_ports.add((vpc.id, IPv4Address(address), port))
 
     async def connect(
         self,

@@ -23,8 +23,8 @@ EXPECTED = {
     "attachment": {"create", "get", "list", "delete"},
     "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh"}
     | {"permit", "forbid", "lookup", "delete"},
-    "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all"},
-    "endpoint": {"create", "get", "list", "watch", "update", "delete"},
+    "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},
+    "endpoint": {"create", "get", "list", "test", "watch", "update", "delete"},
     "gateway": {"show", "status"},
     "health": {""},
     "replay": {""},

@@ -13,6 +13,7 @@ from services.gateway_agent.desired import REMOVED, Desired, Versioned
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.fence import Fence
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.reach import Reach
 from services.gateway_agent.reconciler import LONGEST_REST, PATIENCE, Reconciler
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.table import Change, Entry, ForwardingTable, Key, Put, Remove
@@ -70,6 +71,9 @@ class Switch:
 
     async def collect(self) -> int:
         return 0
+
+    async def reach(self, endpoint: str, seconds: float) -> Reach | None:
+        return None
 
     async def close(self) -> None: ...
 

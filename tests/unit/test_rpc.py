@@ -21,7 +21,13 @@ from services.common.rpc.errors import CODES, code_of, refusal_of, status_of
 from services.common.rpc.probe import is_healthy
 from services.common.rpc.recognition import Overreach
 from services.common.rpc.server import Hosted, RpcServer
-from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc, watch_pb2
+from sidegate.api.endpoint.v1 import (
+    endpoint_pb2,
+    endpoint_service_pb2,
+    endpoint_service_pb2_grpc,
+    reachability_pb2,
+    watch_pb2,
+)
 from tests.support import identity
 
 AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"
@@ -57,6 +63,9 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
 
     async def WatchEndpoints(self, request: Any, context: Context) -> AsyncIterator[watch_pb2.WatchEndpointsResponse]:
         yield watch_pb2.WatchEndpointsResponse(log_id=str(principal()))
+
+    async def TestEndpoint(self, request: Any, context: Context) -> reachability_pb2.TestEndpointResponse:
+        return reachability_pb2.TestEndpointResponse()
 
 
 def hosted(servicer: Endpoints) -> Hosted:

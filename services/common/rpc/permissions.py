@@ -40,14 +40,16 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     },
     "endpoint.v1.EndpointsService": {
         **dict.fromkeys(("CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint"), ADMINS),
-        **dict.fromkeys(("GetEndpoint", "ListEndpoints", "WatchEndpoints"), READERS),
+        **dict.fromkeys(("GetEndpoint", "ListEndpoints", "WatchEndpoints", "TestEndpoint"), READERS),
     },
     "endpoint.v1.ConnectionsService": {
         **dict.fromkeys(("AcceptConnection", "RejectConnection", "DecideConnections", "NoteConnection"), ADMINS),
-        **dict.fromkeys(("GetConnection", "ListConnections", "WatchConnections"), READERS),
+        **dict.fromkeys(("GetConnection", "ListConnections", "WatchConnections", "TestConnection"), READERS),
     },
     "endpoint.v1.EndpointInternalService": dict.fromkeys(("CheckEndpoints", "ListBlockers"), REGISTRY),
-    "gateway.v1.GatewayService": dict.fromkeys(("Join", "Snapshot", "Events", "ReportState", "Digest"), GATEWAY),
+    "gateway.v1.GatewayService": dict.fromkeys(
+        ("Join", "Snapshot", "Events", "ReportState", "Digest", "Probes", "AnswerProbe"), GATEWAY
+    ),
     "gateway.v1.TableService": dict.fromkeys(("GetTable", "GetStatus"), MACHINE),
     "events.v1.HistoryService": {"ReadState": OPERATOR},
     "status.v1.StatusService": {"GetStatus": OPERATOR | MACHINE},
@@ -85,6 +87,7 @@ VERBS = (
     "Add",
     "Remove",
     "Lookup",
+    "Test",
 )
 
 

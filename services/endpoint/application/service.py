@@ -17,6 +17,8 @@ from services.endpoint.application.feed import Feed
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
+from services.endpoint.application.probes import Probes
+from services.endpoint.application.reachability import Reachability
 from services.endpoint.application.registry import Registry
 from services.endpoint.application.requests import Requests
 from services.endpoint.application.rows import Rows
@@ -40,6 +42,8 @@ class EndpointApplication:
     agenda: Agenda
     expiries: Expiries
     watching: Watching[Change]
+    probes: Probes
+    reachability: Reachability
 
     @classmethod
     async def open(
@@ -60,6 +64,7 @@ class EndpointApplication:
         forwarding = Forwarding(store, streams, rows, registry, clock)
         sources = Sources(store, streams, rows, clock)
         expiries = Expiries(streams, rows, clock)
+        probes = Probes()
         requests = Requests(
             store=store,
             streams=streams,
@@ -84,4 +89,6 @@ class EndpointApplication:
             agenda=agenda,
             expiries=expiries,
             watching=watching,
+            probes=probes,
+            reachability=Reachability(streams, cells, probes, limits.tests),
         )

@@ -134,7 +134,7 @@ def _hindrance(state: Known, heard: Collection[Report], any_joined: bool, comple
         case Creating(facts) | Accepted(facts):
             hindered = [report for report in heard if report.presence is Presence.HINDERED]
             if hindered:
-                return _public(hindered[0].reason)
+                return public_reason(hindered[0].reason)
             if not any_joined:
                 return "no gateway is there to carry it"
             current = isinstance(state, Accepted) or all(report.generation == facts.generation for report in heard)
@@ -150,6 +150,6 @@ def _hindrance(state: Known, heard: Collection[Report], any_joined: bool, comple
             return "it is being deleted"
 
 
-def _public(reason: str) -> str:
+def public_reason(reason: str) -> str:
     """What the consumer reads: words of a gateway that are not known to name nothing of the provider's stay here."""
     return reason if reason in SHOWN_REASONS else "a gateway is not ready to carry it"

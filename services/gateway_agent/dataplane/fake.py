@@ -11,6 +11,7 @@ from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Ref
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.dataplane.sessions import Timeouts
+from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Attachment, Change, Endpoint, Entry, ForwardingTable, Key, Put, Remove, Service
 from services.gateway_agent.targets import Target
 
@@ -67,6 +68,9 @@ class FakeDataplane:
 
     def sessions(self) -> int:
         return len(self._kernel.sessions) // 2
+
+    async def reach(self, endpoint: str, seconds: float) -> Reach | None:
+        return self._kernel.reach(endpoint)
 
     async def close(self) -> None:
         self._open = False

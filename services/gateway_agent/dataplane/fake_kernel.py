@@ -12,6 +12,7 @@ from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
+from services.gateway_agent.reach import Attempt, Outcome, Reach, served
 from services.gateway_agent.table import Backend, Endpoint, PortMapping, Protocol, Service
 from services.gateway_agent.targets import Interface, Target
 
@@ -114,6 +115,7 @@ class FakeKernel:
         self.devices: dict[Interface, str] = {}
         self.lost_devices: set[str] = set()  # by VPC
         self.silent_hosts: set[tuple[str, IPv4Address]] = set()
+        self.open_ports: set[tuple[str, IPv4Address, int]] = set()
 
     def check_reach(self, vpc: str, target: Target) -> None:
         """Raises NotReady if the target is not there, or its device carries another VPC."""
@@ -138,6 +140,26 @@ class FakeKernel:
                 if not (each.draining or (service.vpc, each.address) in self.silent_hosts)
             ]
         )
+
+    def reach(self, endpoint: str) -> Reach | None:
+        """Machines that are not silent refuse what is not in `open_ports`."""
+        found = self.entries.endpoint(endpoint)
+        service = self.entries.service(found.service) if found else None
+        if found is None or service is None:
+            return None
+        tried = tuple(
+            Attempt(backend.address, port, protocol, self._outcome(service.vpc, backend.address, port, protocol))
+            for backend in service.backends
+            for port, protocol in served(service)
+        )
+        return Reach(answers=found.vpc not in self.lost_devices, attempts=tried)
+
+    def _outcome(self, vpc: str, address: IPv4Address, port: int, protocol: Protocol) -> Outcome:
+        if vpc in self.lost_devices or (vpc, address) in self.silent_hosts:
+            return Outcome.UNRESOLVED
+        if protocol is Protocol.UDP:
+            return Outcome.PRESENT
+        return Outcome.OPEN if (vpc, address, port) in self.open_ports else Outcome.REFUSED
 
     def forward(self, packet: Packet, now: float) -> Packet:
         """The packet as it comes out on the other side. Raises Refused."""

@@ -15,9 +15,11 @@ from services.gateway_agent.dataplane.entries import check_ids
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
-from services.gateway_agent.dataplane.port import DataplaneError, Unusable
+from services.gateway_agent.dataplane.port import DataplaneError, NotReady, Unusable
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.sessions import Timeouts, collect
+from services.gateway_agent.dataplane.trial import Trial
+from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Attachment, Change, Endpoint, ForwardingTable, Key, Kind, Put, Remove, Service
 
 PROGRAM = "forward"
@@ -112,6 +114,12 @@ class KernelDataplane:
     def _count(self, entries: int) -> None:
         self._sessions = entries // 2
 
+    async def reach(self, endpoint: str, seconds: float) -> Reach | None:
+        try:
+            return await self._kernel.trial.reach(endpoint, seconds)
+        except OSError as error:  # a BpfError is one
+            raise NotReady(f"endpoint {endpoint} cannot be tried out: {error}") from error
+
     async def close(self) -> None:
         async with self._changing, self._collecting:
             if self._opened is not None:
@@ -144,6 +152,7 @@ class _Opened:
         self.table = KernelTable(self.maps)
         self._resolution = Resolution(self.table, difficulties)
         self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
+        self.trial = Trial(self.table, self._resolution, loaded)
         self._checks: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from errno import ENOENT
 from functools import cache
 from pathlib import Path
+from struct import Struct
 from typing import NamedTuple, Self
 
 BATCH = 1024
 WORD = 8
 LONGEST_MESSAGE = 2000
+HEADROOM = 256
+_INGRESS = Struct("=36xII")  # of struct __sk_buff: ingress_ifindex, and ifindex
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
@@ -43,8 +46,31 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     ),
     "bpf_obj_get": (c_int, [c_char_p]),
     "bpf_obj_get_info_by_fd": (c_int, [c_int, c_char_p, POINTER(c_uint32)]),
+    "bpf_prog_test_run_opts": (c_int, [c_int, c_void_p]),
 }
 _PERCPU_TYPES = frozenset({5, 6})  # BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY
+
+
+class _TrialOptions(ctypes.Structure):
+    """struct bpf_test_run_opts of bpf/bpf.h."""
+
+    _fields_ = (
+        ("sz", c_size_t),
+        ("data_in", c_void_p),
+        ("data_out", c_void_p),
+        ("data_size_in", c_uint32),
+        ("data_size_out", c_uint32),
+        ("ctx_in", c_void_p),
+        ("ctx_out", c_void_p),
+        ("ctx_size_in", c_uint32),
+        ("ctx_size_out", c_uint32),
+        ("retval", c_uint32),
+        ("repeat", c_int),
+        ("duration", c_uint32),
+        ("flags", c_uint32),
+        ("cpu", c_uint32),
+        ("batch_size", c_uint32),
+    )
 
 
 class BpfError(OSError):
@@ -217,6 +243,23 @@ class LoadedObject:
             except BpfError as error:
                 _library().bpf_object__close(handle)
                 raise BpfError(error.errno, f"{error.strerror}: {_tail(said)}") from error
+
+    def try_frame(self, frame: bytes, ifindex: int) -> tuple[int, bytes]:
+        """What the program makes of a frame that had come in by a device, and its verdict; no packet is sent."""
+        data, out = ctypes.create_string_buffer(frame, len(frame)), ctypes.create_string_buffer(len(frame) + HEADROOM)
+        context = ctypes.create_string_buffer(_INGRESS.pack(ifindex, ifindex), _INGRESS.size)
+        options = _TrialOptions(
+            sz=ctypes.sizeof(_TrialOptions),
+            data_in=ctypes.addressof(data),
+            data_size_in=len(frame),
+            data_out=ctypes.addressof(out),
+            data_size_out=len(out),
+            ctx_in=ctypes.addressof(context),
+            ctx_size_in=len(context),
+            repeat=1,
+        )
+        _checked(_library().bpf_prog_test_run_opts(self.program_fd, ctypes.byref(options)), "trying a frame")
+        return options.retval, out.raw[: options.data_size_out]
 
     def close(self) -> None:
         """Closes every descriptor; what is pinned or attached lives on."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Change, ForwardingTable, Key
 
 
@@ -48,6 +49,13 @@ class Dataplane(Protocol):
 
     def sessions(self) -> int:
         """How many sessions there were after the last `collect`."""
+
+    async def reach(self, endpoint: str, seconds: float) -> Reach | None:
+        """Tries out an endpoint as its packets would go, within so many seconds; None if it is not in the table.
+
+        Nothing is changed by it: no session is opened, and connections to backends are given up as soon as they stand.
+        Raises NotReady where a device went away meanwhile.
+        """
 
     async def close(self) -> None:
         """Lets go, and leaves the kernel forwarding: established sessions go on."""

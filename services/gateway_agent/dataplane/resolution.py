@@ -38,7 +38,7 @@ class Resolution:
         """Writes the service with what is known; waits for a first answer only if nothing is."""
         number = self._table.vpc_number(service.vpc)
         self._neighbours.watch(service.id, _hosts(number, service), time.monotonic())
-        self._table.put_service(service, self._mac)
+        self._table.put_service(service, self.mac)
         answered = self._awaited[service.id] = asyncio.Event()
         try:
             self._probe()
@@ -65,6 +65,14 @@ class Resolution:
         name = self._devices.get(number)
         if name is not None:
             self._arp.send(name, announcement(self._table.device(number).mac, address))
+
+    def device_of(self, vpc: int) -> str | None:
+        """The name of the device that faces a VPC, while there is one."""
+        return self._devices.get(vpc)
+
+    def mac(self, vpc: int, address: IPv4Address) -> bytes | None:
+        """Where a backend was heard last; None for one that does not answer."""
+        return self._neighbours.mac(Host(vpc, address))
 
     def device_there(self, vpc: int, name: str) -> None:
         self._vpcs[name] = vpc
@@ -114,19 +122,16 @@ class Resolution:
             service = self._table.entries.service(each)
             if service is None:
                 continue
-            self._table.put_service(service, self._mac)
+            self._table.put_service(service, self.mac)
             if each in self._awaited:
                 self._awaited[each].set()
             else:
                 self._judge(service)
 
-    def _mac(self, vpc: int, address: IPv4Address) -> bytes | None:
-        return self._neighbours.mac(Host(vpc, address))
-
     def _takers(self, service: Service) -> list[Backend]:
         """The backends that take new sessions."""
         number = self._table.vpc_number(service.vpc)
-        return [each for each in service.backends if not each.draining and self._mac(number, each.address)]
+        return [each for each in service.backends if not each.draining and self.mac(number, each.address)]
 
     def _judge(self, service: Service) -> None:
         self._difficulties.judge(service.key, no_answer(service, self._takers(service)))

@@ -8,7 +8,7 @@ import typer
 
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
-from sidegate.cli import happenings, parsing, resolve, tables
+from sidegate.cli import happenings, parsing, resolve, tables, tested
 from sidegate.cli.command import Noun
 from sidegate.cli.options import From, InStates, ManyConnections, NewestFirst, OneConnection, OneService, Timeout, Wait
 from sidegate.cli.outcome import Exit
@@ -37,6 +37,12 @@ async def list_(
     states = parsing.connection_states(state)
     found = session.sidegate.connections.list(service_id, states=states, newest_first=newest_first)
     return [connection async for connection in found]
+
+
+@noun.verb("test", "sidegate connection test web 6f1c2a3b")
+async def test(session: Session, service: OneService, endpoint: OneConnection) -> View:
+    """Try out whether a connection's packets pass, with what each backend said; the exit code is 1 if they do not."""
+    return tested.view(await session.sidegate.connections.test(*await _ids(session, service, endpoint)))
 
 
 @noun.endless("watch", "sidegate connection watch", "sidegate connection watch web -o json")

@@ -8,7 +8,7 @@ import typer
 from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
-from sidegate.cli import completing, happenings, parsing, resolve, tables
+from sidegate.cli import completing, happenings, parsing, resolve, tables, tested
 from sidegate.cli.command import Noun
 from sidegate.cli.options import (
     Allow,
@@ -129,6 +129,12 @@ async def list_(
         states=connection_states(state), name_contains=name_contains, service_id=of, newest_first=newest_first
     )
     return [endpoint async for endpoint in found]
+
+
+@noun.verb("test", "sidegate endpoint test to-web", "sidegate endpoint test 6f1c2a3b -o json")
+async def test(session: Session, endpoint: OneEndpoint) -> View:
+    """Try out whether packets pass, step by step; the exit code is 1 if they do not. Takes up to four seconds."""
+    return tested.view(await session.sidegate.endpoints.test(await resolve.endpoint(session.sidegate, endpoint)))
 
 
 @noun.endless(

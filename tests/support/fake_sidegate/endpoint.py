@@ -2,9 +2,27 @@
 
 from typing import Any
 
-from sidegate.api.endpoint.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc, watch_pb2
+from sidegate.api.endpoint.v1 import (
+    endpoint_pb2,
+    endpoint_service_pb2,
+    endpoint_service_pb2_grpc,
+    reachability_pb2,
+    watch_pb2,
+)
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, Endpoint
 from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
+
+Step = reachability_pb2.ReachabilityStep
+
+
+def state_step(endpoint: Endpoint) -> Step:
+    """Packets pass where the endpoint is accepted."""
+    accepted = endpoint.state == endpoint_pb2.CONNECTION_STATE_ACCEPTED
+    return Step(
+        subject=Step.SUBJECT_STATE,
+        outcome=Step.OUTCOME_PASSED if accepted else Step.OUTCOME_FAILED,
+        message="the connection is accepted" if accepted else "the service's owner has yet to accept it",
+    )
 
 
 class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
@@ -58,6 +76,15 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
     async def WatchEndpoints(self, request: watch_pb2.WatchEndpointsRequest, context: Context) -> Any:
         async for answer in self.watched.tell(request, context):
             yield answer
+
+    async def TestEndpoint(
+        self, request: reachability_pb2.TestEndpointRequest, context: Context
+    ) -> reachability_pb2.TestEndpointResponse:
+        endpoint = await self.endpoints.find(request.id, context)
+        step = state_step(endpoint)
+        return reachability_pb2.TestEndpointResponse(
+            endpoint_id=endpoint.id, reachable=step.outcome == Step.OUTCOME_PASSED, steps=[step]
+        )
 
 
 class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
@@ -133,3 +160,19 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
         self.request_ids.append(request.request_id)
         endpoint.state = endpoint_pb2.CONNECTION_STATE_REJECTED
         return self._seen(endpoint)
+
+    async def TestConnection(
+        self, request: reachability_pb2.TestConnectionRequest, context: Context
+    ) -> reachability_pb2.TestConnectionResponse:
+        step = state_step(await self._all.endpoints.find(request.endpoint_id, context))
+        open_, refused = reachability_pb2.TestedBackend.OUTCOME_OPEN, reachability_pb2.TestedBackend.OUTCOME_REFUSED
+        backends = [
+            reachability_pb2.TestedBackend(address="10.0.0.10", port=8080, protocol="tcp", outcome=open_),
+            reachability_pb2.TestedBackend(address="10.0.0.11", port=8080, protocol="tcp", outcome=refused),
+        ]
+        return reachability_pb2.TestConnectionResponse(
+            endpoint_id=request.endpoint_id,
+            reachable=step.outcome == Step.OUTCOME_PASSED,
+            steps=[step],
+            backends=backends,
+        )

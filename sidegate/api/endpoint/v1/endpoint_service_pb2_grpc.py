@@ -5,6 +5,7 @@ import warnings
 
 from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2
+from sidegate.api.endpoint.v1 import reachability_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2
 from sidegate.api.endpoint.v1 import watch_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -71,6 +72,11 @@ class EndpointsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsResponse.FromString,
                 _registered_method=True)
+        self.TestEndpoint = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.EndpointsService/TestEndpoint',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointResponse.FromString,
+                _registered_method=True)
 
 
 class EndpointsServiceServicer:
@@ -123,6 +129,14 @@ class EndpointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestEndpoint(self, request, context):
+        """Tries out whether packets pass, step by step; gateways send ARP and connect to backends for it. A project may do so
+        some times a minute (RESOURCE_EXHAUSTED beyond), and an answer takes up to four seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EndpointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -155,6 +169,11 @@ def add_EndpointsServiceServicer_to_server(servicer, server):
                     servicer.WatchEndpoints,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsResponse.SerializeToString,
+            ),
+            'TestEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestEndpoint,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -334,6 +353,33 @@ class EndpointsService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def TestEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.EndpointsService/TestEndpoint',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ConnectionsServiceStub:
     """Connections, for those who publish services.
@@ -379,6 +425,11 @@ class ConnectionsServiceStub:
                 '/sidegate.api.endpoint.v1.ConnectionsService/WatchConnections',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsResponse.FromString,
+                _registered_method=True)
+        self.TestConnection = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.ConnectionsService/TestConnection',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionResponse.FromString,
                 _registered_method=True)
 
 
@@ -437,6 +488,13 @@ class ConnectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestConnection(self, request, context):
+        """Tries out a connection as TestEndpoint does, for the service's owner: with what each backend said.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -474,6 +532,11 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
                     servicer.WatchConnections,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsResponse.SerializeToString,
+            ),
+            'TestConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestConnection,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -666,6 +729,33 @@ class ConnectionsService:
             '/sidegate.api.endpoint.v1.ConnectionsService/WatchConnections',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchConnectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.ConnectionsService/TestConnection',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as _endpoint_service_pb2
+from sidegate.api.endpoint.v1 import reachability_pb2 as _reachability_pb2
 from sidegate.api.endpoint.v1 import watch_pb2 as _watch_pb2
 import abc as _abc_1
 
@@ -35,6 +36,10 @@ class EndpointsServiceStub:
     """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
     WatchEndpoints: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchEndpointsRequest, _watch_pb2.WatchEndpointsResponse]
     """Tells changes of the project's endpoints as they happen, as RegistryService.Watch does of its resources."""
+    TestEndpoint: _aio.UnaryUnaryMultiCallable[_reachability_pb2.TestEndpointRequest, _reachability_pb2.TestEndpointResponse]
+    """Tries out whether packets pass, step by step; gateways send ARP and connect to backends for it. A project may do so
+    some times a minute (RESOURCE_EXHAUSTED beyond), and an answer takes up to four seconds.
+    """
 
 class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Endpoints, for those who consume services.
@@ -92,6 +97,16 @@ class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_watch_pb2.WatchEndpointsResponse]:
         """Tells changes of the project's endpoints as they happen, as RegistryService.Watch does of its resources."""
 
+    @_abc_1.abstractmethod
+    def TestEndpoint(
+        self,
+        request: _reachability_pb2.TestEndpointRequest,
+        context: _aio.ServicerContext[_reachability_pb2.TestEndpointRequest, _abc.Awaitable[_reachability_pb2.TestEndpointResponse]],
+    ) -> _abc.Awaitable[_reachability_pb2.TestEndpointResponse]:
+        """Tries out whether packets pass, step by step; gateways send ARP and connect to backends for it. A project may do so
+        some times a minute (RESOURCE_EXHAUSTED beyond), and an answer takes up to four seconds.
+        """
+
 def add_EndpointsServiceServicer_to_server(servicer: EndpointsServiceServicer, server: _aio.Server) -> None: ...
 
 class ConnectionsServiceStub:
@@ -115,6 +130,8 @@ class ConnectionsServiceStub:
     """Puts the service owner's note on a connection, in any state but DELETED; an empty one takes it away."""
     WatchConnections: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchConnectionsRequest, _watch_pb2.WatchConnectionsResponse]
     """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources."""
+    TestConnection: _aio.UnaryUnaryMultiCallable[_reachability_pb2.TestConnectionRequest, _reachability_pb2.TestConnectionResponse]
+    """Tries out a connection as TestEndpoint does, for the service's owner: with what each backend said."""
 
 class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Connections, for those who publish services."""
@@ -177,5 +194,13 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_watch_pb2.WatchConnectionsRequest, _abc.AsyncIterator[_watch_pb2.WatchConnectionsResponse]],
     ) -> _abc.AsyncIterator[_watch_pb2.WatchConnectionsResponse]:
         """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources."""
+
+    @_abc_1.abstractmethod
+    def TestConnection(
+        self,
+        request: _reachability_pb2.TestConnectionRequest,
+        context: _aio.ServicerContext[_reachability_pb2.TestConnectionRequest, _abc.Awaitable[_reachability_pb2.TestConnectionResponse]],
+    ) -> _abc.Awaitable[_reachability_pb2.TestConnectionResponse]:
+        """Tries out a connection as TestEndpoint does, for the service's owner: with what each backend said."""
 
 def add_ConnectionsServiceServicer_to_server(servicer: ConnectionsServiceServicer, server: _aio.Server) -> None: ...

@@ -5,6 +5,7 @@ import warnings
 
 from sidegate.api.events.v1 import log_pb2 as sidegate_dot_api_dot_events_dot_v1_dot_log__pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2
+from sidegate.api.gateway.v1 import probe_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -61,6 +62,16 @@ class GatewayServiceStub:
                 request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.DigestRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.DigestResponse.FromString,
                 _registered_method=True)
+        self.Probes = channel.unary_stream(
+                '/sidegate.api.gateway.v1.GatewayService/Probes',
+                request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.ProbesRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.Probe.FromString,
+                _registered_method=True)
+        self.AnswerProbe = channel.unary_unary(
+                '/sidegate.api.gateway.v1.GatewayService/AnswerProbe',
+                request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -102,6 +113,20 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Probes(self, request, context):
+        """Endpoints that this gateway is to try out, as they come: one call for as long as it runs; another one ends the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerProbe(self, request, context):
+        """What it found. An answer that nobody waits for any more changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +154,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Digest,
                     request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.DigestRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.DigestResponse.SerializeToString,
+            ),
+            'Probes': grpc.unary_stream_rpc_method_handler(
+                    servicer.Probes,
+                    request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.ProbesRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.Probe.SerializeToString,
+            ),
+            'AnswerProbe': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerProbe,
+                    request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +302,60 @@ class GatewayService:
             '/sidegate.api.gateway.v1.GatewayService/Digest',
             sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.DigestRequest.SerializeToString,
             sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.DigestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sidegate.api.gateway.v1.GatewayService/Probes',
+            sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.ProbesRequest.SerializeToString,
+            sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.Probe.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerProbe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.gateway.v1.GatewayService/AnswerProbe',
+            sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeRequest.SerializeToString,
+            sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,

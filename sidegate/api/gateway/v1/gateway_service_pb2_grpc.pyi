@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from sidegate.api.events.v1 import log_pb2 as _log_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as _gateway_service_pb2
+from sidegate.api.gateway.v1 import probe_pb2 as _probe_pb2
 import abc as _abc_1
 
 
@@ -27,6 +28,10 @@ class GatewayServiceStub:
     """Facts: what the gateway forwards, and what it has nothing left of. Renews the lease."""
     Digest: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DigestRequest, _gateway_service_pb2.DigestResponse]
     """A digest of the cell's table at a position, to compare with one's own."""
+    Probes: _aio.UnaryStreamMultiCallable[_probe_pb2.ProbesRequest, _probe_pb2.Probe]
+    """Endpoints that this gateway is to try out, as they come: one call for as long as it runs; another one ends the first."""
+    AnswerProbe: _aio.UnaryUnaryMultiCallable[_probe_pb2.AnswerProbeRequest, _probe_pb2.AnswerProbeResponse]
+    """What it found. An answer that nobody waits for any more changes nothing."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell)."""
@@ -70,6 +75,22 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_gateway_service_pb2.DigestRequest, _abc.Awaitable[_gateway_service_pb2.DigestResponse]],
     ) -> _abc.Awaitable[_gateway_service_pb2.DigestResponse]:
         """A digest of the cell's table at a position, to compare with one's own."""
+
+    @_abc_1.abstractmethod
+    def Probes(
+        self,
+        request: _probe_pb2.ProbesRequest,
+        context: _aio.ServicerContext[_probe_pb2.ProbesRequest, _abc.AsyncIterator[_probe_pb2.Probe]],
+    ) -> _abc.AsyncIterator[_probe_pb2.Probe]:
+        """Endpoints that this gateway is to try out, as they come: one call for as long as it runs; another one ends the first."""
+
+    @_abc_1.abstractmethod
+    def AnswerProbe(
+        self,
+        request: _probe_pb2.AnswerProbeRequest,
+        context: _aio.ServicerContext[_probe_pb2.AnswerProbeRequest, _abc.Awaitable[_probe_pb2.AnswerProbeResponse]],
+    ) -> _abc.Awaitable[_probe_pb2.AnswerProbeResponse]:
+        """What it found. An answer that nobody waits for any more changes nothing."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _aio.Server) -> None: ...
 

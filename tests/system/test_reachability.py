@@ -1,0 +1,133 @@
+"""What a reachability test says of packets that pass, and of all that can be in their way, on real networks."""
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from sidegate import errors
+from sidegate.api.endpoint.v1 import reachability_pb2
+from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from tests.support import namespaces
+from tests.support.standalone import Standalone, require_root, until
+from tests.support.world import MACHINE, Site, machine, site
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
+Step, Backend = reachability_pb2.ReachabilityStep, reachability_pb2.TestedBackend
+
+HALVES = ("198.19.128.0/18", "198.19.192.0/18")
+"""Of the source range: a machine that has no way back to them is silent."""
+
+
+@dataclass
+class Scene:
+    sidegate: Standalone
+    shop: Site
+    payments: Site
+    service: EndpointService
+    endpoint: Endpoint
+
+    async def tested(self) -> Mapping[str, tuple[str, str]]:
+        """Outcome and words by step; once the endpoint has been seen by its gateways."""
+        answer = await self.shop.client.endpoints.test(self.endpoint.id)
+        assert answer.reachable == all(step.outcome == Step.OUTCOME_PASSED for step in answer.steps)
+        assert not any(MACHINE in step.message or "8080" in step.message for step in answer.steps)
+        return {
+            Step.Subject.Name(step.subject)[8:].lower(): (Step.Outcome.Name(step.outcome)[8:].lower(), step.message)
+            for step in answer.steps
+        }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    require_root()
+    os.environ["SIDEGATE_TESTS_PER_MINUTE"] = "20"
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            sidegate = await stack.enter_async_context(Standalone(tmp_path_factory.mktemp("sidegate")))
+            pair = stack.enter_context(namespaces.make("shop", "payments"))
+            shop, payments = [
+                await stack.enter_async_context(site(sidegate, account, namespace))
+                for account, namespace in zip(("shop", "payments"), pair, strict=True)
+            ]
+            service = await payments.publish("web", approval=True)
+            await payments.client.services.permit(service.id, ["iam:domain::shop"])
+            yield Scene(sidegate, shop, payments, service, await shop.request(service, "10.0.0.77"))
+    finally:
+        del os.environ["SIDEGATE_TESTS_PER_MINUTE"]
+
+
+async def test_each_thing_in_the_way_is_named_and_nothing_is_once_packets_pass(scene: Scene) -> None:
+    found = await scene.tested()
+    assert found["state"] == ("failed", "the service's owner has yet to accept it")
+    assert found["backends"][0] == "not_tried"
+
+    await scene.payments.client.connections.accept(scene.service.id, scene.endpoint.id)
+    await scene.shop.accepted(scene.endpoint)
+    assert (await scene.tested())["backends"] == ("failed", "the service's backend refused")
+
+    async with machine(scene.payments.namespace, "payments") as seen:
+        found = await scene.tested()
+        assert {outcome for outcome, _ in found.values()} == {"passed"}
+        assert seen == []  # the connection was given up before anybody was told of it
+
+        for half in HALVES:
+            scene.payments.namespace.ip("route", "add", "blackhole", half)
+        assert (await scene.tested())["backends"] == ("failed", "no backend of the service answers")
+        for half in HALVES:
+            scene.payments.namespace.ip("route", "delete", "blackhole", half)
+
+        scene.shop.namespace.add_address("10.0.0.77/32")
+        arp = (await scene.tested())["arp"]
+        assert arp[0] == "failed"
+        assert scene.shop.namespace.mac().hex(":") in arp[1]
+        scene.shop.namespace.ip("address", "delete", "10.0.0.77/32", "dev", "sidegate0")
+        assert (await scene.tested())["arp"][0] == "passed"
+
+
+async def test_a_gateway_that_stands_still_is_what_is_in_the_way(scene: Scene) -> None:
+    gateway = scene.sidegate.pid_of("gateway")
+    os.kill(gateway, signal.SIGSTOP)
+    try:
+        found = await scene.tested()
+    finally:
+        os.kill(gateway, signal.SIGCONT)
+    assert found["gateways"] == ("failed", "the one gateway of its cell did not answer")
+    assert found["backends"][0] == "not_tried"
+
+
+async def test_the_services_owner_sees_each_backend_and_nothing_of_the_consumer(scene: Scene) -> None:
+    async def tested() -> bool:
+        answer = await scene.payments.client.connections.test(scene.service.id, scene.endpoint.id)
+        assert "10.0.0.77" not in str(answer)
+        expected = Backend(address=MACHINE, port=8080, protocol="tcp", outcome=Backend.OUTCOME_REFUSED)
+        return list(answer.backends) == [expected]
+
+    await until("the backend to be told of", tested)
+
+
+async def test_the_command_line_draws_the_steps_and_its_exit_code_is_the_answer(scene: Scene) -> None:
+    done = scene.sidegate.cli("endpoint", "test", scene.endpoint.id, account="shop")
+    assert done.returncode == 1
+    assert "the service's backend refused" in done.stdout
+    async with machine(scene.payments.namespace, "payments"):
+        done = scene.sidegate.cli("endpoint", "test", scene.endpoint.id, "-o", "json", account="shop")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)["reachable"] is True
+
+
+async def test_a_foreign_endpoint_is_not_there_and_tests_are_counted_for_each_project(scene: Scene) -> None:
+    with pytest.raises(errors.NotFound):
+        await scene.payments.client.endpoints.test(scene.endpoint.id)
+    with pytest.raises(errors.NotFound):
+        await scene.shop.client.connections.test(scene.service.id, scene.endpoint.id)
+    with pytest.raises(errors.QuotaReached) as refused:
+        for _ in range(60):
+            await scene.shop.client.endpoints.test(scene.endpoint.id)
+    assert refused.value.reason == "TOO_MANY_TESTS"
