@@ -18,6 +18,9 @@ from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 
 ENDPOINT_DELETED = "endpoint.v1.Deleted"
 RETRY_SECONDS = 1.0
+KEPT_EVERY = 100
+"""Events from one checkpoint to the next: each is a commit, and what is heard again changes nothing."""
+
 UPKEEP_SECONDS = 5.0
 DOUBT_AFTER = 600 * SECOND
 """How long it is relied upon that every deletion was heard of."""
@@ -53,7 +56,9 @@ class EndpointPolicy:
         async with aclosing(endpoint_log.events(since)) as events:
             async for event in events:
                 await self.hear(event)
-                await self._store.save_checkpoint(checkpoint_of(head), event.position)
+                if event.position >= heard + KEPT_EVERY:
+                    heard = event.position
+                    await self._store.save_checkpoint(checkpoint_of(head), heard)
 
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, MetaData
 from services.common.eventsourcing.projection import PAGE
 from services.common.eventsourcing.sql_schema import tail
 from services.common.eventsourcing.sql_store import SqlStore
-from services.common.eventsourcing.store import RecordedEvent, WrongSchema
+from services.common.eventsourcing.store import Conflict, RecordedEvent, WrongSchema
 from tests.support.stores import LOGS, Tally, an_append, whole_log
 
 PATIENCE = 20
@@ -151,6 +152,21 @@ async def test_what_another_program_appends_is_noticed(store: SqlStore, where: s
         assert len(await store.read(0, 10)) == 2
     finally:
         await other.close()
+
+
+async def test_what_was_known_counts_until_another_program_writes(store: SqlStore, where: str) -> None:
+    known = store.continuity
+    await store.append(replace(an_append("a"), continuity=known))
+    await store.append(replace(an_append("b"), continuity=known))
+    other = await SqlStore.open(where, projections=[Tally()])
+    await other.append(an_append("a"))
+    await other.close()
+    with pytest.raises(Conflict):
+        await store.append(replace(an_append("b"), continuity=known))
+    await store.append(an_append("b"))
+    assert store.continuity > known
+    assert [event.stream for event in await whole_log(store)] == ["a", "b", "a", "b"]
+    await store.append(replace(an_append("b"), continuity=store.continuity))
 
 
 async def test_projections_share_no_table(where: str) -> None:

@@ -311,6 +311,60 @@ async def test_what_a_command_takes_and_gives_up_again_is_free() -> None:
     assert await store.count("held", "shop") == 1
 
 
+@dataclass
+class Counted(MemoryStore):
+    """Counts the loads, and may find that the log is not as it was left."""
+
+    loads: int = 0
+    breaks: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @property
+    def continuity(self) -> int:
+        return self.breaks
+
+    async def append(self, append: Append) -> Appended:
+        if append.continuity not in (None, self.breaks):
+            raise Conflict(append.stream, 0)
+        return await super().append(append)
+
+    async def load(self, stream: str, after: int = 0) -> Sequence[RecordedEvent]:
+        self.loads += 1
+        return await super().load(stream, after)
+
+
+async def test_a_command_is_decided_on_what_the_one_before_it_has_left() -> None:
+    store = Counted()
+    aggregate = leases(store)
+    outcomes = [await aggregate.execute("lease-1", take(address), context(), render) for address in "abc"]
+    assert [(outcome.state, outcome.version) for outcome in outcomes] == [("a", 1), ("b", 3), ("c", 5)]
+    assert store.loads == 1
+    with pytest.raises(Refused):
+        await aggregate.execute("lease-1", take("none"), context(), render)
+    assert store.loads == 2
+
+
+async def test_a_trial_leaves_nothing_to_decide_on() -> None:
+    aggregate = leases(MemoryStore())
+    await aggregate.execute("lease-1", take("a"), context(), render)
+    await aggregate.execute("lease-1", take("b"), replace(context(), validate_only=True), render)
+    assert (await aggregate.execute("lease-1", GiveUp(), context(), render)).version == 2
+    assert (await aggregate.load("lease-1"))[0] == ""
+
+
+async def test_what_was_known_of_a_log_that_others_have_changed_is_loaded_again() -> None:
+    store = Counted()
+    aggregate = leases(store)
+    await aggregate.execute("lease-1", take("a"), context(), render)
+    await store.append(replace(an_append("lease-1"), events=[NewEvent("lease.taken", b"x>x")]))
+    for expected in (2, None):
+        store.breaks += 1
+        await aggregate.execute("lease-1", GiveUp(), context(expected_version=expected), render)
+    assert [event.data for event in await store.load("lease-1")] == [b"a>a", b"x>x", b"x>"]
+
+
 takings = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple).map(Take)
 commands: st.SearchStrategy[Command] = takings | st.builds(GiveUp)
 

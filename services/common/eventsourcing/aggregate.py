@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.decision import Decision, decide
+from services.common.eventsourcing.recent import Recent, Seen
 from services.common.eventsourcing.store import (
     Append,
     Appended,
@@ -56,8 +57,24 @@ class Outcome(Generic[S]):
     replayed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Order(Generic[C, S]):
+    """What `execute` was asked."""
+
+    stream: str
+    command: C
+    context: CommandContext
+    render: Render[S]
+    limits: Mapping[str, int]
+    extra: Constraints
+
+
 class Aggregate(Generic[C, S, E]):
-    """`meta` renders what is stored beside each event of a command: who, by which call."""
+    """`meta` renders what is stored beside each event of a command: who, by which call.
+
+    A command is decided on the state that the one before it has left, where that is still known and nobody else has
+    written to the log since, which the store checks as it appends; else the stream is loaded.
+    """
 
     def __init__(
         self,
@@ -68,6 +85,7 @@ class Aggregate(Generic[C, S, E]):
     ) -> None:
         self._store, self._decider, self._codec, self._meta = store, decider, codec, meta
         self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._recent: Recent[S] = Recent()
 
     async def load(self, stream: str, at: int | None = None) -> tuple[S, int]:
         """The state and version of a stream; as they were at the log's position `at`, if that is given."""
@@ -90,12 +108,13 @@ class Aggregate(Generic[C, S, E]):
         and should hold conditions only, for it is not in the log. Raises what `decide` raises, Conflict if the stream
         is not at the version that the caller expects, and the store's other errors.
         """
+        order = _Order(stream, command, context, render, limits or {}, extra or Constraints())
         # In turn, so that commands of this program do not make each other decide in vain.
         async with self._turns.setdefault(stream, Lock()):
             attempts = 1 if context.expected_version is not None else ATTEMPTS
             while True:
                 try:
-                    return await self._attempt(stream, command, context, render=render, limits=limits, extra=extra)
+                    return await self._attempt(order)
                 except Conflict:
                     attempts -= 1
                     if attempts == 0:
@@ -113,28 +132,48 @@ class Aggregate(Generic[C, S, E]):
 
         return constraints
 
-    async def _attempt(
-        self,
-        stream: str,
-        command: C,
-        context: CommandContext,
-        *,
-        render: Render[S],
-        limits: Mapping[str, int] | None,
-        extra: Constraints | None,
-    ) -> Outcome[S]:
+    async def _attempt(self, order: _Order[C, S]) -> Outcome[S]:
+        if (outcome := await self._at_once(order)) is not None:
+            return outcome
+        continuity = self._store.continuity
         # Loaded before it is recalled: a twin that was answered in between is then found, not decided once more.
-        state, version = await self.load(stream)
-        if (first := await self._recall(context)) is not None:
-            return await self._replay(stream, first)
-        if context.expected_version not in (None, version):
-            raise Conflict(stream, version)
-        decision = decide(self._decider, command, state).limited(limits or {})
-        response = render(decision.state, version + len(decision.events))
-        append = self._append(stream, version, decision, context, response=response, extra=extra)
+        state, version = await self.load(order.stream)
+        if (first := await self._recall(order.context)) is not None:
+            return await self._replay(order.stream, first)
+        seen = Seen(state, version, continuity)
+        return await self._stored(order, seen, self._decided(order, seen))
+
+    async def _at_once(self, order: _Order[C, S]) -> Outcome[S] | None:
+        """What comes of it without loading; None where only the log can say, as of all that would be refused."""
+        seen = self._recent.get(order.stream)
+        if seen is None:
+            return None
+        try:
+            decision = self._decided(order, seen)
+        except Exception:  # whatever it is, it is decided again on what the log has
+            return None
+        try:
+            return await self._stored(order, seen, decision, continuity=seen.continuity)
+        except Conflict:
+            self._recent.forget(order.stream)
+            return None
+
+    def _decided(self, order: _Order[C, S], seen: Seen[S]) -> Decision[S, E]:
+        if order.context.expected_version not in (None, seen.version):
+            raise Conflict(order.stream, seen.version)
+        return decide(self._decider, order.command, seen.state).limited(order.limits)
+
+    async def _stored(
+        self, order: _Order[C, S], seen: Seen[S], decision: Decision[S, E], *, continuity: int | None = None
+    ) -> Outcome[S]:
+        """With a `continuity` only if nobody else has written since."""
+        response = order.render(decision.state, seen.version + len(decision.events))
+        append = self._append(order, seen.version, decision, response, continuity)
         appended = await self._store.append(append)
         if appended.replayed:
-            return await self._replay(stream, appended)
+            return await self._replay(order.stream, appended)
+        if not append.trial:
+            self._recent.keep(order.stream, Seen(decision.state, appended.version, seen.continuity))
         return Outcome(response, decision.state, appended.position, appended.version)
 
     async def _recall(self, context: CommandContext) -> Appended | None:
@@ -146,26 +185,21 @@ class Aggregate(Generic[C, S, E]):
         return Outcome(first.response, state, first.position, first.version, replayed=True)
 
     def _append(
-        self,
-        stream: str,
-        version: int,
-        decision: Decision[S, E],
-        context: CommandContext,
-        *,
-        response: bytes,
-        extra: Constraints | None,
+        self, order: _Order[C, S], version: int, decision: Decision[S, E], response: bytes, continuity: int | None
     ) -> Append:
+        context = order.context
         key = context.request_key
         return Append(
-            stream=stream,
+            stream=order.stream,
             expected=Exact(version),
             events=[self._codec.encode(event, state) for event, state in decision.events],
             at=context.at_ns,
             partition=self._codec.partition(decision.state),
             meta=self._meta(context),
-            constraints=decision.constraints + (extra or Constraints()),
+            constraints=decision.constraints + order.extra,
             request=None if key is None else Request(key, context.command_hash, response),
             trial=context.validate_only,
+            continuity=continuity,
         )
 
     def _fold(self, events: Iterable[RecordedEvent]) -> tuple[S, int]:

@@ -28,6 +28,10 @@ class MemoryStore:
         self._watch = TailWatch(self._position)
         self._closed = False
 
+    @property
+    def continuity(self) -> int:
+        return 0  # nobody else writes
+
     async def append(self, append: Append) -> Appended:
         self._require_open()
         require_limits(append)

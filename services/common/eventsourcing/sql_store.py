@@ -74,6 +74,10 @@ class SqlStore:
             raise
         return cls(database, writer, writing)
 
+    @property
+    def continuity(self) -> int:
+        return self._writer.continuity
+
     async def append(self, append: Append) -> Appended:
         require_limits(append)
         return await self._log.append(append)

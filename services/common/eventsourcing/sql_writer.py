@@ -10,12 +10,12 @@ from sqlalchemy import Connection, Transaction
 
 from services.common.eventsourcing.database import Database, database_errors
 from services.common.eventsourcing.holdings import Holdings
-from services.common.eventsourcing.ledger import Ledger
+from services.common.eventsourcing.ledger import Ledger, Tail
 from services.common.eventsourcing.projection import Projection, Projector
 from services.common.eventsourcing.sql_ledger import LedgerTables
 from services.common.eventsourcing.sql_log import open_log
 from services.common.eventsourcing.sql_queries import LogQueries
-from services.common.eventsourcing.store import Append, Appended, OutcomeUnknown, Unavailable
+from services.common.eventsourcing.store import Append, Appended, Conflict, OutcomeUnknown, Unavailable
 
 T = TypeVar("T")
 
@@ -36,13 +36,19 @@ class SqlWriter:
         self._queries = LogQueries(self._engine.dialect)
         self._tables = LedgerTables(database, self._engine.dialect, self._queries)
         self._projector = Projector(projections, self._queries)
+        self.continuity = 0
         with database_errors(database):
             self._connection = self._engine.connect()
         try:
-            self._log_id, self.position = self.run(self._open)
+            self._log_id, self._tail = self.run(self._open)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def position(self) -> int:
+        """Of the last event that it has written, or found when it opened the log."""
+        return self._tail.position
 
     def commit(self, appends: Sequence[Append]) -> Sequence[Appended | Exception]:
         """What became of each append. One that the database refuses takes none of the others with it."""
@@ -78,22 +84,32 @@ class SqlWriter:
         self._connection.close()
         self._engine.dispose()
 
-    def _open(self, connection: Connection) -> tuple[str, int]:
+    def _open(self, connection: Connection) -> tuple[str, Tail]:
         self._database.unhurried(connection)
         log_id = open_log(connection, self._database, self._program)
         self._projector.open(connection)
-        return log_id, self._queries.tail(connection).position
+        return log_id, self._queries.tail(connection)
 
     def _commit(self, appends: Sequence[Append]) -> Sequence[Appended | Exception]:
         with self._transaction() as connection:
             ledger = self._tables.open(connection, self._log_id, appends)
-            before = _copy(ledger)
-            outcomes = [_append(ledger, append) for append in appends]
+            before, as_left = _copy(ledger), ledger.tail == self._tail
+            if not as_left:
+                self.continuity += 1
+            outcomes = [self._append(ledger, append) for append in appends]
             self._tables.save(connection, before, ledger)
             if ledger.recorded:
-                self._projector.advance(connection, ledger.recorded, next_=before.tail.position == self.position)
-        self.position = ledger.tail.position
+                self._projector.advance(connection, ledger.recorded, next_=as_left)
+        self._tail = ledger.tail
         return outcomes
+
+    def _append(self, ledger: Ledger, append: Append) -> Appended | Exception:
+        if append.continuity not in (None, self.continuity):
+            return Conflict(append.stream, ledger.versions.get(append.stream, 0))
+        try:
+            return ledger.append(append)
+        except Exception as error:
+            return error
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -148,13 +164,6 @@ class SqlWriter:
             if self._connection.invalidated:
                 raise OutcomeUnknown(f"{self._database.where} went away while it committed") from error
             raise
-
-
-def _append(ledger: Ledger, append: Append) -> Appended | Exception:
-    try:
-        return ledger.append(append)
-    except Exception as error:
-        return error
 
 
 def _copy(ledger: Ledger) -> Ledger:

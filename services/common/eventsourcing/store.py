@@ -118,6 +118,7 @@ class Append:
 
     `at` is nanoseconds since the epoch by the composition root's clock; `partition` is what `prev` links.
     A `trial` is refused as it would be, and otherwise changes nothing: no event, no claim, no request.
+    With a `continuity` it is a Conflict where that is not the store's any more.
     """
 
     stream: str
@@ -129,6 +130,7 @@ class Append:
     constraints: Constraints = field(default_factory=Constraints)
     request: Request | None = None
     trial: bool = False
+    continuity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,13 @@ class WrongSchema(StoreError):
 
 class EventStore(Protocol):
     """Appends and reads. Positions are contiguous from 1, in the order in which events become visible."""
+
+    @property
+    def continuity(self) -> int:
+        """Another number as soon as an append finds that the log is not as this store's last one has left it.
+
+        So what was known before may be outdated: another program has written, or the database was restored.
+        """
 
     async def append(self, append: Append) -> Appended:
         """Stores one command's outcome durably.

@@ -16,7 +16,7 @@ class TailWatch:
         self._look = look
         self._seen = 0
         self._closed = False
-        self._changed = asyncio.Event()
+        self._waiting: dict[asyncio.Event, int] = {}
 
     @property
     def seen(self) -> int:
@@ -27,24 +27,30 @@ class TailWatch:
         """To be told of every position that has become visible; repeats and older ones do no harm."""
         if position > self._seen:
             self._seen = position
-            self._wake()
+            for waiter, beyond in self._waiting.items():
+                if position > beyond:
+                    waiter.set()
 
     def close(self) -> None:
         """Lets go of those who wait, with Unavailable."""
         self._closed = True
-        self._wake()
+        for waiter in self._waiting:
+            waiter.set()
 
     async def beyond(self, position: int) -> None:
         """Returns when a position above this one is visible. Raises what `look` raises."""
         while self._seen <= position:
             if self._closed:
                 raise Unavailable("the log is closed")
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
-                self.saw(await self._look())
+            await self._wait(position)
 
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+    async def _wait(self, position: int) -> None:
+        waiter = asyncio.Event()
+        self._waiting[waiter] = position
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await waiter.wait()
+        except TimeoutError:
+            self.saw(await self._look())
+        finally:
+            del self._waiting[waiter]

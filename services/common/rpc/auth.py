@@ -158,17 +158,23 @@ class Admission(grpc.aio.ServerInterceptor):
 class Unserved(grpc.aio.ServerInterceptor):
     """Answers for methods that are not served here: as for those that a caller may not call, and with a line for it.
 
-    It stands outside of all others: what anybody may call a method would be too much for numbers of calls.
+    It stands outside of all others: what anybody may call a method would be too much for numbers of calls. What the
+    others have made of a method that is served it keeps: they make the same of it for every call.
     """
 
     def __init__(self, doorman: Doorman) -> None:
         self._doorman = doorman
+        self._served: dict[str, Any] = {}
 
     async def intercept_service(
         self, continuation: Continuation[Q, A], details: grpc.HandlerCallDetails
     ) -> Handler[Q, A]:
-        handler, path = await continuation(details), str(details.method)
+        path = str(details.method)
+        if (served := self._served.get(path)) is not None:
+            return cast("Handler[Q, A]", served)
+        handler = await continuation(details)
         if handler is not None:
+            self._served[path] = handler
             return handler
 
         async def refuse(_request: object, context: Context) -> object:

@@ -43,37 +43,50 @@ IN_FLIGHT = Gauge(
 log = structlog.get_logger(__name__)
 
 
+class Meter:
+    """The numbers of one method."""
+
+    def __init__(self, path: str) -> None:
+        self.service, _, self.method = path.removeprefix("/").rpartition("/")
+        self.in_flight = IN_FLIGHT.labels(self.service, self.method)
+        self.seconds = SECONDS_TAKEN.labels(self.service, self.method)
+        self._handled: dict[str, Counter] = {}
+
+    def handled(self, code: str) -> Counter:
+        if code not in self._handled:
+            self._handled[code] = HANDLED.labels(self.service, self.method, code)
+        return self._handled[code]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call, from its request on. It has a task, so a context of its own: nothing is put back at its end."""
 
-    service: str
-    method: str
+    meter: Meter
     write: bool
     span: Span
     began: float
 
     @classmethod
-    def begin(cls, details: grpc.HandlerCallDetails, request: object) -> Self:
-        service, _, method = str(details.method).removeprefix("/").rpartition("/")
-        metadata = dict(details.invocation_metadata or ())
-        span = tracing.start(f"{service}/{method}", str(metadata.get(KEY, "")), SpanKind.SERVER)
+    def begin(cls, meter: Meter, request: object, context: Context) -> Self:
+        metadata = dict(context.invocation_metadata() or ())
+        span = tracing.start(f"{meter.service}/{meter.method}", str(metadata.get(KEY, "")), SpanKind.SERVER)
         contexts.attach(trace.set_span_in_context(span))
         request_id = str(getattr(request, "request_id", ""))[:LONGEST_ID]
         about = {
-            "method": method,
+            "method": meter.method,
             "request_id": request_id if request_id.isprintable() else "",  # nobody has checked it yet
         }
         structlog.contextvars.bind_contextvars(**{key: value for key, value in about.items() if value})
-        IN_FLIGHT.labels(service, method).inc()
-        return cls(service, method, changes_something(method, request), span, time.perf_counter())
+        meter.in_flight.inc()
+        return cls(meter, changes_something(meter.method, request), span, time.perf_counter())
 
     def end(self, code: str, *, answers_once: bool) -> None:
         took = time.perf_counter() - self.began
-        IN_FLIGHT.labels(self.service, self.method).dec()
-        HANDLED.labels(self.service, self.method, code).inc()
+        self.meter.in_flight.dec()
+        self.meter.handled(code).inc()
         if answers_once:
-            SECONDS_TAKEN.labels(self.service, self.method).observe(took)
+            self.meter.seconds.observe(took)
         getattr(log, self._level(code))("call", code=code, duration=round(took, 6))
         if code in ALARMS:
             self.span.set_status(StatusCode.ERROR, code)
@@ -104,9 +117,9 @@ def _code(error: BaseException | None, context: Context) -> str:
             return "CANCELLED"
 
 
-def _observe_unary(method: Unary, details: grpc.HandlerCallDetails) -> Unary:
+def _observe_unary(method: Unary, meter: Meter) -> Unary:
     async def observed(request: object, context: Context) -> object:
-        call, error = Call.begin(details, request), None
+        call, error = Call.begin(meter, request, context), None
         try:
             return await method(request, context)
         except BaseException as found:
@@ -118,9 +131,9 @@ def _observe_unary(method: Unary, details: grpc.HandlerCallDetails) -> Unary:
     return observed
 
 
-def _observe_stream(method: Stream, details: grpc.HandlerCallDetails) -> Stream:
+def _observe_stream(method: Stream, meter: Meter) -> Stream:
     async def observed(request: object, context: Context) -> AsyncIterator[object]:
-        call, error = Call.begin(details, request), None
+        call, error = Call.begin(meter, request, context), None
         try:
             async for answer in method(request, context):
                 yield answer
@@ -139,9 +152,10 @@ class Observer(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation[Q, A], details: grpc.HandlerCallDetails
     ) -> Handler[Q, A]:
-        handler = await continuation(details)
-        if str(details.method).startswith(OPEN_TO_ALL):
+        handler, path = await continuation(details), str(details.method)
+        if handler is None or path.startswith(OPEN_TO_ALL):
             return handler
+        meter = Meter(path)
         return wrapped(
-            handler, lambda method: _observe_unary(method, details), lambda method: _observe_stream(method, details)
+            handler, lambda method: _observe_unary(method, meter), lambda method: _observe_stream(method, meter)
         )
