@@ -61,3 +61,9 @@ def a_database_server_ends_with_the_run(nothing_is_left_behind: None) -> Iterato
     """The one that tests have asked for, if any has."""
     yield
     postgres.remove_shared()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the suite, the long files come first: no worker is left alone with one at the end."""
+    if config.getoption("numprocesses", None) or os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=lambda item: "/system/" not in str(item.path))

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -29,6 +28,7 @@ async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+NOBODYS = "5b0c9ab4-6d6c-4a51-9a25-5a90e5c8a9a7"
 SUBNET = ("subnet", "create", "more", "--vpc", "shop", "--cidr")
 PORT = ("port", "create", "--subnet", "main", "--holder", "machine/a", "--ip")
 
@@ -53,11 +53,11 @@ async def log_heads(sidegate: Standalone) -> list[int]:
         ((*PORT, "10.0.1.5"), 2, "10.0.1.5"),
         ((*PORT, "10.0.0.0"), 2, "10.0.0.0"),
         ((*PORT, "10.0.0.255"), 2, "10.0.0.255"),
-        (("vpc", "get", str(uuid4())), 3, "not there"),
-        (("endpoint", "create", "--service", str(uuid4()), "--subnet", "main"), 3, "not there"),
-        (("connection", "accept", str(uuid4()), str(uuid4())), 3, "not there"),
+        (("vpc", "get", NOBODYS), 3, "not there"),
+        (("endpoint", "create", "--service", NOBODYS, "--subnet", "main"), 3, "not there"),
+        (("connection", "accept", NOBODYS, NOBODYS), 3, "not there"),
         (("vpc", "delete", "shop"), 4, "in the way"),
-        (("attachment", "create", "--vpc", str(uuid4()), "--netns", "shop"), 4, "operator"),
+        (("attachment", "create", "--vpc", NOBODYS, "--netns", "shop"), 4, "operator"),
         (("vpc", "create", "v", "--cider", "10.0.0.0/24"), 2, "--cider"),
         (("service", "create", "s", "--vpc", "shop", "--backend", "10.0.0.9", "--port", "80:99999/tcp"), 2, "99999"),
         (("service", "create", "s", "--vpc", "shop", "--backend", "192.168.0.9", "--port", "80"), 2, "192.168.0.9"),

@@ -1,5 +1,6 @@
 """The story of `make demo`, told to the end, with nothing left behind."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,15 @@ from tests.support.standalone import ROOT, require_root, until
 
 
 def ours() -> set[str]:
-    """Namespaces, devices of gateways, mounts of BPF file systems and processes of a demo that are there now."""
+    """Namespaces, devices of gateways, mounts of BPF file systems and processes of a demo that are there now.
+
+    Devices of gateways whose agents run are another test's.
+    """
     names = {path.name for path in Path("/run/netns").glob("*")} & {"shop", "payments"}
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    devices = {line.split(":")[1].strip() for line in links.splitlines() if "sidegate/" in line}
+    agents = subprocess.run(["pgrep", "-af", "gateway_agent"], capture_output=True, text=True, check=False).stdout
+    links_and_gateways = re.findall(r"^\d+: (\S+): .*sidegate/([^/\s]+)/", links, re.MULTILINE)
+    devices = {link for link, gateway in links_and_gateways if f"--gateway-id {gateway} " not in agents}
     mounts = {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "sidegate-demo" in line}
     processes = set(
         subprocess.run(["pgrep", "-f", "sidegate-demo"], capture_output=True, text=True, check=False).stdout.split()
