@@ -74,6 +74,14 @@ class RegistrySettings(ServiceSettings):
     operator_credential: Path = Field(
         description="where the operator's first access key is left, mode 0600, when there is no operator yet"
     )
+    default_namespaces: str = Field(
+        "",
+        pattern=r"^(([A-Za-z0-9_][A-Za-z0-9_.-]*)?\{vpc_id\}[A-Za-z0-9_.-]*)?$",
+        max_length=36,
+        description="network namespaces, {vpc_id} in the name, that VPCs of tenants are attached to in a cell that"
+        " never had a default attachment; afterwards `sidegate attachment set-default` says it. Empty: none",
+    )
+    default_cell: str = Field("default", pattern=NAME, description="the cell of --default-namespaces")
     service_quota: int = Field(20, ge=-1, description="endpoint services of a project; -1 is unlimited")
 
 

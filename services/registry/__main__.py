@@ -92,6 +92,8 @@ async def serve(settings: RegistrySettings) -> None:
     decided = Settings(region=settings.region, services=settings.service_quota)
     registry = Registry(store, endpoints, decided, watch_limits(settings))
     caller = Caller(settings.endpoint_address, ours)
+    if settings.default_namespaces:
+        await registry.defaults.begin(settings.default_cell, settings.default_namespaces, now())
 
     async def follow_endpoint(connection: Connection) -> None:
         await EndpointPolicy(store, registry.reservations, now).run(FollowRemote(connection, ENDPOINT, caller))

@@ -36,6 +36,7 @@ VPC: Kind[vpc_pb2.Vpc] = Kind("vpc", lambda event: event.vpc)
 SUBNET: Kind[vpc_pb2.Subnet] = Kind("subnet", lambda event: event.subnet)
 PORT: Kind[vpc_pb2.Port] = Kind("port", lambda event: event.port)
 ATTACHMENT: Kind[vpc_pb2.Attachment] = Kind("attachment", lambda event: event.attachment)
+DEFAULT_ATTACHMENT: Kind[vpc_pb2.DefaultAttachment] = Kind("default_attachment", lambda event: event.default_attachment)
 SERVICE: Kind[EndpointService] = Kind("service", lambda event: event.service)
 REVISION = "vpc_revision"
 VPC_STREAM, VPC_DELETED = "vpc-", "registry.v1.VpcDeleted"
@@ -46,7 +47,10 @@ ACCESS_KEY: Kind[RegistryEvent] = Kind("key", lambda event: event)
 CLOSING, DELETING = "CLOSING", "DELETING"
 PAGE = 500
 
-_GONE = {"vpc_deleted", "subnet_deleted", "port_released", "attachment_deleted", "service_deleted"}
+_GONE = {
+    *("vpc_deleted", "subnet_deleted", "port_released", "attachment_deleted", "service_deleted"),
+    "default_attachment_deleted",
+}
 
 
 def row_of(event: RecordedEvent) -> ResourceRow | None:
@@ -63,6 +67,9 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
         case "attachment":
             made = stored.attachment
             return ResourceRow(ATTACHMENT.name, made.id, OPERATOR, event.data, made.vpc_id, "", made.cell, live=live)
+        case "default_attachment":
+            cell = stored.default_attachment.cell
+            return ResourceRow(DEFAULT_ATTACHMENT.name, cell, OPERATOR, event.data, partition=cell, live=live)
         case "service":
             state = EndpointService.State.Name(stored.service.state).removeprefix("STATE_")
             service = stored.service

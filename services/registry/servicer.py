@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
 
-from services.common.errors import Invalid
 from services.common.eventsourcing.selection import ALL, Selection
 from services.common.labels import description_of
 from services.common.rpc import paging
@@ -17,8 +16,20 @@ from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.registry.application.publishing import Draft, Revision
 from services.registry.application.registry import Registry
+from services.registry.application.streams import new_id
+from services.registry.application.vpcs import Draft as VpcDraft
 from services.registry.domain.service import CHANGEABLE
-from services.registry.projections import ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
+from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
+from services.registry.wire.default_attachments import parse_template
+from services.registry.wire.networks import (
+    SUBNET_FIELDS,
+    VPC_FIELDS,
+    parse_change,
+    parse_cidrs,
+    parse_subnet,
+    parse_subnet_change,
+    paths_of,
+)
 from services.registry.wire.permissions import parse_permissions
 from services.registry.wire.profiles import (
     identity_of,
@@ -50,6 +61,7 @@ ListRequest = (
     | registry_pb2.ListSubnetsRequest
     | registry_pb2.ListPortsRequest
     | registry_pb2.ListAttachmentsRequest
+    | registry_pb2.ListDefaultAttachmentsRequest
     | registry_pb2.ListEndpointServicesRequest
 )
 
@@ -59,8 +71,9 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         self._registry = registry
 
     async def CreateVpc(self, request: registry_pb2.CreateVpcRequest, context: Context) -> vpc_pb2.Vpc:
-        told = command_context(request, "CreateVpc")
-        return await self._registry.vpcs.create(request.vpc.name, request.vpc.cidrs, told)
+        vpc, told = request.vpc, command_context(request, "CreateVpc")
+        said, tags = description_of(vpc.description, "vpc.description"), parse_tags(vpc.tags, "vpc.tags")
+        return await self._registry.vpcs.create(VpcDraft(vpc.name, parse_cidrs(vpc.cidrs), said, tags), told)
 
     async def GetVpc(self, request: registry_pb2.GetVpcRequest, context: Context) -> vpc_pb2.Vpc:
         return await self._registry.inventory.vpc(request.id, principal())
@@ -69,13 +82,19 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         vpcs, token = await self._page(VPC, request)
         return registry_pb2.ListVpcsResponse(vpcs=vpcs, next_page_token=token)
 
+    async def UpdateVpc(self, request: registry_pb2.UpdateVpcRequest, context: Context) -> vpc_pb2.Vpc:
+        told = command_context(request, "UpdateVpc", request.vpc.etag)
+        change = parse_change(request.vpc, paths_of(request.update_mask, VPC_FIELDS))
+        return await self._registry.vpcs.change(request.vpc.id, change, told)
+
     async def DeleteVpc(self, request: registry_pb2.DeleteVpcRequest, context: Context) -> Empty:
         await self._registry.vpcs.delete(request.id, command_context(request, "DeleteVpc", request.etag))
         return Empty()
 
     async def CreateSubnet(self, request: registry_pb2.CreateSubnetRequest, context: Context) -> vpc_pb2.Subnet:
         subnet, told = request.subnet, command_context(request, "CreateSubnet")
-        return await self._registry.vpcs.create_subnet(subnet.vpc_id, subnet.name, subnet.cidr, told)
+        made = parse_subnet(subnet, new_id(told), told.at_ns)
+        return await self._registry.subnets.create(subnet.vpc_id, made, told)
 
     async def GetSubnet(self, request: registry_pb2.GetSubnetRequest, context: Context) -> vpc_pb2.Subnet:
         return await self._registry.inventory.owned(SUBNET, request.id, principal())
@@ -86,8 +105,13 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         subnets, token = await self._page(SUBNET, request, request.vpc_id)
         return registry_pb2.ListSubnetsResponse(subnets=subnets, next_page_token=token)
 
+    async def UpdateSubnet(self, request: registry_pb2.UpdateSubnetRequest, context: Context) -> vpc_pb2.Subnet:
+        told = command_context(request, "UpdateSubnet")
+        change = parse_subnet_change(request.subnet, paths_of(request.update_mask, SUBNET_FIELDS))
+        return await self._registry.subnets.change(change, told)
+
     async def DeleteSubnet(self, request: registry_pb2.DeleteSubnetRequest, context: Context) -> Empty:
-        await self._registry.vpcs.delete_subnet(request.id, command_context(request, "DeleteSubnet"))
+        await self._registry.subnets.delete(request.id, command_context(request, "DeleteSubnet"))
         return Empty()
 
     async def CreatePort(self, request: registry_pb2.CreatePortRequest, context: Context) -> vpc_pb2.Port:
@@ -125,6 +149,25 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
 
     async def DeleteAttachment(self, request: registry_pb2.DeleteAttachmentRequest, context: Context) -> Empty:
         await self._registry.attachments.delete(request.id, command_context(request, "DeleteAttachment"))
+        return Empty()
+
+    async def SetDefaultAttachment(
+        self, request: registry_pb2.SetDefaultAttachmentRequest, context: Context
+    ) -> vpc_pb2.DefaultAttachment:
+        wanted, told = request.default_attachment, command_context(request, "SetDefaultAttachment")
+        return await self._registry.defaults.set(wanted.cell, parse_template(wanted), told)
+
+    async def ListDefaultAttachments(
+        self, request: registry_pb2.ListDefaultAttachmentsRequest, context: Context
+    ) -> registry_pb2.ListDefaultAttachmentsResponse:
+        defaults, token = await self._page(DEFAULT_ATTACHMENT, request)
+        return registry_pb2.ListDefaultAttachmentsResponse(default_attachments=defaults, next_page_token=token)
+
+    async def DeleteDefaultAttachment(
+        self, request: registry_pb2.DeleteDefaultAttachmentRequest, context: Context
+    ) -> Empty:
+        told = command_context(request, "DeleteDefaultAttachment")
+        await self._registry.defaults.delete(request.cell, told)
         return Empty()
 
     async def CreateEndpointService(
@@ -221,11 +264,7 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
 
 
 def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
-    wanted, paths = request.endpoint_service, set(request.update_mask.paths)
-    if not paths or not paths.issubset(CHANGEABLE):
-        named = ", ".join(sorted(paths.difference(CHANGEABLE))) or "nothing"
-        text = f"update_mask names {named}: name one or more of {', '.join(CHANGEABLE)}"
-        raise Invalid("UPDATE_MASK_INVALID", text, field="update_mask")
+    wanted, paths = request.endpoint_service, paths_of(request.update_mask, CHANGEABLE)
     return Revision(
         backends=parse_backends(wanted.backends) if "backends" in paths else None,
         port_mappings=parse_mappings(wanted.port_mappings) if "port_mappings" in paths else None,

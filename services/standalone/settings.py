@@ -38,5 +38,10 @@ class StandaloneSettings(BaseSettings):
     nats_port: int = Field(0, ge=0, le=65535, description="NATS's port; 0 takes a free one")
     region: str = Field("local", pattern=NAME, description="the first part of services' full names")
     cell: str = Field("default", pattern=NAME, description="the cell of the gateway agent")
+    default_namespaces: str = Field(
+        "sidegate-{vpc_id}",
+        description="network namespaces that VPCs of tenants are attached to, said at the first start; empty: none."
+        " Afterwards `sidegate attachment set-default` says it",
+    )
     keep_forwarding: bool = Field(False, description="when told to stop, leave established forwarding in the kernel")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what the programs log")

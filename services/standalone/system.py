@@ -137,7 +137,9 @@ class System:
             "--operator-credential",
             str(self._data.operator_credential),
         )
-        arguments = (*addresses, *others, *refused, *evidence, *keys * (name == "registry"))
+        default = ("--default-namespaces", self._settings.default_namespaces, "--default-cell", self._settings.cell)
+        registrys = (*keys, *default) if name == "registry" else ()
+        arguments = (*addresses, *others, *refused, *evidence, *registrys)
         return self._program(name, f"services.{name}", *arguments, SIDEGATE_DATABASE=self._database(name))
 
     def _http_api(self) -> Program:

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from rich.console import RenderableType
 
 from sidegate.api.endpoint.v1.endpoint_service_pb2 import DecidedConnection
-from sidegate.api.registry.v1.vpc_pb2 import Attachment
+from sidegate.api.registry.v1.vpc_pb2 import Attachment, DefaultAttachment
 from sidegate.cli import facts, words
 from sidegate.cli.outcome import Exit
 from sidegate.cli.view import View, sheet, table
@@ -21,7 +21,7 @@ def _service_name(endpoint: Message) -> str:
 
 
 def _reaches(attachment: Message) -> str:
-    return words.target_of(attachment) if isinstance(attachment, Attachment) else ""
+    return words.target_of(attachment) if isinstance(attachment, Attachment | DefaultAttachment) else ""
 
 
 def _of_connection(decided: Message, name: str) -> str:
@@ -45,7 +45,8 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "Vpc": {"id": "id", "name": "name", "cidrs": "cidrs", "created": "create_time"},
     "Subnet": {"id": "id", "name": "name", "cidr": "cidr", "vpc": "vpc_id"},
     "Port": {"id": "id", "address": "address", "holder": "holder", "subnet": "subnet_id"},
-    "Attachment": {"id": "id", "vpc": "vpc_id", "cell": "cell", "reaches": _reaches},
+    "Attachment": {"id": "id", "vpc": "vpc_id", "cell": "cell", "reaches": _reaches, "by default": "by_default"},
+    "DefaultAttachment": {"cell": "cell", "reaches": _reaches, "set": "update_time"},
     "EndpointService": {
         "id": "id",
         "name": "name",

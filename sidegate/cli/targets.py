@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsTarget, VxlanTarget
+from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsPattern, NetnsTarget, VxlanRange, VxlanTarget
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.resources.inventory import Target
 
 ADDRESS = "addr:"
 MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+DEFAULT_WAYS = "give one of --netns PATTERN and --vxlan FIRST-LAST with --remote IP"
 WAYS = "give one of --netns NAME, --vxlan VNI with --remote IP, --interface NAME|MAC|addr:IP"
 
 
@@ -40,11 +41,38 @@ def target(given: Options) -> Target:
     return _vxlan(given)
 
 
+def template(given: Options, range_: str) -> NetnsPattern | VxlanRange:
+    """What each VPC gets by the options; `range_` is FIRST-LAST of VXLAN numbers. Raises Complaint."""
+    if bool(given.netns) == bool(range_):
+        raise Complaint("a default attachment is of one kind", Exit.USAGE, DEFAULT_WAYS)
+    if given.netns:
+        _check_belongs(given)
+        return NetnsPattern(namespace=given.netns, device=given.device)
+    first, last = _numbers(range_)
+    _check_belongs(replace(given, vxlan=first))
+    segment = _vxlan(given)
+    return VxlanRange(
+        first_vni=first,
+        last_vni=last,
+        remotes=segment.remotes,
+        port=segment.port,
+        local=segment.local,
+        mtu=segment.mtu,
+    )
+
+
 def interface(text: str) -> InterfaceTarget:
     """NAME, MAC or addr:IP."""
     if text.startswith(ADDRESS):
         return InterfaceTarget(address=_address(text.removeprefix(ADDRESS)))
     return InterfaceTarget(mac=text) if MAC.fullmatch(text) else InterfaceTarget(name=text)
+
+
+def _numbers(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise Complaint(f"{text!r} is no range of VXLAN numbers", Exit.USAGE, "a range is FIRST-LAST, such as 100-199")
+    return int(first), int(last)
 
 
 def _vxlan(given: Options) -> VxlanTarget:

@@ -16,7 +16,15 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     PortMapping,
 )
 from sidegate.api.registry.v1.tag_pb2 import Tag
-from sidegate.api.registry.v1.vpc_pb2 import Attachment, InterfaceTarget, NetnsTarget, VxlanTarget
+from sidegate.api.registry.v1.vpc_pb2 import (
+    Attachment,
+    DefaultAttachment,
+    InterfaceTarget,
+    NetnsPattern,
+    NetnsTarget,
+    VxlanRange,
+    VxlanTarget,
+)
 from sidegate.cli import facts
 from sidegate.cli.outcome import printable
 
@@ -79,7 +87,7 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return printable(f"{value.permission} before {moment(value.time.ToNanoseconds())}")
         case Tag():
             return printable(f"{value.key}={value.value}")
-        case NetnsTarget() | VxlanTarget() | InterfaceTarget():
+        case NetnsTarget() | VxlanTarget() | InterfaceTarget() | NetnsPattern() | VxlanRange():
             return printable(target(value))
         case Condition(status=True):
             return "yes"
@@ -91,24 +99,33 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return printable(str(value))
 
 
-def target(value: NetnsTarget | VxlanTarget | InterfaceTarget) -> str:
-    """What an attachment reaches: shop/sidegate0; VXLAN 100 to 192.0.2.10, 192.0.2.11; eth1."""
+def target(value: NetnsTarget | VxlanTarget | InterfaceTarget | NetnsPattern | VxlanRange) -> str:
+    """What an attachment reaches: shop/sidegate0; VXLAN 100 to 192.0.2.10, 192.0.2.11; eth1; VXLAN 100-199 to ..."""
     match value:
-        case NetnsTarget(namespace=namespace, device=device):
+        case NetnsTarget(namespace=namespace, device=device) | NetnsPattern(namespace=namespace, device=device):
             return f"{namespace}/{device}" if device else namespace
-        case VxlanTarget(vni=vni, port=port, remotes=remotes, local=local):
-            own = f" from {local}" if local else ""
-            return f"VXLAN {vni}{f' port {port}' if port not in (0, VXLAN_PORT) else ''}{own} to {', '.join(remotes)}"
+        case VxlanTarget(vni=vni):
+            return vxlan(str(vni), value)
+        case VxlanRange(first_vni=first, last_vni=last):
+            return vxlan(f"{first}-{last}", value)
         case InterfaceTarget():
             return f"addr:{value.address}" if value.address else value.name or value.mac
 
 
-def target_of(attachment: Attachment | AttachmentForwarding) -> str:
+def vxlan(numbers: str, value: VxlanTarget | VxlanRange) -> str:
+    port = f" port {value.port}" if value.port not in (0, VXLAN_PORT) else ""
+    own = f" from {value.local}" if value.local else ""
+    return f"VXLAN {numbers}{port}{own} to {', '.join(value.remotes)}"
+
+
+def target_of(attachment: Attachment | AttachmentForwarding | DefaultAttachment) -> str:
     """The same of an attachment; empty where it has none."""
     if attachment.HasField("netns"):
         return of(attachment.netns)
     if attachment.HasField("vxlan"):
         return of(attachment.vxlan)
+    if isinstance(attachment, DefaultAttachment):
+        return ""
     return of(attachment.interface) if attachment.HasField("interface") else ""
 
 

@@ -1,16 +1,22 @@
 """VPCs, subnets, ports and attachments."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.api.registry.v1.vpc_pb2 import (
     Attachment,
+    DefaultAttachment,
     InterfaceTarget,
+    NetnsPattern,
     NetnsTarget,
     Port,
     Subnet,
     Vpc,
+    VxlanRange,
     VxlanTarget,
 )
 from sidegate.api.registry.v1.watch_pb2 import (
@@ -34,9 +40,17 @@ class Vpcs:
     def __init__(self, caller: Caller) -> None:
         self._caller, self._stub = caller, RegistryServiceStub(caller.channel)
 
-    async def create(self, name: str, cidrs: Sequence[str], *, request_id: str = "") -> Vpc:
-        request = rpc.CreateVpcRequest(vpc=Vpc(name=name, cidrs=cidrs), request_id=request_id)
-        return await self._caller.write(self._stub.CreateVpc, request)
+    async def create(
+        self,
+        name: str,
+        cidrs: Sequence[str],
+        *,
+        description: str = "",
+        tags: Sequence[Tag] = (),
+        request_id: str = "",
+    ) -> Vpc:
+        vpc = Vpc(name=name, cidrs=cidrs, description=description, tags=tags)
+        return await self._caller.write(self._stub.CreateVpc, rpc.CreateVpcRequest(vpc=vpc, request_id=request_id))
 
     async def get(self, id: str) -> Vpc:
         return await self._caller.ask(self._stub.GetVpc, rpc.GetVpcRequest(id=id))
@@ -45,6 +59,23 @@ class Vpcs:
         async for page in self._caller.pages(self._stub.ListVpcs, rpc.ListVpcsRequest()):
             for vpc in page.vpcs:
                 yield vpc
+
+    async def update(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        cidrs: Sequence[str] | None = None,
+        description: str | None = None,
+        tags: Sequence[Tag] | None = None,
+        etag: str = "",
+        request_id: str = "",
+    ) -> Vpc:
+        """Changes what is given; what is None stays."""
+        changes = {"name": name, "cidrs": cidrs, "description": description, "tags": tags}
+        vpc = Vpc(id=id, etag=etag, name=name or "", cidrs=cidrs or (), description=description or "", tags=tags or ())
+        request = rpc.UpdateVpcRequest(vpc=vpc, update_mask=_mask(changes), request_id=request_id)
+        return await self._caller.write(self._stub.UpdateVpc, request)
 
     async def delete(self, id: str, *, etag: str = "", request_id: str = "") -> None:
         await self._caller.write(self._stub.DeleteVpc, rpc.DeleteVpcRequest(id=id, etag=etag, request_id=request_id))
@@ -62,8 +93,29 @@ class Subnets:
     def __init__(self, caller: Caller) -> None:
         self._caller, self._stub = caller, RegistryServiceStub(caller.channel)
 
-    async def create(self, name: str, vpc_id: str, cidr: str, *, request_id: str = "") -> Subnet:
-        subnet = Subnet(name=name, vpc_id=vpc_id, cidr=cidr)
+    async def create(
+        self,
+        name: str,
+        vpc_id: str,
+        cidr: str,
+        *,
+        description: str = "",
+        tags: Sequence[Tag] = (),
+        dns_servers: Sequence[str] = (),
+        dhcp_enabled: bool = False,
+        availability_zone: str = "",
+        request_id: str = "",
+    ) -> Subnet:
+        subnet = Subnet(
+            name=name,
+            vpc_id=vpc_id,
+            cidr=cidr,
+            description=description,
+            tags=tags,
+            dns_servers=dns_servers,
+            dhcp_enabled=dhcp_enabled,
+            availability_zone=availability_zone,
+        )
         request = rpc.CreateSubnetRequest(subnet=subnet, request_id=request_id)
         return await self._caller.write(self._stub.CreateSubnet, request)
 
@@ -74,6 +126,36 @@ class Subnets:
         async for page in self._caller.pages(self._stub.ListSubnets, rpc.ListSubnetsRequest(vpc_id=vpc_id)):
             for subnet in page.subnets:
                 yield subnet
+
+    async def update(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[Tag] | None = None,
+        dns_servers: Sequence[str] | None = None,
+        dhcp_enabled: bool | None = None,
+        request_id: str = "",
+    ) -> Subnet:
+        """Changes what is given; what is None stays."""
+        changes = {
+            "name": name,
+            "description": description,
+            "tags": tags,
+            "dns_servers": dns_servers,
+            "dhcp_enabled": dhcp_enabled,
+        }
+        subnet = Subnet(
+            id=id,
+            name=name or "",
+            description=description or "",
+            tags=tags or (),
+            dns_servers=dns_servers or (),
+            dhcp_enabled=dhcp_enabled or False,
+        )
+        request = rpc.UpdateSubnetRequest(subnet=subnet, update_mask=_mask(changes), request_id=request_id)
+        return await self._caller.write(self._stub.UpdateSubnet, request)
 
     async def delete(self, id: str, *, request_id: str = "") -> None:
         await self._caller.write(self._stub.DeleteSubnet, rpc.DeleteSubnetRequest(id=id, request_id=request_id))
@@ -142,8 +224,35 @@ class Attachments:
     async def delete(self, id: str, *, request_id: str = "") -> None:
         await self._caller.write(self._stub.DeleteAttachment, rpc.DeleteAttachmentRequest(id=id, request_id=request_id))
 
+    async def set_default(
+        self, target: NetnsPattern | VxlanRange, cell: str = "", *, request_id: str = ""
+    ) -> DefaultAttachment:
+        """Says how VPCs are attached in a cell that tenants make from now on."""
+        default = DefaultAttachment(cell=cell)
+        match target:
+            case NetnsPattern():
+                default.netns.CopyFrom(target)
+            case VxlanRange():
+                default.vxlan.CopyFrom(target)
+        request = rpc.SetDefaultAttachmentRequest(default_attachment=default, request_id=request_id)
+        return await self._caller.write(self._stub.SetDefaultAttachment, request)
+
+    async def list_defaults(self) -> AsyncIterator[DefaultAttachment]:
+        request = rpc.ListDefaultAttachmentsRequest()
+        async for page in self._caller.pages(self._stub.ListDefaultAttachments, request):
+            for default in page.default_attachments:
+                yield default
+
+    async def delete_default(self, cell: str = "", *, request_id: str = "") -> None:
+        request = rpc.DeleteDefaultAttachmentRequest(cell=cell, request_id=request_id)
+        await self._caller.write(self._stub.DeleteDefaultAttachment, request)
+
     def watch(
         self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
     ) -> Watch[WatchResponse]:
         """What happens to attachments, or to the one."""
         return watch_registry(self._caller, [RESOURCE_KIND_ATTACHMENT], id=id, after=after, interrupted=interrupted)
+
+
+def _mask(changes: Mapping[str, object]) -> FieldMask:
+    return FieldMask(paths=[path for path, value in changes.items() if value is not None])

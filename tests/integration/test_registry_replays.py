@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from sidegate import errors
@@ -47,6 +48,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         )
 
 
+NAMESPACES = vpc_pb2.DefaultAttachment(netns=vpc_pb2.NetnsPattern(namespace="net-{vpc_id}"))
 Write = Callable[[Scene, str], Awaitable[Message]]
 
 
@@ -56,6 +58,24 @@ def delete(client: Client, kind: str, request: Message) -> Awaitable[Message]:
 
 WRITES: dict[str, Write] = {
     "CreateVpc": lambda scene, id_: scene.world.payments.vpc(name="new", request_id=id_),
+    "UpdateVpc": lambda scene, id_: scene.world.payments.ask(
+        scene.world.payments.stub.UpdateVpc,
+        registry_pb2.UpdateVpcRequest(
+            vpc=vpc_pb2.Vpc(id=scene.vpc.id, name="other"), update_mask=FieldMask(paths=["name"]), request_id=id_
+        ),
+    ),
+    "UpdateSubnet": lambda scene, id_: scene.world.payments.ask(
+        scene.world.payments.stub.UpdateSubnet,
+        registry_pb2.UpdateSubnetRequest(
+            subnet=vpc_pb2.Subnet(id=scene.subnet.id, name="other"),
+            update_mask=FieldMask(paths=["name"]),
+            request_id=id_,
+        ),
+    ),
+    "SetDefaultAttachment": lambda scene, id_: scene.world.operator.ask(
+        scene.world.operator.stub.SetDefaultAttachment,
+        registry_pb2.SetDefaultAttachmentRequest(default_attachment=NAMESPACES, request_id=id_),
+    ),
     "DeleteVpc": lambda scene, id_: delete(
         scene.world.payments, "Vpc", registry_pb2.DeleteVpcRequest(id=scene.empty_vpc.id, request_id=id_)
     ),

@@ -7,11 +7,11 @@ from ipaddress import IPv4Address, IPv4Network
 
 from services.common.eventsourcing.store import Claim, Constraints
 from services.common.principal import Principal
-from services.registry.domain.attachment import Attachment
+from services.registry.domain.network import Subnet, Vpc
 from services.registry.domain.port import Holder, Machine, Port
 from services.registry.domain.publication import Backend, PortMapping, Protocol, Service, full_name
+from services.registry.domain.reach import Attachment
 from services.registry.domain.targets import Netns, Target
-from services.registry.domain.vpc import Subnet, Vpc
 
 AT = 1_700_000_000_000_000_000
 PAYMENTS = Principal("payments", "payments-live")

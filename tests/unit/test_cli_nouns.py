@@ -59,6 +59,8 @@ def test_a_vpc_is_created_shown_listed_and_deleted(cli: CommandLine, vpc: Any) -
         "cidrs": ["10.0.0.0/24"],
         "create_time": "2023-11-14T22:13:20Z",
         "etag": "",
+        "description": "",
+        "tags": [],
     }
     assert UUID.fullmatch(vpc["id"])
     assert cli.answer("vpc", "get", "shop") == vpc
@@ -90,6 +92,46 @@ def test_a_port_is_created_shown_listed_and_deleted(cli: CommandLine, subnet: An
     assert cli.answer("port", "delete", port["id"]) == {"id": port["id"], "state": "deleted"}
 
 
+def test_a_vpc_and_a_subnet_change_in_what_is_named(cli: CommandLine, vpc: Any, subnet: Any) -> None:
+    changed = cli.answer("vpc", "update", vpc["id"], "--name", "store", "--tag", "team=web")
+    assert (changed["name"], changed["tags"]) == ("store", [{"key": "team", "value": "web"}])
+    assert changed["cidrs"] == vpc["cidrs"]
+    more = ("--cidr", "10.0.0.0/16", "--cidr", "10.1.0.0/16", "--no-tags", "--description", "sold here")
+    changed = cli.answer("vpc", "update", "store", *more)
+    assert (changed["cidrs"], changed["tags"]) == (["10.0.0.0/16", "10.1.0.0/16"], [])
+    other = cli.answer("subnet", "update", subnet["id"], "--name", "window", "--description", "glass")
+    assert (other["name"], other["description"]) == ("window", "glass")
+    for noun in ("vpc", "subnet"):
+        assert "nothing to change" in cli.error(noun, "update", "x", code=2)
+
+
+def test_default_attachments_are_set_listed_and_taken_away(cli: CommandLine) -> None:
+    namespaces = cli.answer("attachment", "set-default", "--netns", "net-{vpc_id}", "--device", "eth1")
+    assert (namespaces["cell"], namespaces["netns"]) == ("default", {"namespace": "net-{vpc_id}", "device": "eth1"})
+    more = ("--remote", "192.0.2.10", "--mtu", "1400", "--cell", "west")
+    segments = cli.answer("attachment", "set-default", "--vxlan", "100-199", *more)["vxlan"]
+    assert (segments["first_vni"], segments["last_vni"], segments["mtu"]) == (100, 199, 1400)
+    assert [each["cell"] for each in cli.answer("attachment", "list-defaults")] == ["default", "west"]
+    listed = cli.run("attachment", "list-defaults").stdout
+    assert "net-{vpc_id}/eth1" in listed
+    assert "VXLAN 100-199 to 192.0.2.10" in listed
+    assert cli.answer("attachment", "delete-default", "--cell", "west")["state"] == "deleted"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--netns", "a-{vpc_id}", "--vxlan", "1-2"),
+        ("--vxlan", "5"),
+        ("--vxlan", "1-2"),
+        ("--netns", "a", "--mtu", "900"),
+    ],
+)
+def test_a_default_attachment_that_is_none_is_a_usage_error(cli: CommandLine, options: tuple[str, ...]) -> None:
+    assert cli.error("attachment", "set-default", *options, code=2)
+
+
 def test_an_attachment_is_created_shown_listed_and_deleted(cli: CommandLine, vpc: Any) -> None:
     attachment = cli.answer("attachment", "create", "--vpc", vpc["id"], "--netns", "shop")
     assert attachment == {
@@ -98,6 +140,7 @@ def test_an_attachment_is_created_shown_listed_and_deleted(cli: CommandLine, vpc
         "cell": "",
         "netns": {"namespace": "shop", "device": ""},
         "create_time": None,
+        "by_default": False,
     }
     more = ("--device", "eth1", "--cell", "west")
     other = cli.answer("attachment", "create", "--vpc", "shop", "--netns", "b", *more)

@@ -131,12 +131,23 @@ def test_a_table_has_the_columns_of_its_kind_and_wide_has_every_field(cli: Comma
     cli.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24")
     assert cli.text("vpc", "list").splitlines()[0].split() == ["ID", "NAME", "CIDRS", "CREATED"]
     wide = cli.text("vpc", "list", "-o", "wide").splitlines()[0]
-    assert wide.split() == ["ID", "PROJECT", "ACCOUNT", "NAME", "CIDRS", "CREATE", "TIME", "ETAG"]
+    assert wide.split() == [
+        "ID",
+        "PROJECT",
+        "ACCOUNT",
+        "NAME",
+        "CIDRS",
+        "CREATE",
+        "TIME",
+        "ETAG",
+        "DESCRIPTION",
+        "TAGS",
+    ]
 
 
 def test_every_kind_that_is_listed_has_its_columns() -> None:
     owned = {"Vpc", "Subnet", "Port", "Attachment", "EndpointService", "Connection", "DecidedConnection", "Endpoint"}
-    assert set(tables.COLUMNS) == owned | {"Account", "AccessKey"}
+    assert set(tables.COLUMNS) == owned | {"Account", "AccessKey", "DefaultAttachment"}
 
 
 def test_the_service_of_an_endpoint_is_shown_by_its_name() -> None:

@@ -17,10 +17,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 EXPECTED = {
     "account": {"create", "get", "list", "create-project"},
     "key": {"create", "list", "rotate", "revoke"},
-    "vpc": {"create", "get", "list", "delete"},
-    "subnet": {"create", "get", "list", "delete"},
+    "vpc": {"create", "get", "list", "update", "delete"},
+    "subnet": {"create", "get", "list", "update", "delete"},
     "port": {"create", "get", "list", "delete"},
-    "attachment": {"create", "get", "list", "delete"},
+    "attachment": {"create", "get", "list", "delete"} | {"set-default", "list-defaults", "delete-default"},
     "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh"}
     | {"permit", "forbid", "lookup", "delete"},
     "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},

@@ -1,5 +1,7 @@
 """A VPC and its subnets."""
 
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
 import pytest
@@ -7,26 +9,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import AlreadyExists, Invalid, NotFound, QuotaReached, Refused, WrongState
+from services.common.labels import Tag
 from services.registry.domain import vpc
 from services.registry.domain.vpc import (
     DECIDER,
     MAX_SUBNETS,
     Absent,
+    Deleted,
+    Present,
+    State,
+    SubnetChanged,
+    SubnetCreated,
+    SubnetDeleted,
+    VpcAttached,
+    VpcChanged,
+    VpcCreated,
+    VpcDeleted,
+    VpcDetached,
+    constraints,
+    decide,
+    evolve,
+)
+from services.registry.domain.vpc_commands import (
+    Change,
+    ChangeSubnet,
     Command,
     Create,
     CreateSubnet,
     Delete,
-    Deleted,
     DeleteSubnet,
-    Present,
-    State,
-    SubnetCreated,
-    SubnetDeleted,
-    VpcCreated,
-    VpcDeleted,
-    constraints,
-    decide,
-    evolve,
+    Detach,
 )
 from tests.support import registry as make
 from tests.support.registry import Ledger
@@ -130,6 +142,77 @@ def test_a_vpc_is_created_once(state: State) -> None:
 def test_a_stream_cannot_begin_in_the_middle() -> None:
     with pytest.raises(LookupError):
         evolve(Absent(), VpcDeleted())
+
+
+ATTACHMENT = make.attachment()
+ATTACHED = after(Create(make.vpc(), (ATTACHMENT,)))
+
+
+def test_a_vpc_is_attached_from_the_moment_that_it_is_there() -> None:
+    assert decide(Create(make.vpc(), (ATTACHMENT,)), Absent()) == [VpcCreated(make.vpc()), VpcAttached(ATTACHMENT)]
+    assert vpc.of(ATTACHED).attachments == (ATTACHMENT,)
+
+
+def test_what_a_vpc_has_by_default_goes_with_it_or_before() -> None:
+    assert decide(Delete(), ATTACHED) == [VpcDetached(ATTACHMENT), VpcDeleted()]
+    assert decide(Detach(ATTACHMENT.id), ATTACHED) == [VpcDetached(ATTACHMENT)]
+    detached = DECIDER.fold([VpcDetached(ATTACHMENT)], ATTACHED)
+    assert decide(Detach(ATTACHMENT.id), detached) == decide(Detach(ATTACHMENT.id), GONE) == []
+    assert decide(Delete(), detached) == [VpcDeleted()]
+
+
+def test_an_attachment_by_default_claims_its_target_and_is_not_in_the_way() -> None:
+    ledger = Ledger()
+    ledger.apply(constraints(EMPTY, VpcAttached(ATTACHMENT)))
+    assert ledger.of("attachment-target") == ["default/netns/payments"]
+    assert ledger.of("attachment-vpc") == [f"default/{make.uuid(1)}"]
+    assert not ledger.counts
+    ledger.apply(constraints(ATTACHED, VpcDetached(ATTACHMENT)))
+    assert not ledger.claims
+
+
+def test_a_vpc_changes_in_what_is_named_and_the_same_again_is_nothing() -> None:
+    (changed,) = decide(Change(name="store", tags=(Tag("team", "web"),)), WITH_SUBNET)
+    assert changed == VpcChanged("store", make.vpc().cidrs, "", (Tag("team", "web"),))
+    state = evolve(WITH_SUBNET, changed)
+    assert (vpc.of(state).name, vpc.of(state).subnets) == ("store", (make.subnet(),))
+    assert decide(Change(name="store", cidrs=make.vpc().cidrs), state) == []
+
+
+def test_another_name_of_a_vpc_frees_the_one_before() -> None:
+    ledger = Ledger()
+    ledger.apply(constraints(Absent(), VpcCreated(make.vpc())))
+    ledger.apply(constraints(EMPTY, VpcChanged("store", make.vpc().cidrs, "", ())))
+    assert ledger.of("vpc-name") == [f"{make.PAYMENTS}/store"]
+
+
+def test_a_range_goes_only_when_no_subnet_is_in_it() -> None:
+    more = tuple(map(IPv4Network, ("10.0.0.0/24", "10.1.0.0/24")))
+    (grown,) = decide(Change(cidrs=more), WITH_SUBNET)
+    with pytest.raises(Invalid) as refused:
+        decide(Change(cidrs=more[1:]), evolve(WITH_SUBNET, grown))
+    assert (refused.value.reason, refused.value.field) == ("CIDR_IN_USE", "vpc.cidrs")
+    with pytest.raises(Invalid, match="overlaps"):
+        decide(Change(cidrs=(*more, IPv4Network("10.1.0.0/25"))), WITH_SUBNET)
+
+
+def test_a_subnet_changes_in_what_is_named_and_the_same_again_is_nothing() -> None:
+    change = ChangeSubnet(make.uuid(2), name="front", dhcp_enabled=True, dns_servers=(IPv4Address("10.0.0.53"),))
+    changed = replace(make.subnet(), name="front", dhcp_enabled=True, dns_servers=(IPv4Address("10.0.0.53"),))
+    assert decide(change, WITH_SUBNET) == [SubnetChanged(changed)]
+    assert decide(change, evolve(WITH_SUBNET, SubnetChanged(changed))) == []
+
+
+def test_a_subnet_does_not_take_the_name_of_another() -> None:
+    two = after(Create(make.vpc()), CreateSubnet(make.subnet()), CreateSubnet(make.subnet("10.0.0.128/25", 3)))
+    with pytest.raises(AlreadyExists):
+        decide(ChangeSubnet(make.uuid(3), name="subnet-2"), two)
+
+
+@pytest.mark.parametrize("command", [Change(name="x"), ChangeSubnet(make.uuid(2), name="x")])
+def test_what_is_deleted_is_not_changed(command: Command) -> None:
+    with pytest.raises(NotFound):
+        decide(command, GONE)
 
 
 CIDRS = [f"10.0.{third}.0/{prefix}" for third in range(0, 256, 64) for prefix in (18, 20, 24)]

@@ -13,9 +13,11 @@ from services.common.errors import Invalid
 from services.common.eventsourcing.aggregate import Codec
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.common.labels import Tag
 from services.common.principal import Role
-from services.registry.domain import account, attachment, port, service, vpc
+from services.registry.domain import account, attachment, default_attachment, port, service, vpc
 from services.registry.domain.publication import Backend, Protocol
+from services.registry.domain.reach import DefaultAttachment, NetnsPattern
 from services.registry.domain.service_events import (
     PermissionsAdded,
     PermissionsRemoved,
@@ -31,6 +33,7 @@ from services.registry.domain.service_events import (
 from services.registry.projections import row_of
 from services.registry.wire.accounts import AccountCodec
 from services.registry.wire.attachments import AttachmentCodec
+from services.registry.wire.default_attachments import DefaultAttachmentCodec
 from services.registry.wire.envelope import STORED_NAMES, UnknownEvent, subject_of
 from services.registry.wire.ports import PortCodec
 from services.registry.wire.publications import AskedBackend, OfPort, parse_backends, parse_mappings
@@ -119,6 +122,28 @@ LIVES = (
         [ServiceCreated(SERVICE), ServiceFailed("x", AT + 1)],
     ),
     Life(
+        f"vpc-{make.uuid(1)}",
+        vpc.DECIDER,
+        VpcCodec(),
+        [
+            vpc.VpcCreated(make.vpc("10.0.0.0/24", "10.1.0.0/16")),
+            vpc.SubnetCreated(make.subnet()),
+            vpc.SubnetChanged(replace(make.subnet(), name="front")),
+            vpc.VpcChanged("store", make.vpc("10.0.0.0/24").cidrs, "the window", (Tag("team", "web"),)),
+        ],
+    ),
+    Life(
+        "default_attachment-default",
+        default_attachment.DECIDER,
+        DefaultAttachmentCodec(),
+        [
+            default_attachment.DefaultAttachmentSet(
+                DefaultAttachment("default", NetnsPattern("sidegate-{vpc_id}", "sidegate0"), AT)
+            ),
+            default_attachment.DefaultAttachmentDeleted(),
+        ],
+    ),
+    Life(
         "account-shop",
         account.DECIDER,
         AccountCodec(),
@@ -203,6 +228,7 @@ def test_an_event_of_a_later_version_is_refused_with_its_name() -> None:
         ("registry.v1.SubnetDeleted", f"registry.v1.subnet.payments-live.{make.uuid(2)}"),
         ("registry.v1.PortReleased", f"registry.v1.port.payments-live.{make.uuid(3)}"),
         ("registry.v1.AttachmentDeleted", f"registry.v1.attachment.operator.{make.uuid(4)}"),
+        ("registry.v1.DefaultAttachmentSet", "registry.v1.default_attachment.operator.default"),
         ("registry.v1.ServiceDeleted", f"registry.v1.service.payments-live.{make.uuid(5)}"),
     ],
 )
@@ -216,7 +242,14 @@ def test_a_resource_leaves_the_table_when_it_is_gone(name: str) -> None:
     life, stored, _ = STORED[name]
     row = row_of(recorded(stored, life.stream))
     assert row is not None
-    gone = ("VpcDeleted", "SubnetDeleted", "PortReleased", "AttachmentDeleted", "ServiceDeleted")
+    gone = (
+        "VpcDeleted",
+        "SubnetDeleted",
+        "PortReleased",
+        "AttachmentDeleted",
+        "ServiceDeleted",
+        "DefaultAttachmentDeleted",
+    )
     assert row.live is not name.endswith(gone)
     assert row.data == stored.data
 

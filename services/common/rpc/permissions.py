@@ -22,8 +22,10 @@ MACHINE = frozenset({Role.MACHINE})
 _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     "registry.v1.RegistryService": {
         **dict.fromkeys(("CreateVpc", "DeleteVpc", "CreateSubnet", "DeleteSubnet", "CreatePort", "DeletePort"), ADMINS),
+        **dict.fromkeys(("UpdateVpc", "UpdateSubnet"), ADMINS),
         **dict.fromkeys(("GetVpc", "ListVpcs", "GetSubnet", "ListSubnets", "GetPort", "ListPorts"), READERS),
         **dict.fromkeys(("CreateAttachment", "GetAttachment", "ListAttachments", "DeleteAttachment"), OPERATOR),
+        **dict.fromkeys(("SetDefaultAttachment", "ListDefaultAttachments", "DeleteDefaultAttachment"), OPERATOR),
         **dict.fromkeys(("CreateEndpointService", "UpdateEndpointService", "DeleteEndpointService"), ADMINS),
         **dict.fromkeys(("AddPermissions", "RemovePermissions"), ADMINS),
         **dict.fromkeys(("GetEndpointService", "ListEndpointServices", "LookupEndpointService", "Watch"), READERS),

@@ -1,15 +1,16 @@
 """Use cases of attachments: the operator's."""
 
 from services.common.eventsourcing.context import CommandContext
+from services.registry.application.defaults import FIRST_CELL
 from services.registry.application.inventory import Inventory, require_operator
 from services.registry.application.streams import Streams, explained, new_id, no_answer, stream
 from services.registry.domain import attachment as domain
-from services.registry.domain.attachment import Attachment, Create, Delete
+from services.registry.domain.attachment import Create, Delete
+from services.registry.domain.reach import Attachment
 from services.registry.domain.targets import Target
+from services.registry.domain.vpc_commands import Detach
 from services.registry.wire.attachments import attachment_message
 from sidegate.api.registry.v1 import vpc_pb2
-
-FIRST_CELL = "default"
 
 
 class Attachments:
@@ -32,8 +33,11 @@ class Attachments:
         require_operator(context.principal)
         if await self._streams.first_answer(context) is not None:
             return
-        await self._inventory.attachment(id_, context.principal)
-        await self._streams.attachments.execute(stream("attachment", id_), Delete(), context, no_answer)
+        attached = await self._inventory.attachment(id_, context.principal)
+        if attached.by_default:
+            await self._streams.vpcs.execute(stream("vpc", attached.vpc_id), Detach(id_), context, no_answer)
+        else:
+            await self._streams.attachments.execute(stream("attachment", id_), Delete(), context, no_answer)
 
 
 def _shown(state: domain.State) -> bytes:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from services.common.errors import Forbidden, NotFound
 from services.common.eventsourcing.selection import ALL, Selection
 from services.common.principal import Principal
-from services.registry.projections import ATTACHMENT, SERVICE, VPC, Kind, Resources
+from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, SERVICE, VPC, Kind, Resources
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
@@ -15,6 +15,9 @@ R = TypeVar("R")
 
 MOST_CELLS = 1000
 """A VPC is attached once in a cell; a region has no more cells than this."""
+
+OPERATORS_OWN = (ATTACHMENT.name, DEFAULT_ATTACHMENT.name)
+"""Kinds that the operator alone sees."""
 
 
 class Inventory:
@@ -47,9 +50,9 @@ class Inventory:
         limit: int,
     ) -> list[tuple[int, R]]:
         """Up to `limit` resources of the caller's in order of creation, each with the position to go on from."""
-        if kind.name == ATTACHMENT.name:
+        if kind.name in OPERATORS_OWN:
             require_operator(caller)
-        everything = caller.is_operator and kind.name in (VPC.name, ATTACHMENT.name)
+        everything = caller.is_operator and kind.name in (VPC.name, *OPERATORS_OWN)
         owner = None if everything else str(caller)
         return await self._resources.read(
             lambda now: now.page(

@@ -5,6 +5,7 @@ from services.common.watching.limits import WatchLimits
 from services.common.watching.watching import Watching
 from services.registry.application.allocation import Allocator
 from services.registry.application.attachments import Attachments
+from services.registry.application.defaults import Defaults
 from services.registry.application.deletions import Deletions
 from services.registry.application.endpoints import Endpoints
 from services.registry.application.inventory import Inventory
@@ -13,6 +14,7 @@ from services.registry.application.publishing import Publishing
 from services.registry.application.reservations import Reservations
 from services.registry.application.settings import Settings
 from services.registry.application.streams import Streams
+from services.registry.application.subnets import Subnets
 from services.registry.application.vpcs import Vpcs
 from services.registry.projections import Resources
 from services.registry.wire.sights import sights_of
@@ -30,7 +32,9 @@ class Registry:
         self.resources = Resources(store)
         self.inventory = Inventory(self.resources)
         allocator = Allocator(self.streams)
-        self.vpcs = Vpcs(self.streams, self.inventory, self.resources)
+        self.defaults = Defaults(self.streams, self.resources)
+        self.vpcs = Vpcs(self.streams, self.inventory, self.resources, self.defaults)
+        self.subnets = Subnets(self.streams, self.inventory, self.resources)
         self.ports = Ports(self.streams, self.inventory, allocator)
         self.attachments = Attachments(self.streams, self.inventory)
         self.publishing = Publishing(self.streams, self.inventory, self.resources, settings)

@@ -19,9 +19,20 @@ from services.common.eventsourcing.store import (
 )
 from services.common.principal import SYSTEM, Principal
 from services.common.rpc.records import event_meta
-from services.registry.domain import account, attachment, port, service, service_commands, service_events, vpc
+from services.registry.domain import (
+    account,
+    attachment,
+    default_attachment,
+    port,
+    service,
+    service_commands,
+    service_events,
+    vpc,
+    vpc_commands,
+)
 from services.registry.wire.accounts import AccountCodec
 from services.registry.wire.attachments import AttachmentCodec
+from services.registry.wire.default_attachments import DefaultAttachmentCodec
 from services.registry.wire.ports import PortCodec
 from services.registry.wire.services import ServiceCodec
 from services.registry.wire.vpcs import VpcCodec
@@ -37,12 +48,17 @@ class Streams:
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
-        self.vpcs: Aggregate[vpc.Command, vpc.State, vpc.Event] = Aggregate(store, vpc.DECIDER, VpcCodec(), event_meta)
+        self.vpcs: Aggregate[vpc_commands.Command, vpc.State, vpc.Event] = Aggregate(
+            store, vpc.DECIDER, VpcCodec(), event_meta
+        )
         self.ports: Aggregate[port.Command, port.State, port.Event] = Aggregate(
             store, port.DECIDER, PortCodec(), event_meta
         )
         self.attachments: Aggregate[attachment.Command, attachment.State, attachment.Event] = Aggregate(
             store, attachment.DECIDER, AttachmentCodec(), event_meta
+        )
+        self.defaults: Aggregate[default_attachment.Command, default_attachment.State, default_attachment.Event] = (
+            Aggregate(store, default_attachment.DECIDER, DefaultAttachmentCodec(), event_meta)
         )
         self.services: Aggregate[service_commands.Command, service.State, service_events.Event] = Aggregate(
             store, service.DECIDER, ServiceCodec(), event_meta
@@ -68,6 +84,7 @@ class Streams:
             "vpc": self.vpcs.meaning(),
             "port": self.ports.meaning(),
             "attachment": self.attachments.meaning(),
+            "default_attachment": self.defaults.meaning(),
             "service": self.services.meaning(),
             "account": self.accounts.meaning(),
         }

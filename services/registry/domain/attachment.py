@@ -1,4 +1,4 @@
-"""An attachment: how the gateways of a cell reach a VPC. The operator's, so no tenant can name another's network."""
+"""An attachment that the operator makes for one VPC. No tenant can: so none can name another's network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,9 @@ from typing import assert_never
 
 from services.common.errors import WrongState
 from services.common.eventsourcing.decider import Decider
-from services.common.eventsourcing.store import Claim, Constraints
+from services.common.eventsourcing.store import Constraints
 from services.registry.domain import vpc
-from services.registry.domain.targets import Target
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    id: str
-    vpc_id: str
-    cell: str
-    target: Target
-    created_at: int
+from services.registry.domain.reach import Attachment, claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +82,13 @@ def constraints(state: State, event: Event) -> Constraints:
     match event:
         case AttachmentCreated(attachment):
             return Constraints(
-                claims=_held(attachment),
+                claims=claims(attachment),
                 requires=(vpc.claim(attachment.vpc_id),),
                 counts=(vpc.use(attachment.vpc_id, 1),),
             )
         case AttachmentDeleted():
             attachment = of(state)
-            return Constraints(releases=_held(attachment), counts=(vpc.use(attachment.vpc_id, -1),))
+            return Constraints(releases=claims(attachment), counts=(vpc.use(attachment.vpc_id, -1),))
         case _:
             assert_never(event)
 
@@ -109,13 +100,6 @@ def of(state: State) -> Attachment:
             raise LookupError("an attachment's stream begins with AttachmentCreated")
         case _:
             return state.attachment
-
-
-def _held(attachment: Attachment) -> tuple[Claim, ...]:
-    return (
-        Claim("attachment-target", f"{attachment.cell}/{attachment.target}"),
-        Claim("attachment-vpc", f"{attachment.cell}/{attachment.vpc_id}"),
-    )
 
 
 DECIDER: Decider[Command, State, Event] = Decider(Absent(), decide, evolve, constraints)

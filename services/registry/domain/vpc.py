@@ -1,40 +1,32 @@
-"""A VPC with its subnets: one aggregate, so that their overlap is a rule of one state."""
+"""A VPC with its subnets and what it is attached to by default: one aggregate, so that they come and go together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Network
 from typing import assert_never
 
 from services.common.errors import AlreadyExists, Invalid, NotFound, QuotaReached, WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints, Count
+from services.common.labels import Tag
 from services.common.principal import Principal
-from services.registry.domain import addresses
+from services.registry.domain import addresses, reach
+from services.registry.domain.network import Subnet, Vpc
+from services.registry.domain.reach import Attachment
+from services.registry.domain.vpc_commands import (
+    Change,
+    ChangeSubnet,
+    Command,
+    Create,
+    CreateSubnet,
+    Delete,
+    DeleteSubnet,
+    Detach,
+)
 
 MAX_SUBNETS = 200
 NAMED_BLOCKERS = 20
 """How many of those that stand in the way a refusal names: it has to fit into the trailers of a call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subnet:
-    id: str
-    name: str
-    cidr: IPv4Network
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Vpc:
-    """`revision` counts the events of the VPC and of its subnets."""
-
-    id: str
-    owner: Principal
-    name: str
-    cidrs: tuple[IPv4Network, ...]
-    created_at: int
-    subnets: tuple[Subnet, ...] = ()
-    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +48,28 @@ State = Absent | Present | Deleted
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    vpc: Vpc
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class CreateSubnet:
-    subnet: Subnet
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteSubnet:
-    subnet_id: str
-
-
-Command = Create | Delete | CreateSubnet | DeleteSubnet
-
-
-@dataclass(frozen=True, slots=True)
 class VpcCreated:
     vpc: Vpc
+
+
+@dataclass(frozen=True, slots=True)
+class VpcAttached:
+    attachment: Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class VpcDetached:
+    attachment: Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class VpcChanged:
+    """What it is now."""
+
+    name: str
+    cidrs: tuple[IPv4Network, ...]
+    description: str
+    tags: tuple[Tag, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +83,45 @@ class SubnetCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class SubnetChanged:
+    """What it is now."""
+
+    subnet: Subnet
+
+
+@dataclass(frozen=True, slots=True)
 class SubnetDeleted:
     subnet: Subnet
 
 
-Event = VpcCreated | VpcDeleted | SubnetCreated | SubnetDeleted
+Event = VpcCreated | VpcAttached | VpcDetached | VpcChanged | VpcDeleted | SubnetCreated | SubnetChanged | SubnetDeleted
 
 
 def decide(command: Command, state: State) -> Sequence[Event]:
     match command, state:
-        case Create(vpc), Absent():
+        case Create(vpc, attachments), Absent():
             addresses.check_apart(vpc.cidrs, "vpc.cidrs")
-            return [VpcCreated(vpc)]
+            return [VpcCreated(vpc), *map(VpcAttached, attachments)]
+        case Change(), Present(vpc):
+            return _changed(command, vpc)
         case CreateSubnet(subnet), Present(vpc):
             _check_subnet(subnet, vpc)
             return [SubnetCreated(subnet)]
-        case CreateSubnet(), Deleted(vpc):
+        case ChangeSubnet(), Present(vpc):
+            return _changed_subnet(command, vpc)
+        case ((CreateSubnet() | Change()), Deleted(vpc)):
             raise NotFound("vpc", vpc.id)
+        case ChangeSubnet(subnet_id), Deleted():
+            raise NotFound("subnet", subnet_id)
+        case Detach(attachment_id), Present(vpc):
+            return [VpcDetached(each) for each in vpc.attachments if each.id == attachment_id]
         case DeleteSubnet(subnet_id), Present(vpc):
             return [SubnetDeleted(subnet) for subnet in vpc.subnets if subnet.id == subnet_id]
         case Delete(), Present(vpc) if vpc.subnets:
             raise in_use(vpc.id, [subnet.id for subnet in vpc.subnets])
-        case Delete(), Present():
-            return [VpcDeleted()]
-        case ((Delete() | DeleteSubnet()), Deleted()):
+        case Delete(), Present(vpc):
+            return [*map(VpcDetached, vpc.attachments), VpcDeleted()]
+        case ((Delete() | DeleteSubnet() | Detach()), Deleted()):
             return []
         case _:
             stage = type(state).__name__.lower()
@@ -128,6 +132,18 @@ def evolve(state: State, event: Event) -> State:
     match event:
         case VpcCreated(vpc):
             return Present(vpc)
+        case VpcAttached(attachment):
+            return Present(_with_attachments(state, (*of(state).attachments, attachment)))
+        case VpcDetached(attachment):
+            kept = (each for each in of(state).attachments if each.id != attachment.id)
+            return Present(_with_attachments(state, tuple(kept)))
+        case VpcChanged(name, cidrs, description, tags):
+            vpc = of(state)
+            changed = replace(vpc, name=name, cidrs=cidrs, description=description, tags=tags)
+            return Present(replace(changed, revision=vpc.revision + 1))
+        case SubnetChanged(subnet):
+            others = (subnet if other.id == subnet.id else other for other in of(state).subnets)
+            return Present(_with_subnets(state, tuple(others)))
         case SubnetCreated(subnet):
             return Present(_with_subnets(state, (*of(state).subnets, subnet)))
         case SubnetDeleted(subnet):
@@ -141,10 +157,21 @@ def evolve(state: State, event: Event) -> State:
 def constraints(state: State, event: Event) -> Constraints:
     match event:
         case VpcCreated(vpc):
-            return Constraints(claims=(claim(vpc.id), _name(vpc)))
+            return Constraints(claims=(claim(vpc.id), _name(vpc.owner, vpc.name)))
+        case VpcAttached(attachment):
+            return Constraints(claims=reach.claims(attachment))
+        case VpcDetached(attachment):
+            return Constraints(releases=reach.claims(attachment))
+        case VpcChanged(name):
+            vpc = of(state)
+            if name == vpc.name:
+                return Constraints()
+            return Constraints(claims=(_name(vpc.owner, name),), releases=(_name(vpc.owner, vpc.name),))
+        case SubnetChanged():
+            return Constraints()
         case VpcDeleted():
             vpc = of(state)
-            return Constraints(releases=(claim(vpc.id), _name(vpc)))
+            return Constraints(releases=(claim(vpc.id), _name(vpc.owner, vpc.name)))
         case SubnetCreated(subnet):
             return Constraints(claims=(subnet_claim(subnet.id),))
         case SubnetDeleted(subnet):
@@ -203,13 +230,46 @@ def subnet_in_use(subnet_id: str, ports: Sequence[str]) -> WrongState:
     return WrongState("SUBNET_IN_USE", text, blockers=blockers)
 
 
-def _name(vpc: Vpc) -> Claim:
-    return Claim("vpc-name", f"{vpc.owner}/{vpc.name}")
+def _name(owner: Principal, name: str) -> Claim:
+    return Claim("vpc-name", f"{owner}/{name}")
+
+
+def _with_attachments(state: State, attachments: tuple[Attachment, ...]) -> Vpc:
+    vpc = of(state)
+    return replace(vpc, attachments=attachments, revision=vpc.revision + 1)
 
 
 def _with_subnets(state: State, subnets: tuple[Subnet, ...]) -> Vpc:
     vpc = of(state)
     return replace(vpc, subnets=subnets, revision=vpc.revision + 1)
+
+
+def _changed(command: Change, vpc: Vpc) -> Sequence[Event]:
+    now = VpcChanged(
+        name=vpc.name if command.name is None else command.name,
+        cidrs=vpc.cidrs if command.cidrs is None else command.cidrs,
+        description=vpc.description if command.description is None else command.description,
+        tags=vpc.tags if command.tags is None else command.tags,
+    )
+    if now == VpcChanged(vpc.name, vpc.cidrs, vpc.description, vpc.tags):
+        return []
+    addresses.check_apart(now.cidrs, "vpc.cidrs")
+    outside = [subnet for subnet in vpc.subnets if not addresses.contains(now.cidrs, subnet.cidr)]
+    if outside:
+        named = ", ".join(f"{subnet.cidr} of the subnet {subnet.id}" for subnet in outside[:NAMED_BLOCKERS])
+        raise Invalid("CIDR_IN_USE", f"no range holds {named}", field="vpc.cidrs")
+    return [now]
+
+
+def _changed_subnet(command: ChangeSubnet, vpc: Vpc) -> Sequence[Event]:
+    subnet = next((each for each in vpc.subnets if each.id == command.subnet_id), None)
+    if subnet is None:
+        raise NotFound("subnet", command.subnet_id)
+    wanted = {field.name: getattr(command, field.name) for field in fields(command) if field.name != "subnet_id"}
+    now = replace(subnet, **{name: value for name, value in wanted.items() if value is not None})
+    if any(other.name == now.name and other.id != now.id for other in vpc.subnets):
+        raise AlreadyExists("NAME_TAKEN", f"the VPC has a subnet {now.name} already", field="subnet.name")
+    return [] if now == subnet else [SubnetChanged(now)]
 
 
 def _check_subnet(subnet: Subnet, vpc: Vpc) -> None:

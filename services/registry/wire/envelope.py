@@ -28,6 +28,10 @@ STORED_NAMES: Mapping[str, str] = {
     "service_deletion_started": "registry.v1.ServiceDeletionStarted",
     "service_deleted": "registry.v1.ServiceDeleted",
     "service_failed": "registry.v1.ServiceFailed",
+    "vpc_changed": "registry.v1.VpcChanged",
+    "subnet_changed": "registry.v1.SubnetChanged",
+    "default_attachment_set": "registry.v1.DefaultAttachmentSet",
+    "default_attachment_deleted": "registry.v1.DefaultAttachmentDeleted",
     "account_created": "registry.v1.AccountCreated",
     "project_created": "registry.v1.ProjectCreated",
     "access_key_created": "registry.v1.AccessKeyCreated",
@@ -37,7 +41,9 @@ STORED_NAMES: Mapping[str, str] = {
 """What each fact of a RegistryEvent is stored as: for ever, whatever the code is called."""
 
 
-OPERATORS = frozenset({"attachment", "account", "access_key"})
+OPERATORS = frozenset({"attachment", "default_attachment", "account", "access_key"})
+NAMED_BY = {"account": "name", "default_attachment": "cell"}
+"""What names a resource in a subject, where it is not its id."""
 
 
 class UnknownEvent(Exception):
@@ -65,7 +71,7 @@ def subject_of(event: RecordedEvent) -> str:
     kind = message.WhichOneof("resource") or ""
     resource = getattr(message, kind)
     project = OPERATOR if kind in OPERATORS else resource.project
-    return subjects.registry(kind, project, resource.name if kind == "account" else resource.id)
+    return subjects.registry(kind, project, getattr(resource, NAMED_BY.get(kind, "id")))
 
 
 def timestamp(at: int) -> Timestamp:

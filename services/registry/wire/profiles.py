@@ -52,9 +52,9 @@ def server_type_of(number: EndpointService.ServerType.ValueType) -> ServerType:
     return _SERVER_TYPES.get(number, ServerType.VM)
 
 
-def parse_tags(messages: Iterable[TagMessage]) -> tuple[Tag, ...]:
+def parse_tags(messages: Iterable[TagMessage], field: str = "endpoint_service.tags") -> tuple[Tag, ...]:
     """The tags that a caller gives."""
-    return tags_of(((each.key, each.value) for each in messages), "endpoint_service.tags")
+    return tags_of(((each.key, each.value) for each in messages), field)
 
 
 def tag_of(message: TagMessage) -> Tag:

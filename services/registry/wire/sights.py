@@ -13,7 +13,9 @@ from sidegate.api.registry.v1 import watch_pb2
 WORDS: Mapping[str, str] = {
     "vpc_created": "created",
     "vpc_deleted": "deleted",
+    "vpc_changed": "changed",
     "subnet_created": "created",
+    "subnet_changed": "changed",
     "subnet_deleted": "deleted",
     "port_reserved": "reserved",
     "port_released": "released",
@@ -33,9 +35,12 @@ WORDS: Mapping[str, str] = {
 """What happened, in a word, for each fact. A fact without one is not told."""
 
 UNTOLD = frozenset(
-    {"account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"}
+    {
+        *("account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"),
+        *("default_attachment_set", "default_attachment_deleted"),
+    }
 )
-"""Facts that nobody watches: who may call is read in the audit log."""
+"""Facts that nobody watches: who may call, and how cells reach new VPCs, is read in the audit log."""
 
 GONE = frozenset({"deleted", "released"})
 SEEN_BY_OPERATORS = frozenset({"vpc", "attachment"})
@@ -44,10 +49,13 @@ SEEN_BY_OWNERS = frozenset({"vpc", "subnet", "port", "service"})
 _API = "sidegate.api.registry.v1"
 ALLOWED = Allowed(
     {
-        f"{_API}.Vpc": ("id", "project", "account", "name", "cidrs", "create_time", "etag"),
-        f"{_API}.Subnet": (*("id", "vpc_id", "project", "account", "name", "cidr", "gateway_address", "create_time"),),
+        f"{_API}.Vpc": (*("id", "project", "account", "name", "cidrs", "create_time", "etag", "description", "tags"),),
+        f"{_API}.Subnet": (
+            *("id", "vpc_id", "project", "account", "name", "cidr", "gateway_address", "create_time"),
+            *("description", "tags", "dns_servers", "dhcp_enabled", "availability_zone"),
+        ),
         f"{_API}.Port": ("id", "subnet_id", "vpc_id", "project", "account", "address", "holder", "create_time"),
-        f"{_API}.Attachment": ("id", "vpc_id", "cell", "netns", "vxlan", "interface", "create_time"),
+        f"{_API}.Attachment": ("id", "vpc_id", "cell", "netns", "vxlan", "interface", "create_time", "by_default"),
         f"{_API}.NetnsTarget": ("namespace", "device"),
         f"{_API}.VxlanTarget": ("vni", "remotes", "port", "local", "mtu"),
         f"{_API}.InterfaceTarget": ("name", "mac", "address"),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sidegate.api.registry.v1.vpc_pb2 import Attachment
+from sidegate.api.registry.v1.vpc_pb2 import Attachment, DefaultAttachment
 from sidegate.cli import resolve, tables, targets
 from sidegate.cli.command import Noun
 from sidegate.cli.options import InVpc, OfVpc, OneAttachment
@@ -13,6 +13,24 @@ from sidegate.cli.session import Session
 from sidegate.cli.view import View
 
 noun = Noun("attachment", "How the gateways of a cell reach a VPC. Only the operator makes them.")
+
+Remotes = Annotated[
+    list[str] | None,
+    typer.Option("--remote", metavar="IP", help="A host that carries the --vxlan; give it once for each."),
+]
+Local = Annotated[
+    str, typer.Option(metavar="IP", help="The address that the --vxlan is sent from; the kernel's choice if not given.")
+]
+UdpPort = Annotated[
+    int | None, typer.Option(metavar="PORT", min=1, max=65535, help="The UDP port of the --vxlan; 4789 if not given.")
+]
+Mtu = Annotated[
+    int | None,
+    typer.Option(
+        metavar="BYTES", min=576, max=65485, help="The MTU in the --vxlan; the underlay's less 50 if not given."
+    ),
+]
+Cell = Annotated[str, typer.Option(metavar="CELL", help="The cell whose gateways use it; default if not given.")]
 
 
 @noun.verb(
@@ -42,26 +60,11 @@ async def create(
     vxlan: Annotated[
         int | None, typer.Option(metavar="VNI", min=1, max=16777215, help="A VXLAN segment, by its number.")
     ] = None,
-    remote: Annotated[
-        list[str] | None, typer.Option(metavar="IP", help="A host that carries the --vxlan; give it once for each.")
-    ] = None,
-    local: Annotated[
-        str,
-        typer.Option(metavar="IP", help="The address that the --vxlan is sent from; the kernel's choice if not given."),
-    ] = "",
-    port: Annotated[
-        int | None,
-        typer.Option(metavar="PORT", min=1, max=65535, help="The UDP port of the --vxlan; 4789 if not given."),
-    ] = None,
-    mtu: Annotated[
-        int | None,
-        typer.Option(
-            metavar="BYTES", min=576, max=65485, help="The MTU in the --vxlan; the underlay's less 50 if not given."
-        ),
-    ] = None,
-    cell: Annotated[
-        str, typer.Option(metavar="CELL", help="The cell whose gateways use it; default if not given.")
-    ] = "",
+    remote: Remotes = None,
+    local: Local = "",
+    port: UdpPort = None,
+    mtu: Mtu = None,
+    cell: Cell = "",
 ) -> Attachment:
     """Attach a VPC to the gateways of a cell: a network namespace, a VXLAN segment, or a device that is there."""
     given = targets.Options(netns, device, vxlan or 0, remote or (), local, port or 0, mtu or 0, interface)
@@ -89,3 +92,44 @@ async def delete(session: Session, attachment: OneAttachment) -> View:
     id = await resolve.attachment(session.sidegate, attachment)
     await session.sidegate.attachments.delete(id)
     return tables.gone("attachment", id)
+
+
+@noun.verb(
+    "set-default",
+    "sidegate attachment set-default --netns 'sidegate-{vpc_id}'",
+    "sidegate attachment set-default --vxlan 1000-1999 --remote 192.0.2.10 --remote 192.0.2.11 --cell west",
+)
+async def set_default(
+    session: Session,
+    *,
+    netns: Annotated[
+        str, typer.Option(metavar="PATTERN", help="Network namespaces: {vpc_id} in it stands for the VPC's id.")
+    ] = "",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="The device that the gateway makes in each; sidegate0 if not given.")
+    ] = "",
+    vxlan: Annotated[
+        str, typer.Option(metavar="FIRST-LAST", help="VXLAN segments: each VPC gets a free one of these numbers.")
+    ] = "",
+    remote: Remotes = None,
+    local: Local = "",
+    port: UdpPort = None,
+    mtu: Mtu = None,
+    cell: Cell = "",
+) -> DefaultAttachment:
+    """Say how VPCs are attached that tenants make from now on. Those of before, and yours, you attach yourself."""
+    given = targets.Options(netns, device, 0, remote or (), local, port or 0, mtu or 0, "")
+    return await session.sidegate.attachments.set_default(targets.template(given, vxlan), cell)
+
+
+@noun.verb("list-defaults", "sidegate attachment list-defaults")
+async def list_defaults(session: Session) -> Sequence[DefaultAttachment]:
+    """List what each cell attaches VPCs by that tenants make."""
+    return [default async for default in session.sidegate.attachments.list_defaults()]
+
+
+@noun.verb("delete-default", "sidegate attachment delete-default", "sidegate attachment delete-default --cell west")
+async def delete_default(session: Session, cell: Cell = "") -> View:
+    """Attach VPCs by default no more; those that are attached stay so."""
+    await session.sidegate.attachments.delete_default(cell)
+    return tables.gone("default attachment of cell", cell or "default")

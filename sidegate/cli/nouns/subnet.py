@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.vpc_pb2 import Subnet
-from sidegate.cli import resolve, tables
+from sidegate.cli import parsing, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import InVpc, OfVpc, OneSubnet
+from sidegate.cli.options import Description, InVpc, NoTags, OfVpc, OneSubnet, OtherDescription, Tags
+from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
 from sidegate.cli.view import View
 
@@ -18,12 +19,16 @@ noun = Noun("subnet", "Parts of a VPC in which addresses are given out.")
 @noun.verb("create", "sidegate subnet create front --vpc shop --cidr 10.0.0.0/25")
 async def create(
     session: Session,
+    *,
     name: Annotated[str, typer.Argument(help="Unique in the VPC.")],
     vpc: InVpc,
     cidr: Annotated[str, typer.Option(metavar="CIDR", help="A range of the VPC's, apart from its other subnets.")],
+    description: Description = "",
+    tag: Tags = None,
 ) -> Subnet:
     """Create a subnet."""
-    return await session.sidegate.subnets.create(name, await resolve.vpc(session.sidegate, vpc), cidr)
+    vpc_id = await resolve.vpc(session.sidegate, vpc)
+    return await session.sidegate.subnets.create(name, vpc_id, cidr, description=description, tags=tag or ())
 
 
 @noun.verb("get", "sidegate subnet get front")
@@ -37,6 +42,24 @@ async def list_(session: Session, vpc: OfVpc = "") -> Sequence[Subnet]:
     """List the project's subnets."""
     vpc_id = await resolve.vpc(session.sidegate, vpc) if vpc else ""
     return [subnet async for subnet in session.sidegate.subnets.list(vpc_id)]
+
+
+@noun.verb("update", "sidegate subnet update front --name window", "sidegate subnet update front --no-tags")
+async def update(
+    session: Session,
+    *,
+    subnet: OneSubnet,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Another name.")] = None,
+    description: OtherDescription = None,
+    tag: Tags = None,
+    no_tags: NoTags = False,
+) -> Subnet:
+    """Change a subnet's name, or what is said of it."""
+    tags = parsing.other_tags(tag, no_tags)
+    if tags is None and {name, description} == {None}:
+        raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
+    id = await resolve.subnet(session.sidegate, subnet)
+    return await session.sidegate.subnets.update(id, name=name, description=description, tags=tags)
 
 
 @noun.verb("delete", "sidegate subnet delete front")

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.vpc_pb2 import Vpc
-from sidegate.cli import resolve, tables
+from sidegate.cli import parsing, resolve, tables
 from sidegate.cli.command import Noun
-from sidegate.cli.options import OneVpc
+from sidegate.cli.options import Description, NoTags, OneVpc, OtherDescription, Tags
+from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
 from sidegate.cli.view import View
 
@@ -18,11 +19,14 @@ noun = Noun("vpc", "Private networks. Two of them may use the same addresses.")
 @noun.verb("create", "sidegate vpc create shop --cidr 10.0.0.0/24")
 async def create(
     session: Session,
+    *,
     name: Annotated[str, typer.Argument(help="Unique in the project.")],
     cidr: Annotated[list[str], typer.Option(metavar="CIDR", help="An IPv4 range, /8 to /28; once for each, up to 8.")],
+    description: Description = "",
+    tag: Tags = None,
 ) -> Vpc:
     """Create a VPC."""
-    return await session.sidegate.vpcs.create(name, cidr)
+    return await session.sidegate.vpcs.create(name, cidr, description=description, tags=tag or ())
 
 
 @noun.verb("get", "sidegate vpc get shop", "sidegate vpc get 6f1c2a3b -o json")
@@ -37,9 +41,30 @@ async def list_(session: Session) -> Sequence[Vpc]:
     return [vpc async for vpc in session.sidegate.vpcs.list()]
 
 
+@noun.verb("update", "sidegate vpc update shop --name store", "sidegate vpc update shop --tag team=web")
+async def update(
+    session: Session,
+    *,
+    vpc: OneVpc,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Another name.")] = None,
+    cidr: Annotated[
+        list[str] | None, typer.Option(metavar="CIDR", help="All ranges that it has from now on; once for each.")
+    ] = None,
+    description: OtherDescription = None,
+    tag: Tags = None,
+    no_tags: NoTags = False,
+) -> Vpc:
+    """Change a VPC's name, its ranges, which must still hold every subnet, or what is said of it."""
+    tags = parsing.other_tags(tag, no_tags)
+    if not cidr and tags is None and {name, description} == {None}:
+        raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
+    id = await resolve.vpc(session.sidegate, vpc)
+    return await session.sidegate.vpcs.update(id, name=name, cidrs=cidr or None, description=description, tags=tags)
+
+
 @noun.verb("delete", "sidegate vpc delete shop")
 async def delete(session: Session, vpc: OneVpc) -> View:
-    """Delete a VPC that has no subnets, services or attachments."""
+    """Delete a VPC that has no subnets, services, or attachments that the operator made for it."""
     id = await resolve.vpc(session.sidegate, vpc)
     await session.sidegate.vpcs.delete(id)
     return tables.gone("vpc", id)

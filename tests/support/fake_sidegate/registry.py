@@ -6,7 +6,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from sidegate.api.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, watch_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping
-from sidegate.api.registry.v1.vpc_pb2 import Attachment, Port, Subnet, Vpc
+from sidegate.api.registry.v1.vpc_pb2 import Attachment, DefaultAttachment, Port, Subnet, Vpc
 from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
 
 
@@ -16,6 +16,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self.subnets: Shelf[Subnet] = Shelf("subnet")
         self.ports: Shelf[Port] = Shelf("port")
         self.attachments: Shelf[Attachment] = Shelf("attachment")
+        self.defaults: dict[str, DefaultAttachment] = {}
         self.services: Shelf[EndpointService] = Shelf("service")
         self.ended: list[str] = []
         self.forced: list[str] = []
@@ -41,6 +42,11 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         vpcs, token = page(self.vpcs.values(), request)
         return registry_service_pb2.ListVpcsResponse(vpcs=vpcs, next_page_token=token)
 
+    async def UpdateVpc(self, request: registry_service_pb2.UpdateVpcRequest, context: Context) -> Vpc:
+        vpc = await self.vpcs.find(request.vpc.id, context)
+        replace(vpc, request.vpc, request.update_mask.paths)
+        return vpc
+
     async def DeleteVpc(self, request: registry_service_pb2.DeleteVpcRequest, context: Context) -> Empty:
         return await self.vpcs.take(request.id, context)
 
@@ -56,6 +62,11 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         wanted = [each for each in self.subnets.values() if request.vpc_id in ("", each.vpc_id)]
         subnets, token = page(wanted, request)
         return registry_service_pb2.ListSubnetsResponse(subnets=subnets, next_page_token=token)
+
+    async def UpdateSubnet(self, request: registry_service_pb2.UpdateSubnetRequest, context: Context) -> Subnet:
+        subnet = await self.subnets.find(request.subnet.id, context)
+        replace(subnet, request.subnet, request.update_mask.paths)
+        return subnet
 
     async def DeleteSubnet(self, request: registry_service_pb2.DeleteSubnetRequest, context: Context) -> Empty:
         return await self.subnets.take(request.id, context)
@@ -95,6 +106,25 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
 
     async def DeleteAttachment(self, request: registry_service_pb2.DeleteAttachmentRequest, context: Context) -> Empty:
         return await self.attachments.take(request.id, context)
+
+    async def SetDefaultAttachment(
+        self, request: registry_service_pb2.SetDefaultAttachmentRequest, context: Context
+    ) -> DefaultAttachment:
+        default = request.default_attachment
+        default.cell = default.cell or "default"
+        self.defaults[default.cell] = default
+        return default
+
+    async def ListDefaultAttachments(
+        self, request: registry_service_pb2.ListDefaultAttachmentsRequest, context: Context
+    ) -> registry_service_pb2.ListDefaultAttachmentsResponse:
+        return registry_service_pb2.ListDefaultAttachmentsResponse(default_attachments=self.defaults.values())
+
+    async def DeleteDefaultAttachment(
+        self, request: registry_service_pb2.DeleteDefaultAttachmentRequest, context: Context
+    ) -> Empty:
+        del self.defaults[request.cell or "default"]
+        return Empty()
 
     async def CreateEndpointService(
         self, request: registry_service_pb2.CreateEndpointServiceRequest, context: Context

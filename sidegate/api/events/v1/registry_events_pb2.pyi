@@ -46,6 +46,10 @@ class RegistryEvent(_message.Message):
     SERVICE_DELETION_STARTED_FIELD_NUMBER: _builtins.int
     SERVICE_DELETED_FIELD_NUMBER: _builtins.int
     SERVICE_FAILED_FIELD_NUMBER: _builtins.int
+    VPC_CHANGED_FIELD_NUMBER: _builtins.int
+    SUBNET_CHANGED_FIELD_NUMBER: _builtins.int
+    DEFAULT_ATTACHMENT_SET_FIELD_NUMBER: _builtins.int
+    DEFAULT_ATTACHMENT_DELETED_FIELD_NUMBER: _builtins.int
     ACCOUNT_CREATED_FIELD_NUMBER: _builtins.int
     PROJECT_CREATED_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_CREATED_FIELD_NUMBER: _builtins.int
@@ -56,6 +60,7 @@ class RegistryEvent(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
+    DEFAULT_ATTACHMENT_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
@@ -131,6 +136,22 @@ class RegistryEvent(_message.Message):
         """The service could not be made."""
 
     @_builtins.property
+    def vpc_changed(self) -> Global___VpcChanged:
+        """A VPC has another name, other ranges, or its owner says something else of it; `vpc` has all of it."""
+
+    @_builtins.property
+    def subnet_changed(self) -> Global___SubnetChanged:
+        """A subnet has another name, or its owner says something else of it; `subnet` has all of it."""
+
+    @_builtins.property
+    def default_attachment_set(self) -> Global___DefaultAttachmentSet:
+        """VPCs that tenants make are attached like this from now on; `default_attachment` has all of it."""
+
+    @_builtins.property
+    def default_attachment_deleted(self) -> Global___DefaultAttachmentDeleted:
+        """VPCs that tenants make are not attached in the cell any more."""
+
+    @_builtins.property
     def account_created(self) -> Global___AccountCreated:
         """An account was created; `account` has all of it."""
 
@@ -171,6 +192,10 @@ class RegistryEvent(_message.Message):
         """An endpoint service."""
 
     @_builtins.property
+    def default_attachment(self) -> _vpc_pb2.DefaultAttachment:
+        """A default attachment."""
+
+    @_builtins.property
     def account(self) -> _account_pb2.Account:
         """An account."""
 
@@ -199,6 +224,10 @@ class RegistryEvent(_message.Message):
         service_deletion_started: Global___ServiceDeletionStarted | None = ...,
         service_deleted: Global___ServiceDeleted | None = ...,
         service_failed: Global___ServiceFailed | None = ...,
+        vpc_changed: Global___VpcChanged | None = ...,
+        subnet_changed: Global___SubnetChanged | None = ...,
+        default_attachment_set: Global___DefaultAttachmentSet | None = ...,
+        default_attachment_deleted: Global___DefaultAttachmentDeleted | None = ...,
         account_created: Global___AccountCreated | None = ...,
         project_created: Global___ProjectCreated | None = ...,
         access_key_created: Global___AccessKeyCreated | None = ...,
@@ -209,16 +238,17 @@ class RegistryEvent(_message.Message):
         port: _vpc_pb2.Port | None = ...,
         attachment: _vpc_pb2.Attachment | None = ...,
         service: _endpoint_service_pb2.EndpointService | None = ...,
+        default_attachment: _vpc_pb2.DefaultAttachment | None = ...,
         account: _account_pb2.Account | None = ...,
         access_key: _account_pb2.AccessKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "vpc_changed", "subnet_changed", "default_attachment_set", "default_attachment_deleted", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
-    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "account", "access_key"]  # noqa: Y015
+    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "default_attachment", "account", "access_key"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
@@ -333,6 +363,74 @@ class PortReleased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PortReleased: _TypeAlias = PortReleased  # noqa: Y015
+
+@_typing.final
+class VpcChanged(_message.Message):
+    """A VPC was changed: what it is now is the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VpcChanged: _TypeAlias = VpcChanged  # noqa: Y015
+
+@_typing.final
+class SubnetChanged(_message.Message):
+    """A subnet was changed: what it is now is the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubnetChanged: _TypeAlias = SubnetChanged  # noqa: Y015
+
+@_typing.final
+class DefaultAttachmentSet(_message.Message):
+    """A default attachment was set: cell and target are the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefaultAttachmentSet: _TypeAlias = DefaultAttachmentSet  # noqa: Y015
+
+@_typing.final
+class DefaultAttachmentDeleted(_message.Message):
+    """A default attachment was taken away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefaultAttachmentDeleted: _TypeAlias = DefaultAttachmentDeleted  # noqa: Y015
 
 @_typing.final
 class AttachmentCreated(_message.Message):

@@ -130,6 +130,44 @@ class ListVpcsResponse(_message.Message):
 Global___ListVpcsResponse: _TypeAlias = ListVpcsResponse  # noqa: Y015
 
 @_typing.final
+class UpdateVpcRequest(_message.Message):
+    """Asks for a VPC to be changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VPC_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    @_builtins.property
+    def vpc(self) -> _vpc_pb2.Vpc:
+        """The VPC by its id, with the fields to change; its etag, where given, must still fit."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields: `name`, `cidrs`, `description`, `tags`. Ranges must still hold every subnet."""
+
+    def __init__(
+        self,
+        *,
+        vpc: _vpc_pb2.Vpc | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "vpc", b"vpc"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only", "vpc", b"vpc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateVpcRequest: _TypeAlias = UpdateVpcRequest  # noqa: Y015
+
+@_typing.final
 class DeleteVpcRequest(_message.Message):
     """Asks for a VPC to be deleted."""
 
@@ -274,6 +312,44 @@ class ListSubnetsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSubnetsResponse: _TypeAlias = ListSubnetsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSubnetRequest(_message.Message):
+    """Asks for a subnet to be changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBNET_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    @_builtins.property
+    def subnet(self) -> _vpc_pb2.Subnet:
+        """The subnet by its id, with the fields to change."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields: `name`, `description`, `tags`, `dns_servers`, `dhcp_enabled`."""
+
+    def __init__(
+        self,
+        *,
+        subnet: _vpc_pb2.Subnet | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subnet", b"subnet", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "subnet", b"subnet", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubnetRequest: _TypeAlias = UpdateSubnetRequest  # noqa: Y015
 
 @_typing.final
 class DeleteSubnetRequest(_message.Message):
@@ -588,6 +664,122 @@ class DeleteAttachmentRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteAttachmentRequest: _TypeAlias = DeleteAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class SetDefaultAttachmentRequest(_message.Message):
+    """Asks for a default attachment to be set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFAULT_ATTACHMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    @_builtins.property
+    def default_attachment(self) -> _vpc_pb2.DefaultAttachment:
+        """The default attachment; output-only fields are ignored."""
+
+    def __init__(
+        self,
+        *,
+        default_attachment: _vpc_pb2.DefaultAttachment | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["default_attachment", b"default_attachment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_attachment", b"default_attachment", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetDefaultAttachmentRequest: _TypeAlias = SetDefaultAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class ListDefaultAttachmentsRequest(_message.Message):
+    """Asks for a page of default attachments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most; 100 where it is 0, never more than 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDefaultAttachmentsRequest: _TypeAlias = ListDefaultAttachmentsRequest  # noqa: Y015
+
+@_typing.final
+class ListDefaultAttachmentsResponse(_message.Message):
+    """A page of default attachments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFAULT_ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty where this is the last."""
+    @_builtins.property
+    def default_attachments(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.DefaultAttachment]:
+        """In the order in which cells first got one."""
+
+    def __init__(
+        self,
+        *,
+        default_attachments: _abc.Iterable[_vpc_pb2.DefaultAttachment] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_attachments", b"default_attachments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDefaultAttachmentsResponse: _TypeAlias = ListDefaultAttachmentsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteDefaultAttachmentRequest(_message.Message):
+    """Asks for a default attachment to be taken away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CELL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    cell: _builtins.str
+    """The cell; "default" where it is empty."""
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    def __init__(
+        self,
+        *,
+        cell: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDefaultAttachmentRequest: _TypeAlias = DeleteDefaultAttachmentRequest  # noqa: Y015
 
 @_typing.final
 class CreateEndpointServiceRequest(_message.Message):

@@ -59,6 +59,11 @@ class RegistryServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListVpcsRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListVpcsResponse.FromString,
                 _registered_method=True)
+        self.UpdateVpc = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/UpdateVpc',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateVpcRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.FromString,
+                _registered_method=True)
         self.DeleteVpc = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryService/DeleteVpc',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteVpcRequest.SerializeToString,
@@ -78,6 +83,11 @@ class RegistryServiceStub:
                 '/sidegate.api.registry.v1.RegistryService/ListSubnets',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListSubnetsRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListSubnetsResponse.FromString,
+                _registered_method=True)
+        self.UpdateSubnet = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/UpdateSubnet',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateSubnetRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Subnet.FromString,
                 _registered_method=True)
         self.DeleteSubnet = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryService/DeleteSubnet',
@@ -122,6 +132,21 @@ class RegistryServiceStub:
         self.DeleteAttachment = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryService/DeleteAttachment',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteAttachmentRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.SetDefaultAttachment = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/SetDefaultAttachment',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.SetDefaultAttachmentRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.DefaultAttachment.FromString,
+                _registered_method=True)
+        self.ListDefaultAttachments = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/ListDefaultAttachments',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListDefaultAttachmentsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListDefaultAttachmentsResponse.FromString,
+                _registered_method=True)
+        self.DeleteDefaultAttachment = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/DeleteDefaultAttachment',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteDefaultAttachmentRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.CreateEndpointService = channel.unary_unary(
@@ -201,8 +226,16 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateVpc(self, request, context):
+        """Changes a VPC's name, ranges, or what the owner says of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteVpc(self, request, context):
-        """Deletes a VPC that has no subnets, services or attachments; FAILED_PRECONDITION names those that it has.
+        """Deletes a VPC that has no subnets, services or attachments of the operator's; FAILED_PRECONDITION names those that it
+        has. Attachments that it has by default go with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,6 +257,13 @@ class RegistryServiceServicer:
 
     def ListSubnets(self, request, context):
         """Lists the project's subnets, in order of creation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSubnet(self, request, context):
+        """Changes a subnet's name, or what the owner says of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -287,6 +327,27 @@ class RegistryServiceServicer:
 
     def DeleteAttachment(self, request, context):
         """Deletes an attachment (operator): its VPC is reached no more in that cell.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDefaultAttachment(self, request, context):
+        """Says how VPCs are attached in a cell that tenants make from now on (operator). It replaces what was said before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDefaultAttachments(self, request, context):
+        """Lists default attachments, one for each cell that has one (operator).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDefaultAttachment(self, request, context):
+        """Takes a cell's default attachment away (operator): VPCs that are attached by it stay so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -381,6 +442,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListVpcsRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListVpcsResponse.SerializeToString,
             ),
+            'UpdateVpc': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVpc,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateVpcRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.SerializeToString,
+            ),
             'DeleteVpc': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteVpc,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteVpcRequest.FromString,
@@ -400,6 +466,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListSubnets,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListSubnetsRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListSubnetsResponse.SerializeToString,
+            ),
+            'UpdateSubnet': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSubnet,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateSubnetRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Subnet.SerializeToString,
             ),
             'DeleteSubnet': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSubnet,
@@ -444,6 +515,21 @@ def add_RegistryServiceServicer_to_server(servicer, server):
             'DeleteAttachment': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAttachment,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteAttachmentRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'SetDefaultAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDefaultAttachment,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.SetDefaultAttachmentRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.DefaultAttachment.SerializeToString,
+            ),
+            'ListDefaultAttachments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDefaultAttachments,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListDefaultAttachmentsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListDefaultAttachmentsResponse.SerializeToString,
+            ),
+            'DeleteDefaultAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDefaultAttachment,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteDefaultAttachmentRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'CreateEndpointService': grpc.unary_unary_rpc_method_handler(
@@ -590,6 +676,33 @@ class RegistryService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateVpc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/UpdateVpc',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateVpcRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteVpc(request,
             target,
             options=(),
@@ -687,6 +800,33 @@ class RegistryService:
             '/sidegate.api.registry.v1.RegistryService/ListSubnets',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListSubnetsRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListSubnetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSubnet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/UpdateSubnet',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateSubnetRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Subnet.FromString,
             options,
             channel_credentials,
             insecure,
@@ -929,6 +1069,87 @@ class RegistryService:
             target,
             '/sidegate.api.registry.v1.RegistryService/DeleteAttachment',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteAttachmentRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDefaultAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/SetDefaultAttachment',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.SetDefaultAttachmentRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.DefaultAttachment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDefaultAttachments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/ListDefaultAttachments',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListDefaultAttachmentsRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListDefaultAttachmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDefaultAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/DeleteDefaultAttachment',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteDefaultAttachmentRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -32,14 +32,20 @@ class RegistryServiceStub:
     """Gives one VPC."""
     ListVpcs: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListVpcsRequest, _registry_service_pb2.ListVpcsResponse]
     """Lists the project's VPCs, in order of creation."""
+    UpdateVpc: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateVpcRequest, _vpc_pb2.Vpc]
+    """Changes a VPC's name, ranges, or what the owner says of it."""
     DeleteVpc: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteVpcRequest, _empty_pb2.Empty]
-    """Deletes a VPC that has no subnets, services or attachments; FAILED_PRECONDITION names those that it has."""
+    """Deletes a VPC that has no subnets, services or attachments of the operator's; FAILED_PRECONDITION names those that it
+    has. Attachments that it has by default go with it.
+    """
     CreateSubnet: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreateSubnetRequest, _vpc_pb2.Subnet]
     """Creates a subnet."""
     GetSubnet: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetSubnetRequest, _vpc_pb2.Subnet]
     """Gives one subnet."""
     ListSubnets: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListSubnetsRequest, _registry_service_pb2.ListSubnetsResponse]
     """Lists the project's subnets, in order of creation."""
+    UpdateSubnet: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateSubnetRequest, _vpc_pb2.Subnet]
+    """Changes a subnet's name, or what the owner says of it."""
     DeleteSubnet: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteSubnetRequest, _empty_pb2.Empty]
     """Deletes a subnet in which no address is in use."""
     CreatePort: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreatePortRequest, _vpc_pb2.Port]
@@ -58,6 +64,12 @@ class RegistryServiceStub:
     """Lists attachments (operator)."""
     DeleteAttachment: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAttachmentRequest, _empty_pb2.Empty]
     """Deletes an attachment (operator): its VPC is reached no more in that cell."""
+    SetDefaultAttachment: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SetDefaultAttachmentRequest, _vpc_pb2.DefaultAttachment]
+    """Says how VPCs are attached in a cell that tenants make from now on (operator). It replaces what was said before."""
+    ListDefaultAttachments: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListDefaultAttachmentsRequest, _registry_service_pb2.ListDefaultAttachmentsResponse]
+    """Lists default attachments, one for each cell that has one (operator)."""
+    DeleteDefaultAttachment: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteDefaultAttachmentRequest, _empty_pb2.Empty]
+    """Takes a cell's default attachment away (operator): VPCs that are attached by it stay so."""
     CreateEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreateEndpointServiceRequest, _endpoint_service_pb2.EndpointService]
     """Publishes an endpoint service."""
     GetEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetEndpointServiceRequest, _endpoint_service_pb2.EndpointService]
@@ -121,12 +133,22 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the project's VPCs, in order of creation."""
 
     @_abc_1.abstractmethod
+    def UpdateVpc(
+        self,
+        request: _registry_service_pb2.UpdateVpcRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.UpdateVpcRequest, _abc.Awaitable[_vpc_pb2.Vpc]],
+    ) -> _abc.Awaitable[_vpc_pb2.Vpc]:
+        """Changes a VPC's name, ranges, or what the owner says of it."""
+
+    @_abc_1.abstractmethod
     def DeleteVpc(
         self,
         request: _registry_service_pb2.DeleteVpcRequest,
         context: _aio.ServicerContext[_registry_service_pb2.DeleteVpcRequest, _abc.Awaitable[_empty_pb2.Empty]],
     ) -> _abc.Awaitable[_empty_pb2.Empty]:
-        """Deletes a VPC that has no subnets, services or attachments; FAILED_PRECONDITION names those that it has."""
+        """Deletes a VPC that has no subnets, services or attachments of the operator's; FAILED_PRECONDITION names those that it
+        has. Attachments that it has by default go with it.
+        """
 
     @_abc_1.abstractmethod
     def CreateSubnet(
@@ -151,6 +173,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_service_pb2.ListSubnetsRequest, _abc.Awaitable[_registry_service_pb2.ListSubnetsResponse]],
     ) -> _abc.Awaitable[_registry_service_pb2.ListSubnetsResponse]:
         """Lists the project's subnets, in order of creation."""
+
+    @_abc_1.abstractmethod
+    def UpdateSubnet(
+        self,
+        request: _registry_service_pb2.UpdateSubnetRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.UpdateSubnetRequest, _abc.Awaitable[_vpc_pb2.Subnet]],
+    ) -> _abc.Awaitable[_vpc_pb2.Subnet]:
+        """Changes a subnet's name, or what the owner says of it."""
 
     @_abc_1.abstractmethod
     def DeleteSubnet(
@@ -223,6 +253,30 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_service_pb2.DeleteAttachmentRequest, _abc.Awaitable[_empty_pb2.Empty]],
     ) -> _abc.Awaitable[_empty_pb2.Empty]:
         """Deletes an attachment (operator): its VPC is reached no more in that cell."""
+
+    @_abc_1.abstractmethod
+    def SetDefaultAttachment(
+        self,
+        request: _registry_service_pb2.SetDefaultAttachmentRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.SetDefaultAttachmentRequest, _abc.Awaitable[_vpc_pb2.DefaultAttachment]],
+    ) -> _abc.Awaitable[_vpc_pb2.DefaultAttachment]:
+        """Says how VPCs are attached in a cell that tenants make from now on (operator). It replaces what was said before."""
+
+    @_abc_1.abstractmethod
+    def ListDefaultAttachments(
+        self,
+        request: _registry_service_pb2.ListDefaultAttachmentsRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.ListDefaultAttachmentsRequest, _abc.Awaitable[_registry_service_pb2.ListDefaultAttachmentsResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.ListDefaultAttachmentsResponse]:
+        """Lists default attachments, one for each cell that has one (operator)."""
+
+    @_abc_1.abstractmethod
+    def DeleteDefaultAttachment(
+        self,
+        request: _registry_service_pb2.DeleteDefaultAttachmentRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.DeleteDefaultAttachmentRequest, _abc.Awaitable[_empty_pb2.Empty]],
+    ) -> _abc.Awaitable[_empty_pb2.Empty]:
+        """Takes a cell's default attachment away (operator): VPCs that are attached by it stay so."""
 
     @_abc_1.abstractmethod
     def CreateEndpointService(

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from sidegate.api.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sidegate.api.registry.v1 import tag_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_tag__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sidegate/api/registry/v1/vpc.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x01\n\x03Vpc\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x04name\x18\x04 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12#\n\x05\x63idrs\x18\x05 \x03(\tB\x14\xe2\x41\x01\x02\xbaH\r\x92\x01\n\x08\x01\x10\x08\"\x04r\x02\x18\x12\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"\x94\x02\n\x06Subnet\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x06vpc_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x07project\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x04name\x18\x04 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x1b\n\x04\x63idr\x18\x05 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\t\x18\x12\x12\x1d\n\x0fgateway_address\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\"\x9f\x02\n\x04Port\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\tsubnet_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x14\n\x06vpc_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x0f\x12O\n\x06holder\x18\x07 \x01(\tB?\xe2\x41\x01\x02\xbaH8r624^(machine|endpoint)/[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xe7\x02\n\nAttachment\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x06vpc_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x04\x63\x65ll\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,31})?$\x12\x36\n\x05netns\x18\x04 \x01(\x0b\x32%.sidegate.api.registry.v1.NetnsTargetH\x00\x12\x36\n\x05vxlan\x18\x06 \x01(\x0b\x32%.sidegate.api.registry.v1.VxlanTargetH\x00\x12>\n\tinterface\x18\x07 \x01(\x0b\x32).sidegate.api.registry.v1.InterfaceTargetH\x00\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x8d\x01\n\x0bNetnsTarget\x12@\n\tnamespace\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$\x12<\n\x06\x64\x65vice\x18\x02 \x01(\tB,\xbaH)r\'2%^([A-Za-z0-9_][A-Za-z0-9_.-]{0,14})?$\"\xa7\x01\n\x0bVxlanTarget\x12\x1d\n\x03vni\x18\x01 \x01(\rB\x10\xe2\x41\x01\x02\xbaH\t*\x07\x18\xff\xff\xff\x07(\x01\x12\'\n\x07remotes\x18\x02 \x03(\tB\x16\xe2\x41\x01\x02\xbaH\x0f\x92\x01\x0c\x08\x01\x10@\x18\x01\"\x04r\x02x\x01\x12\x17\n\x04port\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\xff\xff\x03\x12\x19\n\x05local\x18\x04 \x01(\tB\n\xbaH\x07r\x02x\x01\xd8\x01\x01\x12\x1c\n\x03mtu\x18\x05 \x01(\rB\x0f\xbaH\x0c*\x07\x18\xcd\xff\x03(\xc0\x04\xd8\x01\x01\"\xb7\x01\n\x0fInterfaceTarget\x12\x39\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$H\x00\x12:\n\x03mac\x18\x02 \x01(\tB+\xbaH(r&2$^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$H\x00\x12\x1a\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x07\xbaH\x04r\x02x\x01H\x00\x42\x11\n\x08selector\x12\x05\xbaH\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sidegate/api/registry/v1/vpc.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"sidegate/api/registry/v1/tag.proto\"\xc6\x02\n\x03Vpc\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x04name\x18\x04 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12#\n\x05\x63idrs\x18\x05 \x03(\tB\x14\xe2\x41\x01\x02\xbaH\r\x92\x01\n\x08\x01\x10\x08\"\x04r\x02\x18\x12\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0b\x64\x65scription\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x35\n\x04tags\x18\t \x03(\x0b\x32\x1d.sidegate.api.registry.v1.TagB\x08\xbaH\x05\x92\x01\x02\x10\x14\"\xde\x03\n\x06Subnet\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x06vpc_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x07project\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x04name\x18\x04 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x1b\n\x04\x63idr\x18\x05 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\t\x18\x12\x12\x1d\n\x0fgateway_address\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0b\x64\x65scription\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x35\n\x04tags\x18\n \x03(\x0b\x32\x1d.sidegate.api.registry.v1.TagB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12%\n\x0b\x64ns_servers\x18\x0b \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x05\x18\x01\"\x04r\x02x\x01\x12\x14\n\x0c\x64hcp_enabled\x18\x0c \x01(\x08\x12\x35\n\x11\x61vailability_zone\x18\r \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[A-Za-z0-9_.-]*$\"\x9f\x02\n\x04Port\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\tsubnet_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x14\n\x06vpc_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x0f\x12O\n\x06holder\x18\x07 \x01(\tB?\xe2\x41\x01\x02\xbaH8r624^(machine|endpoint)/[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x81\x03\n\nAttachment\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x06vpc_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x04\x63\x65ll\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,31})?$\x12\x36\n\x05netns\x18\x04 \x01(\x0b\x32%.sidegate.api.registry.v1.NetnsTargetH\x00\x12\x36\n\x05vxlan\x18\x06 \x01(\x0b\x32%.sidegate.api.registry.v1.VxlanTargetH\x00\x12>\n\tinterface\x18\x07 \x01(\x0b\x32).sidegate.api.registry.v1.InterfaceTargetH\x00\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nby_default\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\xfe\x01\n\x11\x44\x65\x66\x61ultAttachment\x12\x31\n\x04\x63\x65ll\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,31})?$\x12\x37\n\x05netns\x18\x02 \x01(\x0b\x32&.sidegate.api.registry.v1.NetnsPatternH\x00\x12\x35\n\x05vxlan\x18\x03 \x01(\x0b\x32$.sidegate.api.registry.v1.VxlanRangeH\x00\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\xa7\x01\n\x0cNetnsPattern\x12Y\n\tnamespace\x18\x01 \x01(\tBF\xe2\x41\x01\x02\xbaH?r=\x18$29^([A-Za-z0-9_][A-Za-z0-9_.-]*)?\\{vpc_id\\}[A-Za-z0-9_.-]*$\x12<\n\x06\x64\x65vice\x18\x02 \x01(\tB,\xbaH)r\'2%^([A-Za-z0-9_][A-Za-z0-9_.-]{0,14})?$\"\xd0\x01\n\nVxlanRange\x12#\n\tfirst_vni\x18\x01 \x01(\rB\x10\xe2\x41\x01\x02\xbaH\t*\x07\x18\xff\xff\xff\x07(\x01\x12\"\n\x08last_vni\x18\x02 \x01(\rB\x10\xe2\x41\x01\x02\xbaH\t*\x07\x18\xff\xff\xff\x07(\x01\x12\'\n\x07remotes\x18\x03 \x03(\tB\x16\xe2\x41\x01\x02\xbaH\x0f\x92\x01\x0c\x08\x01\x10@\x18\x01\"\x04r\x02x\x01\x12\x17\n\x04port\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xff\xff\x03\x12\x19\n\x05local\x18\x05 \x01(\tB\n\xbaH\x07r\x02x\x01\xd8\x01\x01\x12\x1c\n\x03mtu\x18\x06 \x01(\rB\x0f\xbaH\x0c*\x07\x18\xcd\xff\x03(\xc0\x04\xd8\x01\x01\"\x8d\x01\n\x0bNetnsTarget\x12@\n\tnamespace\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$\x12<\n\x06\x64\x65vice\x18\x02 \x01(\tB,\xbaH)r\'2%^([A-Za-z0-9_][A-Za-z0-9_.-]{0,14})?$\"\xa7\x01\n\x0bVxlanTarget\x12\x1d\n\x03vni\x18\x01 \x01(\rB\x10\xe2\x41\x01\x02\xbaH\t*\x07\x18\xff\xff\xff\x07(\x01\x12\'\n\x07remotes\x18\x02 \x03(\tB\x16\xe2\x41\x01\x02\xbaH\x0f\x92\x01\x0c\x08\x01\x10@\x18\x01\"\x04r\x02x\x01\x12\x17\n\x04port\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\xff\xff\x03\x12\x19\n\x05local\x18\x04 \x01(\tB\n\xbaH\x07r\x02x\x01\xd8\x01\x01\x12\x1c\n\x03mtu\x18\x05 \x01(\rB\x0f\xbaH\x0c*\x07\x18\xcd\xff\x03(\xc0\x04\xd8\x01\x01\"\xb7\x01\n\x0fInterfaceTarget\x12\x39\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$H\x00\x12:\n\x03mac\x18\x02 \x01(\tB+\xbaH(r&2$^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$H\x00\x12\x1a\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x07\xbaH\x04r\x02x\x01H\x00\x42\x11\n\x08selector\x12\x05\xbaH\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +49,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VPC'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_VPC'].fields_by_name['etag']._loaded_options = None
   _globals['_VPC'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
+  _globals['_VPC'].fields_by_name['description']._loaded_options = None
+  _globals['_VPC'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_VPC'].fields_by_name['tags']._loaded_options = None
+  _globals['_VPC'].fields_by_name['tags']._serialized_options = b'\272H\005\222\001\002\020\024'
   _globals['_SUBNET'].fields_by_name['id']._loaded_options = None
   _globals['_SUBNET'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_SUBNET'].fields_by_name['vpc_id']._loaded_options = None
@@ -64,6 +69,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBNET'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_SUBNET'].fields_by_name['account']._loaded_options = None
   _globals['_SUBNET'].fields_by_name['account']._serialized_options = b'\342A\001\003'
+  _globals['_SUBNET'].fields_by_name['description']._loaded_options = None
+  _globals['_SUBNET'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_SUBNET'].fields_by_name['tags']._loaded_options = None
+  _globals['_SUBNET'].fields_by_name['tags']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_SUBNET'].fields_by_name['dns_servers']._loaded_options = None
+  _globals['_SUBNET'].fields_by_name['dns_servers']._serialized_options = b'\272H\r\222\001\n\020\005\030\001\"\004r\002x\001'
+  _globals['_SUBNET'].fields_by_name['availability_zone']._loaded_options = None
+  _globals['_SUBNET'].fields_by_name['availability_zone']._serialized_options = b'\272H\027r\025\030@2\021^[A-Za-z0-9_.-]*$'
   _globals['_PORT'].fields_by_name['id']._loaded_options = None
   _globals['_PORT'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_PORT'].fields_by_name['subnet_id']._loaded_options = None
@@ -90,6 +103,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTACHMENT'].fields_by_name['cell']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{0,31})?$'
   _globals['_ATTACHMENT'].fields_by_name['create_time']._loaded_options = None
   _globals['_ATTACHMENT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ATTACHMENT'].fields_by_name['by_default']._loaded_options = None
+  _globals['_ATTACHMENT'].fields_by_name['by_default']._serialized_options = b'\342A\001\003'
+  _globals['_DEFAULTATTACHMENT'].oneofs_by_name['target']._loaded_options = None
+  _globals['_DEFAULTATTACHMENT'].oneofs_by_name['target']._serialized_options = b'\272H\002\010\001'
+  _globals['_DEFAULTATTACHMENT'].fields_by_name['cell']._loaded_options = None
+  _globals['_DEFAULTATTACHMENT'].fields_by_name['cell']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{0,31})?$'
+  _globals['_DEFAULTATTACHMENT'].fields_by_name['update_time']._loaded_options = None
+  _globals['_DEFAULTATTACHMENT'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_NETNSPATTERN'].fields_by_name['namespace']._loaded_options = None
+  _globals['_NETNSPATTERN'].fields_by_name['namespace']._serialized_options = b'\342A\001\002\272H?r=\030$29^([A-Za-z0-9_][A-Za-z0-9_.-]*)?\\{vpc_id\\}[A-Za-z0-9_.-]*$'
+  _globals['_NETNSPATTERN'].fields_by_name['device']._loaded_options = None
+  _globals['_NETNSPATTERN'].fields_by_name['device']._serialized_options = b'\272H)r\'2%^([A-Za-z0-9_][A-Za-z0-9_.-]{0,14})?$'
+  _globals['_VXLANRANGE'].fields_by_name['first_vni']._loaded_options = None
+  _globals['_VXLANRANGE'].fields_by_name['first_vni']._serialized_options = b'\342A\001\002\272H\t*\007\030\377\377\377\007(\001'
+  _globals['_VXLANRANGE'].fields_by_name['last_vni']._loaded_options = None
+  _globals['_VXLANRANGE'].fields_by_name['last_vni']._serialized_options = b'\342A\001\002\272H\t*\007\030\377\377\377\007(\001'
+  _globals['_VXLANRANGE'].fields_by_name['remotes']._loaded_options = None
+  _globals['_VXLANRANGE'].fields_by_name['remotes']._serialized_options = b'\342A\001\002\272H\017\222\001\014\010\001\020@\030\001\"\004r\002x\001'
+  _globals['_VXLANRANGE'].fields_by_name['port']._loaded_options = None
+  _globals['_VXLANRANGE'].fields_by_name['port']._serialized_options = b'\272H\006*\004\030\377\377\003'
+  _globals['_VXLANRANGE'].fields_by_name['local']._loaded_options = None
+  _globals['_VXLANRANGE'].fields_by_name['local']._serialized_options = b'\272H\007r\002x\001\330\001\001'
+  _globals['_VXLANRANGE'].fields_by_name['mtu']._loaded_options = None
+  _globals['_VXLANRANGE'].fields_by_name['mtu']._serialized_options = b'\272H\014*\007\030\315\377\003(\300\004\330\001\001'
   _globals['_NETNSTARGET'].fields_by_name['namespace']._loaded_options = None
   _globals['_NETNSTARGET'].fields_by_name['namespace']._serialized_options = b'\342A\001\002\272H&r$2\"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$'
   _globals['_NETNSTARGET'].fields_by_name['device']._loaded_options = None
@@ -112,18 +149,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTERFACETARGET'].fields_by_name['mac']._serialized_options = b'\272H(r&2$^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$'
   _globals['_INTERFACETARGET'].fields_by_name['address']._loaded_options = None
   _globals['_INTERFACETARGET'].fields_by_name['address']._serialized_options = b'\272H\004r\002x\001'
-  _globals['_VPC']._serialized_start=160
-  _globals['_VPC']._serialized_end=400
-  _globals['_SUBNET']._serialized_start=403
-  _globals['_SUBNET']._serialized_end=679
-  _globals['_PORT']._serialized_start=682
-  _globals['_PORT']._serialized_end=969
-  _globals['_ATTACHMENT']._serialized_start=972
-  _globals['_ATTACHMENT']._serialized_end=1331
-  _globals['_NETNSTARGET']._serialized_start=1334
-  _globals['_NETNSTARGET']._serialized_end=1475
-  _globals['_VXLANTARGET']._serialized_start=1478
-  _globals['_VXLANTARGET']._serialized_end=1645
-  _globals['_INTERFACETARGET']._serialized_start=1648
-  _globals['_INTERFACETARGET']._serialized_end=1831
+  _globals['_VPC']._serialized_start=196
+  _globals['_VPC']._serialized_end=522
+  _globals['_SUBNET']._serialized_start=525
+  _globals['_SUBNET']._serialized_end=1003
+  _globals['_PORT']._serialized_start=1006
+  _globals['_PORT']._serialized_end=1293
+  _globals['_ATTACHMENT']._serialized_start=1296
+  _globals['_ATTACHMENT']._serialized_end=1681
+  _globals['_DEFAULTATTACHMENT']._serialized_start=1684
+  _globals['_DEFAULTATTACHMENT']._serialized_end=1938
+  _globals['_NETNSPATTERN']._serialized_start=1941
+  _globals['_NETNSPATTERN']._serialized_end=2108
+  _globals['_VXLANRANGE']._serialized_start=2111
+  _globals['_VXLANRANGE']._serialized_end=2319
+  _globals['_NETNSTARGET']._serialized_start=2322
+  _globals['_NETNSTARGET']._serialized_end=2463
+  _globals['_VXLANTARGET']._serialized_start=2466
+  _globals['_VXLANTARGET']._serialized_end=2633
+  _globals['_INTERFACETARGET']._serialized_start=2636
+  _globals['_INTERFACETARGET']._serialized_end=2819
 # @@protoc_insertion_point(module_scope)

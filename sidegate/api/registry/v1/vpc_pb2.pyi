@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -32,6 +33,8 @@ class Vpc(_message.Message):
     CIDRS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -41,7 +44,9 @@ class Vpc(_message.Message):
     name: _builtins.str
     """For people; unique in the project. 1 to 63 letters, digits, '_' and '-', beginning with a letter or digit."""
     etag: _builtins.str
-    """Changes with every change of the VPC or of a subnet of it; given back in a delete, it must still fit."""
+    """Changes with every change of the VPC or of a subnet of it; given back in a delete or update, it must still fit."""
+    description: _builtins.str
+    """For people: up to 128 printable characters without '<' and '>'."""
     @_builtins.property
     def cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its IPv4 ranges, such as "10.0.0.0/16": 1 to 8, unicast, /8 to /28 each, apart from one another and from
@@ -51,6 +56,10 @@ class Vpc(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """For the owner's own use: up to 20, each key once."""
 
     def __init__(
         self,
@@ -62,10 +71,12 @@ class Vpc(_message.Message):
         cidrs: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        description: _builtins.str = ...,
+        tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cidrs", b"cidrs", "create_time", b"create_time", "etag", b"etag", "id", b"id", "name", b"name", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cidrs", b"cidrs", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "name", b"name", "project", b"project", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,6 +96,11 @@ class Subnet(_message.Message):
     GATEWAY_ADDRESS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    DNS_SERVERS_FIELD_NUMBER: _builtins.int
+    DHCP_ENABLED_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_ZONE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     vpc_id: _builtins.str
@@ -99,9 +115,25 @@ class Subnet(_message.Message):
     """The first host address: kept for a router, never given out."""
     account: _builtins.str
     """The account of that project: the VPC's."""
+    description: _builtins.str
+    """For people: up to 128 printable characters without '<' and '>'."""
+    dhcp_enabled: _builtins.bool
+    """Whether the owner's machines get their addresses by DHCP. Kept and shown; nothing acts on it."""
+    availability_zone: _builtins.str
+    """Where the owner says that it is. Kept and shown; nothing acts on it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """For the owner's own use: up to 20, each key once."""
+
+    @_builtins.property
+    def dns_servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """IPv4 addresses of the name servers that the owner's machines use, in order, up to 5. Kept and shown; nothing acts on
+        them.
+        """
 
     def __init__(
         self,
@@ -114,10 +146,15 @@ class Subnet(_message.Message):
         gateway_address: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         account: _builtins.str = ...,
+        description: _builtins.str = ...,
+        tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
+        dns_servers: _abc.Iterable[_builtins.str] | None = ...,
+        dhcp_enabled: _builtins.bool = ...,
+        availability_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cidr", b"cidr", "create_time", b"create_time", "gateway_address", b"gateway_address", "id", b"id", "name", b"name", "project", b"project", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "availability_zone", b"availability_zone", "cidr", b"cidr", "create_time", b"create_time", "description", b"description", "dhcp_enabled", b"dhcp_enabled", "dns_servers", b"dns_servers", "gateway_address", b"gateway_address", "id", b"id", "name", b"name", "project", b"project", "tags", b"tags", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,12 +225,15 @@ class Attachment(_message.Message):
     VXLAN_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    BY_DEFAULT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     vpc_id: _builtins.str
     """The VPC that is reached (UUID). A VPC has one attachment in a cell at most."""
     cell: _builtins.str
     """The cell whose gateways use it; "default" where it is empty. Lower-case letters, digits and '-', up to 32."""
+    by_default: _builtins.bool
+    """Made with its VPC by the cell's default attachment; then it also goes with its VPC, and is not in the way of that."""
     @_builtins.property
     def netns(self) -> Global___NetnsTarget:
         """A veth into a network namespace of the gateway's machine."""
@@ -220,16 +260,132 @@ class Attachment(_message.Message):
         vxlan: Global___VxlanTarget | None = ...,
         interface: Global___InterfaceTarget | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        by_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "interface", b"interface", "netns", b"netns", "target", b"target", "vxlan", b"vxlan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "create_time", b"create_time", "id", b"id", "interface", b"interface", "netns", b"netns", "target", b"target", "vpc_id", b"vpc_id", "vxlan", b"vxlan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_default", b"by_default", "cell", b"cell", "create_time", b"create_time", "id", b"id", "interface", b"interface", "netns", b"netns", "target", b"target", "vpc_id", b"vpc_id", "vxlan", b"vxlan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["netns", "vxlan", "interface"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
 Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
+
+@_typing.final
+class DefaultAttachment(_message.Message):
+    """How a cell reaches the VPCs that tenants make: each is attached by it from the moment that it is there. It is the
+    operator's; what it makes is an attachment like any other, and VPCs of before it have none of it. A VPC that the operator
+    makes, also for an account, the operator attaches itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CELL_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    VXLAN_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    cell: _builtins.str
+    """The cell; "default" where it is empty. A cell has one at most."""
+    @_builtins.property
+    def netns(self) -> Global___NetnsPattern:
+        """A network namespace for each VPC."""
+
+    @_builtins.property
+    def vxlan(self) -> Global___VxlanRange:
+        """A VXLAN segment for each VPC."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last set."""
+
+    def __init__(
+        self,
+        *,
+        cell: _builtins.str = ...,
+        netns: Global___NetnsPattern | None = ...,
+        vxlan: Global___VxlanRange | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["netns", b"netns", "target", b"target", "update_time", b"update_time", "vxlan", b"vxlan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "netns", b"netns", "target", b"target", "update_time", b"update_time", "vxlan", b"vxlan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["netns", "vxlan"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___DefaultAttachment: _TypeAlias = DefaultAttachment  # noqa: Y015
+
+@_typing.final
+class NetnsPattern(_message.Message):
+    """Network namespaces, a name for each VPC. The gateway attaches to a namespace as soon as it is there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Up to 36 characters, "{vpc_id}" among them, which stands for the VPC's id: nothing that a tenant chooses."""
+    device: _builtins.str
+    """The device that the gateway makes in each; "sidegate0" where it is empty."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        device: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetnsPattern: _TypeAlias = NetnsPattern  # noqa: Y015
+
+@_typing.final
+class VxlanRange(_message.Message):
+    """VXLAN segments, a number for each VPC: one of the range that no attachment of the cell has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_VNI_FIELD_NUMBER: _builtins.int
+    LAST_VNI_FIELD_NUMBER: _builtins.int
+    REMOTES_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    LOCAL_FIELD_NUMBER: _builtins.int
+    MTU_FIELD_NUMBER: _builtins.int
+    first_vni: _builtins.int
+    """The lowest number, 1 to 16777215."""
+    last_vni: _builtins.int
+    """The highest number."""
+    port: _builtins.int
+    """As in VxlanTarget."""
+    local: _builtins.str
+    """As in VxlanTarget."""
+    mtu: _builtins.int
+    """As in VxlanTarget."""
+    @_builtins.property
+    def remotes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in VxlanTarget, for all of them."""
+
+    def __init__(
+        self,
+        *,
+        first_vni: _builtins.int = ...,
+        last_vni: _builtins.int = ...,
+        remotes: _abc.Iterable[_builtins.str] | None = ...,
+        port: _builtins.int = ...,
+        local: _builtins.str = ...,
+        mtu: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_vni", b"first_vni", "last_vni", b"last_vni", "local", b"local", "mtu", b"mtu", "port", b"port", "remotes", b"remotes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VxlanRange: _TypeAlias = VxlanRange  # noqa: Y015
 
 @_typing.final
 class NetnsTarget(_message.Message):

@@ -156,7 +156,7 @@ class ResourceChange(_message.Message):
     position: _builtins.int
     """The position of the event in the log."""
     what: _builtins.str
-    """What happened: created, deleted, reserved, released (ports), opened, changed, permissions_added,
+    """What happened: created, changed, deleted, reserved, released (ports), opened, permissions_added,
     permissions_removed, closed, reopened, deletion_started, failed (services).
     """
     deleted: _builtins.bool
