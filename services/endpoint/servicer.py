@@ -35,6 +35,7 @@ from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
 from sidegate.api.endpoint.v1 import reachability_pb2 as reachability_pb
 from sidegate.api.endpoint.v1 import watch_pb2 as watch_pb
+from sidegate.api.registry.v1 import quota_pb2
 
 WATCHED_ENDPOINTS, WATCHED_CONNECTIONS = frozenset({"endpoint"}), frozenset({"connection"})
 
@@ -60,6 +61,10 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
 
     async def GetEndpoint(self, request: service_pb.GetEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
         return await self._endpoints.get(uuid_of(request.id, "id"), principal())
+
+    async def GetEndpointQuota(self, request: service_pb.GetEndpointQuotaRequest, context: Context) -> quota_pb2.Quota:
+        used, limit = await self._requests.quota(principal())
+        return quota_pb2.Quota(used=used, limit=limit)
 
     async def ListEndpoints(
         self, request: service_pb.ListEndpointsRequest, context: Context

@@ -11,7 +11,7 @@ from services.common.identity.access_log import AccessLog
 from services.common.rpc.auth import Doorman
 from services.common.rpc.health import Difficulty, Health
 from services.common.rpc.machine import Machine
-from services.common.rpc.server import Entrance, RpcServer
+from services.common.rpc.server import LIVENESS, Entrance, RpcServer
 from services.common.rpc.status import Progress, StatusServicer
 from services.http_api.upstream import Upstream
 
@@ -20,7 +20,7 @@ VERSION = metadata.version("sidegate")
 
 
 def reachable(name: str, channel: grpc.aio.Channel) -> Difficulty:
-    """Asks whether a service behind the API serves."""
+    """Asks whether a service behind the API runs: one that cannot write can still be asked."""
     check = channel.unary_unary(
         "/grpc.health.v1.Health/Check",
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -29,7 +29,7 @@ def reachable(name: str, channel: grpc.aio.Channel) -> Difficulty:
 
     async def difficulty() -> str:
         try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS)
+            answer = await check(health_pb2.HealthCheckRequest(service=LIVENESS), timeout=PATIENCE_SECONDS)
         except grpc.aio.AioRpcError:
             return f"{name} does not answer"
         return "" if answer.status == health_pb2.HealthCheckResponse.SERVING else f"{name} does not serve"

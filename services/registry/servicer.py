@@ -42,9 +42,9 @@ from services.registry.wire.profiles import (
 from services.registry.wire.publications import parse_backends, parse_mappings
 from services.registry.wire.targets import parse_target
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
+from sidegate.api.registry.v1 import quota_pb2, vpc_pb2, watch_pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
-from sidegate.api.registry.v1 import vpc_pb2, watch_pb2
 
 KINDS = {
     watch_pb2.RESOURCE_KIND_VPC: VPC.name,
@@ -218,6 +218,20 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     ) -> service_pb2.ConnectableService:
         return await self._registry.publishing.find(request.service, principal())
 
+    async def ListPlatformServices(
+        self, request: registry_pb2.ListPlatformServicesRequest, context: Context
+    ) -> registry_pb2.ListPlatformServicesResponse:
+        query, size = paging.query_of(request), paging.page_size(request.page_size)
+        after = paging.decode(request.page_token, query)
+        found = [each for each in await self._registry.publishing.platform() if each[0] > after]
+        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
+        services = [service for _, service in found[:size]]
+        return registry_pb2.ListPlatformServicesResponse(services=services, next_page_token=token)
+
+    async def GetServiceQuota(self, request: registry_pb2.GetServiceQuotaRequest, context: Context) -> quota_pb2.Quota:
+        used, limit = await self._registry.publishing.quota(principal())
+        return quota_pb2.Quota(used=used, limit=limit)
+
     async def Watch(self, request: watch_pb2.WatchRequest, context: Context) -> AsyncIterator[watch_pb2.WatchResponse]:
         kinds = frozenset(KINDS[kind] for kind in request.kinds)
         watch = watch_of(principal(), Wish(kinds, request.id))
@@ -260,6 +274,7 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         server_type=server_type_of(wanted.server_type),
         approval_rules=parse_rules(wanted.approval_rules),
         consumer_limits=limits_of(wanted.consumer_limits),
+        policy_enabled=wanted.policy_enabled,
     )
 
 
@@ -274,4 +289,5 @@ def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
         client_identity=identity_of(wanted.client_identity) if "client_identity" in paths else None,
         approval_rules=parse_rules(wanted.approval_rules) if "approval_rules" in paths else None,
         consumer_limits=limits_of(wanted.consumer_limits) if "consumer_limits" in paths else None,
+        name=wanted.name if "name" in paths else None,
     )

@@ -40,6 +40,7 @@ from services.registry.domain.publication import (
     check_types,
     first_permissions,
 )
+from services.registry.domain.publication import Backend as ServiceBackend
 from services.registry.domain.service_events import PermissionsAdded, PermissionsRemoved, ServiceChanged, ServiceCreated
 from services.registry.wire import profiles
 from services.registry.wire.services import ServiceCodec, service_message, service_of
@@ -75,6 +76,7 @@ FORWARDED = ServiceForwardingChanged(
 COUNTED = EndpointRequested(replace(FACTS, counted=True))
 APPROVED = ConnectionApproved(8_000, until=9_000)
 REJECTED = ConnectionRejected(9_000, "the permission to connect was removed")
+RENAMED = ServiceChanged(AT + 8, (ServiceBackend(IPv4Address("10.0.0.10"), port_id="p"),), name="till")
 SERVICE_CHANGE = ServiceChanged(AT + 1, description="", tags=(), client_identity=ClientIdentity.TOA)
 ENDPOINT_CHANGE = EndpointChanged(
     9_000, description="mine", tags=TAGS, whitelist=Whitelist.ENABLED, policy='{"a": 1}', dns=True
@@ -108,6 +110,9 @@ def everything() -> dict[str, NewEvent]:
         "registry.v1.ServiceChanged without limits": ServiceCodec().encode(
             UNBOUNDED, service.DECIDER.fold([BOUNDED, UNBOUNDED], changed)
         ),
+        "registry.v1.ServiceChanged with a name and a port": ServiceCodec().encode(
+            RENAMED, service.DECIDER.fold([RENAMED], changed)
+        ),
         "endpoint.v1.ServiceForwardingChanged": ForwardingCodec().encode(FORWARDED, FORWARDED.entry),
         "endpoint.v1.Requested": EndpointCodec().encode(COUNTED, after(COUNTED)),
         "endpoint.v1.Approved": EndpointCodec().encode(
@@ -128,6 +133,7 @@ def test_golden_profiles_mean_what_they_always_did() -> None:
     read = {name: recorded(name, bytes.fromhex(GOLDEN[name])) for name in everything()}
     assert ServiceCodec().decode(read["registry.v1.ServiceCreated"]) == ServiceCreated(PROFILED)
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with a profile"]) == SERVICE_CHANGE
+    assert ServiceCodec().decode(read["registry.v1.ServiceChanged with a name and a port"]) == RENAMED
     assert ServiceCodec().decode(read["registry.v1.PermissionsAdded"]) == GRANTED
     assert ServiceCodec().decode(read["registry.v1.PermissionsRemoved"]) == ENDED
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with rules"]) == RULED

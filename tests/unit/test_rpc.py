@@ -28,6 +28,7 @@ from sidegate.api.endpoint.v1 import (
     reachability_pb2,
     watch_pb2,
 )
+from sidegate.api.registry.v1 import quota_pb2
 from tests.support import identity
 
 AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"
@@ -63,6 +64,9 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
 
     async def WatchEndpoints(self, request: Any, context: Context) -> AsyncIterator[watch_pb2.WatchEndpointsResponse]:
         yield watch_pb2.WatchEndpointsResponse(log_id=str(principal()))
+
+    async def GetEndpointQuota(self, request: Any, context: Context) -> quota_pb2.Quota:
+        return quota_pb2.Quota()
 
     async def TestEndpoint(self, request: Any, context: Context) -> reachability_pb2.TestEndpointResponse:
         return reachability_pb2.TestEndpointResponse()

@@ -13,6 +13,7 @@ from services.common.errors import QuotaReached, Refused, WrongState
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import AlreadyClaimed, EventStore, LimitReached, OutcomeUnknown, StoreError
 from services.common.labels import Tag
+from services.common.principal import Principal
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.expiries import Expiries
@@ -76,6 +77,10 @@ class Requests:
         self._limits = limits
         self._marker = marker
         self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def quota(self, by: Principal) -> tuple[int, int]:
+        """How many endpoints the project has and may have."""
+        return await self._store.count(ENDPOINTS, str(by)), self._limits.endpoints
 
     async def request(self, wanted: Wanted, context: CommandContext) -> endpoint_pb.Endpoint:
         """Makes the endpoint, or gives the first answer to the same request again."""

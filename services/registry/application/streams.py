@@ -74,6 +74,10 @@ class Streams:
         first = None if key is None else await self._store.recall(key, context.command_hash)
         return None if first is None else first.response
 
+    async def count(self, kind: str, key: str) -> int:
+        """Where a counter stands."""
+        return await self._store.count(kind, key)
+
     async def holders(self, prefix: Claim) -> dict[str, str]:
         """The claims whose keys begin like this one's: key to the stream that holds it."""
         return dict(await self._store.holders(prefix.kind, prefix.key))

@@ -1,7 +1,7 @@
 """What an endpoint service publishes: where connections end, on which ports, and who may connect."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 
@@ -12,7 +12,7 @@ from services.common.principal import Principal
 MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
 HIGHEST_WEIGHT = 100
 HIGHEST_PORT = 65_535
-EVERYBODY = "iam:domain::*"
+EVERYBODY, ALSO_EVERYBODY = "iam:domain::*", "*"
 SERVER_TYPE = "endpoint_service.server_type"
 
 
@@ -49,11 +49,15 @@ class ServerType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where connections end: new ones in proportion to its weight (1 to 100), and none while it is draining."""
+    """Where connections end: new ones in proportion to its weight (1 to 100), and none while it is draining.
+
+    `port_id` is the port that the address was taken of, if it was.
+    """
 
     address: IPv4Address
     weight: int = 1
     draining: bool = False
+    port_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ class Service:
     ended: tuple[Ended, ...] = ()
     approval_rules: ApprovalRules = NO_RULES
     consumer_limits: ConsumerLimits = NO_LIMITS
+    policy_enabled: bool = False
 
     @property
     def permissions(self) -> tuple[str, ...]:
@@ -140,12 +145,26 @@ class Service:
 
 def full_name(region: str, name: str, service_id: str) -> str:
     """What a provider tells its consumers."""
-    return f"{region}.{name}.{service_id}"
+    return ".".join(filter(None, (region, name, service_id)))
+
+
+def renamed(service: Service, name: str) -> Service:
+    """The service under another name, in the same region."""
+    region = service.full_name.partition(".")[0]
+    return replace(service, name=name, full_name=full_name(region, name, service.id))
+
+
+def keeping_ports(backends: Sequence[Backend], known: Sequence[Backend]) -> tuple[Backend, ...]:
+    """Backends that are given by an address of a known one's are that one's port still."""
+    ports = {backend.address: backend.port_id for backend in known}
+    return tuple(replace(each, port_id=each.port_id or ports.get(each.address, "")) for each in backends)
 
 
 def may_connect(service: Service, account: str) -> bool:
     """Whether the account may know of the service: its own does, and those with a permission."""
-    return account == service.owner.account or not {permission(account), EVERYBODY}.isdisjoint(service.permissions)
+    return account == service.owner.account or not {permission(account), EVERYBODY, ALSO_EVERYBODY}.isdisjoint(
+        service.permissions
+    )
 
 
 def permission(account: str) -> str:

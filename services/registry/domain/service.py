@@ -13,6 +13,8 @@ from services.registry.domain.publication import (
     check_backends,
     check_port_mappings,
     check_types,
+    keeping_ports,
+    renamed,
 )
 from services.registry.domain.service_commands import (
     AddPermissions,
@@ -53,6 +55,7 @@ CHANGEABLE = (
     "client_identity",
     "approval_rules",
     "consumer_limits",
+    "name",
 )
 """What the owner can change of a service, by the names that the service, the command and the event have for it."""
 
@@ -190,15 +193,17 @@ def constraints(state: State, event: Event) -> Constraints:
     match event:
         case ServiceCreated(service):
             return moved + Constraints(
-                claims=(_name(service),),
+                claims=_name(service),
                 requires=(vpc.claim(service.vpc_id),),
                 counts=(_quota(service, 1), vpc.use(service.vpc_id, 1)),
             )
         case ServiceDeleted():
             service = of(after)
             return moved + Constraints(
-                releases=(_name(service),), counts=(_quota(service, -1), vpc.use(service.vpc_id, -1))
+                releases=_name(service), counts=(_quota(service, -1), vpc.use(service.vpc_id, -1))
             )
+        case ServiceChanged(name=str()):
+            return moved + Constraints(releases=_name(of(state)), claims=_name(of(after)))
         case _:
             return moved
 
@@ -229,8 +234,9 @@ def _offered(before: State, after: State) -> Constraints:
     )
 
 
-def _name(service: Service) -> Claim:
-    return Claim("service-name", f"{service.owner}/{service.name}")
+def _name(service: Service) -> tuple[Claim, ...]:
+    """Services without a name have none in common."""
+    return (Claim("service-name", f"{service.owner}/{service.name}"),) if service.name else ()
 
 
 def _quota(service: Service, delta: int) -> Count:
@@ -247,14 +253,16 @@ def _change(command: Change, service: Service) -> Sequence[Event]:
         check_backends(command.backends, command.network)
     if command.port_mappings is not None:
         check_port_mappings(command.port_mappings)
-    event = ServiceChanged(
-        command.at, **{name: new for name, new in _news(command).items() if new != getattr(service, name)}
-    )
+    wanted = _news(command)
+    if command.backends is not None:
+        wanted["backends"] = keeping_ports(command.backends, service.backends)
+    event = ServiceChanged(command.at, **{name: new for name, new in wanted.items() if new != getattr(service, name)})
     return [] if event == ServiceChanged(command.at) else [event]
 
 
 def _changed(service: Service, event: ServiceChanged) -> Service:
-    return replace(service, **_news(event))
+    changed = replace(service, **_news(event))
+    return changed if event.name is None else renamed(changed, event.name)
 
 
 def _news(change: Change | ServiceChanged) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Change:
     client_identity: ClientIdentity | None = None
     approval_rules: ApprovalRules | None = None
     consumer_limits: ConsumerLimits | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

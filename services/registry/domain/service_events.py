@@ -43,6 +43,7 @@ class ServiceChanged:
     client_identity: ClientIdentity | None = None
     approval_rules: ApprovalRules | None = None
     consumer_limits: ConsumerLimits | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class AskedBackend:
     draining: bool = False
 
     def at(self, address: IPv4Address) -> Backend:
-        return Backend(address, self.weight, self.draining)
+        port_id = self.target.port_id if isinstance(self.target, OfPort) else ""
+        return Backend(address, self.weight, self.draining, port_id)
 
 
 def parse_backends(messages: Iterable[service_pb2.Backend]) -> tuple[AskedBackend, ...]:
@@ -50,12 +51,14 @@ def parse_mappings(messages: Iterable[service_pb2.PortMapping]) -> tuple[PortMap
 
 
 def backend_message(backend: Backend) -> service_pb2.Backend:
-    return service_pb2.Backend(address=str(backend.address), weight=backend.weight, draining=backend.draining)
+    return service_pb2.Backend(
+        address=str(backend.address), weight=backend.weight, draining=backend.draining, port=backend.port_id
+    )
 
 
 def backend_of(message: service_pb2.Backend) -> Backend:
     """Also one that was stored before there were weights."""
-    return Backend(IPv4Address(message.address), message.weight or 1, message.draining)
+    return Backend(IPv4Address(message.address), message.weight or 1, message.draining, message.port)
 
 
 def mapping_message(mapping: PortMapping) -> service_pb2.PortMapping:

@@ -108,6 +108,7 @@ def service_message(state: State) -> EndpointService:
         ended_permissions=map(ended_message, service.ended),
         approval_rules=rules_message(service.approval_rules),
         consumer_limits=limits_message(service.consumer_limits),
+        policy_enabled=service.policy_enabled,
     )
 
 
@@ -134,6 +135,7 @@ def service_of(message: EndpointService) -> Service:
         ended=tuple(map(ended_of, message.ended_permissions)),
         approval_rules=rules_of(message.approval_rules),
         consumer_limits=limits_of(message.consumer_limits),
+        policy_enabled=message.policy_enabled,
     )
 
 
@@ -148,6 +150,7 @@ def connectable(service: EndpointService) -> ConnectableService:
         approval_required=service.approval_required,
         service_type=service.service_type or EndpointService.SERVICE_TYPE_INTERFACE,
         create_time=service.create_time,
+        policy_enabled=service.policy_enabled,
     )
 
 
@@ -211,7 +214,10 @@ def _event(message: events_pb2.RegistryEvent, stored: RecordedEvent) -> Event:
 def _changed(event: ServiceChanged) -> events_pb2.ServiceChanged:
     identity = None if event.client_identity is None else IDENTITIES[event.client_identity]
     message = events_pb2.ServiceChanged(
-        approval_required=event.approval_required, description=event.description, client_identity=identity
+        approval_required=event.approval_required,
+        description=event.description,
+        client_identity=identity,
+        name=event.name,
     )
     if event.approval_rules is not None:
         message.approval_rules.SetInParent()
@@ -240,4 +246,5 @@ def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
         identity_of(message.client_identity) if message.HasField("client_identity") else None,
         rules_of(message.approval_rules) if message.HasField("approval_rules") else None,
         limits_of(message.consumer_limits) if message.HasField("consumer_limits") else None,
+        message.name if message.HasField("name") else None,
     )

@@ -63,7 +63,7 @@ ALLOWED = Allowed(
             *("id", "project", "account", "name", "full_name", "vpc_id", "backends", "port_mappings"),
             *("approval_required", "permissions", "state", "failure", "create_time", "update_time", "etag", "version"),
             *("description", "tags", "client_identity", "service_type", "server_type"),
-            *("permission_details", "ended_permissions", "approval_rules", "consumer_limits"),
+            *("permission_details", "ended_permissions", "approval_rules", "consumer_limits", "policy_enabled"),
         ),
         f"{_API}.Permission": ("id", "permission", "type", "description", "create_time"),
         f"{_API}.EndedPermission": ("permission", "time"),
@@ -72,7 +72,7 @@ ALLOWED = Allowed(
             *("endpoints_per_account", "connections", "new_connections_per_second", "bits_per_second"),
         ),
         f"{_API}.Tag": ("key", "value"),
-        f"{_API}.Backend": ("address", "port_id", "weight", "draining"),
+        f"{_API}.Backend": ("address", "port_id", "weight", "draining", "port"),
         f"{_API}.PortMapping": ("client_port", "server_port", "protocol"),
     }
 )

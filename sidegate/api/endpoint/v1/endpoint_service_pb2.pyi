@@ -548,3 +548,20 @@ class DecidedConnection(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecidedConnection: _TypeAlias = DecidedConnection  # noqa: Y015
+
+@_typing.final
+class GetEndpointQuotaRequest(_message.Message):
+    """Asks how many endpoints the project may have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEndpointQuotaRequest: _TypeAlias = GetEndpointQuotaRequest  # noqa: Y015

@@ -7,6 +7,7 @@ from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoi
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2
 from sidegate.api.endpoint.v1 import reachability_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2
 from sidegate.api.endpoint.v1 import watch_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2
+from sidegate.api.registry.v1 import quota_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -67,6 +68,11 @@ class EndpointsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.FromString,
                 _registered_method=True)
+        self.GetEndpointQuota = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.EndpointsService/GetEndpointQuota',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.GetEndpointQuotaRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2.Quota.FromString,
+                _registered_method=True)
         self.WatchEndpoints = channel.unary_stream(
                 '/sidegate.api.endpoint.v1.EndpointsService/WatchEndpoints',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2.WatchEndpointsRequest.SerializeToString,
@@ -122,6 +128,13 @@ class EndpointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEndpointQuota(self, request, context):
+        """How many endpoints the project has, and may have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEndpoints(self, request, context):
         """Tells changes of the project's endpoints as they happen, as RegistryService.Watch does of its resources.
         """
@@ -164,6 +177,11 @@ def add_EndpointsServiceServicer_to_server(servicer, server):
                     servicer.DeleteEndpoint,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.SerializeToString,
+            ),
+            'GetEndpointQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEndpointQuota,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.GetEndpointQuotaRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2.Quota.SerializeToString,
             ),
             'WatchEndpoints': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEndpoints,
@@ -316,6 +334,33 @@ class EndpointsService:
             '/sidegate.api.endpoint.v1.EndpointsService/DeleteEndpoint',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEndpointQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.EndpointsService/GetEndpointQuota',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.GetEndpointQuotaRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2.Quota.FromString,
             options,
             channel_credentials,
             insecure,

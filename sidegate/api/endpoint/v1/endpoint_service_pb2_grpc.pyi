@@ -9,6 +9,7 @@ from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.endpoint.v1 import reachability_pb2 as _reachability_pb2
 from sidegate.api.endpoint.v1 import watch_pb2 as _watch_pb2
+from sidegate.api.registry.v1 import quota_pb2 as _quota_pb2
 import abc as _abc_1
 
 
@@ -34,6 +35,8 @@ class EndpointsServiceStub:
     """Changes the whitelist, or what the owner says of the endpoint. Sources that are allowed no more are cut."""
     DeleteEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.DeleteEndpointRequest, _endpoint_pb2.Endpoint]
     """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
+    GetEndpointQuota: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.GetEndpointQuotaRequest, _quota_pb2.Quota]
+    """How many endpoints the project has, and may have."""
     WatchEndpoints: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchEndpointsRequest, _watch_pb2.WatchEndpointsResponse]
     """Tells changes of the project's endpoints as they happen, as RegistryService.Watch does of its resources."""
     TestEndpoint: _aio.UnaryUnaryMultiCallable[_reachability_pb2.TestEndpointRequest, _reachability_pb2.TestEndpointResponse]
@@ -88,6 +91,14 @@ class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_endpoint_service_pb2.DeleteEndpointRequest, _abc.Awaitable[_endpoint_pb2.Endpoint]],
     ) -> _abc.Awaitable[_endpoint_pb2.Endpoint]:
         """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
+
+    @_abc_1.abstractmethod
+    def GetEndpointQuota(
+        self,
+        request: _endpoint_service_pb2.GetEndpointQuotaRequest,
+        context: _aio.ServicerContext[_endpoint_service_pb2.GetEndpointQuotaRequest, _abc.Awaitable[_quota_pb2.Quota]],
+    ) -> _abc.Awaitable[_quota_pb2.Quota]:
+        """How many endpoints the project has, and may have."""
 
     @_abc_1.abstractmethod
     def WatchEndpoints(

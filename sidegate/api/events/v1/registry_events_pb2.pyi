@@ -514,12 +514,15 @@ class ServiceChanged(_message.Message):
     CLIENT_IDENTITY_FIELD_NUMBER: _builtins.int
     APPROVAL_RULES_FIELD_NUMBER: _builtins.int
     CONSUMER_LIMITS_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     approval_required: _builtins.bool
     """The need of approval, if it changed."""
     description: _builtins.str
     """The description, if it changed."""
     client_identity: _endpoint_service_pb2.EndpointService.ClientIdentity.ValueType
     """What backends are to learn of clients, if it changed."""
+    name: _builtins.str
+    """The name, if it changed."""
     @_builtins.property
     def backends(self) -> Global___ServiceBackends:
         """Backends, if they changed."""
@@ -551,10 +554,11 @@ class ServiceChanged(_message.Message):
         client_identity: _endpoint_service_pb2.EndpointService.ClientIdentity.ValueType | None = ...,
         approval_rules: _endpoint_service_pb2.ApprovalRules | None = ...,
         consumer_limits: _endpoint_service_pb2.ConsumerLimits | None = ...,
+        name: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "name", b"name", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "name", b"name", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__approval_required: _TypeAlias = _typing.Literal["approval_required"]  # noqa: Y015
     _WhichOneofArgType__approval_required: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required"]  # noqa: Y015
@@ -562,12 +566,16 @@ class ServiceChanged(_message.Message):
     _WhichOneofArgType__client_identity: _TypeAlias = _typing.Literal["_client_identity", b"_client_identity"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__approval_required) -> _WhichOneofReturnType__approval_required | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__client_identity) -> _WhichOneofReturnType__client_identity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ServiceChanged: _TypeAlias = ServiceChanged  # noqa: Y015
 

@@ -180,6 +180,7 @@ class EndpointService(_message.Message):
     ENDED_PERMISSIONS_FIELD_NUMBER: _builtins.int
     APPROVAL_RULES_FIELD_NUMBER: _builtins.int
     CONSUMER_LIMITS_FIELD_NUMBER: _builtins.int
+    POLICY_ENABLED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -187,9 +188,11 @@ class EndpointService(_message.Message):
     account: _builtins.str
     """The account of that project; its own endpoints need no permission."""
     name: _builtins.str
-    """For people; unique in the project. 1 to 63 letters, digits, '_' and '-', beginning with a letter or digit."""
+    """For people; unique in the project, or empty. Up to 63 letters, digits, '_' and '-'."""
     full_name: _builtins.str
-    """"<region>.<name>.<id>": what a provider tells its consumers."""
+    """"<region>.<name>.<id>", or "<region>.<id>" without a name: what a provider tells its consumers. Another name makes it
+    another; endpoints that are there keep the one that they were requested with.
+    """
     vpc_id: _builtins.str
     """The VPC that the backends are in (UUID)."""
     approval_required: _builtins.bool
@@ -212,6 +215,10 @@ class EndpointService(_message.Message):
     """How its endpoints are reached; never changes."""
     server_type: Global___EndpointService.ServerType.ValueType
     """What the backends are; never changes."""
+    policy_enabled: _builtins.bool
+    """Whether endpoints of it are meant to carry a policy document; never changes. Endpoints may carry one either way: it
+    is for programs that know what a policy means.
+    """
     @_builtins.property
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backend]:
         """Where connections end: 1 to 64, each once. New ones are shared out by weight among those that are not draining and
@@ -288,10 +295,11 @@ class EndpointService(_message.Message):
         ended_permissions: _abc.Iterable[Global___EndedPermission] | None = ...,
         approval_rules: Global___ApprovalRules | None = ...,
         consumer_limits: Global___ConsumerLimits | None = ...,
+        policy_enabled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -412,7 +420,7 @@ class Permission(_message.Message):
     id: _builtins.str
     """UUID: the same for the same permission of the same service."""
     permission: _builtins.str
-    """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>"."""
+    """"iam:domain::<account>", "iam:domain::*", "*" for the same, or "organizations:orgPath::<path>"."""
     type: Global___Permission.Type.ValueType
     """Whom it names."""
     description: _builtins.str
@@ -478,6 +486,7 @@ class Backend(_message.Message):
     PORT_ID_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """An IPv4 address inside the VPC's ranges."""
     port_id: _builtins.str
@@ -486,6 +495,10 @@ class Backend(_message.Message):
     """Its share of new sessions is in proportion to its weight, 1 to 100. 0 stands for 1; what is shown is the weight."""
     draining: _builtins.bool
     """It gets no new sessions; those that are open stay until they end."""
+    port: _builtins.str
+    """The port (UUID) that the address was taken of; empty where the address was given. A change that gives the address
+    again keeps it.
+    """
     def __init__(
         self,
         *,
@@ -493,10 +506,11 @@ class Backend(_message.Message):
         port_id: _builtins.str = ...,
         weight: _builtins.int = ...,
         draining: _builtins.bool = ...,
+        port: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port_id", b"port_id", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "port_id", b"port_id", "target", b"target", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "port", b"port", "port_id", b"port_id", "target", b"target", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["address", "port_id"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
@@ -569,6 +583,7 @@ class ConnectableService(_message.Message):
     APPROVAL_REQUIRED_FIELD_NUMBER: _builtins.int
     SERVICE_TYPE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    POLICY_ENABLED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     full_name: _builtins.str
@@ -577,6 +592,8 @@ class ConnectableService(_message.Message):
     """Whether the owner decides on each connection."""
     service_type: Global___EndpointService.ServiceType.ValueType
     """How an endpoint of it is reached."""
+    policy_enabled: _builtins.bool
+    """Whether endpoints of it are meant to carry a policy document."""
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortMapping]:
         """The ports that an endpoint of it will have; server ports are left out."""
@@ -594,10 +611,11 @@ class ConnectableService(_message.Message):
         approval_required: _builtins.bool = ...,
         service_type: Global___EndpointService.ServiceType.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        policy_enabled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "create_time", b"create_time", "full_name", b"full_name", "id", b"id", "port_mappings", b"port_mappings", "service_type", b"service_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "create_time", b"create_time", "full_name", b"full_name", "id", b"id", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "service_type", b"service_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -961,7 +961,7 @@ class UpdateEndpointServiceRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields: `backends`, `port_mappings`, `approval_required`, `description`, `tags`, `client_identity`,
+        """Which fields: `name`, `backends`, `port_mappings`, `approval_required`, `description`, `tags`, `client_identity`,
         `approval_rules`, `consumer_limits`.
         """
 
@@ -1003,7 +1003,7 @@ class AddPermissionsRequest(_message.Message):
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>": up to 200, without a description."""
+        """"iam:domain::<account>", "iam:domain::*", "*" or "organizations:orgPath::<path>": up to 200, without a description."""
 
     @_builtins.property
     def details(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.Permission]:
@@ -1055,7 +1055,7 @@ class RemovePermissionsRequest(_message.Message):
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"iam:domain::<account>", "iam:domain::*" or "organizations:orgPath::<path>": 1 to 200."""
+        """"iam:domain::<account>", "iam:domain::*", "*" or "organizations:orgPath::<path>": 1 to 200."""
 
     def __init__(
         self,
@@ -1096,3 +1096,74 @@ class LookupEndpointServiceRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LookupEndpointServiceRequest: _TypeAlias = LookupEndpointServiceRequest  # noqa: Y015
+
+@_typing.final
+class ListPlatformServicesRequest(_message.Message):
+    """Asks for a page of the platform's services."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most; 100 where it is 0, never more than 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlatformServicesRequest: _TypeAlias = ListPlatformServicesRequest  # noqa: Y015
+
+@_typing.final
+class ListPlatformServicesResponse(_message.Message):
+    """A page of the platform's services."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty where this is the last."""
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.ConnectableService]:
+        """In order of creation."""
+
+    def __init__(
+        self,
+        *,
+        services: _abc.Iterable[_endpoint_service_pb2.ConnectableService] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlatformServicesResponse: _TypeAlias = ListPlatformServicesResponse  # noqa: Y015
+
+@_typing.final
+class GetServiceQuotaRequest(_message.Message):
+    """Asks how many endpoint services the project may have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServiceQuotaRequest: _TypeAlias = GetServiceQuotaRequest  # noqa: Y015

@@ -5,6 +5,7 @@ import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2
+from sidegate.api.registry.v1 import quota_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 from sidegate.api.registry.v1 import watch_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_watch__pb2
@@ -188,6 +189,16 @@ class RegistryServiceStub:
                 '/sidegate.api.registry.v1.RegistryService/LookupEndpointService',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.LookupEndpointServiceRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.ConnectableService.FromString,
+                _registered_method=True)
+        self.ListPlatformServices = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/ListPlatformServices',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesResponse.FromString,
+                _registered_method=True)
+        self.GetServiceQuota = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/GetServiceQuota',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.GetServiceQuotaRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2.Quota.FromString,
                 _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/sidegate.api.registry.v1.RegistryService/Watch',
@@ -410,6 +421,20 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPlatformServices(self, request, context):
+        """Lists the platform's services, which everybody may connect to: those of the server type CLOUD, in order of creation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetServiceQuota(self, request, context):
+        """How many endpoint services the project has, and may have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Tells changes of what the caller may Get, as they happen: in order, each once, none missing, those of one command in
         one answer. The first answer, and at least one every 5 s, is a bookmark where there is nothing to tell. To see all
@@ -571,6 +596,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.LookupEndpointService,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.LookupEndpointServiceRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.ConnectableService.SerializeToString,
+            ),
+            'ListPlatformServices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlatformServices,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesResponse.SerializeToString,
+            ),
+            'GetServiceQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServiceQuota,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.GetServiceQuotaRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2.Quota.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -1367,6 +1402,60 @@ class RegistryService:
             '/sidegate.api.registry.v1.RegistryService/LookupEndpointService',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.LookupEndpointServiceRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.ConnectableService.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlatformServices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/ListPlatformServices',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServiceQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/GetServiceQuota',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.GetServiceQuotaRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2.Quota.FromString,
             options,
             channel_credentials,
             insecure,

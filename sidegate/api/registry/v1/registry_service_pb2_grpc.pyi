@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
+from sidegate.api.registry.v1 import quota_pb2 as _quota_pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as _registry_service_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
 from sidegate.api.registry.v1 import watch_pb2 as _watch_pb2
@@ -88,6 +89,10 @@ class RegistryServiceStub:
     """Lets accounts connect no more. Connections that exist stay, unless `end_connections` is set."""
     LookupEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LookupEndpointServiceRequest, _endpoint_service_pb2.ConnectableService]
     """Finds a service that the caller may connect to, by id or full name."""
+    ListPlatformServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListPlatformServicesRequest, _registry_service_pb2.ListPlatformServicesResponse]
+    """Lists the platform's services, which everybody may connect to: those of the server type CLOUD, in order of creation."""
+    GetServiceQuota: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetServiceQuotaRequest, _quota_pb2.Quota]
+    """How many endpoint services the project has, and may have."""
     Watch: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchRequest, _watch_pb2.WatchResponse]
     """Tells changes of what the caller may Get, as they happen: in order, each once, none missing, those of one command in
     one answer. The first answer, and at least one every 5 s, is a bookmark where there is nothing to tell. To see all
@@ -343,6 +348,22 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_service_pb2.LookupEndpointServiceRequest, _abc.Awaitable[_endpoint_service_pb2.ConnectableService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.ConnectableService]:
         """Finds a service that the caller may connect to, by id or full name."""
+
+    @_abc_1.abstractmethod
+    def ListPlatformServices(
+        self,
+        request: _registry_service_pb2.ListPlatformServicesRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.ListPlatformServicesRequest, _abc.Awaitable[_registry_service_pb2.ListPlatformServicesResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.ListPlatformServicesResponse]:
+        """Lists the platform's services, which everybody may connect to: those of the server type CLOUD, in order of creation."""
+
+    @_abc_1.abstractmethod
+    def GetServiceQuota(
+        self,
+        request: _registry_service_pb2.GetServiceQuotaRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.GetServiceQuotaRequest, _abc.Awaitable[_quota_pb2.Quota]],
+    ) -> _abc.Awaitable[_quota_pb2.Quota]:
+        """How many endpoint services the project has, and may have."""
 
     @_abc_1.abstractmethod
     def Watch(
