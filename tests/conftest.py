@@ -11,6 +11,8 @@ import pytest
 
 from tests.support import namespaces, postgres, standalone
 
+pytest.register_assert_rewrite("tests.support.models")
+
 PATIENCE_SECONDS = 10.0
 RUN = f"SIDEGATE_TEST_RUN={uuid.uuid4()}"
 """In the environment of every process that this run starts, so that it can tell its own from others'."""

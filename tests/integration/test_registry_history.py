@@ -16,9 +16,9 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.client import Client
 from sidegate.resources.history import When
 from sidegate.resources.logs import LogName
-from tests.integration.test_registry_rebuild import STEPS, Story, attempt
 from tests.support.identity import Known
 from tests.support.registry_service import PAYMENTS, RegistryWorld, running_registry
+from tests.support.registry_story import STEPS, Story, attempt
 from tests.support.stores import LOGS
 
 STORY = 50

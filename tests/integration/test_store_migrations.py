@@ -20,8 +20,8 @@ from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import RecordedEvent, WrongSchema
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.evidence import verify
-from tests.integration.test_registry_rebuild import check, tables
 from tests.support.registry_service import running_registry
+from tests.support.registry_story import check, tables
 from tests.support.stores import LOGS, Tally, an_append, whole_log
 
 RELEASED = Path(__file__).with_name("released")

@@ -24,6 +24,8 @@ from services.registry.application.settings import Settings
 from services.registry.master_key import MasterKey
 from services.registry.projections import projections
 from services.registry.vault import Vault
+from sidegate import transport
+from sidegate.api.registry.v1 import account_service_pb2_grpc as account_grpc
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
@@ -73,11 +75,13 @@ class FakeEndpoints:
 class Client:
     """A principal that calls the registry."""
 
-    def __init__(self, address: str, who: Principal) -> None:
+    def __init__(self, address: str, who: Principal, access: transport.Access | None = None) -> None:
         self.who = who
-        self._caller = Caller(address, identity.access_of(who))
+        self._caller = Caller(address, access or identity.access_of(who))
         self.ask, self.pages = self._caller.ask, self._caller.pages
         self.stub = registry_grpc.RegistryServiceStub(self._caller.channel)
+        self.accounts = account_grpc.AccountsServiceStub(self._caller.channel)
+        self.tokens = account_grpc.TokenServiceStub(self._caller.channel)
         self.internal = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
         self.close = self._caller.close
 
@@ -197,12 +201,19 @@ class RegistryWorld:
 
 @asynccontextmanager
 async def running_registry(
-    directory: Path, settings: Settings = STANDARD, where: str = ""
+    directory: Path,
+    settings: Settings = STANDARD,
+    where: str = "",
+    opened: SqlStore | None = None,
+    endpoints: FakeEndpoints | None = None,
 ) -> AsyncIterator[RegistryWorld]:
-    """A registry that serves on a free port, and four who call it. `where` is its log, if not in the directory."""
+    """A registry that serves on a free port, and four who call it.
+
+    `where` is its log, if not in the directory; or it is `opened` already.
+    """
     where = where or str(directory / "registry.sqlite")
-    store = await SqlStore.open(where, projections=projections(), synchronous="NORMAL")
-    endpoints = FakeEndpoints()
+    store = opened or await SqlStore.open(where, projections=projections(), synchronous="NORMAL")
+    endpoints = endpoints or FakeEndpoints()
     registry = Registry(store, endpoints, settings)
     past = HistoryServicer(store, "registry", History(store, PAST.reducer), PAST)
     access_log, access = AccessLog(), await access_to(store)

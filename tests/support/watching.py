@@ -1,9 +1,12 @@
 """Watchers' histories, and the six promises that they are held against."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
 
 from services.common.eventsourcing.store import AnyVersion, Append, EventStore, NewEvent, RecordedEvent
 from services.common.watching.beginning import Place
@@ -81,38 +84,63 @@ def project(name: str, *kinds: str) -> Watch:
 
 def faults(history: History, log: Sequence[RecordedEvent], appends: Iterable[range]) -> Iterator[str]:
     """Which promises a history breaks; nothing where it keeps all six."""
-    told = [position for answer in history.answers for position in answer.changes]
     wanted = [
         position
         for event in log
         if history.begun < event.position <= history.position
         for position in history.watch.chosen(sights_of(event))
     ]
-    if [answer.position for answer in history.answers] != sorted(answer.position for answer in history.answers):
+    return broken([Heard(each.position, each.changes) for each in history.answers], wanted, appends)
+
+
+class Heard(NamedTuple):
+    """An answer: the position that it reaches, and those of the changes that it tells of."""
+
+    position: int
+    changes: Sequence[int]
+
+
+def broken(answers: Sequence[Heard], wanted: Sequence[int], appends: Iterable[range]) -> Iterator[str]:
+    """Which of etcd's promises are broken to one who is to be told of the changes at the `wanted` positions.
+
+    Of one who watched until all of these were told, whatever interrupted him; each of `appends` is one command's.
+    """
+    told = [position for answer in answers for position in answer.changes]
+    more, less = Counter(told) - Counter(wanted), Counter(wanted) - Counter(told)
+    if [answer.position for answer in answers] != sorted(answer.position for answer in answers):
         yield "ordered: an answer has a lower position than the one before"
     if told != sorted(told):
         yield "ordered: a change was told after a later one"
-    if len(set(told)) < len(set(told) & set(wanted)) or len(told) > len(wanted):
-        yield "unique: a change was told twice, or was not his"
-    if sorted(told) != sorted(wanted):
-        yield f"reliable: not told {sorted(set(wanted) - set(told))[:5]}, not his {sorted(set(told) - set(wanted))[:5]}"
-    yield from _torn(history, appends)
-    yield from _bookmarks_too_far(history, wanted)
+    if more:
+        yield f"unique: told twice, or not his: {sorted(more)[:5]}"
+    if less:
+        yield f"reliable: not told {sorted(less)[:5]}"
+    yield from _torn(answers, appends)
+    yield from _bookmarks_too_far(answers, wanted)
 
 
-def _torn(history: History, appends: Iterable[range]) -> Iterator[str]:
-    answer_of = {position: number for number, answer in enumerate(history.answers) for position in answer.changes}
+def _torn(answers: Sequence[Heard], appends: Iterable[range]) -> Iterator[str]:
+    answer_of = {position: number for number, answer in enumerate(answers) for position in answer.changes}
+    reached = {answer.position for answer in answers}
     for append in appends:
         if len({answer_of[position] for position in append if position in answer_of}) > 1:
             yield f"atomic: what was appended as {append} came in more than one answer"
-        if any(answer.position in append[:-1] for answer in history.answers):
+        if not reached.isdisjoint(append[:-1]):
             yield f"resumable: an answer is at a position inside {append}"
 
 
-def _bookmarks_too_far(history: History, wanted: Sequence[int]) -> Iterator[str]:
-    told: set[int] = set()
-    for answer in history.answers:
+def _bookmarks_too_far(answers: Sequence[Heard], wanted: Sequence[int]) -> Iterator[str]:
+    told = Counter[int]()
+    for answer in answers:
         told.update(answer.changes)
-        if any(position <= answer.position and position not in told for position in wanted):
+        due = Counter(position for position in wanted if position <= answer.position)
+        if due - told:
             yield f"bookmarks: {answer.position} was said to be reached before all up to it was told"
             return
+
+
+def appends_of(log: Sequence[RecordedEvent]) -> list[range]:
+    """What was appended at once, as the events themselves say: one stream's, at one time, by one command."""
+    runs = groupby(log, key=lambda event: (event.stream, event.recorded_at, event.meta))
+    appends = [[event.position for event in run] for _, run in runs]
+    return [range(each[0], each[-1] + 1) for each in appends]

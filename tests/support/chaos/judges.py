@@ -27,6 +27,7 @@ SETTLED = 90.0
 ACCEPTED = ConnectionState.CONNECTION_STATE_ACCEPTED
 DELETING = ConnectionState.CONNECTION_STATE_DELETING
 ON_THE_WAY = {ConnectionState.CONNECTION_STATE_CREATING, DELETING}
+PROJECTED: Mapping[str, Sequence[Projection]] = {"registry": projections(), "endpoint": [TABLE]}
 
 
 class Judges:
@@ -47,8 +48,8 @@ class Judges:
 
     async def rebuild(self) -> None:
         """With the programs ended: read tables that are made anew from the logs are what they were."""
-        await self._rebuilt("registry", projections())
-        await self._rebuilt("endpoint", [TABLE])
+        for program in PROJECTED:
+            await rebuilt_is_live(self._sidegate.database(program), program)
 
     async def _at_rest(self) -> dict[str, Endpoint]:
         """The endpoints that are there; nothing while one of them is on its way."""
@@ -98,14 +99,16 @@ class Judges:
         answers = await asyncio.gather(*(who_answers(namespace, address, 80) for address in silent))
         assert [address for address, name in zip(silent, answers, strict=True) if name] == []
 
-    async def _rebuilt(self, program: str, projected: Sequence[Projection]) -> None:
-        store = await SqlStore.open(self._sidegate.database(program), projections=projected)
-        try:
-            live = await store.query(lambda connection: contents(connection, projected))
-            await store.rebuild()
-            assert await store.query(lambda connection: contents(connection, projected)) == live
-        finally:
-            await store.close()
+
+async def rebuilt_is_live(database: str, program: str) -> None:
+    projected = PROJECTED[program]
+    store = await SqlStore.open(database, projections=projected)
+    try:
+        live = await store.query(lambda connection: contents(connection, projected))
+        await store.rebuild()
+        assert await store.query(lambda connection: contents(connection, projected)) == live
+    finally:
+        await store.close()
 
 
 def contents(connection: Connection, projected: Sequence[Projection]) -> dict[str, list[Any]]:

@@ -39,16 +39,18 @@ LEADS_TO = {"create": "pending", "accept": "allowed", "reject": "rejected", "del
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """A command, or a `look` that saw `seen`; `done` is whether it was not refused."""
+    """A command, or a `look` that saw `seen`; `done` is whether it was not refused, None if that was never heard."""
 
     verb: str
-    done: bool = True
+    done: bool | None = True
     seen: str = ""
 
 
 def step(life: str, deed: Deed) -> Iterable[str]:
     """The model of an endpoint: what a deed makes of its life, nothing if it cannot have been answered so."""
     match deed:
+        case Deed(verb, done=None):  # where it changed nothing it need not have happened
+            return step(life, Deed(verb, done=True))
         case Deed("look", seen=seen):
             return [life] if seen == life else []
         case Deed("create"):

@@ -1,12 +1,9 @@
-"""Whatever happens, tables, claims and counters are a function of the log."""
+"""A story of a registry, told in random steps through its public interface."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from uuid import uuid4
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from services.common.clock import SECOND, now
@@ -19,8 +16,7 @@ from sidegate import errors
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
-from tests.support.registry_service import RegistryWorld, running_registry
-from tests.support.stores import LOGS
+from tests.support.registry_service import RegistryWorld
 
 T = TypeVar("T")
 
@@ -127,24 +123,6 @@ STEPS: list[Step] = [
     *(Story.delete_vpc, Story.delete_subnet, Story.delete_port, Story.attach, Story.detach, Story.change),
     *(Story.permit, Story.forbid, Story.withdraw, Story.release, Story.wait),
 ]
-NUMBER = st.integers(0, 3)
-
-
-@pytest.mark.parametrize("database", LOGS)
-@settings(max_examples=20, deadline=None)
-@given(steps=st.lists(st.tuples(st.sampled_from(STEPS), NUMBER, NUMBER), max_size=50))
-async def test_tables_claims_and_counters_made_again_from_the_log_are_those_there_are(
-    tmp_path_factory: pytest.TempPathFactory, database: str, steps: list[tuple[Step, int, int]]
-) -> None:
-    directory = tmp_path_factory.mktemp("registry")
-    with LOGS[database](directory) as where:
-        async with running_registry(directory, where=where) as world:
-            story = Story(world)
-            await story.create_vpc(0, 0)
-            await story.create_subnet(0, 0)
-            for step, one, other in steps:
-                await attempt(step(story, one, other))
-            await check(world)
 
 
 async def attempt(step: Awaitable[None]) -> None:
@@ -158,24 +136,20 @@ async def attempt(step: Awaitable[None]) -> None:
 
 
 async def check(world: RegistryWorld) -> None:
+    """Tables, claims and counters are a function of the log, and the version that a list shows is the stream's."""
     live = await world.store.query(tables)
     await world.store.rebuild()
     assert await world.store.query(tables) == live
     events = await world.store.read(0, 1_000_000)
     assert rebuild_holdings(events, world.registry.streams.meaning()) == await world.store.holdings()
-    await check_versions(world)
-
-
-def tables(connection: Connection) -> list[tuple[object, ...]]:
-    rows = [tuple(row) for table in (RESOURCES, VpcRevisions.table) for row in connection.execute(select(table))]
-    return sorted(rows, key=repr)
-
-
-async def check_versions(world: RegistryWorld) -> None:
-    """The version that a list shows is the stream's."""
     ask, stub, streams = world.payments.ask, world.payments.stub, world.registry.streams
     for vpc in (await ask(stub.ListVpcs, registry_pb2.ListVpcsRequest())).vpcs:
         assert vpc.etag == str((await streams.vpcs.load(f"vpc-{vpc.id}"))[1])
     listed = await ask(stub.ListEndpointServices, registry_pb2.ListEndpointServicesRequest())
     for service in listed.endpoint_services:
         assert service.version == (await streams.services.load(f"service-{service.id}"))[1]
+
+
+def tables(connection: Connection) -> list[tuple[object, ...]]:
+    rows = [tuple(row) for table in (RESOURCES, VpcRevisions.table) for row in connection.execute(select(table))]
+    return sorted(rows, key=repr)
