@@ -120,3 +120,18 @@ class HttpApiSettings(ProgramSettings):
     endpoint_address: str = Field(description="host:port of the endpoint service's public interface")
     region: str = Field("local", pattern=NAME, description="this region: what clients call its one project by")
     socket: Path = Field(description="the unix socket on which it says how it is doing")
+    head_bytes: int = Field(32_768, ge=1024, description="of a request's line and headers")
+    head_seconds: float = Field(10, gt=0, description="in which a request's head has to come")
+    body_bytes: int = Field(262_144, ge=1024, description="of a request's body")
+    body_seconds: float = Field(20, gt=0, description="in which a request's body has to come")
+    send_seconds: float = Field(20, gt=0, description="in which a client has to read a part of an answer")
+    connections: int = Field(800, ge=1, description="connections that may be open at once")
+    connections_per_address: int = Field(400, ge=1, description="connections of one address")
+    in_flight: int = Field(256, ge=1, description="requests that are answered at once")
+    in_flight_per_address: int = Field(128, ge=1, description="requests of one address that are answered at once")
+    in_flight_per_key: int = Field(64, ge=1, description="requests of one access key that are answered at once")
+    rate_per_address: float = Field(
+        1000, gt=0, description="requests of one address in a second; twice as many at once"
+    )
+    rate_per_key: float = Field(200, gt=0, description="requests of one access key in a second; twice as many at once")
+    streams_per_project: int = Field(20, ge=1, description="event streams of one project, SSE and WebSocket together")

@@ -15,6 +15,7 @@ from services.http_api.auth.recognition import Recognition
 from services.http_api.auth.registry import RegistryChecks
 from services.http_api.auth.replays import Replays
 from services.http_api.limits import Limits
+from services.http_api.limits.protocol import bounded
 from services.http_api.server import HttpsServer
 from services.http_api.status import Status
 from services.http_api.upstream import Upstream
@@ -22,12 +23,32 @@ from sidegate.access import Certified
 from sidegate.transport import Caller
 
 
+def limits_of(settings: HttpApiSettings) -> Limits:
+    return Limits(
+        head=settings.head_bytes,
+        head_seconds=settings.head_seconds,
+        body=settings.body_bytes,
+        body_seconds=settings.body_seconds,
+        send_seconds=settings.send_seconds,
+        connections=settings.connections,
+        connections_of_address=settings.connections_per_address,
+        in_flight=settings.in_flight,
+        in_flight_of_address=settings.in_flight_per_address,
+        in_flight_of_key=settings.in_flight_per_key,
+        rate_of_address=settings.rate_per_address,
+        rate_of_key=settings.rate_per_key,
+        streams_of_project=settings.streams_per_project,
+    )
+
+
 async def serve(settings: HttpApiSettings) -> None:
     certificates = Certificates(settings.tls)
     upstream = Upstream(settings.registry_address, settings.endpoint_address, certificates.trusting())
     internal = Caller(settings.registry_internal_address, Certified(certificates.calling()))
     recognition = Recognition(upstream, RegistryChecks(internal), Replays())
-    server = HttpsServer(build(Ports(recognition, settings.region, Limits())), settings.listen, settings.tls)
+    limits = limits_of(settings)
+    app = build(Ports(recognition, settings.region, limits))
+    server = HttpsServer(app, settings.listen, settings.tls, bounded(limits))
     status = Status(settings.socket, upstream)
     try:
         await status.start()

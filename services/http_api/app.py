@@ -1,13 +1,14 @@
 """The application: every room's routes, and what stands around all of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from services.http_api import iam, own, vpc, vpcep
 from services.http_api.auth.recognition import Recognition
-from services.http_api.limits import Limits, limited
+from services.http_api.limits import Gate, Limits, limited
 from services.http_api.observing import Observing
 from services.http_api.refusals import answer_refusals
 from services.http_api.slashes import Slashes
@@ -16,7 +17,7 @@ from services.http_api.status import VERSION
 ABOUT = "The VPCEP API as the official Huawei Cloud SDK and Terraform speak it, served by Sidegate."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ports:
     """What the application works with."""
 
@@ -24,11 +25,17 @@ class Ports:
     region: str
     limits: Limits
 
+    @cached_property
+    def gate(self) -> Gate:
+        """Where the limits are kept count of."""
+        return Gate(self.limits)
+
 
 def application(ports: Ports) -> FastAPI:
     """The routes and their document, with nothing around them."""
     app = FastAPI(title="Sidegate", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)
     app.state.recognition, app.state.region = ports.recognition, ports.region
+    app.state.gate = ports.gate
     answer_refusals(app)
     for room in (own, iam, vpc, vpcep):
         for router in room.ROUTERS:
@@ -38,4 +45,4 @@ def application(ports: Ports) -> FastAPI:
 
 def build(ports: Ports) -> ASGIApp:
     """As it is served: observed, then limited."""
-    return Observing(limited(Slashes(application(ports)), ports.limits))
+    return Observing(limited(Slashes(application(ports)), ports.gate))

@@ -18,6 +18,8 @@ from services.common.program import CannotListen
 GRACE_SECONDS = 10
 LOOK_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75
+LARGEST_MESSAGE = 1024
+"""Of a client on a WebSocket, in bytes: none of them has anything to say."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +34,7 @@ class _Server(uvicorn.Server):
 class HttpsServer:
     """Serves an application at "host:port" with the certificate in the directory. Raises NoCertificate."""
 
-    def __init__(self, app: ASGIApp, listen: str, tls: Path) -> None:
+    def __init__(self, app: ASGIApp, listen: str, tls: Path, protocol: type[asyncio.Protocol]) -> None:
         self._listen, self._files = listen, (tls / CERTIFICATE_FILE, tls / KEY_FILE)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -40,8 +42,10 @@ class HttpsServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol,
                 ws="websockets-sansio",
+                ws_max_size=LARGEST_MESSAGE,
+                ws_per_message_deflate=False,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from services.http_api.auth.recognition import Recognition, Recognized, request_of
 from services.http_api.errors import Refused
+from services.http_api.limits import Gate
 from services.http_api.upstream import Acting
 
 ONCE = "x-sidegate-once"
@@ -41,8 +42,10 @@ class SignedRoute(APIRoute):
             recognition: Recognition = request.app.state.recognition
             came = request_of(request.scope, request.headers.raw, await request.body())
             peer = request.client.host if request.client else ""
-            request.state.recognized = await recognition.identify(came, peer, once=once)
-            return await handle(request)
+            found = request.state.recognized = await recognition.identify(came, peer, once=once)
+            gate: Gate = request.app.state.gate
+            with gate.turn(found.acting.access_key, peer):
+                return await handle(request)
 
         return authenticated
 

@@ -1,0 +1,123 @@
+"""Around the application: a request is let in when its body is there and there is room for it."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.http_api.errors import Refused
+from services.http_api.limits.gate import TOO_LARGE, TOO_SLOW, Gate, met
+
+CLAIMED = re.compile(r"\bAccess=([^,\s]{1,128})")
+EVENT_STREAM = b"text/event-stream"
+
+
+class Gone(Exception):
+    """The client went away before its request was whole."""
+
+
+class Limited:
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app, self._gate = app, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
+        answering = _Answering(send)
+        try:
+            await self._http(scope, receive, answering)
+        except Refused as refusal:
+            refused = JSONResponse(refusal.body, refusal.code.status, refusal.headers)
+            await refused(scope, receive, answering)
+        except Gone:
+            return
+
+    async def _http(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
+        address, limits = _address(scope), self._gate.limits
+        self._gate.knock(address, _claimed(scope))
+        body = await _body(scope, receive, limits.body, limits.body_seconds)
+        with ExitStack() as taken:
+            taken.enter_context(self._gate.flight(address))
+            answering.on_stream = taken.close  # a stream of events is counted elsewhere, and takes nobody's place
+            await self._app(scope, _replayed(body, receive), answering)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._gate.knock(_address(scope), _claimed(scope))
+        except Refused as refusal:
+            await send({"type": "websocket.close", "code": 1013, "reason": refusal.code.wire})
+            return
+        await self._app(scope, receive, send)
+
+
+class _Answering:
+    """Sends, and lets go of what was taken as soon as the answer turns out to be a stream."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.on_stream: Callable[[], None] = _nothing
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and _is_stream(message):
+            self.on_stream()
+        await self._send(message)
+
+
+async def _body(scope: Scope, receive: Receive, most: int, seconds: float) -> bytes:
+    """The whole body. Raises Refused, and Gone."""
+    too_large = f"A body has up to {most} bytes."
+    declared = Headers(scope=scope).get("content-length", "")
+    if declared.isdigit() and int(declared) > most:
+        raise met("body_size", TOO_LARGE, too_large)
+    body, more = bytearray(), True
+    try:
+        async with asyncio.timeout(seconds):
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Gone
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > most:
+                    raise met("body_size", TOO_LARGE, too_large)
+    except TimeoutError:
+        raise met("body_time", TOO_SLOW, f"The body did not come within {seconds:g} seconds.") from None
+    return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body again, and then what really comes: that the client goes away."""
+    told = False
+
+    async def again() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _claimed(scope: Scope) -> str:
+    """The access key that the request names; anybody may name any."""
+    found = CLAIMED.search(Headers(scope=scope).get("authorization", ""))
+    return found[1] if found else ""
+
+
+def _is_stream(message: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(EVENT_STREAM) for name, value in message["headers"])
+
+
+def _nothing() -> None:
+    pass
