@@ -49,7 +49,7 @@ class System:
             self._addresses["http_api"] = self._reserve(self._settings.http_port)
         provide(self._data, self._settings)
         services = (self._service("registry", "endpoint"), self._service("endpoint", "registry"))
-        await self._run_side_by_side(*services, *[self._http_api()] * self._settings.http)
+        await self._run_side_by_side(*services, *([self._http_api()] if self._settings.http else []))
         if not self.no_gateway:
             self._stack.callback(self._remove_forwarding)
             await self._run_side_by_side(self._gateway())
