@@ -4,4 +4,6 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-ROUTERS: Sequence[APIRouter] = ()
+from services.http_api.vpc import ports, subnets, tags, vpcs, vpcs_v3
+
+ROUTERS: Sequence[APIRouter] = (vpcs.router, vpcs_v3.router, subnets.router, ports.router, tags.router)
