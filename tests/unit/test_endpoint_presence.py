@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.endpoint.domain.endpoint import Accepted, Creating
-from services.endpoint.domain.presence import SHOWN_REASONS, Presence, Readiness, Reports, Statement
+from services.endpoint.domain.presence import SHOWN_REASONS, Presence, Readiness, Reports, Statement, standing
 from tests.support.endpoint import ENDPOINT_ID, FACTS, STATES, known
 
 GENERATION = 3
@@ -70,48 +70,48 @@ def test_an_endpoint_is_ready_when_every_gateway_forwards_it_and_since_the_last_
         said("gw-1", Presence.FORWARDING), said("gw-2", Presence.FORWARDING), said("gw-1", Presence.FORWARDING)
     )
     for state in (CREATING, ACCEPTED):
-        assert reports.readiness(state, BOTH) == Readiness(True, "", since=101, applied_generation=GENERATION)
+        assert reports.readiness(standing(state), BOTH) == Readiness(True, "", since=101, applied_generation=GENERATION)
 
 
 def test_a_whitelist_on_its_way_leaves_an_accepted_endpoint_ready() -> None:
     reports = reported(said("gw-1", Presence.FORWARDING, GENERATION - 1))
-    readiness = reports.readiness(ACCEPTED, {"gw-1"})
+    readiness = reports.readiness(standing(ACCEPTED), {"gw-1"})
     assert readiness.status
     assert readiness.applied_generation == GENERATION - 1
 
 
 def test_an_endpoint_accepted_anew_is_not_ready_by_a_report_from_before() -> None:
     reports = reported(said("gw-1", Presence.FORWARDING, GENERATION - 2))
-    assert reports.readiness(CREATING, {"gw-1"}).reason == "its gateways have yet to confirm it"
+    assert reports.readiness(standing(CREATING), {"gw-1"}).reason == "its gateways have yet to confirm it"
 
 
 def test_a_hindered_gateway_is_named_as_the_reason_and_since_when() -> None:
     reason = "its VPC cannot be reached from a gateway"
     reports = reported(said("gw-1", Presence.FORWARDING), said("gw-2", Presence.HINDERED, reason=reason))
-    readiness = reports.readiness(ACCEPTED, BOTH)
+    readiness = reports.readiness(standing(ACCEPTED), BOTH)
     assert readiness == Readiness(False, reason, since=101, applied_generation=0)
 
 
 def test_what_was_applied_before_a_hindrance_stays_applied() -> None:
     reports = reported(said("gw-1", Presence.FORWARDING, 2), said("gw-1", Presence.HINDERED, 3, "no"))
-    assert reports.readiness(ACCEPTED, {"gw-1"}).applied_generation == 2
+    assert reports.readiness(standing(ACCEPTED), {"gw-1"}).applied_generation == 2
 
 
 @pytest.mark.parametrize("reason", ["backend 10.0.0.9 does not answer", "namespace payments is not there", "x"])
 def test_a_gateways_own_words_about_the_provider_do_not_reach_the_consumer(reason: str) -> None:
     reports = reported(said("gw-1", Presence.HINDERED, reason=reason))
-    shown = reports.readiness(ACCEPTED, {"gw-1"}).reason
+    shown = reports.readiness(standing(ACCEPTED), {"gw-1"}).reason
     assert shown == "a gateway is not ready to carry it"
 
 
 @pytest.mark.parametrize("reason", sorted(SHOWN_REASONS))
 def test_words_that_name_nothing_of_the_other_side_are_shown(reason: str) -> None:
     reports = reported(said("gw-1", Presence.HINDERED, reason=reason))
-    assert reports.readiness(ACCEPTED, {"gw-1"}).reason == reason
+    assert reports.readiness(standing(ACCEPTED), {"gw-1"}).reason == reason
 
 
 def test_without_a_gateway_the_condition_says_so() -> None:
-    assert Reports().readiness(ACCEPTED, []).reason == "no gateway is there to carry it"
+    assert Reports().readiness(standing(ACCEPTED), []).reason == "no gateway is there to carry it"
 
 
 @pytest.mark.parametrize(
@@ -127,5 +127,5 @@ def test_what_must_not_forward_is_not_ready_whatever_gateways_say(stage: str, re
     state = known(STATES[stage])
     facts = state.facts
     reports = reported(said("gw-1", Presence.FORWARDING, facts.generation))
-    readiness = reports.readiness(state, {"gw-1"})
+    readiness = reports.readiness(standing(state), {"gw-1"})
     assert (readiness.status, readiness.reason, readiness.since) == (False, reason, facts.updated_at)

@@ -11,6 +11,7 @@ from services.common.errors import Invalid
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.endpoint.domain import forwarding, gateway
 from services.endpoint.domain.endpoint import (
+    Absent,
     ConnectionApproved,
     ConnectionNoted,
     ConnectionRejected,
@@ -24,12 +25,13 @@ from services.endpoint.domain.endpoint import (
     SourceLease,
 )
 from services.endpoint.domain.endpoint_commands import ENDPOINT, Change
+from services.endpoint.domain.presence import standing
 from services.endpoint.domain.targets import Netns
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
 from services.endpoint.wire.gateway import GatewayCodec, member_of
 from services.endpoint.wire.request import change_of, until_of
-from services.endpoint.wire.resource import connection_resource
+from services.endpoint.wire.resource import connection_of, connection_resource, endpoint_resource, standing_of
 from services.endpoint.wire.stored import TYPES, UnknownFact, subject
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
@@ -146,6 +148,17 @@ def test_every_stored_event_holds_the_endpoint_as_it_is_after_it() -> None:
         held = state_of(EndpointCodec().encode(event, state).data)
         assert type(held) is type(state)
         assert held.facts == state.facts
+
+
+def test_an_endpoint_and_its_connection_are_shown_from_its_event_as_from_its_state() -> None:
+    stored = [golden(type_).data for type_ in STORED_OF_LIFE]
+    states = [state for state in STATES.values() if not isinstance(state, Absent)]
+    stored += [EndpointCodec().encode(EndpointDeleted(1), state).data for state in states]
+    for data in stored:
+        event, state = events_pb.EndpointEvent.FromString(data), state_of(data)
+        assert event.endpoint == endpoint_resource(state)
+        assert standing_of(event.endpoint) == standing(state)
+        assert connection_of(event) == connection_resource(state)
 
 
 @pytest.mark.parametrize("stage", ["pending", "creating", "accepted", "rejected", "failed", "deleting", "deleted"])

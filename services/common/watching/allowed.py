@@ -1,8 +1,9 @@
 """A resource as others are shown it: the fields that are named, and no field that somebody adds later. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 M = TypeVar("M", bound=Message)
@@ -15,25 +16,41 @@ class Allowed:
 
     def __init__(self, fields: Mapping[str, Iterable[str]]) -> None:
         self.fields = {name: frozenset(allowed) for name, allowed in fields.items()}
+        self._plans: dict[str, _Plan] = {}
 
     def show(self, message: M) -> M:
         """A copy with what may be shown, at every depth."""
-        name = message.DESCRIPTOR.full_name
         shown = type(message)()
-        if not name.startswith(OURS):
-            shown.CopyFrom(message)
-            return shown
-        allowed = self.fields.get(name, frozenset())
-        for field, value in message.ListFields():
-            if field.name in allowed:
-                self._copy(shown, field.name, value)
+        shown.CopyFrom(message)
+        shown.DiscardUnknownFields()
+        self._hide(shown)
         return shown
 
-    def _copy(self, shown: Message, name: str, value: object) -> None:
-        match value:
-            case Message():
-                getattr(shown, name).CopyFrom(self.show(value))
-            case str() | bytes() | int() | float():
-                setattr(shown, name, value)
-            case Iterable():
-                getattr(shown, name).extend(self.show(each) if isinstance(each, Message) else each for each in value)
+    def _hide(self, message: Message) -> None:
+        plan = self._plan(cast("Descriptor", message.DESCRIPTOR))
+        for name in plan.hidden:
+            message.ClearField(name)
+        for name, repeated in plan.inner:
+            if repeated:
+                for each in getattr(message, name):
+                    self._hide(each)
+            elif message.HasField(name):
+                self._hide(getattr(message, name))
+
+    def _plan(self, kind: Descriptor) -> "_Plan":
+        if kind.full_name not in self._plans:
+            self._plans[kind.full_name] = self._planned(kind) if kind.full_name.startswith(OURS) else _Plan((), ())
+        return self._plans[kind.full_name]
+
+    def _planned(self, kind: Descriptor) -> "_Plan":
+        allowed = self.fields.get(kind.full_name, frozenset())
+        shown = [field for field in kind.fields if field.name in allowed]
+        inner = tuple((field.name, field.is_repeated) for field in shown if field.message_type is not None)
+        return _Plan(tuple(field.name for field in kind.fields if field.name not in allowed), inner)
+
+
+class _Plan(NamedTuple):
+    """What to do with a message of a kind: fields to take out, and messages in it to look at; repeated ones or not."""
+
+    hidden: tuple[str, ...]
+    inner: tuple[tuple[str, bool], ...]

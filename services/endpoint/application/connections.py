@@ -19,11 +19,11 @@ from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, Deleted, State
 from services.endpoint.domain.endpoint_commands import ProviderCommand, is_provider
 from services.endpoint.projections import ENDPOINT
-from services.endpoint.wire.endpoint import state_of
-from services.endpoint.wire.resource import connection_resource
+from services.endpoint.wire.resource import connection_of, connection_resource
 from services.endpoint.wire.sights import Change
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 
 PARTS = uuid.UUID("f4c0a7f2-4b0e-4f0f-8a45-6f3d6f8a9b17")
 """The name space of requests that are a part of another."""
@@ -49,7 +49,7 @@ class Connections:
         rows = await self._rows.page(
             ENDPOINT, parent=service, counterpart=str(by), selection=selection, after=after, limit=limit
         )
-        return [(position, connection_resource(state_of(row.data))) for position, row in rows]
+        return [(position, connection_of(EndpointEvent.FromString(row.data))) for position, row in rows]
 
     def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Change], None]:
         """What happens to what is watched, as it happens."""

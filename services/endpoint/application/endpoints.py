@@ -13,10 +13,9 @@ from services.common.watching.watching import Watching
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
-from services.endpoint.domain.endpoint import Absent, Deleted, State
+from services.endpoint.domain.endpoint import Absent, State
 from services.endpoint.domain.endpoint_commands import Change, Delete
 from services.endpoint.projections import ACCEPTED, CREATING, ENDPOINT
-from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.sights import Change as Seen
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
@@ -33,10 +32,10 @@ class Endpoints:
         self._watching = watching
 
     async def get(self, endpoint: str, by: Principal) -> endpoint_pb.Endpoint:
-        state, _ = await self._streams.endpoints.load(endpoint_stream(endpoint))
-        if isinstance(state, Absent | Deleted) or state.facts.owner != by:
+        row = (await self._rows.endpoints([endpoint])).get(endpoint)
+        if row is None or row.project != str(by):
             raise NotFound("endpoint", endpoint)
-        return self._cells.show(state)
+        return self._cells.show_row(row)
 
     async def page(
         self, by: Principal, after: int, limit: int, selection: Selection = ALL, service: str = ""
@@ -45,7 +44,7 @@ class Endpoints:
         rows = await self._rows.page(
             ENDPOINT, project=str(by), parent=service or None, selection=selection, after=after, limit=limit
         )
-        return [(position, self._cells.show(state_of(row.data))) for position, row in rows]
+        return [(position, self._cells.show_row(row)) for position, row in rows]
 
     def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Seen], None]:
         """What happens to what is watched, as it happens."""

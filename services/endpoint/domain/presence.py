@@ -1,6 +1,6 @@
 """What gateways have reported of endpoints, and what it says of an endpoint. Kept in memory: agents report anew."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,6 +18,13 @@ SHOWN_REASONS = frozenset(
     }
 )
 """The words in which gateways say what hinders, as far as an endpoint's owner may read them."""
+
+
+WAITING: Mapping[type[Known], str] = {
+    PendingAcceptance: "the service's owner has yet to accept it",
+    Rejected: "the service's owner rejected it",
+}
+"""Why no packet passes in these states."""
 
 
 class Presence(Enum):
@@ -52,6 +59,22 @@ class Report:
     @property
     def forwarding(self) -> bool:
         return self.presence is Presence.FORWARDING
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """As much of an endpoint as its readiness depends on; `failure` is why it failed, if it did."""
+
+    endpoint: str
+    stage: type[Known]
+    generation: int
+    updated_at: int
+    failure: str = ""
+
+
+def standing(state: Known) -> Standing:
+    facts, failure = state.facts, state.reason if isinstance(state, Failed) else ""
+    return Standing(facts.id, type(state), facts.generation, facts.updated_at, failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +133,14 @@ class Reports:
             for gateway in gateways
         )
 
-    def readiness(self, state: Known, joined: Collection[str]) -> Readiness:
-        facts = state.facts
-        reports = self._by_endpoint.get(facts.id, {})
+    def readiness(self, standing: Standing, joined: Collection[str]) -> Readiness:
+        reports = self._by_endpoint.get(standing.endpoint, {})
         heard = [reports[gateway] for gateway in joined if gateway in reports]
         complete = bool(joined) and len(heard) == len(joined)
         applied = min(report.applied for report in heard) if complete else 0
-        reason = _hindrance(state, heard, bool(joined), complete)
+        reason = _hindrance(standing, heard, bool(joined), complete)
         telling = heard if not reason else [report for report in heard if report.presence is Presence.HINDERED]
-        since = max((facts.updated_at, *(report.since for report in telling))) if telling else facts.updated_at
+        since = max((standing.updated_at, *(report.since for report in telling))) if telling else standing.updated_at
         return Readiness(not reason, reason, since, applied)
 
 
@@ -128,26 +150,18 @@ def _applied(before: Report | None, said: Statement) -> int:
     return said.generation
 
 
-def _hindrance(state: Known, heard: Collection[Report], any_joined: bool, complete: bool) -> str:
+def _hindrance(standing: Standing, heard: Collection[Report], any_joined: bool, complete: bool) -> str:
     """Why no packet passes; empty where they pass."""
-    match state:
-        case Creating(facts) | Accepted(facts):
-            hindered = [report for report in heard if report.presence is Presence.HINDERED]
-            if hindered:
-                return public_reason(hindered[0].reason)
-            if not any_joined:
-                return "no gateway is there to carry it"
-            current = isinstance(state, Accepted) or all(report.generation == facts.generation for report in heard)
-            passing = complete and current and all(report.forwarding for report in heard)
-            return "" if passing else "its gateways have yet to confirm it"
-        case PendingAcceptance():
-            return "the service's owner has yet to accept it"
-        case Rejected():
-            return "the service's owner rejected it"
-        case Failed(reason=reason):
-            return reason
-        case _:
-            return "it is being deleted"
+    if standing.stage not in (Creating, Accepted):
+        return standing.failure or WAITING.get(standing.stage, "it is being deleted")
+    hindered = [report for report in heard if report.presence is Presence.HINDERED]
+    if hindered:
+        return public_reason(hindered[0].reason)
+    if not any_joined:
+        return "no gateway is there to carry it"
+    current = standing.stage is Accepted or all(report.generation == standing.generation for report in heard)
+    passing = complete and current and all(report.forwarding for report in heard)
+    return "" if passing else "its gateways have yet to confirm it"
 
 
 def public_reason(reason: str) -> str:

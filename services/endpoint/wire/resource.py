@@ -12,9 +12,10 @@ from services.endpoint.domain.endpoint import (
     PendingAcceptance,
     Rejected,
 )
-from services.endpoint.domain.presence import Readiness
+from services.endpoint.domain.presence import Readiness, Standing
 from services.endpoint.wire.labels import WHITELISTS, tag_message
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 
 STATES = {
     PendingAcceptance: endpoint_pb.CONNECTION_STATE_PENDING_ACCEPTANCE,
@@ -25,12 +26,13 @@ STATES = {
     Deleting: endpoint_pb.CONNECTION_STATE_DELETING,
     Deleted: endpoint_pb.CONNECTION_STATE_DELETED,
 }
+STAGES = {number: stage for stage, number in STATES.items()}
 
 
-def endpoint_resource(state: Known, readiness: Readiness | None = None) -> endpoint_pb.Endpoint:
-    """The endpoint as it is stored; with what the gateways say of it at the moment where that is given."""
+def endpoint_resource(state: Known) -> endpoint_pb.Endpoint:
+    """The endpoint as it is stored."""
     facts = state.facts
-    resource = endpoint_pb.Endpoint(
+    return endpoint_pb.Endpoint(
         id=facts.id,
         project=facts.owner.project,
         account=facts.owner.account,
@@ -57,9 +59,18 @@ def endpoint_resource(state: Known, readiness: Readiness | None = None) -> endpo
         rejection=state.reason if isinstance(state, Rejected) else "",
         expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
     )
-    if readiness is not None:
-        resource.applied_generation = readiness.applied_generation
-        resource.ready.CopyFrom(_condition(readiness))
+
+
+def standing_of(resource: endpoint_pb.Endpoint) -> Standing:
+    """What a stored endpoint's readiness depends on."""
+    updated_at = resource.update_time.ToNanoseconds()
+    return Standing(resource.id, STAGES[resource.state], resource.generation, updated_at, resource.failure)
+
+
+def show(resource: endpoint_pb.Endpoint, readiness: Readiness) -> endpoint_pb.Endpoint:
+    """The same resource, now with what the gateways say of it at the moment."""
+    resource.applied_generation = readiness.applied_generation
+    resource.ready.CopyFrom(_condition(readiness))
     return resource
 
 
@@ -76,6 +87,23 @@ def connection_resource(state: Known) -> endpoint_pb.Connection:
         note=facts.note,
         rejection=state.reason if isinstance(state, Rejected) else "",
         expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
+    )
+
+
+def connection_of(stored: EndpointEvent) -> endpoint_pb.Connection:
+    """As connection_resource, without a state: a list or a watch makes many."""
+    resource = stored.endpoint
+    return endpoint_pb.Connection(
+        endpoint_id=resource.id,
+        service_id=resource.service,
+        account=resource.account,
+        marker_id=resource.marker_id,
+        state=resource.state,
+        create_time=resource.create_time,
+        update_time=resource.update_time,
+        note=stored.placement.note,
+        rejection=resource.rejection,
+        expire_time=resource.expire_time if resource.HasField("expire_time") else None,
     )
 
 

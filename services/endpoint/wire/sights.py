@@ -7,8 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.watching.allowed import Allowed
 from services.common.watching.sight import Sight
-from services.endpoint.wire.endpoint import state_of
-from services.endpoint.wire.resource import connection_resource
+from services.endpoint.wire.resource import connection_of
 from sidegate.api.endpoint.v1.watch_pb2 import ConnectionChange, EndpointChange
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 
@@ -84,7 +83,7 @@ def sights_of(event: RecordedEvent) -> Sequence[Sight[Change]]:
     time, gone = Timestamp(), word == "deleted"
     time.FromNanoseconds(event.recorded_at)
     mine = EndpointChange(position=event.position, time=time, what=word, deleted=gone, endpoint=ALLOWED.show(seen))
-    connection = ALLOWED.show(connection_resource(state_of(event.data)))
+    connection = ALLOWED.show(connection_of(stored))
     theirs = ConnectionChange(position=event.position, time=time, what=word, deleted=gone, connection=connection)
     consumer = frozenset({f"{seen.account}/{seen.project}"})
     provider = frozenset({f"{placement.provider_account}/{placement.provider_project}"})
