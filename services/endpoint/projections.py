@@ -90,8 +90,8 @@ def _rows_of(event: RecordedEvent) -> Sequence[ResourceRow]:
     return () if row is None else (row,)
 
 
-TABLE = ResourceTable(row_of)
-REDUCER = Reducer(1, _rows_of)
+TABLE = ResourceTable(row_of, row_per_stream=True)
+REDUCER = Reducer(1, _rows_of, row_per_stream=True)
 """What the endpoint service's past is made by."""
 
 

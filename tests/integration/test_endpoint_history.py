@@ -86,6 +86,9 @@ async def test_endpoints_connections_and_tables_of_any_position_are_what_was_sho
                 await live_a_while(world, seed + step, steps=6)
                 if position := (await world.store.head()).position:  # 0 would ask for now
                     shown[position] = await now(world)
+            live = await now(world)
+            await world.store.rebuild()
+            assert await now(world) == live
             for every in (1_000, 7):
                 await SnapshotKeeper(world.store, world.app.history, every).once()
                 for position in sorted(shown, reverse=True):

@@ -1,6 +1,6 @@
 """The read table of a service: every live resource as its last event left it, found by who owns it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, func, select, text
@@ -62,15 +62,31 @@ class ResourceRow(NamedTuple):
     live: bool = True
 
 
+def last_of_streams(events: Iterable[RecordedEvent]) -> Iterator[tuple[RecordedEvent, int]]:
+    """The last event of each stream, with the position of the first one there."""
+    first: dict[str, int] = {}
+    last: dict[str, RecordedEvent] = {}
+    for event in events:
+        stream = event.stream
+        if stream not in last:
+            first[stream] = event.position
+        last[stream] = event
+    return ((event, first[stream]) for stream, event in last.items())
+
+
 class ResourceTable:
-    """A projection: written in the append's transaction, so a list shows what was just written."""
+    """A projection: written in the append's transaction, so a list shows what was just written.
+
+    With `row_per_stream` all events of a stream are about one row, which does not come back once it is gone: of many
+    only the last is looked at.
+    """
 
     name = "resources"
     version = 1
     metadata = METADATA
 
-    def __init__(self, row_of: Callable[[RecordedEvent], ResourceRow | None]) -> None:
-        self._row_of = row_of
+    def __init__(self, row_of: Callable[[RecordedEvent], ResourceRow | None], *, row_per_stream: bool = False) -> None:
+        self._row_of, self._row_per_stream = row_of, row_per_stream
 
     def apply(self, connection: Connection, event: RecordedEvent) -> None:
         self.apply_all(connection, [event])
@@ -85,7 +101,8 @@ class ResourceTable:
 
     def _left_by(self, events: Iterable[RecordedEvent]) -> dict[tuple[str, str], "_Outcome"]:
         left: dict[tuple[str, str], _Outcome] = {}
-        for event in events:
+        each = last_of_streams(events) if self._row_per_stream else ((event, event.position) for event in events)
+        for event, first in each:
             row = self._row_of(event)
             if row is None:
                 continue
@@ -94,7 +111,7 @@ class ResourceTable:
             if not row.live:
                 left[key] = _Outcome(None, 0, event.position, gone=True)
             elif before is None or before.row is None:
-                left[key] = _Outcome(row, event.position, event.position, gone=before is not None)
+                left[key] = _Outcome(row, first, event.position, gone=before is not None)
             else:
                 left[key] = _Outcome(row, before.created, event.position, before.gone)
         return left

@@ -11,7 +11,7 @@ from services.common.eventsourcing.snapshots import PastStore, Snapshot
 from services.common.eventsourcing.store import RecordedEvent, Unavailable
 from services.common.history.index import Index, Reducer, fold, pack, unpack
 
-PAGE = 1000
+PAGE = 5000
 CHUNK = 500
 
 log = structlog.get_logger(__name__)

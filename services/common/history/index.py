@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import NamedTuple
 
-from services.common.eventsourcing.resource_table import ResourceRow
+from services.common.eventsourcing.resource_table import ResourceRow, last_of_streams
 from services.common.eventsourcing.store import RecordedEvent
 
 LEVEL = 1
@@ -36,21 +36,26 @@ Index = dict[Key, Place]
 
 @dataclass(frozen=True, slots=True)
 class Reducer:
-    """What events leave. Another `version` makes every snapshot anew: raise it with every change of `rows_of`."""
+    """What events leave. Another `version` makes every snapshot anew: raise it with every change of `rows_of`.
+
+    `row_per_stream` is as a ResourceTable's.
+    """
 
     version: int
     rows_of: Callable[[RecordedEvent], Sequence[ResourceRow]]
+    row_per_stream: bool = False
 
 
 def fold(index: Index, events: Iterable[RecordedEvent], reducer: Reducer) -> None:
     """Takes events into an index, as the read table does that is written beside the log."""
     rows_of = reducer.rows_of
-    for event in events:
+    each = last_of_streams(events) if reducer.row_per_stream else ((event, event.position) for event in events)
+    for event, first in each:
         for row in rows_of(event):
             key = (row.kind, row.id)
             before = index.get(key)
             if row.live:
-                created = event.position if before is None else before.created
+                created = first if before is None else before.created
                 index[key] = Place(
                     created,
                     event.position,
