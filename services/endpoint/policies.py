@@ -16,6 +16,7 @@ from services.endpoint.application.cells import Cells
 from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.sources import Sources
+from services.endpoint.domain.forwarding import UNKNOWN_LOG, RegistryLog
 from services.endpoint.registry_client import service_of
 from services.endpoint.token_trust import TokenTrust
 from sidegate.api.events.v1 import registry_events_pb2 as registry_pb
@@ -54,19 +55,19 @@ class RegistryPolicy:
         async with aclosing(follow.events(since)) as events:
             async for event in events:
                 with span(f"hear {event.type}", traceparent_of(event)):
-                    await self.hear(event)
+                    await self.hear(event, RegistryLog(since.log_id, since.epoch))
 
-    async def hear(self, event: RecordedEvent) -> None:
+    async def hear(self, event: RecordedEvent, log: RegistryLog = UNKNOWN_LOG) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""
         heard = registry_pb.RegistryEvent.FromString(event.data)
         self._trust.hear(heard, event.recorded_at)
         match heard.WhichOneof("fact"):
             case "service_changed":
-                await self._forwarding.service_changed(service_of(heard.service))
+                await self._forwarding.service_changed(service_of(heard.service, log))
             case "permissions_removed":
                 await self._forwarding.permissions_removed(service_of(heard.service))
             case "service_deletion_started" | "service_deleted":
-                await self._forwarding.service_gone(heard.service.id)
+                await self._forwarding.service_gone(heard.service.id, log)
             case "attachment_created" | "attachment_deleted":
                 await self._forwarding.refresh(vpcs=[heard.attachment.vpc_id])
             case _:

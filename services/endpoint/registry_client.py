@@ -10,7 +10,7 @@ from services.common import errors as refusals
 from services.common.clock import SECOND
 from services.common.principal import Principal
 from services.endpoint.application.registry import PublishedService, Reservation, Rules, Sources
-from services.endpoint.domain.forwarding import Backend
+from services.endpoint.domain.forwarding import UNKNOWN_LOG, Backend, RegistryLog
 from services.endpoint.domain.targets import Target
 from services.endpoint.wire.forwarding import limits_of, port_mapping
 from services.endpoint.wire.labels import read_tags
@@ -69,9 +69,11 @@ class RegistryClient:
     async def sources(self, services: Collection[str], vpcs: Collection[str]) -> Sources:
         request = internal_pb.GetForwardingSourcesRequest(service_ids=services, vpc_ids=vpcs)
         answer = await self._ask(self._stub.GetForwardingSources, request)
+        log = RegistryLog(answer.log_id, answer.log_epoch)
         return Sources(
-            services={service.id: service_of(service) for service in answer.services},
+            services={service.id: service_of(service, log) for service in answer.services},
             targets={(each.vpc_id, each.cell): target_of(each) for each in answer.attachments},
+            log=log,
         )
 
     async def attached(self) -> Collection[str]:
@@ -93,7 +95,7 @@ class RegistryClient:
             raise _refusal(error) from error
 
 
-def service_of(stored: service_pb.EndpointService) -> PublishedService:
+def service_of(stored: service_pb.EndpointService, log: RegistryLog = UNKNOWN_LOG) -> PublishedService:
     return PublishedService(
         id=stored.id,
         full_name=stored.full_name,
@@ -109,6 +111,7 @@ def service_of(stored: service_pb.EndpointService) -> PublishedService:
         endpoints_per_account=stored.consumer_limits.endpoints_per_account,
         limits=limits_of(stored.consumer_limits),
         ended={each.permission: each.time.ToNanoseconds() for each in stored.ended_permissions},
+        log=log,
     )
 
 
@@ -136,7 +139,7 @@ def reservation_of(answer: internal_pb.ReserveEndpointPortResponse) -> Reservati
         vpc=answer.port.vpc_id,
         subnet=answer.port.subnet_id,
         address=IPv4Address(answer.port.address),
-        service=service_of(answer.service),
+        service=service_of(answer.service, RegistryLog(answer.log_id, answer.log_epoch)),
         consumer=_by_cell(answer.consumer_attachments),
         provider=_by_cell(answer.provider_attachments),
     )

@@ -24,11 +24,14 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
         owner = Principal(request.account, request.project)
         wanted = Wanted(request.endpoint_id, owner, request.service, request.subnet_id, request.address)
         port, terms = await self._reservations.reserve(wanted, command_context(request, "ReserveEndpointPort"))
+        log = await self._inventory.log()
         return internal_pb2.ReserveEndpointPortResponse(
             port=port,
             service=terms.service,
             consumer_attachments=terms.consumer,
             provider_attachments=terms.provider,
+            log_id=log.log_id,
+            log_epoch=log.epoch,
         )
 
     async def ReleaseEndpointPort(self, request: internal_pb2.ReleaseEndpointPortRequest, context: Context) -> Empty:
@@ -41,7 +44,10 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
         services, attachments = await self._inventory.forwarding(
             request.service_ids, None if request.every_vpc else request.vpc_ids
         )
-        return internal_pb2.GetForwardingSourcesResponse(services=services, attachments=attachments)
+        log = await self._inventory.log()
+        return internal_pb2.GetForwardingSourcesResponse(
+            services=services, attachments=attachments, log_id=log.log_id, log_epoch=log.epoch
+        )
 
     async def GetTokenTrust(
         self, request: internal_pb2.GetTokenTrustRequest, context: Context

@@ -12,7 +12,7 @@ from services.common.eventsourcing.resource_table import ResourceRow, ResourceTa
 from services.common.eventsourcing.selection import ALL, Selection
 from services.common.eventsourcing.sql_schema import Name, Number
 from services.common.eventsourcing.sql_store import SqlStore
-from services.common.eventsourcing.store import RecordedEvent
+from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.history.index import Reducer
 from services.common.principal import OPERATOR
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
@@ -196,6 +196,9 @@ class Resources:
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
+
+    async def head(self) -> Head:
+        return await self._store.head()
 
     async def read(self, function: Callable[[Snapshot], T]) -> T:
         """What the function reads, all of it at one position."""

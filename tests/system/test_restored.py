@@ -1,4 +1,4 @@
-"""The endpoint service's database goes back to an earlier state: everybody notices, and goes on from what is there."""
+"""A service's database goes back to an earlier state: everybody notices, and goes on from what is there."""
 
 import contextlib
 import shutil
@@ -14,7 +14,7 @@ from sidegate.resources.history import When
 from sidegate.resources.logs import LogName
 from tests.support import namespaces
 from tests.support.standalone import Standalone, require_root, until
-from tests.support.world import eventually_answers, machine, site, who_answers
+from tests.support.world import eventually_answers, machine, site, tcp, who_answers
 
 pytestmark = pytest.mark.root
 
@@ -23,6 +23,13 @@ def back_up(database: Path, copy: Path) -> None:
     """As an operator does while the program runs."""
     with contextlib.closing(sqlite3.connect(database)) as live, contextlib.closing(sqlite3.connect(copy)) as kept:
         live.backup(kept)
+
+
+def restore(database: Path, copy: Path) -> None:
+    """As an operator does while the program is stopped."""
+    for ending in ("", "-wal", "-shm"):
+        database.with_name(database.name + ending).unlink(missing_ok=True)
+    shutil.copy(copy, database)
 
 
 async def test_a_restored_database_is_a_fork_that_gateways_watchers_and_historians_notice(tmp_path: Path) -> None:
@@ -53,9 +60,7 @@ async def test_a_restored_database_is_a_fork_that_gateways_watchers_and_historia
             assert then.endpoint.id == lost.id
         assert await sidegate.stop() == 0
 
-        for ending in ("", "-wal", "-shm"):
-            Path(sidegate.database("endpoint") + ending).unlink(missing_ok=True)
-        shutil.copy(copy, sidegate.database("endpoint"))
+        restore(Path(sidegate.database("endpoint")), copy)
         await sidegate.start()
         async with sidegate.client("operator") as operator, sidegate.client("anna") as consumer:
             history, log = operator.history, operator.audit.log(LogName.ENDPOINT)
@@ -84,3 +89,31 @@ async def test_a_restored_database_is_a_fork_that_gateways_watchers_and_historia
             with pytest.raises((errors.WrongState, errors.OutOfRange), match=r"the log is (now|at)"):
                 async with consumer.endpoints.watch(after=place) as watch:
                     await anext(watch)
+
+
+async def test_gateways_forward_what_a_restored_registry_says_and_what_it_says_after_that(tmp_path: Path) -> None:
+    """Its versions count again from what they were: they are lower than those that gateways know."""
+    require_root()
+    copy = tmp_path / "copy.sqlite"
+    async with contextlib.AsyncExitStack() as stack:
+        anna_net, pia_net = stack.enter_context(namespaces.make("anna", "pia"))
+        sidegate = await stack.enter_async_context(Standalone(tmp_path))
+        async with site(sidegate, "anna", anna_net) as anna, site(sidegate, "pia", pia_net) as pia:
+            await stack.enter_async_context(machine(pia_net, "pia"))
+            service = await pia.publish("web", approval=False)
+            await pia.client.services.permit(service.id, ["iam:domain::anna"])
+            address = (await anna.accepted(await anna.request(service))).address
+            back_up(Path(sidegate.database("registry")), copy)
+            for port in (81, 82, 83):
+                await pia.client.services.update(service.id, port_mappings=[tcp(port, 8080)])
+        assert await eventually_answers(anna_net, address, 83) == "pia"
+        assert await sidegate.stop() == 0
+
+        restore(Path(sidegate.database("registry")), copy)
+        await sidegate.start()
+        assert await eventually_answers(anna_net, address, 80) == "pia"
+        assert await who_answers(anna_net, address, 83) is None
+        async with sidegate.client("pia") as provider:
+            await provider.services.update(service.id, port_mappings=[tcp(84, 8080)])
+        assert await eventually_answers(anna_net, address, 84) == "pia"
+        assert await who_answers(anna_net, address, 80) is None

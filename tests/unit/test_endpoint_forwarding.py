@@ -21,6 +21,7 @@ from services.endpoint.domain.forwarding import (
     PortMapping,
     Protocol,
     ReachVpc,
+    RegistryLog,
     RemoveService,
     ServiceCommand,
     ServiceForwarded,
@@ -57,6 +58,27 @@ def test_a_service_that_is_gone_never_comes_back(before: list[int], after: list[
     assert gone == ServiceRemoved("default", "web", max(before) + 1)
     late = [ForwardService(version(each)) for each in after]
     assert told([*commands, RemoveService(), *late, RemoveService()]) == gone
+
+
+LOG, RESTORED = RegistryLog("log", 1), RegistryLog("log", 2)
+
+
+def test_a_restored_registry_is_believed_though_its_versions_are_older() -> None:
+    newest = replace(version(7), log=LOG)
+    back = replace(version(3), log=RESTORED)
+    assert told([ForwardService(newest), ForwardService(back)]) == replace(back, version=8, ahead=5)
+    edited = replace(version(4), log=RESTORED)
+    commands = [ForwardService(newest), ForwardService(back), ForwardService(edited)]
+    assert told(commands) == replace(edited, version=9, ahead=5)
+    late = replace(version(9), log=LOG)
+    assert told([*commands, ForwardService(late), ForwardService(back)]) == told(commands)
+
+
+def test_a_service_that_was_deleted_comes_back_only_with_a_restored_registry() -> None:
+    before: list[ServiceCommand] = [ForwardService(replace(version(2), log=LOG)), RemoveService(LOG)]
+    assert isinstance(told([*before, ForwardService(replace(version(9), log=LOG))]), ServiceRemoved)
+    back = replace(version(2), log=RESTORED)
+    assert told([*before, ForwardService(back)]) == replace(back, version=4, ahead=2)
 
 
 def test_the_removal_of_a_service_that_no_gateway_knows_is_nothing() -> None:

@@ -189,6 +189,26 @@ def test_a_gateway_that_knows_of_no_weights_reads_the_backends_that_take_session
     assert list(entry.backends) == ["10.0.0.10"]
 
 
+RESTORED: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("restored.json").read_text())
+"""Stored events that say which of the registry's logs they were read in."""
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("forwarded", replace(SERVICE, version=9, ahead=6, log=forwarding.RegistryLog("log", 2))),
+        ("removed", forwarding.ServiceRemoved("default", "web", 4, forwarding.RegistryLog("log", 2))),
+    ],
+)
+def test_the_registrys_log_is_stored_as_it_was_when_it_came(
+    name: str, entry: forwarding.ServiceForwarded | forwarding.ServiceRemoved
+) -> None:
+    event = forwarding.ServiceForwardingChanged(entry)
+    stored = ServiceCodec().encode(event, entry)
+    assert stored.data.hex() == RESTORED[name]
+    assert ServiceCodec().decode(recorded(NewEvent(stored.type, bytes.fromhex(RESTORED[name])))) == event
+
+
 def test_removed_entries_come_back_as_removed() -> None:
     gone = forwarding.ServiceForwardingChanged(forwarding.ServiceRemoved("default", "web", 4))
     assert ServiceCodec().decode(recorded(ServiceCodec().encode(gone, gone.entry))) == gone

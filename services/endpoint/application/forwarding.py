@@ -12,7 +12,14 @@ from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain.endpoint import Facts
 from services.endpoint.domain.endpoint_commands import EndConnection, WithdrawService
-from services.endpoint.domain.forwarding import ForwardService, ReachVpc, RemoveService, ServiceCommand
+from services.endpoint.domain.forwarding import (
+    UNKNOWN_LOG,
+    ForwardService,
+    ReachVpc,
+    RegistryLog,
+    RemoveService,
+    ServiceCommand,
+)
 from services.endpoint.domain.targets import Target
 from services.endpoint.projections import ATTACHMENT, CONNECTED, ENDPOINT, LIVE, SERVICE, services_in_use, vpcs_in_use
 from services.endpoint.wire.endpoint import state_of
@@ -64,13 +71,13 @@ class Forwarding:
         async for rows in self._rows.batches(ENDPOINT, parent=service.id, states=CONNECTED):
             await asyncio.gather(*(self._end(state_of(row.data).facts, service) for row in rows))
 
-    async def service_gone(self, service: str) -> None:
+    async def service_gone(self, service: str, log: RegistryLog = UNKNOWN_LOG) -> None:
         """Fails the service's endpoints, then tells each cell. In this order: a service that is still forwarded is
         asked for again at every start, so nothing is left half done."""
         async for rows in self._rows.batches(ENDPOINT, parent=service, states=LIVE):
             await asyncio.gather(*(self._withdraw(row.id) for row in rows))
         for cell in await self._cells(SERVICE, service):
-            await self._forward(cell, service, RemoveService())
+            await self._forward(cell, service, RemoveService(log))
 
     async def refresh(self, services: Collection[str] = (), vpcs: Collection[str] = ()) -> None:
         """Asks the registry how things are, and tells each cell what is news to it: of services that it uses, and of
@@ -100,7 +107,7 @@ class Forwarding:
         for id_ in services:
             service = sources.services.get(id_)
             if service is None or service.gone:
-                await self.service_gone(id_)
+                await self.service_gone(id_, sources.log)
             else:
                 await self.service_changed(service)
                 await self.permissions_removed(service)

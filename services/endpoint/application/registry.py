@@ -7,7 +7,15 @@ from typing import Protocol
 
 from services.common.labels import Tag
 from services.common.principal import Principal
-from services.endpoint.domain.forwarding import NO_LIMITS, Backend, Limits, PortMapping, ServiceForwarded
+from services.endpoint.domain.forwarding import (
+    NO_LIMITS,
+    UNKNOWN_LOG,
+    Backend,
+    Limits,
+    PortMapping,
+    RegistryLog,
+    ServiceForwarded,
+)
 from services.endpoint.domain.targets import Target
 
 EVERYBODY = "iam:domain::*"
@@ -47,6 +55,7 @@ class PublishedService:
     rules: Rules = NO_RULES
     endpoints_per_account: int = 0
     limits: Limits = NO_LIMITS
+    log: RegistryLog = UNKNOWN_LOG
 
     def decides_on(self, account: str, tags: Collection[Tag]) -> bool:
         """Whether the owner, or nobody yet, decides on a connection of this account with these tags."""
@@ -61,7 +70,7 @@ class PublishedService:
         return max(self.ended.get(own, 0), self.ended.get(EVERYBODY, 0))
 
     def in_cell(self, cell: str) -> ServiceForwarded:
-        return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports, self.limits)
+        return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports, self.limits, self.log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +88,11 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Services by id, and targets by VPC and cell, as they are now; what is missing is gone."""
+    """Services by id, and targets by VPC and cell, as they are now in this log; what is missing is gone."""
 
     services: Mapping[str, PublishedService]
     targets: Mapping[tuple[str, str], Target]
+    log: RegistryLog = UNKNOWN_LOG
 
 
 class Registry(Protocol):

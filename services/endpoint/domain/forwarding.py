@@ -4,7 +4,7 @@ Each (service, cell) and each (VPC, cell) in use is a stream of its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
 
@@ -53,8 +53,22 @@ class Unused:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryLog:
+    """Which of the registry's logs something was read in: one that was restored goes on with a higher epoch."""
+
+    id: str = ""
+    epoch: int = 0
+
+
+UNKNOWN_LOG = RegistryLog()
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceForwarded:
-    """Where endpoints of a service lead. `version` is the registry's."""
+    """Where endpoints of a service lead.
+
+    `version` is the registry's, and `ahead` more: a registry that was restored counts again from what it was.
+    """
 
     cell: str
     service: str
@@ -63,15 +77,22 @@ class ServiceForwarded:
     backends: tuple[Backend, ...]
     ports: tuple[PortMapping, ...]
     limits: Limits = NO_LIMITS
+    log: RegistryLog = UNKNOWN_LOG
+    ahead: int = 0
+
+    @property
+    def registry_version(self) -> int:
+        return self.version - self.ahead
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRemoved:
-    """The service is gone, for good."""
+    """The service is gone, for good: unless the registry is restored to when it was there."""
 
     cell: str
     service: str
     version: int
+    log: RegistryLog = UNKNOWN_LOG
 
 
 ServiceState = Unused | ServiceForwarded | ServiceRemoved
@@ -79,14 +100,16 @@ ServiceState = Unused | ServiceForwarded | ServiceRemoved
 
 @dataclass(frozen=True, slots=True)
 class ForwardService:
-    """Make the cell forward the service as it is at this version."""
+    """Make the cell forward the service as it is at this version of the registry's."""
 
     service: ServiceForwarded
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveService:
-    """The service is gone."""
+    """The service is gone, says this log."""
+
+    log: RegistryLog = UNKNOWN_LOG
 
 
 ServiceCommand = ForwardService | RemoveService
@@ -101,12 +124,40 @@ def decide_service(command: ServiceCommand, state: ServiceState) -> Sequence[Ser
     match command, state:
         case ForwardService(service), Unused():
             return [ServiceForwardingChanged(service)]
-        case ForwardService(service), ServiceForwarded(version=known) if service.version > known:
-            return [ServiceForwardingChanged(service)]
-        case RemoveService(), ServiceForwarded(cell, service_id, version):
-            return [ServiceForwardingChanged(ServiceRemoved(cell, service_id, version + 1))]
+        case ForwardService(service), ServiceForwarded() if _is_news(service, state):
+            return [ServiceForwardingChanged(_after(service, state.version))]
+        case ForwardService(service), ServiceRemoved(log=log) if _is_another(service.log, log):
+            return [ServiceForwardingChanged(_after(service, state.version))]
+        case RemoveService(log), ServiceForwarded(cell, service_id, version):
+            return [ServiceForwardingChanged(ServiceRemoved(cell, service_id, version + 1, _known(log, state.log)))]
         case _:
             return []
+
+
+def _is_news(service: ServiceForwarded, known: ServiceForwarded) -> bool:
+    if service.log == known.log or not _is_known(service.log, known.log):
+        return service.version > known.registry_version
+    return _is_another(service.log, known.log)
+
+
+def _is_another(log: RegistryLog, known: RegistryLog) -> bool:
+    """Whether it took the place of the one that is known: another log, or the same one restored."""
+    return _is_known(log, known) and (log.id != known.id or log.epoch > known.epoch)
+
+
+def _is_known(*logs: RegistryLog) -> bool:
+    """A program of before 0.2 does not say which log it speaks of."""
+    return all(log.id for log in logs)
+
+
+def _known(log: RegistryLog, otherwise: RegistryLog) -> RegistryLog:
+    return log if log.id else otherwise
+
+
+def _after(service: ServiceForwarded, version: int) -> ServiceForwarded:
+    """Gateways ignore what is not newer than what they know."""
+    ours = max(service.version, version + 1)
+    return replace(service, version=ours, ahead=ours - service.version)
 
 
 def evolve_service(_state: ServiceState, event: ServiceForwardingChanged) -> ServiceState:

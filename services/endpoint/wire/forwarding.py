@@ -12,6 +12,7 @@ from services.endpoint.domain.forwarding import (
     Limits,
     PortMapping,
     Protocol,
+    RegistryLog,
     ServiceForwarded,
     ServiceForwardingChanged,
     ServiceRemoved,
@@ -47,7 +48,7 @@ class ServiceCodec:
             raise UnknownFact(f"{recorded.type} is no event of a service's forwarding")
         cell, entry = stored.service_forwarding_changed.cell, stored.forwarding.service
         if entry.removed:
-            return ServiceForwardingChanged(ServiceRemoved(cell, entry.service_id, entry.version))
+            return ServiceForwardingChanged(ServiceRemoved(cell, entry.service_id, entry.version, _log(entry)))
         return ServiceForwardingChanged(
             ServiceForwarded(
                 cell=cell,
@@ -57,6 +58,8 @@ class ServiceCodec:
                 backends=_backends(entry),
                 ports=tuple(map(port_mapping, entry.port_mappings)),
                 limits=limits_of(entry.limits),
+                log=_log(entry),
+                ahead=entry.ahead,
             )
         )
 
@@ -87,6 +90,10 @@ class AttachmentCodec:
 
     def partition(self, state: AttachmentState) -> str:
         return "" if isinstance(state, Unused) else state.cell
+
+
+def _log(stored: forwarding_pb.ServiceForwarding) -> RegistryLog:
+    return RegistryLog(stored.registry_log_id, stored.registry_epoch)
 
 
 def port_mapping(stored: service_pb.PortMapping) -> PortMapping:
@@ -130,7 +137,13 @@ def _backends(stored: forwarding_pb.ServiceForwarding) -> tuple[Backend, ...]:
 
 def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.ServiceForwarding:
     if isinstance(entry, ServiceRemoved):
-        return forwarding_pb.ServiceForwarding(service_id=entry.service, version=entry.version, removed=True)
+        return forwarding_pb.ServiceForwarding(
+            service_id=entry.service,
+            version=entry.version,
+            removed=True,
+            registry_log_id=entry.log.id,
+            registry_epoch=entry.log.epoch,
+        )
     return forwarding_pb.ServiceForwarding(
         service_id=entry.service,
         version=entry.version,
@@ -144,6 +157,9 @@ def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.S
             for port in entry.ports
         ],
         limits=_stored_limits(entry.limits),
+        registry_log_id=entry.log.id,
+        registry_epoch=entry.log.epoch,
+        ahead=entry.ahead,
     )
 
 

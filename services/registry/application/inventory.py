@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from services.common.errors import Forbidden, NotFound
 from services.common.eventsourcing.selection import ALL, Selection
+from services.common.eventsourcing.store import Head
 from services.common.principal import Principal
 from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, SERVICE, VPC, Kind, Resources
 from sidegate.api.registry.v1 import vpc_pb2
@@ -25,6 +26,10 @@ class Inventory:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+
+    async def log(self) -> Head:
+        """Which log it is that all answers are read in."""
+        return await self._resources.head()
 
     async def owned(self, kind: Kind[Owned], id_: str, caller: Principal) -> Owned:
         """A resource of the caller's project. Raises NotFound."""

@@ -120,14 +120,23 @@ class ServiceForwarding(_message.Message):
     PORT_MAPPINGS_FIELD_NUMBER: _builtins.int
     WEIGHTED_BACKENDS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    REGISTRY_LOG_ID_FIELD_NUMBER: _builtins.int
+    REGISTRY_EPOCH_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID): the entry's key."""
     version: _builtins.int
-    """The registry's version of the service; an older one changes nothing."""
+    """Grows with each change; an older one changes nothing. It is the registry's version of the service, and `ahead` more."""
     removed: _builtins.bool
     """The service is gone."""
     vpc_id: _builtins.str
     """The VPC that the backends are in (UUID)."""
+    registry_log_id: _builtins.str
+    """The registry's log that this was read in. Programs of before 0.2 did not say."""
+    registry_epoch: _builtins.int
+    """The epoch of that log: a log that is restored to an earlier state goes on with a higher one."""
+    ahead: _builtins.int
+    """How far `version` is ahead of the registry's, which counts again from what it was when it was restored."""
     @_builtins.property
     def backends(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """IPv4 addresses of the backends that are not draining, in the owner's order: what a gateway that knows of no weights
@@ -159,10 +168,13 @@ class ServiceForwarding(_message.Message):
         port_mappings: _abc.Iterable[_endpoint_service_pb2.PortMapping] | None = ...,
         weighted_backends: _abc.Iterable[Global___BackendForwarding] | None = ...,
         limits: _endpoint_service_pb2.ConsumerLimits | None = ...,
+        registry_log_id: _builtins.str = ...,
+        registry_epoch: _builtins.int = ...,
+        ahead: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "limits", b"limits", "port_mappings", b"port_mappings", "removed", b"removed", "service_id", b"service_id", "version", b"version", "vpc_id", b"vpc_id", "weighted_backends", b"weighted_backends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "backends", b"backends", "limits", b"limits", "port_mappings", b"port_mappings", "registry_epoch", b"registry_epoch", "registry_log_id", b"registry_log_id", "removed", b"removed", "service_id", b"service_id", "version", b"version", "vpc_id", b"vpc_id", "weighted_backends", b"weighted_backends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -78,6 +78,12 @@ class ReserveEndpointPortResponse(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     CONSUMER_ATTACHMENTS_FIELD_NUMBER: _builtins.int
     PROVIDER_ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    LOG_EPOCH_FIELD_NUMBER: _builtins.int
+    log_id: _builtins.str
+    """The log that all this was read in."""
+    log_epoch: _builtins.int
+    """The epoch of that log."""
     @_builtins.property
     def port(self) -> _vpc_pb2.Port:
         """The port that was taken."""
@@ -101,10 +107,12 @@ class ReserveEndpointPortResponse(_message.Message):
         service: _endpoint_service_pb2.EndpointService | None = ...,
         consumer_attachments: _abc.Iterable[_vpc_pb2.Attachment] | None = ...,
         provider_attachments: _abc.Iterable[_vpc_pb2.Attachment] | None = ...,
+        log_id: _builtins.str = ...,
+        log_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["port", b"port", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_attachments", b"consumer_attachments", "port", b"port", "provider_attachments", b"provider_attachments", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_attachments", b"consumer_attachments", "log_epoch", b"log_epoch", "log_id", b"log_id", "port", b"port", "provider_attachments", b"provider_attachments", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,6 +182,12 @@ class GetForwardingSourcesResponse(_message.Message):
 
     SERVICES_FIELD_NUMBER: _builtins.int
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    LOG_EPOCH_FIELD_NUMBER: _builtins.int
+    log_id: _builtins.str
+    """The log that all this was read in."""
+    log_epoch: _builtins.int
+    """The epoch of that log."""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.EndpointService]:
         """The services asked for."""
@@ -187,10 +201,12 @@ class GetForwardingSourcesResponse(_message.Message):
         *,
         services: _abc.Iterable[_endpoint_service_pb2.EndpointService] | None = ...,
         attachments: _abc.Iterable[_vpc_pb2.Attachment] | None = ...,
+        log_id: _builtins.str = ...,
+        log_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "log_epoch", b"log_epoch", "log_id", b"log_id", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
