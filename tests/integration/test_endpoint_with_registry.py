@@ -522,7 +522,7 @@ def test_every_write_can_be_only_validated_and_is_safe_to_repeat() -> None:
     services = [service for file in files for service in file.services_by_name.values()]
     for method in (each for service in services for each in service.methods):
         fields = set(method.input_type.fields_by_name)
-        reads = method.name.startswith(("Get", "List", "Lookup", "Watch"))
+        reads = method.name.startswith(("Get", "List", "Lookup", "Watch", "Test"))
         assert {"request_id", "validate_only"} & fields == (set() if reads else {"request_id", "validate_only"})
 
 
