@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from services.common.eventsourcing.resource_table import RESOURCES, ResourceRow, ResourceTable, get
+from services.common.eventsourcing.resource_lists import get
+from services.common.eventsourcing.resource_table import RESOURCES, ResourceRow, ResourceTable
 from services.common.eventsourcing.sql_schema import last_of_partition, tail
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.history.index import Reducer
@@ -65,6 +66,12 @@ def _endpoint(event: RecordedEvent, stored: events_pb.EndpointEvent) -> Resource
         name=resource.name,
         state=state,
         live=state != DELETED,
+        full_name=resource.service_full_name,
+        vpc=resource.vpc_id,
+        number=resource.marker_id,
+        updated=resource.update_time.ToNanoseconds(),
+        counterpart_updated=resource.update_time.ToNanoseconds(),
+        tags=tuple((tag.key, tag.value) for tag in resource.tags),
     )
 
 

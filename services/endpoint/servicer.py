@@ -10,6 +10,7 @@ from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
 from services.common.rpc.errors import refusal_of
+from services.common.rpc.listing import tags_shown
 from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.endpoint.application.connections import Connections
@@ -23,10 +24,11 @@ from services.endpoint.wire.reachability import backend_message, step_message
 from services.endpoint.wire.request import (
     address_of,
     change_of,
+    connections_of,
     decisions_of,
+    endpoints_of,
     name_of,
     networks_of,
-    selection_of,
     until_of,
     uuid_of,
 )
@@ -69,13 +71,17 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
     async def ListEndpoints(
         self, request: service_pb.ListEndpointsRequest, context: Context
     ) -> service_pb.ListEndpointsResponse:
-        query, size = paging.query_of(request), paging.page_size(request.page_size)
-        after, selection = paging.decode(request.page_token, query), selection_of(request)
-        found = await self._endpoints.page(principal(), after, size + 1, selection, request.service_id)
-        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
-        return service_pb.ListEndpointsResponse(
-            endpoints=[endpoint for _, endpoint in found[:size]], next_page_token=token
-        )
+        asked, service = paging.asked(request), request.service_id.lower()
+        found = await self._endpoints.listed(principal(), asked.window, endpoints_of(request), service)
+        shown, token = asked.cut(found)
+        return service_pb.ListEndpointsResponse(endpoints=shown, next_page_token=token, total_size=found.total)
+
+    async def ListEndpointTags(
+        self, request: service_pb.ListEndpointTagsRequest, context: Context
+    ) -> service_pb.ListEndpointTagsResponse:
+        asked = paging.asked_of_tags(request)
+        tags, token = asked.cut(await self._endpoints.tags(principal(), asked.after, asked.size + 1))
+        return service_pb.ListEndpointTagsResponse(tags=tags_shown(tags), next_page_token=token)
 
     async def UpdateEndpoint(self, request: service_pb.UpdateEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
         told = command_context(request, "UpdateEndpoint", request.endpoint.etag)
@@ -116,13 +122,10 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
     async def ListConnections(
         self, request: service_pb.ListConnectionsRequest, context: Context
     ) -> service_pb.ListConnectionsResponse:
-        query, size = paging.query_of(request), paging.page_size(request.page_size)
-        service, after = uuid_of(request.service_id, "service_id"), paging.decode(request.page_token, query)
-        found = await self._connections.page(service, principal(), after, size + 1, selection_of(request))
-        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
-        return service_pb.ListConnectionsResponse(
-            connections=[connection for _, connection in found[:size]], next_page_token=token
-        )
+        asked, service = paging.asked(request), uuid_of(request.service_id, "service_id")
+        found = await self._connections.listed(service, principal(), asked.window, connections_of(request))
+        shown, token = asked.cut(found)
+        return service_pb.ListConnectionsResponse(connections=shown, next_page_token=token, total_size=found.total)
 
     async def AcceptConnection(
         self, request: service_pb.AcceptConnectionRequest, context: Context

@@ -6,6 +6,7 @@ from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
 from services.registry.application.accounts import Accounts
 from services.registry.application.tokens import Proof, Tokens
+from services.registry.wire import selections
 from services.registry.wire.accounts import ROLES
 from sidegate.api.registry.v1 import account_pb2, account_service_pb2
 from sidegate.api.registry.v1 import account_service_pb2_grpc as account_grpc
@@ -31,10 +32,12 @@ class AccountsServicer(account_grpc.AccountsServiceServicer):
         self, request: account_service_pb2.ListAccountsRequest, context: Context
     ) -> account_service_pb2.ListAccountsResponse:
         require_operator()
-        query, size = paging.query_of(request), paging.page_size(request.page_size)
-        found = await self._accounts.page(paging.decode(request.page_token, query), size + 1)
-        page, token = found[:size], paging.encode(found[size - 1][0], query) if len(found) > size else ""
-        return account_service_pb2.ListAccountsResponse(accounts=[each for _, each in page], next_page_token=token)
+        asked = paging.asked(request)
+        found = await self._accounts.listed(asked.window, selections.accounts(request))
+        accounts, token = asked.cut(found)
+        return account_service_pb2.ListAccountsResponse(
+            accounts=accounts, next_page_token=token, total_size=found.total
+        )
 
     async def CreateProject(
         self, request: account_service_pb2.CreateProjectRequest, context: Context
@@ -53,10 +56,10 @@ class AccountsServicer(account_grpc.AccountsServiceServicer):
         self, request: account_service_pb2.ListAccessKeysRequest, context: Context
     ) -> account_service_pb2.ListAccessKeysResponse:
         require_operator()
-        query, size = paging.query_of(request), paging.page_size(request.page_size)
-        found = await self._accounts.keys(request.account, paging.decode(request.page_token, query), size + 1)
-        page, token = found[:size], paging.encode(found[size - 1][0], query) if len(found) > size else ""
-        return account_service_pb2.ListAccessKeysResponse(keys=[each for _, each in page], next_page_token=token)
+        asked = paging.asked(request)
+        found = await self._accounts.keys(request.account, asked.window, selections.access_keys(request))
+        keys, token = asked.cut(found)
+        return account_service_pb2.ListAccessKeysResponse(keys=keys, next_page_token=token, total_size=found.total)
 
     async def RotateAccessKey(
         self, request: account_service_pb2.RotateAccessKeyRequest, context: Context

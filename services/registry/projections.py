@@ -1,23 +1,26 @@
 """Read tables: what each event leaves of its resource, found by who owns it and by what it is a part of."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sqlalchemy import Column, Connection, MetaData, Table, delete, select, text
 
-from services.common.eventsourcing import resource_table
+from services.common.eventsourcing import resource_lists
 from services.common.eventsourcing.projection import Projection
 from services.common.eventsourcing.resource_table import ResourceRow, ResourceTable
-from services.common.eventsourcing.selection import ALL, Selection
+from services.common.eventsourcing.selection import ALL, EVERYWHERE, Cursor, Found, Scope, Selection, Window
 from services.common.eventsourcing.sql_schema import Name, Number
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.history.index import Reducer
 from services.common.principal import OPERATOR
+from services.registry.domain.account import REVOKED, VALID
+from services.registry.domain.publication import EVERYBODY
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import account_pb2, vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.api.registry.v1.tag_pb2 import Tag
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -44,7 +47,10 @@ ACCOUNT: Kind[account_pb2.Account] = Kind("account", lambda event: event.account
 ACCESS_KEY: Kind[RegistryEvent] = Kind("key", lambda event: event)
 """With the fact: it says where the key's secret lies."""
 
-CLOSING, DELETING = "CLOSING", "DELETING"
+AVAILABLE, CLOSING, DELETING = "AVAILABLE", "CLOSING", "DELETING"
+PUBLIC = "*"
+"""The other side of a service that everybody may connect to."""
+
 PAGE = 500
 
 _GONE = {
@@ -59,11 +65,15 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
     live = stored.WhichOneof("fact") not in _GONE
     match stored.WhichOneof("resource"):
         case "vpc":
-            return _row(VPC, stored.vpc, event, live, name=stored.vpc.name)
+            vpc = stored.vpc
+            return _row(VPC, vpc, event, live, name=vpc.name)._replace(tags=_tags(vpc.tags))
         case "subnet":
-            return _row(SUBNET, stored.subnet, event, live, stored.subnet.vpc_id, name=stored.subnet.name)
+            subnet = stored.subnet
+            row = _row(SUBNET, subnet, event, live, subnet.vpc_id, name=subnet.name)
+            return row._replace(vpc=subnet.vpc_id, tags=_tags(subnet.tags))
         case "port":
-            return _row(PORT, stored.port, event, live, stored.port.subnet_id)
+            port = stored.port
+            return _row(PORT, port, event, live, port.subnet_id, name=port.holder)._replace(vpc=port.vpc_id)
         case "attachment":
             made = stored.attachment
             return ResourceRow(ATTACHMENT.name, made.id, OPERATOR, event.data, made.vpc_id, "", made.cell, live=live)
@@ -71,30 +81,56 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
             cell = stored.default_attachment.cell
             return ResourceRow(DEFAULT_ATTACHMENT.name, cell, OPERATOR, event.data, partition=cell, live=live)
         case "service":
-            state = EndpointService.State.Name(stored.service.state).removeprefix("STATE_")
-            service = stored.service
-            return _row(SERVICE, service, event, live, service.vpc_id, name=service.name, state=state)
+            return _service(stored.service, event, live)
         case "account":
-            return ResourceRow(ACCOUNT.name, stored.account.name, OPERATOR, event.data)
+            name = stored.account.name
+            return ResourceRow(ACCOUNT.name, name, OPERATOR, event.data, name=name)
         case "access_key":
-            key = stored.access_key
-            return ResourceRow(ACCESS_KEY.name, key.id, OPERATOR, event.data, key.account)
+            key, valid = stored.access_key, not stored.access_key.HasField("revoke_time")
+            state = VALID if valid else REVOKED
+            return ResourceRow(ACCESS_KEY.name, key.id, OPERATOR, event.data, key.account, state=state)
         case None:
             return None
 
 
 def _row(
     kind: Kind[R],
-    resource: vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port | EndpointService,
+    resource: vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port,
     event: RecordedEvent,
     live: bool,
     parent: str = "",
     *,
     name: str = "",
-    state: str = "",
 ) -> ResourceRow:
     owner = f"{resource.account}/{resource.project}"
-    return ResourceRow(kind.name, resource.id, owner, event.data, parent, name=name, state=state, live=live)
+    return ResourceRow(kind.name, resource.id, owner, event.data, parent, name=name, live=live)
+
+
+def _service(service: EndpointService, event: RecordedEvent, live: bool) -> ResourceRow:
+    """A service of the platform's that everybody may connect to has everybody on its other side."""
+    state = EndpointService.State.Name(service.state).removeprefix("STATE_")
+    cloud = service.server_type == EndpointService.SERVER_TYPE_CLOUD
+    public = cloud and EVERYBODY in service.permissions and state == AVAILABLE
+    return ResourceRow(
+        SERVICE.name,
+        service.id,
+        f"{service.account}/{service.project}",
+        event.data,
+        service.vpc_id,
+        PUBLIC if public else "",
+        name=service.name,
+        state=state,
+        live=live,
+        full_name=service.full_name,
+        type=EndpointService.ServerType.Name(service.server_type).removeprefix("SERVER_TYPE_"),
+        vpc=service.vpc_id,
+        updated=service.update_time.ToNanoseconds(),
+        tags=_tags(service.tags),
+    )
+
+
+def _tags(tags: Iterable[Tag]) -> tuple[tuple[str, str], ...]:
+    return tuple((tag.key, tag.value) for tag in tags)
 
 
 def rows_of(event: RecordedEvent) -> Sequence[ResourceRow]:
@@ -129,7 +165,7 @@ class VpcRevisions:
             connection.execute(self._upsert, {"stream": event.stream, "revision": event.version})
 
 
-REDUCER = Reducer(1, rows_of)
+REDUCER = Reducer(2, rows_of)
 """What the registry's past is made by."""
 
 
@@ -145,33 +181,27 @@ class Snapshot:
         self._connection = connection
 
     def get(self, kind: Kind[R], id_: str) -> R | None:
-        row = resource_table.get(self._connection, kind.name, id_)
+        row = resource_lists.get(self._connection, kind.name, id_)
         return None if row is None else self._shown(kind, [row])[0]
 
-    def page(
-        self,
-        kind: Kind[R],
-        *,
-        owner: str | None = None,
-        parent: str | None = None,
-        selection: Selection = ALL,
-        after: int = 0,
-        limit: int,
-    ) -> list[tuple[int, R]]:
-        """Up to `limit` resources in order of creation, each with the position to go on from."""
-        rows = resource_table.page(
-            self._connection, kind.name, project=owner, parent=parent, selection=selection, after=after, limit=limit
-        )
-        return list(zip((at for at, _ in rows), self._shown(kind, [row for _, row in rows]), strict=True))
+    def listed(self, kind: Kind[R], window: Window, scope: Scope = EVERYWHERE, selection: Selection = ALL) -> Found[R]:
+        """A part of the list of a kind's resources."""
+        found = resource_lists.listed(self._connection, kind.name, window, scope, selection)
+        places = (place for place, _ in found.rows)
+        return Found(list(zip(places, self._shown(kind, found.items), strict=True)), found.total)
+
+    def tags(self, kind: Kind[R], owner: str, after: tuple[str, str], limit: int) -> Sequence[tuple[str, str]]:
+        """Keys and values of an owner's tags behind one of them, in order, each once."""
+        return resource_lists.tags(self._connection, kind.name, owner, after, limit)
 
     def of(self, kind: Kind[R], parent: str, limit: int) -> list[R]:
         """The first resources that are a part of another."""
-        return [resource for _, resource in self.page(kind, parent=parent, limit=limit)]
+        return self.listed(kind, Window(limit), Scope(parent=parent)).items
 
     def all(self, kind: Kind[R], *, states: Sequence[str]) -> Iterator[R]:
         """Every resource in one of these states."""
-        after = 0
-        while page := self.page(kind, selection=Selection(tuple(states)), after=after, limit=PAGE):
+        after: Cursor | None = None
+        while page := self.listed(kind, Window(PAGE, after), selection=Selection(tuple(states))).rows:
             yield from (resource for _, resource in page)
             after = page[-1][0]
 

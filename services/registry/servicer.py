@@ -6,12 +6,13 @@ from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
 
-from services.common.eventsourcing.selection import ALL, Selection
+from services.common.eventsourcing.selection import Selection
 from services.common.labels import description_of
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
+from services.common.rpc.listing import tags_shown
 from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.registry.application.publishing import Draft, Revision
@@ -20,6 +21,7 @@ from services.registry.application.streams import new_id
 from services.registry.application.vpcs import Draft as VpcDraft
 from services.registry.domain.service import CHANGEABLE
 from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
+from services.registry.wire import selections
 from services.registry.wire.default_attachments import parse_template
 from services.registry.wire.networks import (
     SUBNET_FIELDS,
@@ -40,6 +42,7 @@ from services.registry.wire.profiles import (
     service_type_of,
 )
 from services.registry.wire.publications import parse_backends, parse_mappings
+from services.registry.wire.services import connectable
 from services.registry.wire.targets import parse_target
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import quota_pb2, vpc_pb2, watch_pb2
@@ -79,8 +82,8 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         return await self._registry.inventory.vpc(request.id, principal())
 
     async def ListVpcs(self, request: registry_pb2.ListVpcsRequest, context: Context) -> registry_pb2.ListVpcsResponse:
-        vpcs, token = await self._page(VPC, request)
-        return registry_pb2.ListVpcsResponse(vpcs=vpcs, next_page_token=token)
+        vpcs, token, total = await self._page(VPC, request, selections.named(request))
+        return registry_pb2.ListVpcsResponse(vpcs=vpcs, next_page_token=token, total_size=total)
 
     async def UpdateVpc(self, request: registry_pb2.UpdateVpcRequest, context: Context) -> vpc_pb2.Vpc:
         told = command_context(request, "UpdateVpc", request.vpc.etag)
@@ -102,8 +105,8 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def ListSubnets(
         self, request: registry_pb2.ListSubnetsRequest, context: Context
     ) -> registry_pb2.ListSubnetsResponse:
-        subnets, token = await self._page(SUBNET, request, request.vpc_id)
-        return registry_pb2.ListSubnetsResponse(subnets=subnets, next_page_token=token)
+        subnets, token, total = await self._page(SUBNET, request, selections.named(request), request.vpc_id)
+        return registry_pb2.ListSubnetsResponse(subnets=subnets, next_page_token=token, total_size=total)
 
     async def UpdateSubnet(self, request: registry_pb2.UpdateSubnetRequest, context: Context) -> vpc_pb2.Subnet:
         told = command_context(request, "UpdateSubnet")
@@ -124,8 +127,8 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def ListPorts(
         self, request: registry_pb2.ListPortsRequest, context: Context
     ) -> registry_pb2.ListPortsResponse:
-        ports, token = await self._page(PORT, request, request.subnet_id)
-        return registry_pb2.ListPortsResponse(ports=ports, next_page_token=token)
+        ports, token, total = await self._page(PORT, request, selections.ports(request), request.subnet_id)
+        return registry_pb2.ListPortsResponse(ports=ports, next_page_token=token, total_size=total)
 
     async def DeletePort(self, request: registry_pb2.DeletePortRequest, context: Context) -> Empty:
         await self._registry.ports.delete(request.id, command_context(request, "DeletePort"))
@@ -144,8 +147,10 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def ListAttachments(
         self, request: registry_pb2.ListAttachmentsRequest, context: Context
     ) -> registry_pb2.ListAttachmentsResponse:
-        attachments, token = await self._page(ATTACHMENT, request, request.vpc_id)
-        return registry_pb2.ListAttachmentsResponse(attachments=attachments, next_page_token=token)
+        attachments, token, total = await self._page(
+            ATTACHMENT, request, selections.attachments(request), request.vpc_id, request.cell
+        )
+        return registry_pb2.ListAttachmentsResponse(attachments=attachments, next_page_token=token, total_size=total)
 
     async def DeleteAttachment(self, request: registry_pb2.DeleteAttachmentRequest, context: Context) -> Empty:
         await self._registry.attachments.delete(request.id, command_context(request, "DeleteAttachment"))
@@ -160,8 +165,10 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def ListDefaultAttachments(
         self, request: registry_pb2.ListDefaultAttachmentsRequest, context: Context
     ) -> registry_pb2.ListDefaultAttachmentsResponse:
-        defaults, token = await self._page(DEFAULT_ATTACHMENT, request)
-        return registry_pb2.ListDefaultAttachmentsResponse(default_attachments=defaults, next_page_token=token)
+        defaults, token, total = await self._page(DEFAULT_ATTACHMENT, request, selections.defaults(request))
+        return registry_pb2.ListDefaultAttachmentsResponse(
+            default_attachments=defaults, next_page_token=token, total_size=total
+        )
 
     async def DeleteDefaultAttachment(
         self, request: registry_pb2.DeleteDefaultAttachmentRequest, context: Context
@@ -184,8 +191,10 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def ListEndpointServices(
         self, request: registry_pb2.ListEndpointServicesRequest, context: Context
     ) -> registry_pb2.ListEndpointServicesResponse:
-        services, token = await self._page(SERVICE, request, selection=_selection(request))
-        return registry_pb2.ListEndpointServicesResponse(endpoint_services=services, next_page_token=token)
+        services, token, total = await self._page(SERVICE, request, selections.services(request))
+        return registry_pb2.ListEndpointServicesResponse(
+            endpoint_services=services, next_page_token=token, total_size=total
+        )
 
     async def UpdateEndpointService(
         self, request: registry_pb2.UpdateEndpointServiceRequest, context: Context
@@ -221,12 +230,20 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def ListPlatformServices(
         self, request: registry_pb2.ListPlatformServicesRequest, context: Context
     ) -> registry_pb2.ListPlatformServicesResponse:
-        query, size = paging.query_of(request), paging.page_size(request.page_size)
-        after = paging.decode(request.page_token, query)
-        found = [each for each in await self._registry.publishing.platform() if each[0] > after]
-        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
-        services = [service for _, service in found[:size]]
-        return registry_pb2.ListPlatformServicesResponse(services=services, next_page_token=token)
+        asked, selection = paging.asked(request), selections.platform_services(request)
+        found = await self._registry.inventory.platform(asked.window, selection)
+        services, token = asked.cut(found)
+        return registry_pb2.ListPlatformServicesResponse(
+            services=map(connectable, services), next_page_token=token, total_size=found.total
+        )
+
+    async def ListEndpointServiceTags(
+        self, request: registry_pb2.ListEndpointServiceTagsRequest, context: Context
+    ) -> registry_pb2.ListEndpointServiceTagsResponse:
+        asked = paging.asked_of_tags(request)
+        found = await self._registry.inventory.tags(SERVICE, principal(), asked.after, asked.size + 1)
+        tags, token = asked.cut(found)
+        return registry_pb2.ListEndpointServiceTagsResponse(tags=tags_shown(tags), next_page_token=token)
 
     async def GetServiceQuota(self, request: registry_pb2.GetServiceQuotaRequest, context: Context) -> quota_pb2.Quota:
         used, limit = await self._registry.publishing.quota(principal())
@@ -242,22 +259,14 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
                 )
 
     async def _page(
-        self, kind: Kind[R], request: ListRequest, parent: str = "", selection: Selection = ALL
-    ) -> tuple[list[R], str]:
-        """One page of the caller's resources, and the token of the next."""
-        query, size = paging.query_of(request), paging.page_size(request.page_size)
-        after = paging.decode(request.page_token, query)
-        found = await self._registry.inventory.page(
-            kind, principal(), parent=parent, selection=selection, after=after, limit=size + 1
+        self, kind: Kind[R], request: ListRequest, selection: Selection, parent: str = "", cell: str = ""
+    ) -> tuple[list[R], str, int]:
+        """One page of the caller's resources, the token of the next, and how many there are if that is asked."""
+        asked = paging.asked(request)
+        found = await self._registry.inventory.listed(
+            kind, principal(), asked.window, parent=parent.lower(), cell=cell, selection=selection
         )
-        token = paging.encode(found[size - 1][0], query) if len(found) > size else ""
-        return [resource for _, resource in found[:size]], token
-
-
-def _selection(request: registry_pb2.ListEndpointServicesRequest) -> Selection:
-    names = map(service_pb2.EndpointService.State.Name, request.states)
-    states = tuple(name.removeprefix("STATE_") for name in names)
-    return Selection(states, request.name_contains, request.newest_first)
+        return *asked.cut(found), found.total
 
 
 def _draft(wanted: service_pb2.EndpointService) -> Draft:

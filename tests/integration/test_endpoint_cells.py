@@ -8,6 +8,7 @@ import pytest
 
 from services.common.clock import SECOND
 from services.common.errors import WrongState
+from services.common.eventsourcing.selection import Window
 from services.endpoint.application.limits import Limits
 from services.endpoint.domain.presence import Presence
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
@@ -192,7 +193,7 @@ async def test_the_condition_is_in_lists_too(world: EndpointWorld) -> None:
     await world.join()
     created = await world.create()
     await world.forwarding(created.id)
-    ((_, listed),) = await world.app.endpoints.page(CONSUMER, 0, 10)
+    (listed,) = (await world.app.endpoints.listed(CONSUMER, Window(10))).items
     assert listed == await world.get(created.id)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from services.common.clock import SECOND
 from services.common.errors import NotFound, Refused, WrongState
+from services.common.eventsourcing.selection import Window
 from services.common.eventsourcing.store import Conflict
 from services.common.labels import Tag
 from services.common.principal import Principal
@@ -78,13 +79,13 @@ async def test_the_owner_sees_the_account_and_the_marker_and_nothing_of_the_netw
 async def test_a_service_lists_its_own_connections_and_to_others_none(world: EndpointWorld) -> None:
     first, second = await world.create(SERVICE), await world.create(SERVICE)
     await world.create(OPEN_SERVICE)
-    found = await world.app.connections.page(SERVICE, PROVIDER, 0, 10)
-    assert [connection.endpoint_id for _, connection in found] == [first.id, second.id]
-    position = found[0][0]
-    rest = await world.app.connections.page(SERVICE, PROVIDER, position, 10)
-    assert [connection.endpoint_id for _, connection in rest] == [second.id]
+    found = await world.app.connections.listed(SERVICE, PROVIDER, Window(10))
+    assert [connection.endpoint_id for connection in found.items] == [first.id, second.id]
+    place = found.rows[0][0]
+    rest = await world.app.connections.listed(SERVICE, PROVIDER, Window(10, place))
+    assert [connection.endpoint_id for connection in rest.items] == [second.id]
     for other in (CONSUMER, STRANGER, Principal(PROVIDER.account, "other"), Principal("other", PROVIDER.project)):
-        assert await world.app.connections.page(SERVICE, other, 0, 10) == []
+        assert not (await world.app.connections.listed(SERVICE, other, Window(10))).rows
 
 
 async def refusal(call: Awaitable[object], id_: str) -> tuple[str, str]:
@@ -99,7 +100,7 @@ async def test_anothers_endpoint_and_one_that_is_not_there_are_refused_in_the_sa
     for by in (STRANGER, PROVIDER, Principal(CONSUMER.account, "other"), Principal("other", CONSUMER.project)):
         assert await refusal(world.get(id_, by), id_) == await refusal(world.get(NOWHERE, by), NOWHERE)
         assert await refusal(world.delete(id_, by), id_) == await refusal(world.delete(NOWHERE, by), NOWHERE)
-        assert await world.app.endpoints.page(by, 0, 10) == []
+        assert not (await world.app.endpoints.listed(by, Window(10))).rows
 
 
 async def test_anothers_connection_and_one_that_is_not_there_are_refused_in_the_same_words(
@@ -121,8 +122,8 @@ async def test_a_deleted_endpoint_is_not_there_for_either_side(world: EndpointWo
     await refusal(world.get(id_), id_)
     await refusal(world.accept(id_), id_)
     await refusal(world.app.connections.get(SERVICE, id_, PROVIDER), id_)
-    assert await world.app.connections.page(SERVICE, PROVIDER, 0, 10) == []
-    assert await world.app.endpoints.page(CONSUMER, 0, 10) == []
+    assert not (await world.app.connections.listed(SERVICE, PROVIDER, Window(10))).rows
+    assert not (await world.app.endpoints.listed(CONSUMER, Window(10))).rows
 
 
 async def test_what_is_being_deleted_can_be_neither_accepted_nor_changed(world: EndpointWorld) -> None:
@@ -190,7 +191,7 @@ async def test_a_note_is_the_providers_and_stays_through_decisions(world: Endpoi
     noted = await world.app.connections.decide(note, world.context(PROVIDER, "NoteConnection"))
     assert noted.note == "ticket 4711"
     assert (await world.accept(created.id)).note == "ticket 4711"
-    ((_, listed),) = await world.app.connections.page(SERVICE, PROVIDER, 0, 10)
+    (listed,) = (await world.app.connections.listed(SERVICE, PROVIDER, Window(10))).items
     assert listed.note == "ticket 4711"
     assert "4711" not in str(await world.get(created.id))
     with pytest.raises(NotFound):

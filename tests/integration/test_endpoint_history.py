@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.eventsourcing.selection import Window
 from services.common.history.keeper import SnapshotKeeper
 from services.common.rpc.history import HistoryServicer
 from services.common.rpc.server import RpcServer
@@ -41,12 +42,14 @@ class Then:
 
 
 async def now(world: EndpointWorld) -> Then:
-    endpoints = [each for _, each in await world.app.endpoints.page(CONSUMER, 0, 1000)]
+    endpoints = (await world.app.endpoints.listed(CONSUMER, Window(1000))).items
     for endpoint in endpoints:  # what gateways say is not in the log
         endpoint.ClearField("ready")
         endpoint.ClearField("applied_generation")
-    pages = [await world.app.connections.page(service, PROVIDER, 0, 1000) for service in (SERVICE, OPEN_SERVICE)]
-    connections = [each for _, each in sorted((found for page in pages for found in page), key=lambda found: found[0])]
+    pages = [await world.app.connections.listed(service, PROVIDER, Window(1000)) for service in (SERVICE, OPEN_SERVICE)]
+    connections = [
+        each for _, each in sorted((found for page in pages for found in page.rows), key=lambda found: found[0])
+    ]
     snapshot = await world.app.feed.snapshot("default")
     return Then(endpoints, connections, present({key(entry): entry for entry in snapshot.entries()}))
 

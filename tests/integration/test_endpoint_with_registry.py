@@ -19,6 +19,8 @@ from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.registry.v1 import endpoint_service_pb2 as published_pb
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb
 from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
+from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_UPDATE_TIME, TagFilter, TagMatch
+from sidegate.api.registry.v1.tag_pb2 import Tag
 from tests.support.two_services import Caller, TwoServices, two_services, until
 
 CREATING = endpoint_pb.CONNECTION_STATE_CREATING
@@ -568,3 +570,73 @@ async def test_an_endpoint_and_a_deletion_are_only_validated_across_both_logs(st
     published = registry_pb.GetEndpointServiceRequest(id=story.service)
     service = await story.payments.ask(story.payments.registry.GetEndpointService, published)
     assert service.state == published_pb.EndpointService.STATE_AVAILABLE
+
+
+async def test_lists_find_by_what_they_are_asked_count_it_and_leave_out_what_is_skipped(story: Story) -> None:
+    made = []
+    for number, env in enumerate(("prod", "test", "prod")):
+        wanted = endpoint_pb.Endpoint(
+            service=story.service,
+            subnet_id=story.subnet,
+            name=f"web-{number}" if number else "",
+            tags=[Tag(key="env", value=env)],
+        )
+        create = service_pb.CreateEndpointRequest(endpoint=wanted)
+        made.append(await story.shop.ask(story.shop.endpoints.CreateEndpoint, create))
+
+    async def listed(**asked: Any) -> tuple[list[str], int]:
+        request = service_pb.ListEndpointsRequest(want_total=True, **asked)
+        answer = await story.shop.ask(story.shop.endpoints.ListEndpoints, request)
+        return [endpoint.id for endpoint in answer.endpoints], answer.total_size
+
+    first, second, third = (endpoint.id for endpoint in made)
+    assert await listed() == ([first, second, third], 3)
+    assert await listed(skip=1, page_size=1) == ([second], 3)
+    assert await listed(newest_first=True, page_size=1) == ([third], 3)
+    assert await listed(ids=[second.upper(), NOWHERE]) == ([second], 1)
+    assert await listed(name="") == ([first], 1)
+    assert await listed(name_contains="WEB") == ([second, third], 2)
+    assert await listed(service_name_contains=".WEB.") == ([first, second, third], 3)
+    assert await listed(marker_id=made[1].marker_id) == ([second], 1)
+    assert await listed(vpc_id=made[0].vpc_id) == ([first, second, third], 3)
+    assert await listed(vpc_id=NOWHERE) == ([], 0)
+    prod = TagMatch(key="env", values=["prod"])
+    assert await listed(tags=TagFilter(all=[prod])) == ([first, third], 2)
+    assert await listed(tags=TagFilter(not_any=[prod])) == ([second], 1)
+    assert await listed(tags=TagFilter(untagged=True)) == ([], 0)
+
+    await story.accept(first)
+    by_change = LIST_ORDER_UPDATE_TIME
+    assert (await listed(order=by_change, newest_first=True))[0][0] == first
+    request = service_pb.ListConnectionsRequest(
+        service_id=story.service, order=by_change, newest_first=True, want_total=True, page_size=2
+    )
+    page = await story.payments.ask(story.payments.connections.ListConnections, request)
+    assert ([each.endpoint_id for each in page.connections], page.total_size) == ([first, third], 3)
+    request.page_token, request.want_total, request.skip = page.next_page_token, False, 0
+    rest = await story.payments.ask(story.payments.connections.ListConnections, request)
+    assert ([each.endpoint_id for each in rest.connections], rest.total_size) == ([second], 0)
+    request.marker_id = made[2].marker_id
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await story.payments.ask(story.payments.connections.ListConnections, request)
+    assert refused.value.reason == "PAGE_TOKEN_INVALID"
+    request.page_token = ""
+    (only,) = (await story.payments.ask(story.payments.connections.ListConnections, request)).connections
+    assert only.endpoint_id == third
+
+
+async def test_a_project_sees_its_own_tags_and_its_own_quota(story: Story) -> None:
+    wanted = endpoint_pb.Endpoint(service=story.service, subnet_id=story.subnet)
+    wanted.tags.extend([Tag(key="team", value="größe/1"), Tag(key="env", value="prod")])
+    await story.shop.ask(story.shop.endpoints.CreateEndpoint, service_pb.CreateEndpointRequest(endpoint=wanted))
+    request = service_pb.ListEndpointTagsRequest(page_size=1)
+    first = await story.shop.ask(story.shop.endpoints.ListEndpointTags, request)
+    request.page_token = first.next_page_token
+    second = await story.shop.ask(story.shop.endpoints.ListEndpointTags, request)
+    assert [*first.tags, *second.tags] == [Tag(key="env", value="prod"), Tag(key="team", value="größe/1")]
+    assert not second.next_page_token
+    theirs = service_pb.ListEndpointTagsRequest()
+    assert not (await story.payments.ask(story.payments.endpoints.ListEndpointTags, theirs)).tags
+    asked = service_pb.GetEndpointQuotaRequest()
+    quotas = [await each.ask(each.endpoints.GetEndpointQuota, asked) for each in (story.shop, story.payments)]
+    assert [(quota.limit, quota.used) for quota in quotas] == [(3, 1), (3, 0)]

@@ -12,6 +12,7 @@ from services.registry.policies import Upkeep
 from sidegate import errors
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
+from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_UPDATE_TIME, TagFilter, TagMatch
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from tests.support.registry_service import Client, RegistryWorld, running_registry
 
@@ -338,3 +339,58 @@ async def test_services_are_listed_by_name_and_state_from_either_end(world: Regi
     assert await listed(name_contains="WEB") == ["Web-a", "web_b"]
     assert await listed(states=[DELETING]) == ["dns"]
     assert await listed(states=[AVAILABLE], newest_first=True, name_contains="-") == ["Web-a"]
+
+
+async def test_lists_find_by_what_they_are_asked_count_it_and_leave_out_what_is_skipped(world: RegistryWorld) -> None:
+    vpc, other = await world.payments.vpc(), await world.payments.vpc("10.1.0.0/24", name="other")
+    web, db = await world.payments.service(vpc, "web"), await world.payments.service(vpc, "db")
+    far = await world.payments.service(other, "web-2", backends=[Backend(address="10.1.0.9")])
+    tagged = EndpointService(id=web.id, tags=[Tag(key="env", value="prod")])
+    await world.payments.change_service(tagged, "tags")
+
+    async def listed(**asked: Any) -> tuple[list[str], int]:
+        request = registry_pb2.ListEndpointServicesRequest(want_total=True, **asked)
+        answer = await world.payments.ask(world.payments.stub.ListEndpointServices, request)
+        return [service.name for service in answer.endpoint_services], answer.total_size
+
+    assert await listed(skip=1, page_size=1) == (["db"], 3)
+    assert await listed(ids=[far.id]) == (["web-2"], 1)
+    assert await listed(vpc_id=vpc.id) == (["web", "db"], 2)
+    assert await listed(name="web") == (["web"], 1)
+    assert await listed(full_name_contains=f"LOCAL.DB.{db.id[:8]}") == (["db"], 1)
+    assert await listed(server_type=EndpointService.SERVER_TYPE_CLOUD) == ([], 0)
+    assert await listed(order=LIST_ORDER_UPDATE_TIME, newest_first=True) == (["web", "web-2", "db"], 3)
+    assert await listed(tags=TagFilter(any=[TagMatch(key="env", values=["*RO"])])) == (["web"], 1)
+    tags = registry_pb2.ListEndpointServiceTagsRequest()
+    answer = await world.payments.ask(world.payments.stub.ListEndpointServiceTags, tags)
+    assert list(answer.tags) == [Tag(key="env", value="prod")]
+    quota = await world.payments.ask(world.payments.stub.GetServiceQuota, registry_pb2.GetServiceQuotaRequest())
+    assert (quota.limit, quota.used) == (20, 3)
+
+
+async def test_everybody_finds_the_platforms_services_that_everybody_may_connect_to(world: RegistryWorld) -> None:
+    vpc = await world.operator.vpc()
+    made = []
+    for name in ("dns", "objects"):
+        wanted = EndpointService(
+            name=name,
+            vpc_id=vpc.id,
+            backends=[Backend(address="10.0.0.10")],
+            port_mappings=[PortMapping(client_port=53, server_port=53)],
+            server_type=EndpointService.SERVER_TYPE_CLOUD,
+        )
+        request = registry_pb2.CreateEndpointServiceRequest(endpoint_service=wanted)
+        made.append(await world.operator.ask(world.operator.stub.CreateEndpointService, request))
+    own = await published(world)
+    await world.payments.permit(own.id, "*")
+
+    async def found(client: Client, **asked: Any) -> list[str]:
+        request = registry_pb2.ListPlatformServicesRequest(**asked)
+        return [each.full_name for each in (await client.ask(client.stub.ListPlatformServices, request)).services]
+
+    both = [each.full_name for each in made]
+    assert await found(world.shop) == await found(world.payments) == both
+    assert await found(world.shop, full_name_contains="DNS") == both[:1]
+    forbid = registry_pb2.RemovePermissionsRequest(service_id=made[0].id, permissions=["iam:domain::*"])
+    await world.operator.ask(world.operator.stub.RemovePermissions, forbid)
+    assert await found(world.shop) == both[1:]

@@ -62,6 +62,9 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
         require_operator()
         return endpoint_pb2.Endpoint()
 
+    async def ListEndpointTags(self, request: Any, context: Context) -> endpoint_service_pb2.ListEndpointTagsResponse:
+        return endpoint_service_pb2.ListEndpointTagsResponse()
+
     async def WatchEndpoints(self, request: Any, context: Context) -> AsyncIterator[watch_pb2.WatchEndpointsResponse]:
         yield watch_pb2.WatchEndpointsResponse(log_id=str(principal()))
 
@@ -251,13 +254,23 @@ async def test_an_address_that_is_taken_is_named() -> None:
         await RpcServer(identity.public("192.0.2.1:1"), [hosted(Endpoints())]).start()
 
 
-@pytest.mark.parametrize("token", ["x", "e30=", paging.encode(3, "another query")])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "e30=",
+        paging.encode((3,), "another query"),
+        paging.encode(("3",), "this query"),
+        paging.encode((-1,), "this query"),
+        paging.encode((2**63,), "this query"),
+    ],
+)
 def test_a_page_token_of_another_list_is_refused(token: str) -> None:
     with pytest.raises(errors.Invalid) as raised:
-        paging.decode(token, "this query")
+        paging.decode(token, "this query", (0,))
     assert raised.value.field == "page_token"
 
 
 def test_a_page_token_says_where_its_list_goes_on() -> None:
-    assert paging.decode("", "q") == 0
-    assert paging.decode(paging.encode(42, "q"), "q") == 42
+    assert not paging.decode("", "q", (0,))
+    assert paging.decode(paging.encode((42, "web"), "q"), "q", (0, "")) == (42, "web")

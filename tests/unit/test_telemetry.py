@@ -71,6 +71,8 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
 
     async def DeleteEndpoint(self, request: Any, context: Context) -> Any: ...
 
+    async def ListEndpointTags(self, request: Any, context: Context) -> Any: ...
+
 
 @pytest.fixture
 async def endpoints() -> Endpoints:

@@ -3,12 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, func, select, text
-from sqlalchemy.engine import Row
+from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, insert, text
 
-from services.common.eventsourcing.limits import can_be_kept
-from services.common.eventsourcing.selection import ALL, Selection
-from services.common.eventsourcing.sql_schema import Name
+from services.common.eventsourcing.sql_schema import Name, Number
 from services.common.eventsourcing.store import RecordedEvent
 
 METADATA = MetaData()
@@ -22,32 +19,60 @@ RESOURCES = Table(
     Column("counterpart", Name, nullable=False),
     Column("partition", Name, nullable=False),
     Column("name", Name, nullable=False),
+    Column("full_name", Name, nullable=False),
+    Column("type", Name, nullable=False),
+    Column("vpc", Name, nullable=False),
+    Column("number", Number, nullable=False),
     Column("state", Name, nullable=False),
+    Column("updated", Number, nullable=False),
+    Column("counterpart_updated", Number, nullable=False),
     Column("created_position", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
-    Index("resources_by_project", "kind", "project", "created_position"),
-    Index("resources_by_parent", "kind", "parent", "created_position"),
+    # Lists are found in an index whole, filters and all, and then their rows: of many, most are never read.
+    Index(
+        "resources_by_project",
+        *("kind", "project", "created_position", "state", "vpc", "type", "number", "name", "full_name", "id"),
+    ),
+    Index("resources_by_project_updated", "kind", "project", "updated", "created_position"),
+    Index("resources_by_parent", "kind", "parent", "created_position", "counterpart", "state", "number", "id"),
+    Index("resources_by_parent_updated", "kind", "parent", "counterpart_updated", "created_position"),
     Index("resources_by_counterpart", "kind", "counterpart", "created_position"),
     Index("resources_by_partition", "partition", "kind", "created_position"),
     Index("resources_by_state", "kind", "state", "created_position"),
 )
+TAGS = Table(
+    "resource_tags",
+    METADATA,
+    Column("kind", Name, primary_key=True),
+    Column("id", Name, primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("project", Name, nullable=False),
+    Column("value", Name, nullable=False),
+    Index("resource_tags_by_value", "kind", "project", "key", "value", "id"),
+)
+KEPT = (
+    *("kind", "id", "project", "parent", "counterpart", "partition", "name", "full_name", "type", "vpc", "number"),
+    *("state", "updated", "counterpart_updated", "data"),
+)
+"""What the table has of a row under the same name."""
+
+_NAMES, _VALUES = ", ".join(KEPT), ", ".join(f":{name}" for name in KEPT)
+_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in KEPT[2:])
 UPSERT = text(
-    "INSERT INTO resources (kind, id, project, parent, counterpart, partition, name, state,"
-    " created_position, position, data)"
-    " VALUES (:kind, :id, :project, :parent, :counterpart, :partition, :name, :state, :created, :position, :data)"
-    " ON CONFLICT (kind, id) DO UPDATE SET project = excluded.project, parent = excluded.parent,"
-    " counterpart = excluded.counterpart, partition = excluded.partition, name = excluded.name,"
-    " state = excluded.state, position = excluded.position, data = excluded.data"
+    f"INSERT INTO resources ({_NAMES}, created_position, position) VALUES ({_VALUES}, :created, :at)"  # noqa: S608 # our names
+    f" ON CONFLICT (kind, id) DO UPDATE SET {_REPLACED}, position = excluded.position"
 )
 DELETE = text("DELETE FROM resources WHERE kind = :kind AND id = :id")
+UNTAG = text("DELETE FROM resource_tags WHERE kind = :kind AND id = :id")
 
 
 class ResourceRow(NamedTuple):
     """A resource after an event. `counterpart` is the project on its other side; `data` the stored event's bytes.
 
-    A row that is not `live` leaves the table: what is gone is found in the log only. A tuple, since a replay makes one
-    of every event there is.
+    `updated` is when it last changed as its owner sees it, `counterpart_updated` as the other side does: nanoseconds
+    since the epoch, 0 where nobody is shown. `tags` is None for kinds that have none. A row that is not `live` leaves
+    the table: what is gone is found in the log only. A tuple, since a replay makes one of every event there is.
     """
 
     kind: str
@@ -60,6 +85,13 @@ class ResourceRow(NamedTuple):
     name: str = ""
     state: str = ""
     live: bool = True
+    full_name: str = ""
+    type: str = ""
+    vpc: str = ""
+    number: int = 0
+    updated: int = 0
+    counterpart_updated: int = 0
+    tags: tuple[tuple[str, str], ...] | None = None
 
 
 def last_of_streams(events: Iterable[RecordedEvent]) -> Iterator[tuple[RecordedEvent, int]]:
@@ -82,7 +114,7 @@ class ResourceTable:
     """
 
     name = "resources"
-    version = 1
+    version = 2
     metadata = METADATA
 
     def __init__(self, row_of: Callable[[RecordedEvent], ResourceRow | None], *, row_per_stream: bool = False) -> None:
@@ -96,8 +128,21 @@ class ResourceTable:
         left = self._left_by(events)
         if gone := [{"kind": kind, "id": id_} for (kind, id_), outcome in left.items() if outcome.gone]:
             connection.execute(DELETE, gone)
+            connection.execute(UNTAG, gone)
         if rows := [outcome.columns for outcome in left.values() if outcome.row is not None]:
             connection.execute(UPSERT, rows)
+            self._tag(connection, [outcome.row for outcome in left.values() if outcome.row is not None])
+
+    def _tag(self, connection: Connection, rows: Iterable[ResourceRow]) -> None:
+        tagged = [row for row in rows if row.tags is not None]
+        if tagged:
+            connection.execute(UNTAG, [{"kind": row.kind, "id": row.id} for row in tagged])
+        if tags := [
+            {"kind": row.kind, "id": row.id, "key": key, "project": row.project, "value": value}
+            for row in tagged
+            for key, value in row.tags or ()
+        ]:
+            connection.execute(insert(TAGS), tags)
 
     def _left_by(self, events: Iterable[RecordedEvent]) -> dict[tuple[str, str], "_Outcome"]:
         left: dict[tuple[str, str], _Outcome] = {}
@@ -127,68 +172,5 @@ class _Outcome(NamedTuple):
 
     @property
     def columns(self) -> Mapping[str, Any]:
-        columns = {} if self.row is None else _columns(self.row)
-        return {**columns, "created": self.created, "position": self.position}
-
-
-def _columns(row: ResourceRow) -> Mapping[str, Any]:
-    names = ("kind", "id", "project", "parent", "counterpart", "partition", "name", "state", "data")
-    return {name: getattr(row, name) for name in names}
-
-
-def _row(found: Row[Any]) -> ResourceRow:
-    return ResourceRow(
-        kind=found.kind,
-        id=found.id,
-        project=found.project,
-        data=bytes(found.data),
-        parent=found.parent,
-        counterpart=found.counterpart,
-        partition=found.partition,
-        name=found.name,
-        state=found.state,
-    )
-
-
-def get(connection: Connection, kind: str, id_: str) -> ResourceRow | None:
-    """One resource, None if it is not there (any more)."""
-    if not can_be_kept(id_):
-        return None
-    wanted = select(RESOURCES).where(RESOURCES.c.kind == kind, RESOURCES.c.id == id_)
-    found = connection.execute(wanted).first()
-    return None if found is None else _row(found)
-
-
-def page(
-    connection: Connection,
-    kind: str,
-    *,
-    project: str | None = None,
-    parent: str | None = None,
-    counterpart: str | None = None,
-    partition: str | None = None,
-    selection: Selection = ALL,
-    after: int = 0,
-    limit: int,
-) -> list[tuple[int, ResourceRow]]:
-    """Up to `limit` resources in order of creation, each with the position of its creation.
-
-    They are created above position `after`; below it where the newest come first, and 0 is no bound then.
-    """
-    created = RESOURCES.c.created_position
-    query = select(RESOURCES).where(RESOURCES.c.kind == kind)
-    if not selection.newest_first:
-        query = query.where(created > after)
-    elif after:
-        query = query.where(created < after)
-    wanted = {"project": project, "parent": parent, "counterpart": counterpart, "partition": partition}
-    for column, value in wanted.items():
-        if value is not None:
-            query = query.where(RESOURCES.c[column] == value)
-    if selection.states:
-        query = query.where(RESOURCES.c.state.in_(selection.states))
-    if selection.name_contains:
-        part = selection.name_contains.lower()
-        query = query.where(func.lower(RESOURCES.c.name).contains(part, autoescape=True))
-    query = query.order_by(created.desc() if selection.newest_first else created).limit(limit)
-    return [(found.created_position, _row(found)) for found in connection.execute(query)]
+        columns = {} if self.row is None else {name: getattr(self.row, name) for name in KEPT}
+        return {**columns, "created": self.created, "at": self.position}

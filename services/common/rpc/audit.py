@@ -98,13 +98,14 @@ class AuditServicer(log_pb2_grpc.AuditServiceServicer):
     async def ListRecords(self, request: log_pb2.ListRecordsRequest, context: Context) -> log_pb2.ListRecordsResponse:
         _require_reader()
         query = paging.query_of(request)
-        after, size = paging.decode(request.page_token, query), paging.page_size(request.page_size)
+        place, size = paging.decode(request.page_token, query, (0,)), paging.page_size(request.page_size)
+        after = int(place[0]) if place else 0
         found: list[RecordedEvent] = []
         while len(found) <= size and (batch := await self._store.read(after, BATCH)):
             found += [event for event in batch if matches(event, request)]
             after = batch[-1].position
         page = found[:size]
-        token = paging.encode(page[-1].position, query) if len(found) > size else ""
+        token = paging.encode((page[-1].position,), query) if len(found) > size else ""
         return log_pb2.ListRecordsResponse(records=map(to_log_record, page), next_page_token=token)
 
     async def ListRefusals(

@@ -29,7 +29,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
         **dict.fromkeys(("CreateEndpointService", "UpdateEndpointService", "DeleteEndpointService"), ADMINS),
         **dict.fromkeys(("AddPermissions", "RemovePermissions"), ADMINS),
         **dict.fromkeys(("GetEndpointService", "ListEndpointServices", "LookupEndpointService", "Watch"), READERS),
-        **dict.fromkeys(("ListPlatformServices", "GetServiceQuota"), READERS),
+        **dict.fromkeys(("ListPlatformServices", "ListEndpointServiceTags", "GetServiceQuota"), READERS),
     },
     "registry.v1.AccountsService": {
         **dict.fromkeys(("CreateAccount", "GetAccount", "ListAccounts", "CreateProject"), OPERATOR),
@@ -44,7 +44,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     "endpoint.v1.EndpointsService": {
         **dict.fromkeys(("CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint"), ADMINS),
         **dict.fromkeys(("GetEndpoint", "ListEndpoints", "WatchEndpoints", "TestEndpoint"), READERS),
-        "GetEndpointQuota": READERS,
+        **dict.fromkeys(("ListEndpointTags", "GetEndpointQuota"), READERS),
     },
     "endpoint.v1.ConnectionsService": {
         **dict.fromkeys(("AcceptConnection", "RejectConnection", "DecideConnections", "NoteConnection"), ADMINS),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
-from services.common.eventsourcing.selection import ALL, Selection
+from services.common.eventsourcing.selection import ALL, Found, Scope, Selection, Window
 from services.common.principal import Principal
 from services.common.watching.beginning import Place
 from services.common.watching.sight import Watch
@@ -42,14 +42,15 @@ class Connections:
             raise NotFound("connection", endpoint)
         return connection_resource(state)
 
-    async def page(
-        self, service: str, by: Principal, after: int, limit: int, selection: Selection = ALL
-    ) -> Sequence[tuple[int, endpoint_pb.Connection]]:
-        """A service's connections, each with the position to go on from; none of another's."""
-        rows = await self._rows.page(
-            ENDPOINT, parent=service, counterpart=str(by), selection=selection, after=after, limit=limit
+    async def listed(
+        self, service: str, by: Principal, window: Window, selection: Selection = ALL
+    ) -> Found[endpoint_pb.Connection]:
+        """A part of the list of a service's connections; nothing of another's."""
+        scope = Scope(parent=service, counterpart=str(by))
+        found = await self._rows.listed(ENDPOINT, window, scope, selection)
+        return Found(
+            [(place, connection_of(EndpointEvent.FromString(row.data))) for place, row in found.rows], found.total
         )
-        return [(position, connection_of(EndpointEvent.FromString(row.data))) for position, row in rows]
 
     def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Change], None]:
         """What happens to what is watched, as it happens."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
-from services.common.eventsourcing.selection import ALL, Selection
+from services.common.eventsourcing.selection import ALL, Found, Scope, Selection, Window
 from services.common.principal import Principal
 from services.common.watching.beginning import Place
 from services.common.watching.sight import Watch
@@ -37,14 +37,17 @@ class Endpoints:
             raise NotFound("endpoint", endpoint)
         return self._cells.show_row(row)
 
-    async def page(
-        self, by: Principal, after: int, limit: int, selection: Selection = ALL, service: str = ""
-    ) -> Sequence[tuple[int, endpoint_pb.Endpoint]]:
-        """The project's endpoints, or those of one service, each with the position to go on from."""
-        rows = await self._rows.page(
-            ENDPOINT, project=str(by), parent=service or None, selection=selection, after=after, limit=limit
-        )
-        return [(position, self._cells.show_row(row)) for position, row in rows]
+    async def listed(
+        self, by: Principal, window: Window, selection: Selection = ALL, service: str = ""
+    ) -> Found[endpoint_pb.Endpoint]:
+        """A part of the list of the project's endpoints, or of those of one service."""
+        scope = Scope(project=str(by), parent=service or None)
+        found = await self._rows.listed(ENDPOINT, window, scope, selection)
+        return Found([(place, self._cells.show_row(row)) for place, row in found.rows], found.total)
+
+    async def tags(self, by: Principal, after: tuple[str, str], limit: int) -> Sequence[tuple[str, str]]:
+        """Keys and values of the tags of the project's endpoints behind one of them, in order, each once."""
+        return await self._rows.tags(ENDPOINT, str(by), after, limit)
 
     def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Seen], None]:
         """What happens to what is watched, as it happens."""
@@ -69,8 +72,8 @@ class Endpoints:
 
     async def blockers(self, service: str) -> Sequence[str]:
         """Endpoints of a service that forward or are about to; the first thousand."""
-        rows = await self._rows.page(ENDPOINT, parent=service, selection=BLOCKING, limit=MOST_BLOCKERS)
-        return [row.id for _, row in rows]
+        found = await self._rows.listed(ENDPOINT, Window(MOST_BLOCKERS), Scope(parent=service), BLOCKING)
+        return [row.id for row in found.items]
 
     async def _execute(self, command: Change | Delete, context: CommandContext) -> endpoint_pb.Endpoint:
         stream = endpoint_stream(command.endpoint)

@@ -1,10 +1,10 @@
-"""Reading the resource table: one row, a page, or all that match."""
+"""Reading the resource table: one row, a part of a list, or all that match."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 
-from services.common.eventsourcing import resource_table
+from services.common.eventsourcing import resource_lists
 from services.common.eventsourcing.resource_table import ResourceRow
-from services.common.eventsourcing.selection import ALL, Selection
+from services.common.eventsourcing.selection import ALL, EVERYWHERE, Cursor, Found, Scope, Selection, Window
 from services.common.eventsourcing.sql_store import SqlStore
 from services.endpoint.projections import endpoint_rows, told
 
@@ -23,40 +23,24 @@ class Rows:
         """Of these services and VPCs, those that the cell has been told of."""
         return await self._store.query(lambda connection: told(connection, cell, ids))
 
-    async def page(
-        self,
-        kind: str,
-        *,
-        limit: int,
-        after: int = 0,
-        project: str | None = None,
-        parent: str | None = None,
-        counterpart: str | None = None,
-        partition: str | None = None,
-        selection: Selection = ALL,
-    ) -> list[tuple[int, ResourceRow]]:
-        """Up to `limit` rows behind position `after`, in order of creation, each with that position."""
+    async def listed(
+        self, kind: str, window: Window, scope: Scope = EVERYWHERE, selection: Selection = ALL
+    ) -> Found[ResourceRow]:
+        """A part of the list of a kind's rows."""
         return await self._store.query(
-            lambda connection: resource_table.page(
-                connection,
-                kind,
-                project=project,
-                parent=parent,
-                counterpart=counterpart,
-                partition=partition,
-                selection=selection,
-                after=after,
-                limit=limit,
-            )
+            lambda connection: resource_lists.listed(connection, kind, window, scope, selection)
         )
+
+    async def tags(self, kind: str, project: str, after: tuple[str, str], limit: int) -> Sequence[tuple[str, str]]:
+        """Keys and values of a project's tags behind one of them, in order, each once."""
+        return await self._store.query(lambda connection: resource_lists.tags(connection, kind, project, after, limit))
 
     async def batches(
         self, kind: str, *, parent: str | None = None, partition: str | None = None, states: Sequence[str] = ()
     ) -> AsyncIterator[list[ResourceRow]]:
         """All rows that match, some at a time."""
-        after, selection = 0, Selection(tuple(states))
-        while rows := await self.page(
-            kind, parent=parent, partition=partition, selection=selection, after=after, limit=BATCH
-        ):
+        after: Cursor | None = None
+        scope, selection = Scope(parent=parent, partition=partition), Selection(tuple(states))
+        while rows := (await self.listed(kind, Window(BATCH, after), scope, selection)).rows:
             yield [row for _, row in rows]
             after = rows[-1][0]

@@ -1,15 +1,16 @@
 """What callers send, as the domain's values; what cannot be one is refused with the name of its field."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from uuid import UUID
 
 from services.common.clock import SECOND
 from services.common.errors import Invalid
-from services.common.eventsourcing.selection import Selection
+from services.common.eventsourcing.selection import Order, Selection
 from services.common.labels import description_of
 from services.common.principal import Principal
+from services.common.rpc.listing import ids_of, order_of, tags_of
 from services.endpoint.domain.endpoint_commands import Accept, Change, Reject
 from services.endpoint.domain.presence import Presence, Statement
 from services.endpoint.wire.labels import parse_tags, whitelist_of
@@ -60,11 +61,31 @@ def decisions_of(request: service_pb.DecideConnectionsRequest, at: int, by: Prin
     ]
 
 
-def selection_of(request: service_pb.ListEndpointsRequest | service_pb.ListConnectionsRequest) -> Selection:
-    """What a list is to show. Connections have no names."""
-    states = (endpoint_pb.ConnectionState.Name(state).removeprefix("CONNECTION_STATE_") for state in request.states)
-    part = request.name_contains if isinstance(request, service_pb.ListEndpointsRequest) else ""
-    return Selection(tuple(states), part, request.newest_first)
+def endpoints_of(request: service_pb.ListEndpointsRequest) -> Selection:
+    """What a list of endpoints is to show."""
+    return Selection(
+        states=_states(request.states),
+        name_contains=request.name_contains,
+        newest_first=request.newest_first,
+        ids=ids_of(request.ids),
+        name=request.name if request.HasField("name") else None,
+        full_name_contains=request.service_name_contains,
+        vpc=request.vpc_id.lower(),
+        number=request.marker_id,
+        tags=tags_of(request.tags),
+        order=order_of(request.order),
+    )
+
+
+def connections_of(request: service_pb.ListConnectionsRequest) -> Selection:
+    """What a list of connections is to show: they have no names, and no tags that the service's owner sees."""
+    return Selection(
+        states=_states(request.states),
+        newest_first=request.newest_first,
+        ids=ids_of(request.endpoint_ids),
+        number=request.marker_id,
+        order=order_of(request.order, Order.COUNTERPART_UPDATED),
+    )
 
 
 def until_of(request: service_pb.AcceptConnectionRequest, now: int) -> int:
@@ -119,6 +140,10 @@ def statement_of(gateway: str, report: gateway_pb.EndpointReport) -> Statement:
     if presence is None:
         raise Invalid("PRESENCE_MISSING", "a report says what the gateway has", field="endpoints.presence")
     return Statement(gateway, report.endpoint_id, report.generation, presence, report.reason)
+
+
+def _states(states: Iterable[endpoint_pb.ConnectionState.ValueType]) -> tuple[str, ...]:
+    return tuple(endpoint_pb.ConnectionState.Name(state).removeprefix("CONNECTION_STATE_") for state in states)
 
 
 def _network(cidr: str, field: str) -> IPv4Network:

@@ -1,11 +1,12 @@
 """Use cases of accounts, projects and access keys. Secrets are sealed before the event that names them is stored."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from services.common.errors import Invalid, NotFound
 from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.selection import Found, Scope, Selection, Window
 from services.common.identity.ended import EVERY, Ended, EndedTokens
 from services.common.principal import OPERATOR
 from services.registry.application.streams import Streams, stream
@@ -96,13 +97,13 @@ class Accounts:
             raise NotFound(ACCOUNT.name, name)
         return found
 
-    async def page(self, after: int, limit: int) -> list[tuple[int, account_pb2.Account]]:
-        return await self._resources.read(lambda now: now.page(ACCOUNT, after=after, limit=limit))
+    async def listed(self, window: Window, selection: Selection) -> Found[account_pb2.Account]:
+        return await self._resources.read(lambda now: now.listed(ACCOUNT, window, selection=selection))
 
-    async def keys(self, account: str, after: int, limit: int) -> Sequence[tuple[int, account_pb2.AccessKey]]:
+    async def keys(self, account: str, window: Window, selection: Selection) -> Found[account_pb2.AccessKey]:
         await self.get(account)
-        found = await self._resources.read(lambda now: now.page(ACCESS_KEY, parent=account, after=after, limit=limit))
-        return [(at, event.access_key) for at, event in found]
+        found = await self._resources.read(lambda now: now.listed(ACCESS_KEY, window, Scope(parent=account), selection))
+        return Found([(at, event.access_key) for at, event in found.rows], found.total)
 
     async def has_operator(self) -> bool:
         return await self._resources.get(ACCOUNT, OPERATOR) is not None

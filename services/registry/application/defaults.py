@@ -4,6 +4,7 @@ import uuid
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.selection import Window
 from services.registry.application.inventory import require_operator
 from services.registry.application.streams import NAMES, Streams, no_answer, on_our_own, stream
 from services.registry.domain import default_attachment as domain
@@ -61,9 +62,7 @@ class Defaults:
         """
         if context.principal.is_operator or context.principal.acting:
             return ()
-        defaults = await self._resources.read(
-            lambda now: [each for _, each in now.page(DEFAULT_ATTACHMENT, limit=MOST_CELLS)]
-        )
+        defaults = await self._resources.read(lambda now: now.listed(DEFAULT_ATTACHMENT, Window(MOST_CELLS)).items)
         return tuple([await self._attachment(default_of(each), vpc_id, context.at_ns) for each in defaults])
 
     async def _attachment(self, default: DefaultAttachment, vpc_id: str, at: int) -> Attachment:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from services.common.errors import Forbidden, NotFound
-from services.common.eventsourcing.selection import ALL, Selection
+from services.common.eventsourcing.selection import ALL, Found, Scope, Selection, Window
 from services.common.eventsourcing.store import Head
 from services.common.principal import Principal
-from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, SERVICE, VPC, Kind, Resources
+from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, PUBLIC, SERVICE, VPC, Kind, Resources
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
@@ -44,26 +44,32 @@ class Inventory:
         require_operator(caller)
         return there(ATTACHMENT, id_, await self._resources.get(ATTACHMENT, id_))
 
-    async def page(
+    async def listed(
         self,
         kind: Kind[R],
         caller: Principal,
+        window: Window,
         *,
         parent: str = "",
+        cell: str = "",
         selection: Selection = ALL,
-        after: int,
-        limit: int,
-    ) -> list[tuple[int, R]]:
-        """Up to `limit` resources of the caller's in order of creation, each with the position to go on from."""
+    ) -> Found[R]:
+        """A part of the list of the caller's resources."""
         if kind.name in OPERATORS_OWN:
             require_operator(caller)
         everything = caller.is_operator and kind.name in (VPC.name, *OPERATORS_OWN)
-        owner = None if everything else str(caller)
-        return await self._resources.read(
-            lambda now: now.page(
-                kind, owner=owner, parent=parent or None, selection=selection, after=after, limit=limit
-            )
-        )
+        scope = Scope(project=None if everything else str(caller), parent=parent or None, partition=cell or None)
+        return await self._resources.read(lambda now: now.listed(kind, window, scope, selection))
+
+    async def platform(self, window: Window, selection: Selection) -> Found[EndpointService]:
+        """A part of the list of services that everybody may connect to: the platform's."""
+        return await self._resources.read(lambda now: now.listed(SERVICE, window, Scope(counterpart=PUBLIC), selection))
+
+    async def tags(
+        self, kind: Kind[R], caller: Principal, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Keys and values of the caller's tags behind one of them, in order, each once."""
+        return await self._resources.read(lambda now: now.tags(kind, str(caller), after, limit))
 
     async def forwarding(
         self, service_ids: Sequence[str], vpc_ids: Sequence[str] | None

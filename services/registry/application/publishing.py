@@ -6,9 +6,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from services.common.errors import Invalid, NotFound
 from services.common.eventsourcing.context import CommandContext
-from services.common.eventsourcing.selection import Selection
 from services.common.labels import Tag
-from services.common.principal import OPERATOR, Principal
+from services.common.principal import Principal
 from services.registry.application.inventory import Inventory, owned
 from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
@@ -37,14 +36,11 @@ from services.registry.domain.service_commands import (
     Network,
     RemovePermissions,
 )
-from services.registry.projections import ACCOUNT, PORT, SERVICE, VPC, Resources, Snapshot
+from services.registry.projections import PORT, SERVICE, VPC, Resources, Snapshot
 from services.registry.wire.publications import AskedBackend, OfPort, Target
 from services.registry.wire.services import connectable, service_message, service_of
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService
-
-OPEN = Selection(("AVAILABLE",))
-MOST_OF_A_PROJECT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +132,6 @@ class Publishing:
         """A service that the caller may connect to, by id or full name. Raises NotFound for every other."""
         return connectable(await self._resources.read(lambda now: connectable_service(now, named, caller.account)))
 
-    async def platform(self) -> Sequence[tuple[int, ConnectableService]]:
-        """Services of the platform that are open, in order of creation, each with the position to go on from."""
-        found = await self._resources.read(_platform)
-        return [(at, connectable(service)) for at, service in found]
-
     async def quota(self, caller: Principal) -> tuple[int, int]:
         """How many services the caller's project has and may have."""
         return await self._streams.count(domain.SERVICES, str(caller)), self._settings.services
@@ -171,17 +162,6 @@ def connectable_service(now: Snapshot, named: str, account: str) -> EndpointServ
     if found is None or named not in (found.id, found.full_name) or not may_connect(service_of(found), account):
         raise NotFound(SERVICE.name, named)
     return found
-
-
-def _platform(now: Snapshot) -> Sequence[tuple[int, EndpointService]]:
-    operator = now.get(ACCOUNT, OPERATOR)
-    found = [
-        (at, service)
-        for project in (operator.projects if operator else ())
-        for at, service in now.page(SERVICE, owner=f"{OPERATOR}/{project}", selection=OPEN, limit=MOST_OF_A_PROJECT)
-        if service.server_type == EndpointService.SERVER_TYPE_CLOUD
-    ]
-    return sorted((each for each in found if may_connect(service_of(each[1]), "")), key=lambda each: each[0])
 
 
 def _placed(now: Snapshot, draft: Draft, caller: Principal) -> tuple[Network, tuple[Backend, ...]]:

@@ -8,6 +8,7 @@ from itertools import takewhile
 from services.common.clock import SECOND
 from services.common.errors import AlreadyExists, NotFound, WrongState
 from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.selection import Cursor, Window
 from services.common.eventsourcing.store import AlreadyClaimed, Conflict, Constraints, NotClaimed
 from services.common.principal import Principal
 from services.registry.application.allocation import Allocator, Wish, rendered
@@ -62,7 +63,7 @@ class Reservations:
         self._resources = resources
         self._allocator = allocator
         self._endpoints = endpoints
-        self._settled = 0
+        self._settled: Cursor | None = None
 
     async def reserve(self, wanted: Wanted, context: CommandContext) -> tuple[vpc_pb2.Port, Terms]:
         """Takes an address for the endpoint, or gives the one it has. Raises NotFound, WrongState, AlreadyExists."""
@@ -87,7 +88,7 @@ class Reservations:
 
     async def release_unknown(self, at: int) -> None:
         """Gives back what was reserved for endpoints that never came to be; every port is looked at once."""
-        while page := await self._resources.read(lambda now: now.page(PORT, after=self._settled, limit=PAGE)):
+        while page := await self._resources.read(lambda now: now.listed(PORT, Window(PAGE, self._settled)).rows):
             old = list(takewhile(lambda found: nanoseconds(found[1].create_time) < at - GRACE, page))
             if not old or not await self._release_strangers([port for _, port in old], at):
                 return
@@ -95,7 +96,7 @@ class Reservations:
 
     def doubt(self) -> None:
         """Has every port looked at again: deletions may have gone unheard."""
-        self._settled = 0
+        self._settled = None
 
     async def _take(self, wanted: Wanted, terms: Terms, context: CommandContext) -> vpc_pb2.Port:
         endpoint = Endpoint(wanted.endpoint_id)

@@ -17,6 +17,10 @@ MOST_KEYS = 100
 """Valid ones of an account; one that is revoked counts no more."""
 
 
+VALID, REVOKED = "VALID", "REVOKED"
+"""What a key is, as lists find it."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessKey:
     """`generation` counts its secrets. Times are nanoseconds since the epoch, 0 for never."""

@@ -15,6 +15,7 @@ from services.common.clock import SECOND
 from services.common.errors import NotFound, Refused
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.rebuild import rebuild_holdings
+from services.common.eventsourcing.selection import Window
 from services.common.eventsourcing.store import Constraints, RecordedEvent
 from services.common.forwarding_digest import digest
 from services.common.principal import Principal
@@ -153,7 +154,7 @@ class EndpointScene(RuleBasedStateMachine):
         """All endpoints as their owners are shown them; their generations never go back."""
         found: dict[str, endpoint_pb.Endpoint] = {}
         for who in (CONSUMER, PROVIDER, STRANGER):
-            for _, each in await self.world.app.endpoints.page(who, 0, 1000):
+            for each in (await self.world.app.endpoints.listed(who, Window(1000))).items:
                 assert each.account == who.account
                 found[each.id] = each
         for id_, shown in found.items():
@@ -164,13 +165,13 @@ class EndpointScene(RuleBasedStateMachine):
     def the_provider_sees_connections_and_nothing_more(self, shown: Mapping[str, endpoint_pb.Endpoint]) -> None:
         there = dict(self.model.there())
         for service in self.model.services:
-            assert self.run(self.world.app.connections.page(service, CONSUMER, 0, 1000)) == []
-            page = self.run(self.world.app.connections.page(service, PROVIDER, 0, 1000))
+            assert not self.run(self.world.app.connections.listed(service, CONSUMER, Window(1000))).items
+            page = self.run(self.world.app.connections.listed(service, PROVIDER, Window(1000))).items
             theirs = {id_: each for id_, each in there.items() if each.service == service}
-            assert {each.endpoint_id: (_state(each), each.note) for _, each in page} == {
+            assert {each.endpoint_id: (_state(each), each.note) for each in page} == {
                 id_: (each.state, each.note) for id_, each in theirs.items()
             }
-            for _, each in page:
+            for each in page:
                 endpoint, told = shown[each.endpoint_id], each.SerializeToString()
                 assert endpoint.marker_id == each.marker_id
                 for secret in (endpoint.address, endpoint.subnet_id, endpoint.vpc_id):

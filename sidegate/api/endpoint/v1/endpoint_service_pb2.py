@@ -29,10 +29,12 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2
 from sidegate.api.endpoint.v1 import reachability_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2
 from sidegate.api.endpoint.v1 import watch_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2
+from sidegate.api.registry.v1 import listing_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_listing__pb2
 from sidegate.api.registry.v1 import quota_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2
+from sidegate.api.registry.v1 import tag_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_tag__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/endpoint/v1/endpoint_service.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a+sidegate/api/endpoint/v1/reachability.proto\x1a$sidegate/api/endpoint/v1/watch.proto\x1a$sidegate/api/registry/v1/quota.proto\"\x8d\x01\n\x15\x43reateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\".\n\x12GetEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\xfa\x01\n\x14ListEndpointsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12N\n\x06states\x18\x03 \x03(\x0e\x32).sidegate.api.endpoint.v1.ConnectionStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\rname_contains\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\x12\x1f\n\nservice_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"g\n\x15ListEndpointsResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xca\x01\n\x15UpdateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"|\n\x15\x44\x65leteEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"[\n\x14GetConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\xdd\x01\n\x16ListConnectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12 \n\nservice_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12N\n\x06states\x18\x04 \x03(\x0e\x32).sidegate.api.endpoint.v1.ConnectionStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\"m\n\x17ListConnectionsResponse\x12\x39\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc3\x01\n\x17\x41\x63\x63\x65ptConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\x92\x01\n\x17RejectConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xa8\x01\n\x15NoteConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x04note\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\xce\x02\n\x18\x44\x65\x63ideConnectionsRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x0c\x65ndpoint_ids\x18\x02 \x03(\tB\x17\xe2\x41\x01\x02\xbaH\x10\x92\x01\r\x08\x01\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\x12]\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32;.sidegate.api.endpoint.v1.DecideConnectionsRequest.DecisionB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"N\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_ACCEPT\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\"Y\n\x19\x44\x65\x63ideConnectionsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.sidegate.api.endpoint.v1.DecidedConnection\"\x83\x01\n\x11\x44\x65\x63idedConnection\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x38\n\nconnection\x18\x02 \x01(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x19\n\x17GetEndpointQuotaRequest2\xe8\x06\n\x10\x45ndpointsService\x12\x65\n\x0e\x43reateEndpoint\x12/.sidegate.api.endpoint.v1.CreateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12_\n\x0bGetEndpoint\x12,.sidegate.api.endpoint.v1.GetEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12p\n\rListEndpoints\x12..sidegate.api.endpoint.v1.ListEndpointsRequest\x1a/.sidegate.api.endpoint.v1.ListEndpointsResponse\x12\x65\n\x0eUpdateEndpoint\x12/.sidegate.api.endpoint.v1.UpdateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12\x65\n\x0e\x44\x65leteEndpoint\x12/.sidegate.api.endpoint.v1.DeleteEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12\x66\n\x10GetEndpointQuota\x12\x31.sidegate.api.endpoint.v1.GetEndpointQuotaRequest\x1a\x1f.sidegate.api.registry.v1.Quota\x12u\n\x0eWatchEndpoints\x12/.sidegate.api.endpoint.v1.WatchEndpointsRequest\x1a\x30.sidegate.api.endpoint.v1.WatchEndpointsResponse0\x01\x12m\n\x0cTestEndpoint\x12-.sidegate.api.endpoint.v1.TestEndpointRequest\x1a..sidegate.api.endpoint.v1.TestEndpointResponse2\xa6\x07\n\x12\x43onnectionsService\x12\x65\n\rGetConnection\x12..sidegate.api.endpoint.v1.GetConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12v\n\x0fListConnections\x12\x30.sidegate.api.endpoint.v1.ListConnectionsRequest\x1a\x31.sidegate.api.endpoint.v1.ListConnectionsResponse\x12k\n\x10\x41\x63\x63\x65ptConnection\x12\x31.sidegate.api.endpoint.v1.AcceptConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12k\n\x10RejectConnection\x12\x31.sidegate.api.endpoint.v1.RejectConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12|\n\x11\x44\x65\x63ideConnections\x12\x32.sidegate.api.endpoint.v1.DecideConnectionsRequest\x1a\x33.sidegate.api.endpoint.v1.DecideConnectionsResponse\x12g\n\x0eNoteConnection\x12/.sidegate.api.endpoint.v1.NoteConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12{\n\x10WatchConnections\x12\x31.sidegate.api.endpoint.v1.WatchConnectionsRequest\x1a\x32.sidegate.api.endpoint.v1.WatchConnectionsResponse0\x01\x12s\n\x0eTestConnection\x12/.sidegate.api.endpoint.v1.TestConnectionRequest\x1a\x30.sidegate.api.endpoint.v1.TestConnectionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sidegate/api/endpoint/v1/endpoint_service.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a+sidegate/api/endpoint/v1/reachability.proto\x1a$sidegate/api/endpoint/v1/watch.proto\x1a&sidegate/api/registry/v1/listing.proto\x1a$sidegate/api/registry/v1/quota.proto\x1a\"sidegate/api/registry/v1/tag.proto\"\x8d\x01\n\x15\x43reateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\".\n\x12GetEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\xbd\x04\n\x14ListEndpointsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12N\n\x06states\x18\x03 \x03(\x0e\x32).sidegate.api.endpoint.v1.ConnectionStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\rname_contains\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\x12\x1f\n\nservice_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1e\n\x03ids\x18\n \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\x12\x15\n\x04skip\x18\x0b \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\nwant_total\x18\x0c \x01(\x08\x12<\n\x05order\x18\r \x01(\x0e\x32#.sidegate.api.registry.v1.ListOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x04name\x18\x10 \x01(\tB\x07\xbaH\x04r\x02\x18?H\x00\x88\x01\x01\x12\x31\n\x04tags\x18\x11 \x01(\x0b\x32#.sidegate.api.registry.v1.TagFilter\x12\x1b\n\x06vpc_id\x18\x12 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\'\n\x15service_name_contains\x18\x13 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1a\n\tmarker_id\x18\x14 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x42\x07\n\x05_name\"{\n\x15ListEndpointsResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xca\x01\n\x15UpdateEndpointRequest\x12@\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"|\n\x15\x44\x65leteEndpointRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"[\n\x14GetConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\x8b\x03\n\x16ListConnectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12 \n\nservice_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12N\n\x06states\x18\x04 \x03(\x0e\x32).sidegate.api.endpoint.v1.ConnectionStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\x12\'\n\x0c\x65ndpoint_ids\x18\n \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\x12\x15\n\x04skip\x18\x0b \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\nwant_total\x18\x0c \x01(\x08\x12<\n\x05order\x18\r \x01(\x0e\x32#.sidegate.api.registry.v1.ListOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tmarker_id\x18\x14 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\x81\x01\n\x17ListConnectionsResponse\x12\x39\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xc3\x01\n\x17\x41\x63\x63\x65ptConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\x92\x01\n\x17RejectConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xa8\x01\n\x15NoteConnectionRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0b\x65ndpoint_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x04note\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\xce\x02\n\x18\x44\x65\x63ideConnectionsRequest\x12 \n\nservice_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x0c\x65ndpoint_ids\x18\x02 \x03(\tB\x17\xe2\x41\x01\x02\xbaH\x10\x92\x01\r\x08\x01\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\x12]\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32;.sidegate.api.endpoint.v1.DecideConnectionsRequest.DecisionB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"N\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_ACCEPT\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\"Y\n\x19\x44\x65\x63ideConnectionsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.sidegate.api.endpoint.v1.DecidedConnection\"\x83\x01\n\x11\x44\x65\x63idedConnection\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x38\n\nconnection\x18\x02 \x01(\x0b\x32$.sidegate.api.endpoint.v1.Connection\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"V\n\x17ListEndpointTagsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \"`\n\x18ListEndpointTagsResponse\x12+\n\x04tags\x18\x01 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Tag\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x19\n\x17GetEndpointQuotaRequest2\xe3\x07\n\x10\x45ndpointsService\x12\x65\n\x0e\x43reateEndpoint\x12/.sidegate.api.endpoint.v1.CreateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12_\n\x0bGetEndpoint\x12,.sidegate.api.endpoint.v1.GetEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12p\n\rListEndpoints\x12..sidegate.api.endpoint.v1.ListEndpointsRequest\x1a/.sidegate.api.endpoint.v1.ListEndpointsResponse\x12\x65\n\x0eUpdateEndpoint\x12/.sidegate.api.endpoint.v1.UpdateEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12\x65\n\x0e\x44\x65leteEndpoint\x12/.sidegate.api.endpoint.v1.DeleteEndpointRequest\x1a\".sidegate.api.endpoint.v1.Endpoint\x12y\n\x10ListEndpointTags\x12\x31.sidegate.api.endpoint.v1.ListEndpointTagsRequest\x1a\x32.sidegate.api.endpoint.v1.ListEndpointTagsResponse\x12\x66\n\x10GetEndpointQuota\x12\x31.sidegate.api.endpoint.v1.GetEndpointQuotaRequest\x1a\x1f.sidegate.api.registry.v1.Quota\x12u\n\x0eWatchEndpoints\x12/.sidegate.api.endpoint.v1.WatchEndpointsRequest\x1a\x30.sidegate.api.endpoint.v1.WatchEndpointsResponse0\x01\x12m\n\x0cTestEndpoint\x12-.sidegate.api.endpoint.v1.TestEndpointRequest\x1a..sidegate.api.endpoint.v1.TestEndpointResponse2\xa6\x07\n\x12\x43onnectionsService\x12\x65\n\rGetConnection\x12..sidegate.api.endpoint.v1.GetConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12v\n\x0fListConnections\x12\x30.sidegate.api.endpoint.v1.ListConnectionsRequest\x1a\x31.sidegate.api.endpoint.v1.ListConnectionsResponse\x12k\n\x10\x41\x63\x63\x65ptConnection\x12\x31.sidegate.api.endpoint.v1.AcceptConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12k\n\x10RejectConnection\x12\x31.sidegate.api.endpoint.v1.RejectConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12|\n\x11\x44\x65\x63ideConnections\x12\x32.sidegate.api.endpoint.v1.DecideConnectionsRequest\x1a\x33.sidegate.api.endpoint.v1.DecideConnectionsResponse\x12g\n\x0eNoteConnection\x12/.sidegate.api.endpoint.v1.NoteConnectionRequest\x1a$.sidegate.api.endpoint.v1.Connection\x12{\n\x10WatchConnections\x12\x31.sidegate.api.endpoint.v1.WatchConnectionsRequest\x1a\x32.sidegate.api.endpoint.v1.WatchConnectionsResponse0\x01\x12s\n\x0eTestConnection\x12/.sidegate.api.endpoint.v1.TestConnectionRequest\x1a\x30.sidegate.api.endpoint.v1.TestConnectionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,6 +57,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTENDPOINTSREQUEST'].fields_by_name['name_contains']._serialized_options = b'\272H\004r\002\030?'
   _globals['_LISTENDPOINTSREQUEST'].fields_by_name['service_id']._loaded_options = None
   _globals['_LISTENDPOINTSREQUEST'].fields_by_name['service_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['ids']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['ids']._serialized_options = b'\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['skip']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['order']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['name']._serialized_options = b'\272H\004r\002\030?'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['vpc_id']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['vpc_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['service_name_contains']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['service_name_contains']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['marker_id']._loaded_options = None
+  _globals['_LISTENDPOINTSREQUEST'].fields_by_name['marker_id']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_UPDATEENDPOINTREQUEST'].fields_by_name['endpoint']._loaded_options = None
   _globals['_UPDATEENDPOINTREQUEST'].fields_by_name['endpoint']._serialized_options = b'\342A\001\002\272H\003\330\001\003'
   _globals['_UPDATEENDPOINTREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -79,6 +95,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['service_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['states']._loaded_options = None
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['states']._serialized_options = b'\272H\020\222\001\r\020\n\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['endpoint_ids']._loaded_options = None
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['endpoint_ids']._serialized_options = b'\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['skip']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['order']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['marker_id']._loaded_options = None
+  _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['marker_id']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_ACCEPTCONNECTIONREQUEST'].fields_by_name['service_id']._loaded_options = None
   _globals['_ACCEPTCONNECTIONREQUEST'].fields_by_name['service_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_ACCEPTCONNECTIONREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
@@ -107,42 +131,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDECONNECTIONSREQUEST'].fields_by_name['decision']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
   _globals['_DECIDECONNECTIONSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_DECIDECONNECTIONSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_CREATEENDPOINTREQUEST']._serialized_start=369
-  _globals['_CREATEENDPOINTREQUEST']._serialized_end=510
-  _globals['_GETENDPOINTREQUEST']._serialized_start=512
-  _globals['_GETENDPOINTREQUEST']._serialized_end=558
-  _globals['_LISTENDPOINTSREQUEST']._serialized_start=561
-  _globals['_LISTENDPOINTSREQUEST']._serialized_end=811
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=813
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=916
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=919
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=1121
-  _globals['_DELETEENDPOINTREQUEST']._serialized_start=1123
-  _globals['_DELETEENDPOINTREQUEST']._serialized_end=1247
-  _globals['_GETCONNECTIONREQUEST']._serialized_start=1249
-  _globals['_GETCONNECTIONREQUEST']._serialized_end=1340
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1343
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1564
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1566
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1675
-  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_start=1678
-  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_end=1873
-  _globals['_REJECTCONNECTIONREQUEST']._serialized_start=1876
-  _globals['_REJECTCONNECTIONREQUEST']._serialized_end=2022
-  _globals['_NOTECONNECTIONREQUEST']._serialized_start=2025
-  _globals['_NOTECONNECTIONREQUEST']._serialized_end=2193
-  _globals['_DECIDECONNECTIONSREQUEST']._serialized_start=2196
-  _globals['_DECIDECONNECTIONSREQUEST']._serialized_end=2530
-  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_start=2452
-  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_end=2530
-  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_start=2532
-  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_end=2621
-  _globals['_DECIDEDCONNECTION']._serialized_start=2624
-  _globals['_DECIDEDCONNECTION']._serialized_end=2755
-  _globals['_GETENDPOINTQUOTAREQUEST']._serialized_start=2757
-  _globals['_GETENDPOINTQUOTAREQUEST']._serialized_end=2782
-  _globals['_ENDPOINTSSERVICE']._serialized_start=2785
-  _globals['_ENDPOINTSSERVICE']._serialized_end=3657
-  _globals['_CONNECTIONSSERVICE']._serialized_start=3660
-  _globals['_CONNECTIONSSERVICE']._serialized_end=4594
+  _globals['_LISTENDPOINTTAGSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTENDPOINTTAGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTENDPOINTTAGSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTENDPOINTTAGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_CREATEENDPOINTREQUEST']._serialized_start=445
+  _globals['_CREATEENDPOINTREQUEST']._serialized_end=586
+  _globals['_GETENDPOINTREQUEST']._serialized_start=588
+  _globals['_GETENDPOINTREQUEST']._serialized_end=634
+  _globals['_LISTENDPOINTSREQUEST']._serialized_start=637
+  _globals['_LISTENDPOINTSREQUEST']._serialized_end=1210
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=1212
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=1335
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=1338
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=1540
+  _globals['_DELETEENDPOINTREQUEST']._serialized_start=1542
+  _globals['_DELETEENDPOINTREQUEST']._serialized_end=1666
+  _globals['_GETCONNECTIONREQUEST']._serialized_start=1668
+  _globals['_GETCONNECTIONREQUEST']._serialized_end=1759
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1762
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=2157
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=2160
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=2289
+  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_start=2292
+  _globals['_ACCEPTCONNECTIONREQUEST']._serialized_end=2487
+  _globals['_REJECTCONNECTIONREQUEST']._serialized_start=2490
+  _globals['_REJECTCONNECTIONREQUEST']._serialized_end=2636
+  _globals['_NOTECONNECTIONREQUEST']._serialized_start=2639
+  _globals['_NOTECONNECTIONREQUEST']._serialized_end=2807
+  _globals['_DECIDECONNECTIONSREQUEST']._serialized_start=2810
+  _globals['_DECIDECONNECTIONSREQUEST']._serialized_end=3144
+  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_start=3066
+  _globals['_DECIDECONNECTIONSREQUEST_DECISION']._serialized_end=3144
+  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_start=3146
+  _globals['_DECIDECONNECTIONSRESPONSE']._serialized_end=3235
+  _globals['_DECIDEDCONNECTION']._serialized_start=3238
+  _globals['_DECIDEDCONNECTION']._serialized_end=3369
+  _globals['_LISTENDPOINTTAGSREQUEST']._serialized_start=3371
+  _globals['_LISTENDPOINTTAGSREQUEST']._serialized_end=3457
+  _globals['_LISTENDPOINTTAGSRESPONSE']._serialized_start=3459
+  _globals['_LISTENDPOINTTAGSRESPONSE']._serialized_end=3555
+  _globals['_GETENDPOINTQUOTAREQUEST']._serialized_start=3557
+  _globals['_GETENDPOINTQUOTAREQUEST']._serialized_end=3582
+  _globals['_ENDPOINTSSERVICE']._serialized_start=3585
+  _globals['_ENDPOINTSSERVICE']._serialized_end=4580
+  _globals['_CONNECTIONSSERVICE']._serialized_start=4583
+  _globals['_CONNECTIONSSERVICE']._serialized_end=5517
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,8 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
+from sidegate.api.registry.v1 import listing_pb2 as _listing_pb2
+from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -88,6 +90,15 @@ class ListEndpointsRequest(_message.Message):
     NAME_CONTAINS_FIELD_NUMBER: _builtins.int
     NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    MARKER_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
@@ -95,12 +106,34 @@ class ListEndpointsRequest(_message.Message):
     name_contains: _builtins.str
     """Only those whose name has this in it, whatever the case of its letters."""
     newest_first: _builtins.bool
-    """In order of creation the other way round."""
+    """The other way round."""
     service_id: _builtins.str
     """Only those that lead to this service (UUID)."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    order: _listing_pb2.ListOrder.ValueType
+    """What they are ordered by."""
+    name: _builtins.str
+    """Only those with exactly this name; set and empty, those without one."""
+    vpc_id: _builtins.str
+    """Only those of this VPC (UUID)."""
+    service_name_contains: _builtins.str
+    """Only those that lead to a service whose full name has this in it, whatever the case of its letters."""
+    marker_id: _builtins.int
+    """Only the one with this marker; 0 is any."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_pb2.ConnectionState.ValueType]:
         """Only those in one of these states; all where there is none."""
+
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
+    @_builtins.property
+    def tags(self) -> _listing_pb2.TagFilter:
+        """Only those with these tags."""
 
     def __init__(
         self,
@@ -111,12 +144,23 @@ class ListEndpointsRequest(_message.Message):
         name_contains: _builtins.str = ...,
         newest_first: _builtins.bool = ...,
         service_id: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        order: _listing_pb2.ListOrder.ValueType = ...,
+        name: _builtins.str | None = ...,
+        tags: _listing_pb2.TagFilter | None = ...,
+        vpc_id: _builtins.str = ...,
+        service_name_contains: _builtins.str = ...,
+        marker_id: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_contains", b"name_contains", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "ids", b"ids", "marker_id", b"marker_id", "name", b"name", "name_contains", b"name_contains", "newest_first", b"newest_first", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "service_name_contains", b"service_name_contains", "skip", b"skip", "states", b"states", "tags", b"tags", "vpc_id", b"vpc_id", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ListEndpointsRequest: _TypeAlias = ListEndpointsRequest  # noqa: Y015
 
@@ -128,8 +172,11 @@ class ListEndpointsResponse(_message.Message):
 
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_pb2.Endpoint]:
         """In order of creation, or newest first."""
@@ -139,10 +186,11 @@ class ListEndpointsResponse(_message.Message):
         *,
         endpoints: _abc.Iterable[_endpoint_pb2.Endpoint] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,6 +305,11 @@ class ListConnectionsRequest(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    ENDPOINT_IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    MARKER_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
@@ -264,10 +317,22 @@ class ListConnectionsRequest(_message.Message):
     service_id: _builtins.str
     """The service (UUID)."""
     newest_first: _builtins.bool
-    """In order of creation the other way round."""
+    """The other way round."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    order: _listing_pb2.ListOrder.ValueType
+    """What they are ordered by."""
+    marker_id: _builtins.int
+    """Only the one with this marker; 0 is any."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_pb2.ConnectionState.ValueType]:
         """Only those in one of these states; all where there is none."""
+
+    @_builtins.property
+    def endpoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these endpoints (UUIDs), up to 100."""
 
     def __init__(
         self,
@@ -277,10 +342,15 @@ class ListConnectionsRequest(_message.Message):
         service_id: _builtins.str = ...,
         states: _abc.Iterable[_endpoint_pb2.ConnectionState.ValueType] | None = ...,
         newest_first: _builtins.bool = ...,
+        endpoint_ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        order: _listing_pb2.ListOrder.ValueType = ...,
+        marker_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_ids", b"endpoint_ids", "marker_id", b"marker_id", "newest_first", b"newest_first", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "service_id", b"service_id", "skip", b"skip", "states", b"states", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -294,8 +364,11 @@ class ListConnectionsResponse(_message.Message):
 
     CONNECTIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def connections(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_pb2.Connection]:
         """In order of creation, or newest first."""
@@ -305,10 +378,11 @@ class ListConnectionsResponse(_message.Message):
         *,
         connections: _abc.Iterable[_endpoint_pb2.Connection] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -548,6 +622,60 @@ class DecidedConnection(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecidedConnection: _TypeAlias = DecidedConnection  # noqa: Y015
+
+@_typing.final
+class ListEndpointTagsRequest(_message.Message):
+    """Asks for a page of tags of endpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most; 100 where it is 0, never more than 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointTagsRequest: _TypeAlias = ListEndpointTagsRequest  # noqa: Y015
+
+@_typing.final
+class ListEndpointTagsResponse(_message.Message):
+    """A page of tags."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty where this is the last."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """In order of key and value, each once."""
+
+    def __init__(
+        self,
+        *,
+        tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointTagsResponse: _TypeAlias = ListEndpointTagsResponse  # noqa: Y015
 
 @_typing.final
 class GetEndpointQuotaRequest(_message.Message):

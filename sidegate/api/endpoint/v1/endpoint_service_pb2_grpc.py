@@ -68,6 +68,11 @@ class EndpointsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.FromString,
                 _registered_method=True)
+        self.ListEndpointTags = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.EndpointsService/ListEndpointTags',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListEndpointTagsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListEndpointTagsResponse.FromString,
+                _registered_method=True)
         self.GetEndpointQuota = channel.unary_unary(
                 '/sidegate.api.endpoint.v1.EndpointsService/GetEndpointQuota',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.GetEndpointQuotaRequest.SerializeToString,
@@ -128,6 +133,13 @@ class EndpointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEndpointTags(self, request, context):
+        """Lists the tags of the project's endpoints, each once, in order of key and value.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEndpointQuota(self, request, context):
         """How many endpoints the project has, and may have.
         """
@@ -177,6 +189,11 @@ def add_EndpointsServiceServicer_to_server(servicer, server):
                     servicer.DeleteEndpoint,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.SerializeToString,
+            ),
+            'ListEndpointTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEndpointTags,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListEndpointTagsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListEndpointTagsResponse.SerializeToString,
             ),
             'GetEndpointQuota': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEndpointQuota,
@@ -334,6 +351,33 @@ class EndpointsService:
             '/sidegate.api.endpoint.v1.EndpointsService/DeleteEndpoint',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.DeleteEndpointRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2.Endpoint.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEndpointTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.EndpointsService/ListEndpointTags',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListEndpointTagsRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListEndpointTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class EndpointsServiceStub:
     """Changes the whitelist, or what the owner says of the endpoint. Sources that are allowed no more are cut."""
     DeleteEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.DeleteEndpointRequest, _endpoint_pb2.Endpoint]
     """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
+    ListEndpointTags: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListEndpointTagsRequest, _endpoint_service_pb2.ListEndpointTagsResponse]
+    """Lists the tags of the project's endpoints, each once, in order of key and value."""
     GetEndpointQuota: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.GetEndpointQuotaRequest, _quota_pb2.Quota]
     """How many endpoints the project has, and may have."""
     WatchEndpoints: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchEndpointsRequest, _watch_pb2.WatchEndpointsResponse]
@@ -91,6 +93,14 @@ class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_endpoint_service_pb2.DeleteEndpointRequest, _abc.Awaitable[_endpoint_pb2.Endpoint]],
     ) -> _abc.Awaitable[_endpoint_pb2.Endpoint]:
         """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
+
+    @_abc_1.abstractmethod
+    def ListEndpointTags(
+        self,
+        request: _endpoint_service_pb2.ListEndpointTagsRequest,
+        context: _aio.ServicerContext[_endpoint_service_pb2.ListEndpointTagsRequest, _abc.Awaitable[_endpoint_service_pb2.ListEndpointTagsResponse]],
+    ) -> _abc.Awaitable[_endpoint_service_pb2.ListEndpointTagsResponse]:
+        """Lists the tags of the project's endpoints, each once, in order of key and value."""
 
     @_abc_1.abstractmethod
     def GetEndpointQuota(

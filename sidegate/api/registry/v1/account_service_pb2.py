@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sidegate.api.registry.v1 import account_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_account__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.sidegate/api/registry/v1/account_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sidegate/api/registry/v1/account.proto\"o\n\x14\x43reateAccountRequest\x12:\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.sidegate.api.registry.v1.AccountB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x83\x01\n\x15\x43reateAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.sidegate.api.registry.v1.Account\x12\x36\n\x03key\x18\x02 \x01(\x0b\x32).sidegate.api.registry.v1.AccessKeySecret\"W\n\x0f\x41\x63\x63\x65ssKeySecret\x12\x30\n\x03key\x18\x01 \x01(\x0b\x32#.sidegate.api.registry.v1.AccessKey\x12\x12\n\nsecret_key\x18\x02 \x01(\t\",\n\x11GetAccountRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\"R\n\x13ListAccountsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"d\n\x14ListAccountsResponse\x12\x33\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x14\x43reateProjectRequest\x12\x1a\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12\x38\n\x07project\x18\x02 \x01(\tB\'\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"o\n\x16\x43reateAccessKeyRequest\x12\x38\n\x03key\x18\x01 \x01(\x0b\x32#.sidegate.api.registry.v1.AccessKeyB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"p\n\x15ListAccessKeysRequest\x12\x1a\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"d\n\x16ListAccessKeysResponse\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32#.sidegate.api.registry.v1.AccessKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x16RotateAccessKeyRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"L\n\x16RevokeAccessKeyRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"{\n\x11IssueTokenRequest\x12\x1d\n\naccess_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12\x18\n\x05nonce\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x10\x10\x18 \x12\x1a\n\tsignature\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"T\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12GetIdentityRequest\"~\n\x08Identity\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12,\n\x04role\x18\x03 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role\x12\x12\n\naccess_key\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63ting\x18\x05 \x01(\t2\xf3\x06\n\x0f\x41\x63\x63ountsService\x12p\n\rCreateAccount\x12..sidegate.api.registry.v1.CreateAccountRequest\x1a/.sidegate.api.registry.v1.CreateAccountResponse\x12\\\n\nGetAccount\x12+.sidegate.api.registry.v1.GetAccountRequest\x1a!.sidegate.api.registry.v1.Account\x12m\n\x0cListAccounts\x12-.sidegate.api.registry.v1.ListAccountsRequest\x1a..sidegate.api.registry.v1.ListAccountsResponse\x12\x62\n\rCreateProject\x12..sidegate.api.registry.v1.CreateProjectRequest\x1a!.sidegate.api.registry.v1.Account\x12n\n\x0f\x43reateAccessKey\x12\x30.sidegate.api.registry.v1.CreateAccessKeyRequest\x1a).sidegate.api.registry.v1.AccessKeySecret\x12s\n\x0eListAccessKeys\x12/.sidegate.api.registry.v1.ListAccessKeysRequest\x1a\x30.sidegate.api.registry.v1.ListAccessKeysResponse\x12n\n\x0fRotateAccessKey\x12\x30.sidegate.api.registry.v1.RotateAccessKeyRequest\x1a).sidegate.api.registry.v1.AccessKeySecret\x12h\n\x0fRevokeAccessKey\x12\x30.sidegate.api.registry.v1.RevokeAccessKeyRequest\x1a#.sidegate.api.registry.v1.AccessKey2\xd8\x01\n\x0cTokenService\x12g\n\nIssueToken\x12+.sidegate.api.registry.v1.IssueTokenRequest\x1a,.sidegate.api.registry.v1.IssueTokenResponse\x12_\n\x0bGetIdentity\x12,.sidegate.api.registry.v1.GetIdentityRequest\x1a\".sidegate.api.registry.v1.Identityb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.sidegate/api/registry/v1/account_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sidegate/api/registry/v1/account.proto\"o\n\x14\x43reateAccountRequest\x12:\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.sidegate.api.registry.v1.AccountB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x83\x01\n\x15\x43reateAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.sidegate.api.registry.v1.Account\x12\x36\n\x03key\x18\x02 \x01(\x0b\x32).sidegate.api.registry.v1.AccessKeySecret\"W\n\x0f\x41\x63\x63\x65ssKeySecret\x12\x30\n\x03key\x18\x01 \x01(\x0b\x32#.sidegate.api.registry.v1.AccessKey\x12\x12\n\nsecret_key\x18\x02 \x01(\t\",\n\x11GetAccountRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\"\xb3\x01\n\x13ListAccountsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x15\n\x04skip\x18\x0b \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\nwant_total\x18\x0c \x01(\x08\x12\x14\n\x0cnewest_first\x18\x0e \x01(\x08\x12\x1e\n\rname_contains\x18\x0f \x01(\tB\x07\xbaH\x04r\x02\x18?\"x\n\x14ListAccountsResponse\x12\x33\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x89\x01\n\x14\x43reateProjectRequest\x12\x1a\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12\x38\n\x07project\x18\x02 \x01(\tB\'\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"o\n\x16\x43reateAccessKeyRequest\x12\x38\n\x03key\x18\x01 \x01(\x0b\x32#.sidegate.api.registry.v1.AccessKeyB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xc5\x01\n\x15ListAccessKeysRequest\x12\x1a\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x15\n\x04skip\x18\x0b \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\nwant_total\x18\x0c \x01(\x08\x12\x14\n\x0cnewest_first\x18\x0e \x01(\x08\x12\x12\n\nvalid_only\x18\x18 \x01(\x08\"x\n\x16ListAccessKeysResponse\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32#.sidegate.api.registry.v1.AccessKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"L\n\x16RotateAccessKeyRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"L\n\x16RevokeAccessKeyRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"{\n\x11IssueTokenRequest\x12\x1d\n\naccess_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12\x18\n\x05nonce\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x10\x10\x18 \x12\x1a\n\tsignature\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"T\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12GetIdentityRequest\"~\n\x08Identity\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12,\n\x04role\x18\x03 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role\x12\x12\n\naccess_key\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63ting\x18\x05 \x01(\t2\xf3\x06\n\x0f\x41\x63\x63ountsService\x12p\n\rCreateAccount\x12..sidegate.api.registry.v1.CreateAccountRequest\x1a/.sidegate.api.registry.v1.CreateAccountResponse\x12\\\n\nGetAccount\x12+.sidegate.api.registry.v1.GetAccountRequest\x1a!.sidegate.api.registry.v1.Account\x12m\n\x0cListAccounts\x12-.sidegate.api.registry.v1.ListAccountsRequest\x1a..sidegate.api.registry.v1.ListAccountsResponse\x12\x62\n\rCreateProject\x12..sidegate.api.registry.v1.CreateProjectRequest\x1a!.sidegate.api.registry.v1.Account\x12n\n\x0f\x43reateAccessKey\x12\x30.sidegate.api.registry.v1.CreateAccessKeyRequest\x1a).sidegate.api.registry.v1.AccessKeySecret\x12s\n\x0eListAccessKeys\x12/.sidegate.api.registry.v1.ListAccessKeysRequest\x1a\x30.sidegate.api.registry.v1.ListAccessKeysResponse\x12n\n\x0fRotateAccessKey\x12\x30.sidegate.api.registry.v1.RotateAccessKeyRequest\x1a).sidegate.api.registry.v1.AccessKeySecret\x12h\n\x0fRevokeAccessKey\x12\x30.sidegate.api.registry.v1.RevokeAccessKeyRequest\x1a#.sidegate.api.registry.v1.AccessKey2\xd8\x01\n\x0cTokenService\x12g\n\nIssueToken\x12+.sidegate.api.registry.v1.IssueTokenRequest\x1a,.sidegate.api.registry.v1.IssueTokenResponse\x12_\n\x0bGetIdentity\x12,.sidegate.api.registry.v1.GetIdentityRequest\x1a\".sidegate.api.registry.v1.Identityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACCOUNTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTACCOUNTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTACCOUNTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['skip']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['name_contains']._loaded_options = None
+  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['name_contains']._serialized_options = b'\272H\004r\002\030?'
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['account']._loaded_options = None
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['account']._serialized_options = b'\272H\006r\004\020\001\030?'
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['project']._loaded_options = None
@@ -60,6 +64,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACCESSKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTACCESSKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTACCESSKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_LISTACCESSKEYSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTACCESSKEYSREQUEST'].fields_by_name['skip']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_ROTATEACCESSKEYREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_ROTATEACCESSKEYREQUEST'].fields_by_name['id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_ROTATEACCESSKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -82,32 +88,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSKEYSECRET']._serialized_end=512
   _globals['_GETACCOUNTREQUEST']._serialized_start=514
   _globals['_GETACCOUNTREQUEST']._serialized_end=558
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=560
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=642
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=644
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=744
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=747
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=884
-  _globals['_CREATEACCESSKEYREQUEST']._serialized_start=886
-  _globals['_CREATEACCESSKEYREQUEST']._serialized_end=997
-  _globals['_LISTACCESSKEYSREQUEST']._serialized_start=999
-  _globals['_LISTACCESSKEYSREQUEST']._serialized_end=1111
-  _globals['_LISTACCESSKEYSRESPONSE']._serialized_start=1113
-  _globals['_LISTACCESSKEYSRESPONSE']._serialized_end=1213
-  _globals['_ROTATEACCESSKEYREQUEST']._serialized_start=1215
-  _globals['_ROTATEACCESSKEYREQUEST']._serialized_end=1291
-  _globals['_REVOKEACCESSKEYREQUEST']._serialized_start=1293
-  _globals['_REVOKEACCESSKEYREQUEST']._serialized_end=1369
-  _globals['_ISSUETOKENREQUEST']._serialized_start=1371
-  _globals['_ISSUETOKENREQUEST']._serialized_end=1494
-  _globals['_ISSUETOKENRESPONSE']._serialized_start=1496
-  _globals['_ISSUETOKENRESPONSE']._serialized_end=1580
-  _globals['_GETIDENTITYREQUEST']._serialized_start=1582
-  _globals['_GETIDENTITYREQUEST']._serialized_end=1602
-  _globals['_IDENTITY']._serialized_start=1604
-  _globals['_IDENTITY']._serialized_end=1730
-  _globals['_ACCOUNTSSERVICE']._serialized_start=1733
-  _globals['_ACCOUNTSSERVICE']._serialized_end=2616
-  _globals['_TOKENSERVICE']._serialized_start=2619
-  _globals['_TOKENSERVICE']._serialized_end=2835
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=561
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=740
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=742
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=862
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=865
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=1002
+  _globals['_CREATEACCESSKEYREQUEST']._serialized_start=1004
+  _globals['_CREATEACCESSKEYREQUEST']._serialized_end=1115
+  _globals['_LISTACCESSKEYSREQUEST']._serialized_start=1118
+  _globals['_LISTACCESSKEYSREQUEST']._serialized_end=1315
+  _globals['_LISTACCESSKEYSRESPONSE']._serialized_start=1317
+  _globals['_LISTACCESSKEYSRESPONSE']._serialized_end=1437
+  _globals['_ROTATEACCESSKEYREQUEST']._serialized_start=1439
+  _globals['_ROTATEACCESSKEYREQUEST']._serialized_end=1515
+  _globals['_REVOKEACCESSKEYREQUEST']._serialized_start=1517
+  _globals['_REVOKEACCESSKEYREQUEST']._serialized_end=1593
+  _globals['_ISSUETOKENREQUEST']._serialized_start=1595
+  _globals['_ISSUETOKENREQUEST']._serialized_end=1718
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=1720
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=1804
+  _globals['_GETIDENTITYREQUEST']._serialized_start=1806
+  _globals['_GETIDENTITYREQUEST']._serialized_end=1826
+  _globals['_IDENTITY']._serialized_start=1828
+  _globals['_IDENTITY']._serialized_end=1954
+  _globals['_ACCOUNTSSERVICE']._serialized_start=1957
+  _globals['_ACCOUNTSSERVICE']._serialized_end=2840
+  _globals['_TOKENSERVICE']._serialized_start=2843
+  _globals['_TOKENSERVICE']._serialized_end=3059
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,8 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
+from sidegate.api.registry.v1 import listing_pb2 as _listing_pb2
+from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
 import builtins as _builtins
 import sys
@@ -83,21 +85,55 @@ class ListVpcsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    newest_first: _builtins.bool
+    """The other way round."""
+    name_contains: _builtins.str
+    """Only those whose name has this in it, whatever the case of its letters."""
+    name: _builtins.str
+    """Only those with exactly this name."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
+    @_builtins.property
+    def tags(self) -> _listing_pb2.TagFilter:
+        """Only those with these tags."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        newest_first: _builtins.bool = ...,
+        name_contains: _builtins.str = ...,
+        name: _builtins.str | None = ...,
+        tags: _listing_pb2.TagFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "ids", b"ids", "name", b"name", "name_contains", b"name_contains", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "tags", b"tags", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ListVpcsRequest: _TypeAlias = ListVpcsRequest  # noqa: Y015
 
@@ -109,8 +145,11 @@ class ListVpcsResponse(_message.Message):
 
     VPCS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def vpcs(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Vpc]:
         """In order of creation."""
@@ -120,10 +159,11 @@ class ListVpcsResponse(_message.Message):
         *,
         vpcs: _abc.Iterable[_vpc_pb2.Vpc] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "vpcs", b"vpcs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "total_size", b"total_size", "vpcs", b"vpcs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -264,24 +304,58 @@ class ListSubnetsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VPC_ID_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
     vpc_id: _builtins.str
     """Only those of this VPC (UUID)."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    newest_first: _builtins.bool
+    """The other way round."""
+    name_contains: _builtins.str
+    """Only those whose name has this in it, whatever the case of its letters."""
+    name: _builtins.str
+    """Only those with exactly this name."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
+    @_builtins.property
+    def tags(self) -> _listing_pb2.TagFilter:
+        """Only those with these tags."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         vpc_id: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        newest_first: _builtins.bool = ...,
+        name_contains: _builtins.str = ...,
+        name: _builtins.str | None = ...,
+        tags: _listing_pb2.TagFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "ids", b"ids", "name", b"name", "name_contains", b"name_contains", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "tags", b"tags", "vpc_id", b"vpc_id", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ListSubnetsRequest: _TypeAlias = ListSubnetsRequest  # noqa: Y015
 
@@ -293,8 +367,11 @@ class ListSubnetsResponse(_message.Message):
 
     SUBNETS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def subnets(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Subnet]:
         """In order of creation."""
@@ -304,10 +381,11 @@ class ListSubnetsResponse(_message.Message):
         *,
         subnets: _abc.Iterable[_vpc_pb2.Subnet] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subnets", b"subnets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subnets", b"subnets", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,22 +522,48 @@ class ListPortsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     SUBNET_ID_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_CONTAINS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
     subnet_id: _builtins.str
     """Only those of this subnet (UUID)."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    newest_first: _builtins.bool
+    """The other way round."""
+    vpc_id: _builtins.str
+    """Only those of this VPC (UUID)."""
+    holder_contains: _builtins.str
+    """Only those whose holder has this in it, whatever the case of its letters."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         subnet_id: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        newest_first: _builtins.bool = ...,
+        vpc_id: _builtins.str = ...,
+        holder_contains: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "subnet_id", b"subnet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder_contains", b"holder_contains", "ids", b"ids", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "subnet_id", b"subnet_id", "vpc_id", b"vpc_id", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,8 +577,11 @@ class ListPortsResponse(_message.Message):
 
     PORTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Port]:
         """In order of creation."""
@@ -484,10 +591,11 @@ class ListPortsResponse(_message.Message):
         *,
         ports: _abc.Iterable[_vpc_pb2.Port] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "ports", b"ports", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -586,22 +694,44 @@ class ListAttachmentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VPC_ID_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    CELL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
     vpc_id: _builtins.str
     """Only those of this VPC (UUID)."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    newest_first: _builtins.bool
+    """The other way round."""
+    cell: _builtins.str
+    """Only those of this cell."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         vpc_id: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        newest_first: _builtins.bool = ...,
+        cell: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "ids", b"ids", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "vpc_id", b"vpc_id", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -615,8 +745,11 @@ class ListAttachmentsResponse(_message.Message):
 
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Attachment]:
         """In order of creation."""
@@ -626,10 +759,11 @@ class ListAttachmentsResponse(_message.Message):
         *,
         attachments: _abc.Iterable[_vpc_pb2.Attachment] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -705,19 +839,31 @@ class ListDefaultAttachmentsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    newest_first: _builtins.bool
+    """The other way round."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        newest_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -731,8 +877,11 @@ class ListDefaultAttachmentsResponse(_message.Message):
 
     DEFAULT_ATTACHMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many there are, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def default_attachments(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.DefaultAttachment]:
         """In the order in which cells first got one."""
@@ -742,10 +891,11 @@ class ListDefaultAttachmentsResponse(_message.Message):
         *,
         default_attachments: _abc.Iterable[_vpc_pb2.DefaultAttachment] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_attachments", b"default_attachments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_attachments", b"default_attachments", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,6 +996,15 @@ class ListEndpointServicesRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     NAME_CONTAINS_FIELD_NUMBER: _builtins.int
     NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    FULL_NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    SERVER_TYPE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
@@ -853,10 +1012,32 @@ class ListEndpointServicesRequest(_message.Message):
     name_contains: _builtins.str
     """Only those whose name has this in it, whatever the case of its letters."""
     newest_first: _builtins.bool
-    """In order of creation the other way round."""
+    """The other way round."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    order: _listing_pb2.ListOrder.ValueType
+    """What they are ordered by."""
+    name: _builtins.str
+    """Only those with exactly this name."""
+    vpc_id: _builtins.str
+    """Only those of this VPC (UUID)."""
+    full_name_contains: _builtins.str
+    """Only those whose full name has this in it, whatever the case of its letters."""
+    server_type: _endpoint_service_pb2.EndpointService.ServerType.ValueType
+    """Only those whose backends are this."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_service_pb2.EndpointService.State.ValueType]:
         """Only those in one of these states; all where there is none."""
+
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
+    @_builtins.property
+    def tags(self) -> _listing_pb2.TagFilter:
+        """Only those with these tags."""
 
     def __init__(
         self,
@@ -866,12 +1047,23 @@ class ListEndpointServicesRequest(_message.Message):
         states: _abc.Iterable[_endpoint_service_pb2.EndpointService.State.ValueType] | None = ...,
         name_contains: _builtins.str = ...,
         newest_first: _builtins.bool = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        order: _listing_pb2.ListOrder.ValueType = ...,
+        name: _builtins.str | None = ...,
+        tags: _listing_pb2.TagFilter | None = ...,
+        vpc_id: _builtins.str = ...,
+        full_name_contains: _builtins.str = ...,
+        server_type: _endpoint_service_pb2.EndpointService.ServerType.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_contains", b"name_contains", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "full_name_contains", b"full_name_contains", "ids", b"ids", "name", b"name", "name_contains", b"name_contains", "newest_first", b"newest_first", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "server_type", b"server_type", "skip", b"skip", "states", b"states", "tags", b"tags", "vpc_id", b"vpc_id", "want_total", b"want_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ListEndpointServicesRequest: _TypeAlias = ListEndpointServicesRequest  # noqa: Y015
 
@@ -883,8 +1075,11 @@ class ListEndpointServicesResponse(_message.Message):
 
     ENDPOINT_SERVICES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
     @_builtins.property
     def endpoint_services(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.EndpointService]:
         """In order of creation, or newest first."""
@@ -894,10 +1089,11 @@ class ListEndpointServicesResponse(_message.Message):
         *,
         endpoint_services: _abc.Iterable[_endpoint_service_pb2.EndpointService] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_services", b"endpoint_services", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_services", b"endpoint_services", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1105,6 +1301,86 @@ class ListPlatformServicesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    FULL_NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most; 100 where it is 0, never more than 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    newest_first: _builtins.bool
+    """The other way round."""
+    full_name_contains: _builtins.str
+    """Only those whose full name has this in it, whatever the case of its letters."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        newest_first: _builtins.bool = ...,
+        full_name_contains: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full_name_contains", b"full_name_contains", "ids", b"ids", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "want_total", b"want_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlatformServicesRequest: _TypeAlias = ListPlatformServicesRequest  # noqa: Y015
+
+@_typing.final
+class ListPlatformServicesResponse(_message.Message):
+    """A page of the platform's services."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.ConnectableService]:
+        """In order of creation, or newest first."""
+
+    def __init__(
+        self,
+        *,
+        services: _abc.Iterable[_endpoint_service_pb2.ConnectableService] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "services", b"services", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlatformServicesResponse: _TypeAlias = ListPlatformServicesResponse  # noqa: Y015
+
+@_typing.final
+class ListEndpointServiceTagsRequest(_message.Message):
+    """Asks for a page of tags of endpoint services."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000."""
     page_token: _builtins.str
@@ -1121,35 +1397,35 @@ class ListPlatformServicesRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListPlatformServicesRequest: _TypeAlias = ListPlatformServicesRequest  # noqa: Y015
+Global___ListEndpointServiceTagsRequest: _TypeAlias = ListEndpointServiceTagsRequest  # noqa: Y015
 
 @_typing.final
-class ListPlatformServicesResponse(_message.Message):
-    """A page of the platform's services."""
+class ListEndpointServiceTagsResponse(_message.Message):
+    """A page of tags."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SERVICES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
     @_builtins.property
-    def services(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.ConnectableService]:
-        """In order of creation."""
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
+        """In order of key and value, each once."""
 
     def __init__(
         self,
         *,
-        services: _abc.Iterable[_endpoint_service_pb2.ConnectableService] | None = ...,
+        tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListPlatformServicesResponse: _TypeAlias = ListPlatformServicesResponse  # noqa: Y015
+Global___ListEndpointServiceTagsResponse: _TypeAlias = ListEndpointServiceTagsResponse  # noqa: Y015
 
 @_typing.final
 class GetServiceQuotaRequest(_message.Message):

@@ -195,6 +195,11 @@ class RegistryServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesResponse.FromString,
                 _registered_method=True)
+        self.ListEndpointServiceTags = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/ListEndpointServiceTags',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListEndpointServiceTagsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListEndpointServiceTagsResponse.FromString,
+                _registered_method=True)
         self.GetServiceQuota = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryService/GetServiceQuota',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.GetServiceQuotaRequest.SerializeToString,
@@ -428,6 +433,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEndpointServiceTags(self, request, context):
+        """Lists the tags of the project's endpoint services, each once, in order of key and value.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServiceQuota(self, request, context):
         """How many endpoint services the project has, and may have.
         """
@@ -601,6 +613,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListPlatformServices,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesResponse.SerializeToString,
+            ),
+            'ListEndpointServiceTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEndpointServiceTags,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListEndpointServiceTagsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListEndpointServiceTagsResponse.SerializeToString,
             ),
             'GetServiceQuota': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServiceQuota,
@@ -1429,6 +1446,33 @@ class RegistryService:
             '/sidegate.api.registry.v1.RegistryService/ListPlatformServices',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListPlatformServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEndpointServiceTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/ListEndpointServiceTags',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListEndpointServiceTagsRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListEndpointServiceTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,8 @@ class RegistryServiceStub:
     """Finds a service that the caller may connect to, by id or full name."""
     ListPlatformServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListPlatformServicesRequest, _registry_service_pb2.ListPlatformServicesResponse]
     """Lists the platform's services, which everybody may connect to: those of the server type CLOUD, in order of creation."""
+    ListEndpointServiceTags: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListEndpointServiceTagsRequest, _registry_service_pb2.ListEndpointServiceTagsResponse]
+    """Lists the tags of the project's endpoint services, each once, in order of key and value."""
     GetServiceQuota: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetServiceQuotaRequest, _quota_pb2.Quota]
     """How many endpoint services the project has, and may have."""
     Watch: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchRequest, _watch_pb2.WatchResponse]
@@ -356,6 +358,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_service_pb2.ListPlatformServicesRequest, _abc.Awaitable[_registry_service_pb2.ListPlatformServicesResponse]],
     ) -> _abc.Awaitable[_registry_service_pb2.ListPlatformServicesResponse]:
         """Lists the platform's services, which everybody may connect to: those of the server type CLOUD, in order of creation."""
+
+    @_abc_1.abstractmethod
+    def ListEndpointServiceTags(
+        self,
+        request: _registry_service_pb2.ListEndpointServiceTagsRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.ListEndpointServiceTagsRequest, _abc.Awaitable[_registry_service_pb2.ListEndpointServiceTagsResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.ListEndpointServiceTagsResponse]:
+        """Lists the tags of the project's endpoint services, each once, in order of key and value."""
 
     @_abc_1.abstractmethod
     def GetServiceQuota(
