@@ -73,8 +73,8 @@ async def show(caller: ProjectCaller, subnet_id: str) -> SubnetAnswer:
 async def update(caller: ProjectCaller, vpc_id: str, subnet_id: str, body: UpdateSubnetBody) -> ChangedSubnetAnswer:
     wanted = body.subnet
     _check_supported(wanted)
-    await _require_in(caller, vpc_id, subnet_id)
-    servers = _servers(wanted)
+    before = await _in_vpc(caller, vpc_id, subnet_id)
+    servers = _servers(wanted, before.dns_servers)
     changes = {
         "name": wanted.name,
         "description": wanted.description,
@@ -95,7 +95,7 @@ async def update(caller: ProjectCaller, vpc_id: str, subnet_id: str, body: Updat
 
 @router.delete(IN_VPC, operation_id="DeleteSubnet", status_code=HTTPStatus.NO_CONTENT)
 async def delete(caller: ProjectCaller, vpc_id: str, subnet_id: str) -> None:
-    await _require_in(caller, vpc_id, subnet_id)
+    await _in_vpc(caller, vpc_id, subnet_id)
     await caller.write(caller.upstream.registry.DeleteSubnet, rpc.DeleteSubnetRequest(id=subnet_id))
 
 
@@ -109,9 +109,11 @@ async def written(caller: Acting, subnet: vpc_pb2.Subnet, *paths: str) -> vpc_pb
     return await caller.write(caller.upstream.registry.UpdateSubnet, request)
 
 
-async def _require_in(caller: Acting, vpc_id: str, subnet_id: str) -> None:
-    if (await got(caller, subnet_id)).vpc_id != vpc_id:
+async def _in_vpc(caller: Acting, vpc_id: str, subnet_id: str) -> vpc_pb2.Subnet:
+    subnet = await got(caller, subnet_id)
+    if subnet.vpc_id != vpc_id:
         raise Refused(NOT_FOUND["subnet"], f"VPC {vpc_id} has no subnet {subnet_id}.")
+    return subnet
 
 
 def _check_supported(wanted: SubnetFields) -> None:
@@ -121,15 +123,17 @@ def _check_supported(wanted: SubnetFields) -> None:
         raise unsupported("extra_dhcp_opts", "Sidegate serves no DHCP")
 
 
-def _servers(wanted: SubnetFields) -> Sequence[str] | None:
-    """The list counts where it is given; None where nothing is said of name servers."""
+def _servers(wanted: SubnetFields, before: Sequence[str] = ()) -> Sequence[str] | None:
+    """The list counts where it is given, else the first two, of which each stays that is not given; None: as before."""
     if wanted.dns_list is not None:
         return wanted.dns_list
-    if wanted.secondary_dns and not wanted.primary_dns:
-        raise Refused(WRONG, "secondary_dns: give primary_dns first.")
     if wanted.primary_dns is None and wanted.secondary_dns is None:
         return None
-    return [each for each in (wanted.primary_dns, wanted.secondary_dns) if each]
+    given = zip((wanted.primary_dns, wanted.secondary_dns), [*before, "", ""], strict=False)
+    primary, secondary = (old if new is None else new for new, old in given)
+    if secondary and not primary:
+        raise Refused(WRONG, "secondary_dns: give primary_dns first.")
+    return [each for each in (primary, secondary, *before[2:]) if each]
 
 
 def _first_host(cidr: str) -> str:
