@@ -9,7 +9,7 @@ import grpc
 from services.common import errors as refusals
 from services.common.clock import SECOND
 from services.common.principal import Principal
-from services.endpoint.application.registry import PublishedService, Reservation, Rules, Sources
+from services.endpoint.application.registry import PublishedService, Removal, Reservation, Rules, Sources
 from services.endpoint.domain.forwarding import UNKNOWN_LOG, Backend, RegistryLog
 from services.endpoint.domain.targets import Target
 from services.endpoint.wire.forwarding import limits_of, port_mapping
@@ -110,7 +110,7 @@ def service_of(stored: service_pb.EndpointService, log: RegistryLog = UNKNOWN_LO
         rules=rules_of(stored),
         endpoints_per_account=stored.consumer_limits.endpoints_per_account,
         limits=limits_of(stored.consumer_limits),
-        ended={each.permission: each.time.ToNanoseconds() for each in stored.ended_permissions},
+        ended={each.permission: Removal(each.time.ToNanoseconds(), each.version) for each in stored.ended_permissions},
         log=log,
     )
 

@@ -16,7 +16,7 @@ from services.common.history.keeper import SnapshotKeeper
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.endpoint.application.past import PAST
-from services.endpoint.application.registry import Rules
+from services.endpoint.application.registry import Removal, Rules
 from services.endpoint.application.requests import Wanted
 from services.endpoint.domain.endpoint_commands import Accept, Change, Delete, Note, ProviderCommand, Reject
 from services.endpoint.domain.presence import Presence, Statement
@@ -194,8 +194,9 @@ class Registry(Sides):
     @rule(number=numbers, account=st.sampled_from([CONSUMER.account, PROVIDER.account]))
     def forbid(self, number: int, account: str) -> None:
         if (id_ := self.service(number)) != NOBODYS:
-            ended = {f"iam:domain::{account}": self.clock()}
-            self.registry.services[id_] = replace(self.registry.services[id_], ended=ended)
+            version = self.registry.services[id_].version + 1
+            ended = {f"iam:domain::{account}": Removal(self.clock(), version)}
+            self.registry.services[id_] = replace(self.registry.services[id_], version=version, ended=ended)
             self.run(self.world.app.forwarding.permissions_removed(self.registry.services[id_]))
             self.model.forbidden(id_, account)
 

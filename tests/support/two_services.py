@@ -1,7 +1,7 @@
 """Registry and endpoint service in one process, talking gRPC; each hears of the other by its log, without NATS."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from tests.support import identity
 from tests.support.registry_service import access_to
 
+NOWHERE_ELSE: Mapping[str, str] = {}
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -79,6 +80,11 @@ class TwoServices:
     internal_addresses: tuple[str, str]
     callers: AsyncExitStack
     access: Access
+
+    def client(self, account: str) -> identity.Known:
+        client = identity.Known(self.registry_address, self.endpoint_address, account=account, project="live")
+        self.callers.push_async_callback(client.close)
+        return client
 
     def caller(self, account: str, project: str) -> Caller:
         addresses = (self.registry_address, self.endpoint_address)
@@ -152,14 +158,16 @@ class LateEndpoints:
 
 
 @asynccontextmanager
-async def two_services(path: Path, limits: Limits) -> AsyncIterator[TwoServices]:
+async def two_services(
+    path: Path, limits: Limits, databases: Mapping[str, str] = NOWHERE_ELSE
+) -> AsyncIterator[TwoServices]:
+    """`databases` are paths or URLs of the logs by program, if they are not in the directory."""
     async with AsyncExitStack() as stack:
+        logs = {name: str(path / f"{name}.db") for name in ("registry", "endpoint")} | dict(databases)
         registry_store = await _open(
-            stack, SqlStore.open(path / "registry.db", projections=projections(), synchronous="NORMAL")
+            stack, SqlStore.open(logs["registry"], projections=projections(), synchronous="NORMAL")
         )
-        endpoint_store = await _open(
-            stack, SqlStore.open(path / "endpoint.db", projections=[TABLE], synchronous="NORMAL")
-        )
+        endpoint_store = await _open(stack, SqlStore.open(logs["endpoint"], projections=[TABLE], synchronous="NORMAL"))
         late = LateEndpoints()
         registry = Registry(registry_store, late, Settings())
         access = await access_to(registry_store)

@@ -275,3 +275,17 @@ def test_a_deletion_releases_every_source_address_and_keeps_the_marker() -> None
         ),
         counts=(Count("endpoints", "shop-account/shop", -1),),
     )
+
+
+def test_a_removal_ends_what_relied_on_an_earlier_version_whatever_clocks_say() -> None:
+    """A request may be stamped later than the removal that came after its reservation."""
+    requested = replace(FACTS, created_at=9_500, service_version=6)
+    pending = after(EndpointRequested(requested))
+    approved = after(EndpointRequested(requested), ConnectionApproved(9_500))
+    for state in (pending, approved):
+        assert decide(EndConnection(NOW, before=9_000, version=7), state) == [ENDED]
+        assert decide(EndConnection(NOW, before=9_000, version=6), state) == []
+    decided = after(EndpointRequested(requested), ConnectionApproved(9_600))
+    assert decide(EndConnection(NOW, before=9_000, version=7), decided) == [], "its owner accepted it afterwards"
+    unknown = after(EndpointRequested(replace(requested, service_version=0)))
+    assert decide(EndConnection(NOW, before=9_000, version=7), unknown) == []

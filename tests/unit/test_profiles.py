@@ -74,6 +74,7 @@ FORWARDED = ServiceForwardingChanged(
     ServiceForwarded("default", "s", 3, "v", (Backend(IPv4Address("10.0.0.10")),), (), Limits(1_000, 50, 10**9))
 )
 COUNTED = EndpointRequested(replace(FACTS, counted=True))
+VERSIONED = EndpointRequested(replace(FACTS, counted=True, service_version=7))
 APPROVED = ConnectionApproved(8_000, until=9_000)
 REJECTED = ConnectionRejected(9_000, "the permission to connect was removed")
 RENAMED = ServiceChanged(AT + 8, (ServiceBackend(IPv4Address("10.0.0.10"), port_id="p"),), name="till")
@@ -99,7 +100,9 @@ def everything() -> dict[str, NewEvent]:
         "registry.v1.ServiceCreated": ServiceCodec().encode(ServiceCreated(PROFILED), created),
         "registry.v1.ServiceChanged with a profile": ServiceCodec().encode(SERVICE_CHANGE, changed),
         "registry.v1.PermissionsAdded": ServiceCodec().encode(GRANTED, granted),
-        "registry.v1.PermissionsRemoved": ServiceCodec().encode(ENDED, service.DECIDER.fold([ENDED], granted)),
+        "registry.v1.PermissionsRemoved with a version": ServiceCodec().encode(
+            ENDED, service.DECIDER.fold([ENDED], granted)
+        ),
         "registry.v1.ServiceChanged with rules": ServiceCodec().encode(RULED, service.DECIDER.fold([RULED], changed)),
         "registry.v1.ServiceChanged without rules": ServiceCodec().encode(
             UNRULED, service.DECIDER.fold([RULED, UNRULED], changed)
@@ -115,6 +118,7 @@ def everything() -> dict[str, NewEvent]:
         ),
         "endpoint.v1.ServiceForwardingChanged": ForwardingCodec().encode(FORWARDED, FORWARDED.entry),
         "endpoint.v1.Requested": EndpointCodec().encode(COUNTED, after(COUNTED)),
+        "endpoint.v1.Requested of a version": EndpointCodec().encode(VERSIONED, after(VERSIONED)),
         "endpoint.v1.Approved": EndpointCodec().encode(
             APPROVED, ENDPOINT.fold([APPROVED], after(EndpointRequested(LIMITED)))
         ),
@@ -130,18 +134,20 @@ def test_profiles_are_stored_as_they_were_when_they_came(name: str) -> None:
 
 
 def test_golden_profiles_mean_what_they_always_did() -> None:
-    read = {name: recorded(name, bytes.fromhex(GOLDEN[name])) for name in everything()}
+    read = {name: recorded(name, bytes.fromhex(data)) for name, data in GOLDEN.items()}
     assert ServiceCodec().decode(read["registry.v1.ServiceCreated"]) == ServiceCreated(PROFILED)
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with a profile"]) == SERVICE_CHANGE
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with a name and a port"]) == RENAMED
     assert ServiceCodec().decode(read["registry.v1.PermissionsAdded"]) == GRANTED
     assert ServiceCodec().decode(read["registry.v1.PermissionsRemoved"]) == ENDED
+    assert ServiceCodec().decode(read["registry.v1.PermissionsRemoved with a version"]) == ENDED
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with rules"]) == RULED
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged without rules"]) == UNRULED
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged with limits"]) == BOUNDED
     assert ServiceCodec().decode(read["registry.v1.ServiceChanged without limits"]) == UNBOUNDED
     assert ForwardingCodec().decode(read["endpoint.v1.ServiceForwardingChanged"]) == FORWARDED
     assert EndpointCodec().decode(read["endpoint.v1.Requested"]) == COUNTED
+    assert EndpointCodec().decode(read["endpoint.v1.Requested of a version"]) == VERSIONED
     assert EndpointCodec().decode(read["endpoint.v1.Approved"]) == APPROVED
     approved = known(ENDPOINT.fold([APPROVED], after(EndpointRequested(LIMITED))))
     assert known(state_of(read["endpoint.v1.Approved"].data)).facts == approved.facts

@@ -236,11 +236,11 @@ def test_a_permission_keeps_its_description_until_it_gets_another() -> None:
 def test_connections_that_end_with_a_permission_are_remembered_until_it_is_added_again() -> None:
     ending = RemovePermissions((SHOP, SHOP, EVERYBODY), NOW, end_connections=True)
     state = DECIDER.fold(decide(ending, Available(SERVICE)), Available(SERVICE))
-    assert service.of(state).ended == (Ended(SHOP, NOW), Ended(EVERYBODY, NOW))
+    assert service.of(state).ended == (Ended(SHOP, NOW, 2), Ended(EVERYBODY, NOW, 2))
     state = DECIDER.fold(decide(RemovePermissions((SHOP,), LATER, end_connections=True), state), state)
-    assert service.of(state).ended == (Ended(EVERYBODY, NOW), Ended(SHOP, LATER))
+    assert service.of(state).ended == (Ended(EVERYBODY, NOW, 2), Ended(SHOP, LATER, 3))
     state = DECIDER.fold(decide(AddPermissions((SHOP,), LATER), state), state)
-    assert service.of(state).ended == (Ended(EVERYBODY, NOW),)
+    assert service.of(state).ended == (Ended(EVERYBODY, NOW, 2),)
     for number in range(3):
         more = tuple(f"iam:domain::a{number}-{each}" for each in range(100))
         state = DECIDER.fold(decide(RemovePermissions(more, LATER, end_connections=True), state), state)

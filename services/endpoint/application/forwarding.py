@@ -147,8 +147,8 @@ class Forwarding:
         return self._streams.endpoints.execute(endpoint_stream(endpoint), command, context, no_answer)
 
     async def _end(self, facts: Facts, service: PublishedService) -> None:
-        if before := service.ended_before(facts.owner.account):
-            command = EndConnection(self._clock(), before)
+        if removal := service.ended_for(facts.owner.account):
+            command = EndConnection(self._clock(), removal.at, removal.version)
             context = on_our_own("EndConnection", command.at)
             await self._streams.endpoints.execute(endpoint_stream(facts.id), command, context, no_answer)
 

@@ -35,10 +35,20 @@ NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """A permission was removed with the connections of before: when (ns since the epoch), and by which version of its
+    service. Clocks differ, and a call takes its time: of a request, the version that it relied on tells more.
+    """
+
+    at: int
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedService:
     """An endpoint service as the registry has it. One that is `gone` will not come back.
 
-    `ended` are permissions that were removed together with the connections of before then (ns since the epoch).
+    `ended` are permissions that were removed together with the connections that they had let in.
     """
 
     id: str
@@ -51,7 +61,7 @@ class PublishedService:
     approval_required: bool
     gone: bool = False
     permissions: frozenset[str] = frozenset()
-    ended: Mapping[str, int] = field(default_factory=dict)
+    ended: Mapping[str, Removal] = field(default_factory=dict)
     rules: Rules = NO_RULES
     endpoints_per_account: int = 0
     limits: Limits = NO_LIMITS
@@ -62,12 +72,15 @@ class PublishedService:
         known = account in self.rules.accounts or not self.rules.tags.isdisjoint(tags)
         return self.approval_required and not known
 
-    def ended_before(self, account: str) -> int:
-        """Connections of the account that were requested and accepted before then are over; 0 if none is."""
+    def ended_for(self, account: str) -> Removal | None:
+        """What has ended earlier connections of an account that may connect no more."""
         own = f"iam:domain::{account}"
         if account == self.owner.account or not self.permissions.isdisjoint((own, EVERYBODY)):
-            return 0
-        return max(self.ended.get(own, 0), self.ended.get(EVERYBODY, 0))
+            return None
+        removals = [removal for permission in (own, EVERYBODY) if (removal := self.ended.get(permission))]
+        if not removals:
+            return None
+        return Removal(max(each.at for each in removals), max(each.version for each in removals))
 
     def in_cell(self, cell: str) -> ServiceForwarded:
         return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports, self.limits, self.log)

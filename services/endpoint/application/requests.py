@@ -209,5 +209,6 @@ def _facts(id_: str, wanted: Wanted, reservation: Reservation, cell: str, contex
         pending_for=rules.pending_for,
         accepted_for=rules.accepted_for,
         counted=True,
+        service_version=service.version,
         expires_at=context.at_ns + rules.pending_for if rules.pending_for else 0,
     )

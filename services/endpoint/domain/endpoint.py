@@ -55,7 +55,8 @@ class Facts:
 
     `generation` counts what alters forwarding, `admission` the approvals, `version` all events. `note` is the service
     owner's, `policy` a JSON object or empty. `pending_for` and `accepted_for` (ns) are its service's
-    rules of when it was requested, `expires_at` is when it ends by itself; 0: never.
+    rules of when it was requested, `expires_at` is when it ends by itself; 0: never. `service_version` is that of the
+    service as the request saw it; 0: not known.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Facts:
     accepted_for: int = 0
     expires_at: int = 0
     counted: bool = False
+    service_version: int = 0
 
     @property
     def admitted(self) -> tuple[IPv4Network, ...]:

@@ -147,10 +147,11 @@ class Lapse:
 
 @dataclass(frozen=True, slots=True)
 class EndConnection:
-    """The permission that let it in was removed at `before`, with the connections that are older."""
+    """The permission that let it in was removed at `before`, by `version` of its service, with all that is older."""
 
     at: int
     before: int
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +246,13 @@ def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
             return [ConnectionRejected(at, NOT_DECIDED)]
         case Lapse(at), Creating(facts) | Accepted(facts) if 0 < facts.expires_at <= at:
             return [ConnectionRejected(at, ACCEPTANCE_OVER)]
-        case EndConnection(at, before), PendingAcceptance(facts) if facts.created_at < before:
+        case EndConnection(at, before, version), PendingAcceptance(facts) if facts.created_at < before or _older(
+            facts, version
+        ):
             return [ConnectionRejected(at, PERMISSION_REMOVED)]
-        case EndConnection(at, before), Creating(since=since) | Accepted(since=since) if since < before:
+        case EndConnection(at, before, version), Creating(facts, since) | Accepted(facts, since) if since < before or (
+            since == facts.created_at and _older(facts, version)
+        ):
             return [ConnectionRejected(at, PERMISSION_REMOVED)]
         case (
             LeaseSource(at, lease),
@@ -256,6 +261,11 @@ def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
             return [SourceAddressLeased(at, lease)]
         case _:
             return []
+
+
+def _older(facts: Facts, version: int) -> bool:
+    """Whether it was requested of an earlier version of its service; of one that is not known it is not said."""
+    return 0 < facts.service_version < version
 
 
 def stage(state: State) -> str:

@@ -158,6 +158,7 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         accepted_for=stored.placement.accepted_for,
         expires_at=stored.placement.expires_at,
         counted=stored.placement.counted,
+        service_version=stored.placement.service_version,
     )
 
 
@@ -229,6 +230,7 @@ def _placement(facts: Facts) -> events_pb.EndpointPlacement:
         accepted_for=facts.accepted_for,
         expires_at=facts.expires_at,
         counted=facts.counted,
+        service_version=facts.service_version,
     )
 
 

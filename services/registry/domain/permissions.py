@@ -41,5 +41,5 @@ def added(service: Service, event: PermissionsAdded) -> Service:
 def removed(service: Service, event: PermissionsRemoved) -> Service:
     kept = tuple(each for each in service.grants if each.permission not in event.permissions)
     others = tuple(each for each in service.ended if each.permission not in event.ended)
-    ended = (*others, *(Ended(permission, event.at) for permission in event.ended))
+    ended = (*others, *(Ended(permission, event.at, service.revision) for permission in event.ended))
     return replace(service, grants=kept, ended=ended[-MOST_ENDED:])

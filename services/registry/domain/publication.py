@@ -106,10 +106,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A permission that was removed together with the connections that it had let in, and when."""
+    """A permission that was removed together with the connections that it had let in: when, and by which revision."""
 
     permission: str
     at: int
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

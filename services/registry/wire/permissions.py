@@ -37,11 +37,11 @@ def grants_of(service: EndpointService) -> tuple[Grant, ...]:
 
 
 def ended_message(ended: Ended) -> EndedPermission:
-    return EndedPermission(permission=ended.permission, time=timestamp(ended.at))
+    return EndedPermission(permission=ended.permission, time=timestamp(ended.at), version=ended.revision)
 
 
 def ended_of(message: EndedPermission) -> Ended:
-    return Ended(message.permission, nanoseconds(message.time))
+    return Ended(message.permission, nanoseconds(message.time), message.version)
 
 
 def parse_permissions(request: AddPermissionsRequest) -> tuple[Sequence[str], Mapping[str, str]]:

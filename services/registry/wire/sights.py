@@ -66,7 +66,7 @@ ALLOWED = Allowed(
             *("permission_details", "ended_permissions", "approval_rules", "consumer_limits", "policy_enabled"),
         ),
         f"{_API}.Permission": ("id", "permission", "type", "description", "create_time"),
-        f"{_API}.EndedPermission": ("permission", "time"),
+        f"{_API}.EndedPermission": ("permission", "time", "version"),
         f"{_API}.ApprovalRules": ("accept_accounts", "accept_tags", "pending_seconds", "accepted_seconds"),
         f"{_API}.ConsumerLimits": (
             *("endpoints_per_account", "connections", "new_connections_per_second", "bits_per_second"),

@@ -45,6 +45,7 @@ class Endpoint:
     state: str
     requested_at: int
     approved_at: int = 0
+    by_owner: bool = False
     expires_at: int = 0
     name: str = ""
     note: str = ""
@@ -129,8 +130,9 @@ class Endpoints:
         return FINE if self.endpoints[id_].state in LIVE else {WrongState}
 
     def accepted(self, id_: str, until: int = 0) -> None:
-        if self.endpoints[id_].state not in PASSES:
-            self._approve(self.endpoints[id_], until)
+        if (endpoint := self.endpoints[id_]).state not in PASSES:
+            self._approve(endpoint, until)
+            endpoint.by_owner = True
 
     def rejected(self, id_: str) -> None:
         self._become(self.endpoints[id_], REJECTED)
@@ -152,11 +154,11 @@ class Endpoints:
                 self._become(endpoint, FAILED)
 
     def forbidden(self, service: str, account: str) -> None:
-        """A permission is removed with the connections that it had let in before now."""
+        """A permission is removed with the connections that it had let in; not with what its owner accepts just now."""
         for _, endpoint in self.there():
             if (endpoint.service, endpoint.owner.account) == (service, account) and account != self.provider.account:
-                since = endpoint.requested_at if endpoint.state == PENDING else endpoint.approved_at
-                if endpoint.state in CONNECTED and since < self.now:
+                accepted_now = endpoint.by_owner and endpoint.approved_at == self.now
+                if endpoint.state == PENDING or (endpoint.state in PASSES and not accepted_now):
                     self._become(endpoint, REJECTED)
 
     # gateways

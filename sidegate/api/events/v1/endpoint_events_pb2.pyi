@@ -164,6 +164,7 @@ class EndpointPlacement(_message.Message):
     ACCEPTED_FOR_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     COUNTED_FIELD_NUMBER: _builtins.int
+    SERVICE_VERSION_FIELD_NUMBER: _builtins.int
     cell: _builtins.str
     """The cell that carries it."""
     provider_account: _builtins.str
@@ -182,6 +183,8 @@ class EndpointPlacement(_message.Message):
     """Nanoseconds since the epoch: when the connection is rejected, unless it is decided on before; 0: never."""
     counted: _builtins.bool
     """The endpoint counts among those of its account at the service: all do that were requested since there is such a limit."""
+    service_version: _builtins.int
+    """The version of the service that the request relied on; 0: it was requested before that was kept."""
     def __init__(
         self,
         *,
@@ -194,10 +197,11 @@ class EndpointPlacement(_message.Message):
         accepted_for: _builtins.int = ...,
         expires_at: _builtins.int = ...,
         counted: _builtins.bool = ...,
+        service_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_for", b"accepted_for", "cell", b"cell", "counted", b"counted", "expires_at", b"expires_at", "note", b"note", "pending_for", b"pending_for", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_for", b"accepted_for", "cell", b"cell", "counted", b"counted", "expires_at", b"expires_at", "note", b"note", "pending_for", b"pending_for", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id", "service_version", b"service_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

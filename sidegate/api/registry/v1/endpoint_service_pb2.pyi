@@ -456,8 +456,11 @@ class EndedPermission(_message.Message):
 
     PERMISSION_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
     """The permission."""
+    version: _builtins.int
+    """The service's version that its removal left: whoever was let in by an earlier one was let in before."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was removed."""
@@ -467,10 +470,11 @@ class EndedPermission(_message.Message):
         *,
         permission: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
