@@ -23,6 +23,8 @@ DELETING = "DELETING"
 DELETED = "DELETED"
 LIVE = (PENDING_ACCEPTANCE, CREATING, ACCEPTED, REJECTED)
 CONNECTED = (PENDING_ACCEPTANCE, CREATING, ACCEPTED)
+DRAINABLE = (REJECTED, DELETING)
+"""The states in which sessions may drain."""
 FORWARDED, REMOVED = "FORWARDED", "REMOVED"
 _STATES = {number: name.removeprefix("CONNECTION_STATE_") for name, number in endpoint_pb.ConnectionState.items()}
 

@@ -26,6 +26,7 @@ from services.endpoint.wire.request import (
     change_of,
     connections_of,
     decisions_of,
+    drain_of,
     endpoints_of,
     name_of,
     networks_of,
@@ -89,7 +90,8 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
 
     async def DeleteEndpoint(self, request: service_pb.DeleteEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
         told = command_context(request, "DeleteEndpoint", request.etag)
-        return await self._endpoints.delete(Delete(told.at_ns, told.principal, uuid_of(request.id, "id")), told)
+        delete = Delete(told.at_ns, told.principal, uuid_of(request.id, "id"), drain_of(request))
+        return await self._endpoints.delete(delete, told)
 
     async def WatchEndpoints(
         self, request: watch_pb.WatchEndpointsRequest, context: Context
@@ -138,7 +140,8 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
         self, request: service_pb.RejectConnectionRequest, context: Context
     ) -> endpoint_pb.Connection:
         told = command_context(request, "RejectConnection")
-        return await self._connections.decide(Reject(told.at_ns, told.principal, *_ids(request)), told)
+        reject = Reject(told.at_ns, told.principal, *_ids(request), drain_of(request))
+        return await self._connections.decide(reject, told)
 
     async def DecideConnections(
         self, request: service_pb.DecideConnectionsRequest, context: Context

@@ -75,6 +75,7 @@ class Agent:
             fence=fence,
             pace=pace,
             traces=traces,
+            wall_clock=wall_clock,
         )
         self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
         self._prober = Prober(

@@ -1,11 +1,12 @@
 """What this gateway should forward: a fold of versioned news, whatever order they come in. Pure."""
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from services.gateway_agent.table import Entry, ForwardingTable, Key, Kind
+from services.gateway_agent.table import Endpoint, Entry, ForwardingTable, Key, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Desired:
         self._users: dict[Key, set[Key]] = {}
         self._changed: dict[Key, None] = {}
         self._buried: OrderedDict[Key, None] = OrderedDict()
+        self._drains: list[tuple[int, Key, int]] = []
+        self._drained: dict[Key, int] = {}
         self.position = 0
         self.synced = False
 
@@ -80,6 +83,7 @@ class Desired:
         self._buried.clear()
         for each in news:
             self._learn(each)
+        self._drained = {key: version for key, version in self._drained.items() if key in self._known}
         self._changed.update(dict.fromkeys(chain(before, self._known)))
         self.position, self.synced = position, True
 
@@ -89,10 +93,24 @@ class Desired:
     def wanted(self, key: Key) -> Entry | None:
         """The entry, if it and all that it needs should be forwarded."""
         news = self._known.get(key)
-        if news is None or isinstance(news.content, Withheld | Removed):
+        if news is None or isinstance(news.content, Withheld | Removed) or self._is_drained(news):
             return None
         entry = news.content
         return entry if all(self.wanted(need) is not None for need in entry.needs) else None
+
+    def is_removed(self, key: Key) -> bool:
+        """Whether it was heard of, and nothing may pass."""
+        news = self._known.get(key)
+        return news is not None and (news.content == REMOVED or self._is_drained(news))
+
+    def end_drains(self, now: int) -> None:
+        """Endpoints that were draining until `now` (nanoseconds since the epoch) are wanted no more, whatever the clock
+        says later; that the control plane says so too is another version."""
+        while self._drains and self._drains[0][0] <= now:
+            _, key, version = heapq.heappop(self._drains)
+            if (news := self._known.get(key)) is not None and news.version == version:
+                self._drained[key] = version
+                self._changed[key] = None
 
     def users(self, key: Key) -> Iterator[Key]:
         """The keys whose entries need this one, directly or by what they need."""
@@ -124,11 +142,18 @@ class Desired:
         if before is not None:
             self._unlink(before)
         self._known[key] = news
+        if self._drained.get(key, news.version) != news.version:
+            del self._drained[key]
+        if isinstance(news.content, Endpoint) and news.content.draining_until:
+            heapq.heappush(self._drains, (news.content.draining_until, key, news.version))
         self._link(news)
         self._changed[key] = None
         if was_wanted != (self.wanted(key) is not None):
             self._changed.update(dict.fromkeys(self.users(key)))
         return True
+
+    def _is_drained(self, news: Versioned) -> bool:
+        return self._drained.get(news.key) == news.version
 
     def _bury(self, news: Versioned) -> None:
         self._buried.pop(news.key, None)
@@ -137,6 +162,7 @@ class Desired:
         if len(self._buried) > REMEMBERED:
             oldest, _ = self._buried.popitem(last=False)
             del self._known[oldest]
+            self._drained.pop(oldest, None)
 
     def _link(self, news: Versioned) -> None:
         for need in _needs(news):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.gateway_agent.desired import REMOVED, Desired, Withheld
+from services.gateway_agent.desired import Desired, Withheld
 from services.gateway_agent.table import Endpoint, Entry, Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
 
@@ -66,7 +66,7 @@ class Facts:
         known = self._desired.known(endpoint)
         if known is None:
             return None
-        if known.content == REMOVED:
+        if self._desired.is_removed(endpoint):
             held = self._tracker.holds(endpoint)
             return None if held else Fact(endpoint.id, known.version, Presence.ABSENT)
         if reason := self._hindrance(endpoint):

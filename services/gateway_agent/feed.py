@@ -117,10 +117,16 @@ class Feed:
         return membership
 
     async def _follow(self, membership: Membership, connecting: asyncio.Future[Connection]) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(membership, connecting))
-            tasks.create_task(self._watch(membership))
-            tasks.create_task(self._compare_regularly())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(membership, connecting))
+                tasks.create_task(self._watch(membership))
+                tasks.create_task(self._compare_regularly())
+        except BaseExceptionGroup:
+            # Before Python 3.13 a task that fails while we are cancelled is all that a group tells of.
+            if (ourselves := asyncio.current_task()) is not None and ourselves.cancelling():
+                raise asyncio.CancelledError from None
+            raise
 
     async def _listen(self, membership: Membership, connecting: asyncio.Future[Connection]) -> None:
         connection = await asyncio.shield(connecting)

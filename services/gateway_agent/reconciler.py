@@ -5,6 +5,8 @@ from contextlib import suppress
 
 import structlog
 
+from services.common.clock import Clock as WallClock
+from services.common.clock import now as wall_now
 from services.common.telemetry.tracing import span
 from services.gateway_agent.dataplane.port import Dataplane, DataplaneError, NotReady
 from services.gateway_agent.desired import Desired
@@ -43,7 +45,9 @@ class Reconciler:
         fence: Fence,
         pace: Pace,
         traces: Traces | None = None,
+        wall_clock: WallClock = wall_now,
     ) -> None:
+        self._wall_clock = wall_clock
         self._desired = desired
         self._tracker = tracker
         self._dataplane = dataplane
@@ -103,6 +107,7 @@ class Reconciler:
         if self._fence.now() >= self._audit_at:
             await self._audit()
         position = self._desired.position
+        self._desired.end_drains(self._wall_clock())
         self._take_wishes()
         self._tracker.retry(self._retries.due(self._fence.now()))
         await self._make_changes()

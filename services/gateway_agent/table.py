@@ -88,7 +88,8 @@ class Endpoint:
     """An address of a consumer's VPC that leads to a service.
 
     `admission` counts the approvals of the endpoint: another number means that it was rejected in between,
-    so the sessions of the earlier admission must be cut. `source_address` is what backends see.
+    so the sessions of the earlier admission must be cut. `source_address` is what backends see. An endpoint that is
+    draining opens no session; those that are open go on until then (nanoseconds since the epoch; 0: it is not).
     """
 
     id: str
@@ -99,6 +100,7 @@ class Endpoint:
     source_address: IPv4Address
     admission: int
     allowed: tuple[IPv4Network, ...] = (ANYWHERE,)
+    draining_until: int = 0
 
     @property
     def key(self) -> Key:

@@ -214,7 +214,7 @@ def _in_place(old: Entry, new: Entry) -> bool:
     """Whether one change turns the old entry into the new one, with nothing of other entries going wrong meanwhile."""
     match old, new:
         case Endpoint(), Endpoint():
-            return replace(old, admission=new.admission, allowed=new.allowed) == new
+            return replace(old, admission=new.admission, allowed=new.allowed, draining_until=new.draining_until) == new
         case Service(), Service():
             return old.vpc == new.vpc
         case Attachment(target=Vxlan() as before), Attachment(target=Vxlan() as after):
@@ -229,4 +229,5 @@ def _both_allow(old: Entry, new: Entry) -> Entry | None:
         return None
     pairs = ((one, other) for one in old.allowed for other in new.allowed if one.overlaps(other))
     allowed = tuple(sorted({max(pair, key=lambda network: network.prefixlen) for pair in pairs}))
-    return replace(new, allowed=allowed) if allowed else None
+    drains = [until for until in (old.draining_until, new.draining_until) if until]
+    return replace(new, allowed=allowed, draining_until=min(drains, default=0)) if allowed else None

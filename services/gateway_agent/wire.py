@@ -73,7 +73,11 @@ def news_of(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> Versioned | 
 
 
 def _lease(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> str:
-    return "" if entry.endpoint.removed else _lease_of(entry.endpoint, gateway)
+    return "" if _is_gone(entry.endpoint) else _lease_of(entry.endpoint, gateway)
+
+
+def _is_gone(told: forwarding_pb2.EndpointForwarding) -> bool:
+    return told.removed and not told.draining_until
 
 
 def _lease_of(told: forwarding_pb2.EndpointForwarding, gateway: str) -> str:
@@ -127,8 +131,10 @@ def _port(told: endpoint_service_pb2.PortMapping) -> PortMapping:
 
 
 def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
-    if told.removed:
+    if _is_gone(told):
         return REMOVED
+    if told.draining_until < 0:
+        raise ValueError(f"draining until {told.draining_until} is before there were gateways")
     if not (source := _lease_of(told, gateway)):
         return NO_LEASE
     return Endpoint(
@@ -140,6 +146,7 @@ def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
         source_address=IPv4Address(source),
         admission=told.admission,
         allowed=_networks(told.allowed_cidrs),
+        draining_until=told.draining_until,
     )
 
 
@@ -205,6 +212,8 @@ def _endpoint_to_proto(endpoint: Endpoint, gateway: str) -> forwarding_pb2.Endpo
         allowed_cidrs=() if endpoint.allowed == (ANYWHERE,) else map(str, endpoint.allowed),
         admission=endpoint.admission,
         sources=[lease],
+        removed=endpoint.draining_until > 0,
+        draining_until=endpoint.draining_until,
     )
 
 

@@ -15,7 +15,18 @@ from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableResponse, TableE
 from sidegate.cli import facts, words
 from sidegate.cli.view import View, table
 
-ENDPOINT_TITLES = ("endpoint", "in", "clients", "ports", "backends", "in", "seen as", "marker", "difficulty")
+ENDPOINT_TITLES = (
+    "endpoint",
+    "in",
+    "clients",
+    "ports",
+    "backends",
+    "in",
+    "seen as",
+    "marker",
+    "difficulty",
+    "draining until",
+)
 WIDE_TITLES = ("endpoint id", "service id", "admission")
 REST_TITLES = ("kind", "id", "what", "difficulty")
 
@@ -79,6 +90,7 @@ class _Drawing:
             ", ".join(sources),
             str(endpoint.marker_id),
             self._difficulty(endpoint, service),
+            words.field(endpoint, "draining_until"),
         ]
         return [*row, endpoint.endpoint_id, endpoint.service_id, str(endpoint.admission)] if wide else row
 

@@ -138,6 +138,15 @@ From = Annotated[
         "--from", min=0, metavar="POSITION", help="What happened after this position of the log; 0 for all; else now."
     ),
 ]
+Drain = Annotated[
+    int | None,
+    typer.Option(
+        "--drain",
+        metavar="TIME",
+        parser=parsing.drain,
+        help="Open no session from now on, and let those that are there go on for so long: 30s, 10m, up to 1h.",
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="End only when it is so; the exit code says whether it became so.")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="How long to wait at most.")

@@ -22,6 +22,8 @@ HIGHEST_WEIGHT = 100
 HIGHEST_POSITION = 2**63 - 1
 
 AGO = re.compile(r"(\d{1,6})([smhd])")
+LENGTH = re.compile(r"(\d{1,6})([smh]?)")
+LONGEST_DRAIN = 3600
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -122,6 +124,17 @@ def in_seconds(seconds: int) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(datetime.now(UTC) + timedelta(seconds=seconds))
     return stamp
+
+
+def drain(text: str) -> int:
+    """How long established sessions go on, in seconds: "30", "30s", "10m", "1h"."""
+    found = LENGTH.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no length of time: 30s, 10m or 1h")
+    seconds = int(found[1]) * SECONDS[found[2] or "s"]
+    if seconds > LONGEST_DRAIN:
+        raise typer.BadParameter(f"{text!r} is too long: sessions drain for an hour at most")
+    return seconds
 
 
 def place(text: str) -> Place:

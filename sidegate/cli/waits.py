@@ -46,7 +46,7 @@ async def settle(session: Session, first: S, get: Callable[[], Awaitable[S]], wa
         if error.reason != waiting.IN_VAIN:
             raise
         state, id = words.field(latest, "state"), latest.id if isinstance(latest, Endpoint) else latest.endpoint_id
-        raise Complaint(
-            f"endpoint {id} is still {state} after {within:g} s", Exit.UNAVAILABLE, WAYS_OUT.get(state, "")
-        ) from error
+        until = words.field(latest, "drain_end_time")
+        way_out = f"its sessions drain until {until}: see --timeout" if until else WAYS_OUT.get(state, "")
+        raise Complaint(f"endpoint {id} is still {state} after {within:g} s", Exit.UNAVAILABLE, way_out) from error
     return tables.resource(latest, Exit.OK if latest.state == wanted else Exit.NO)

@@ -57,6 +57,8 @@ NANOSECONDS = 1_000_000_000
 def field(message: Message, name: str) -> str:
     """A field of the message, in words; empty where it is not set."""
     value, descriptor = getattr(message, name), message.DESCRIPTOR.fields_by_name[name]
+    if name == "draining_until":  # the one moment that is no Timestamp, for gateways to compare
+        return moment(value) if value else ""
     if descriptor.enum_type:
         return facts.word(descriptor.enum_type, value)
     if descriptor.message_type and not descriptor.is_repeated and not message.HasField(name):

@@ -124,8 +124,9 @@ class Endpoints:
         )
         return await self._caller.write(self._stub.UpdateEndpoint, request)
 
-    async def delete(self, id: str, *, etag: str = "", request_id: str = "") -> Endpoint:
-        request = rpc.DeleteEndpointRequest(id=id, etag=etag, request_id=request_id)
+    async def delete(self, id: str, *, drain: int = 0, etag: str = "", request_id: str = "") -> Endpoint:
+        """Takes it away; established sessions go on for `drain` seconds, up to 3600."""
+        request = rpc.DeleteEndpointRequest(id=id, drain=drain, etag=etag, request_id=request_id)
         return await self._caller.write(self._stub.DeleteEndpoint, request)
 
     def watch(

@@ -244,10 +244,10 @@ class Connections:
         )
         return await self._caller.write(self._stub.AcceptConnection, request)
 
-    async def reject(self, service_id: str, endpoint_id: str, *, request_id: str = "") -> Connection:
-        """Lets no packet pass; established sessions are cut."""
+    async def reject(self, service_id: str, endpoint_id: str, *, drain: int = 0, request_id: str = "") -> Connection:
+        """Lets no packet pass; established sessions go on for `drain` seconds, up to 3600, or until it is accepted."""
         request = endpoint_rpc.RejectConnectionRequest(
-            service_id=service_id, endpoint_id=endpoint_id, request_id=request_id
+            service_id=service_id, endpoint_id=endpoint_id, drain=drain, request_id=request_id
         )
         return await self._caller.write(self._stub.RejectConnection, request)
 
@@ -257,14 +257,17 @@ class Connections:
         return await self._caller.ask(self._stub.TestConnection, request)
 
     async def decide(
-        self, service_id: str, endpoint_ids: Sequence[str], *, accept: bool, request_id: str = ""
+        self, service_id: str, endpoint_ids: Sequence[str], *, accept: bool, drain: int = 0, request_id: str = ""
     ) -> Sequence[endpoint_rpc.DecidedConnection]:
-        """Accepts or rejects up to 100 connections at once: what became of each, in the same order."""
+        """Accepts or rejects up to 100 connections at once: what became of each, in the same order.
+
+        Established sessions of those that are rejected go on for `drain` seconds, up to 3600.
+        """
         decision = endpoint_rpc.DecideConnectionsRequest.DECISION_REJECT
         if accept:
             decision = endpoint_rpc.DecideConnectionsRequest.DECISION_ACCEPT
         request = endpoint_rpc.DecideConnectionsRequest(
-            service_id=service_id, endpoint_ids=endpoint_ids, decision=decision, request_id=request_id
+            service_id=service_id, endpoint_ids=endpoint_ids, decision=decision, drain=drain, request_id=request_id
         )
         return (await self._caller.write(self._stub.DecideConnections, request)).results
 

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from services.common.clock import SECOND
 from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import SESSION, Counter, EndpointValue, SessionValue
 from services.gateway_agent.table import Endpoint, Service
@@ -24,6 +25,7 @@ NOBODY = "10.0.0.77"  # whose stack answers nothing, as the address is nobody's
 BACKENDS = ("10.0.0.20", "10.0.0.21", "10.0.0.22")
 OPENING = Segment(NOBODY, ENDPOINT, 0, 80)
 ROUNDS = 300
+IN_AN_AGE = 4_000_000_000 * SECOND  # nanoseconds since the epoch
 
 
 @dataclass(slots=True)
@@ -100,6 +102,21 @@ async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(s
     sessions = [SessionValue._make(SESSION.unpack(entry)) for _, entry in scene.world.maps.sessions.items()]
     assert sessions
     assert {session.epoch for session in sessions} == {endpoint.epoch}
+
+
+async def test_from_the_moment_in_which_it_drains_no_session_opens(scene: Scene) -> None:
+    world = scene.world
+    with scene.sending(scene.openings()):
+        for _ in range(ROUNDS // 10):
+            await world.counts_more(Counter.FORWARDED, than=await scene.counts(Counter.FORWARDED))
+            await world.put(replace(scene.endpoint, draining_until=IN_AN_AGE))
+            # Packets come one after another: once one is refused, those before it are through.
+            await world.counts_more(Counter.REFUSED_DRAINING, than=await scene.counts(Counter.REFUSED_DRAINING))
+            opened, refused = await scene.counts(Counter.SESSION_NEW), await scene.counts(Counter.REFUSED_DRAINING)
+            await world.counts_more(Counter.REFUSED_DRAINING, than=refused)
+            assert await scene.counts(Counter.SESSION_NEW) == opened
+            await world.put(scene.endpoint)
+    assert await scene.counts(Counter.REFUSED_STALE_EPOCH, Counter.REFUSED_NOT_ALLOWED) == 0
 
 
 async def test_after_a_cut_no_packet_of_an_old_session_passes(scene: Scene) -> None:

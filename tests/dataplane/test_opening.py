@@ -2,12 +2,15 @@
 
 import ctypes
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from services.common.clock import SECOND
 from services.gateway_agent.dataplane import kernel, libbpf
 from services.gateway_agent.dataplane.kernel import KernelDataplane
+from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 from tests.support import namespaces
 from tests.support.worlds import ENDPOINT, KernelWorld
@@ -81,6 +84,35 @@ async def test_maps_that_are_there_keep_their_size(world: KernelWorld) -> None:
         assert successor._kernel.maps.sessions.max_entries == entries
     finally:
         await successor.close()
+
+
+def leave_as_before_drains(directory: Path) -> None:
+    """What an agent of before there were drains has pinned: two maps fewer, and a counter fewer."""
+    for name in ("deadlines", "drains", "counters"):
+        (directory / name).unlink()
+    library, per_cpu_array = ctypes.CDLL("libbpf.so.1", use_errno=True), 6
+    fd = library.bpf_map_create(per_cpu_array, b"counters", 4, 8, len(Counter) - 1, None)
+    assert fd >= 0
+    assert library.bpf_obj_pin(fd, os.fsencode(directory / "counters")) == 0
+    os.close(fd)
+
+
+async def test_sessions_outlive_the_step_to_a_version_that_knows_of_drains(world: KernelWorld) -> None:
+    shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", "10.0.0.20")
+    await world.serve(payments, "10.0.0.20", 8080)
+    endpoint = await world.lead(shop, await world.publish(payments, "10.0.0.20"))
+    conversation = await world.reaches(shop, "10.0.0.10", ENDPOINT, 80)
+    before = await world.dataplane.read()
+    await world.dataplane.close()
+    leave_as_before_drains(world.pins()[0].parent)
+
+    await world.dataplane.open()
+    assert await world.dataplane.read() == before
+    assert await conversation.echoes()
+    await world.put(replace(endpoint, draining_until=4_000_000_000 * SECOND))
+    assert await world.refuses(shop, "10.0.0.10", ENDPOINT, 80)
+    assert await conversation.echoes()
+    assert (await world.dataplane.counters())[Counter.REFUSED_DRAINING] > 0
 
 
 async def test_a_bpf_filesystem_that_is_there_is_used_and_left(world: KernelWorld) -> None:

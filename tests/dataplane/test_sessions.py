@@ -13,6 +13,7 @@ from struct import pack
 
 import pytest
 
+from services.common.clock import SECOND
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import SESSION, TUPLE, Counter, Direction, SessionValue
 from services.gateway_agent.dataplane.sessions import Timeouts, collect
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.root
 
 NOBODY = "10.0.0.77"  # an address of the consumer's network whose stack answers nothing, as it is not its own
 BACKENDS = ("10.0.0.20", "10.0.0.21", "10.0.0.22")
+IN_AN_AGE = 4_000_000_000 * SECOND  # nanoseconds since the epoch
 NOW = 100_000  # seconds of the clock by which sessions are judged here
 OPENING = Segment(NOBODY, ENDPOINT, 40000, 80)
 
@@ -203,6 +205,30 @@ async def test_a_syn_after_a_cut_makes_a_new_session(scene: Scene) -> None:
     await scene.send(OPENING)
     assert await scene.count(Counter.SESSION_NEW) == 2
     assert len(scene.sessions()) == 1
+
+
+async def test_while_it_drains_ports_of_a_closed_session_open_nothing_and_no_syn_passes_in_an_open_one(
+    scene: Scene,
+) -> None:
+    closed, half_open, established = (replace(OPENING, source_port=port) for port in (40000, 40001, 40002))
+    for opening in (closed, half_open, established):
+        await scene.send(opening)
+    for opening in (closed, established):
+        await scene.reply(opening, SYN | ACK)
+        await scene.send(replace(opening, flags=ACK))
+    await scene.send(replace(closed, flags=FIN | ACK))
+    await scene.reply(closed, FIN | ACK)
+    await scene.world.put(replace(scene.endpoint, draining_until=IN_AN_AGE))
+
+    for opening in (closed, half_open, established):
+        await scene.world.counts_one(Counter.REFUSED_DRAINING, scene.shop.send_ipv4(opening.pack()))
+    assert await scene.count(Counter.SESSION_NEW) == 3
+    await scene.reply(half_open, SYN | ACK)
+    for opening in (half_open, established):
+        await scene.send(replace(opening, flags=ACK))
+        await scene.reply(opening, ACK)
+    await scene.send(replace(established, flags=RST))
+    await scene.world.counts_one(Counter.REFUSED_DRAINING, scene.shop.send_ipv4(established.pack()))
 
 
 async def test_connections_are_spread_evenly_over_backends(scene: Scene) -> None:

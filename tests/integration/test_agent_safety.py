@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway_agent.control_plane import Membership
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, TcpFlags
+from services.gateway_agent.feed import Feed, Resync
 from services.gateway_agent.table import Key, Kind
 from tests.support.agent import BASE, QUICK, Recorded, agent, endpoint, eventually, id_of
 from tests.support.control_plane import FORWARDING, ControlPlane, control_plane
@@ -169,6 +171,22 @@ async def test_a_retired_gateway_forwards_no_more(tmp_path: Path) -> None:
             control.retired = True
             control.forget()
             await eventually("an empty kernel", lambda: not kernel.entries.table().entries)
+
+
+async def test_an_agent_that_is_stopped_while_it_begins_anew_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE)
+        async with agent(control, FakeKernel(), tmp_path) as gateway:
+
+            async def stop_and_fail(_feed: Feed, _membership: Membership) -> None:
+                gateway.task.cancel()
+                raise Resync("in the same turn of the event loop")
+
+            monkeypatch.setattr(Feed, "_watch", stop_and_fail)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(gateway.task, DEADLINE)
 
 
 async def test_an_agent_ends_when_a_part_of_it_breaks(tmp_path: Path) -> None:

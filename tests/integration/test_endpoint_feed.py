@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.clock import SECOND
 from services.common.errors import Refused, WrongState
 from services.common.eventsourcing.rebuild import rebuild_holdings
 from services.common.eventsourcing.resource_table import RESOURCES
@@ -23,6 +24,7 @@ from tests.support.endpoint_service import OPEN_SERVICE, PAYMENTS_VPC, SERVICE, 
 from tests.support.stores import LOGS
 
 Entries = dict[str, forwarding_pb.ForwardingEntry]
+DRAINS = (0, 0, 5 * SECOND, 60 * SECOND)
 
 
 @pytest.fixture(params=LOGS)
@@ -47,9 +49,9 @@ async def live_a_while(world: EndpointWorld, seed: int, steps: int = 120) -> Non
                 case 2:
                     await world.accept(chance.choice(ids or [""]))
                 case 3:
-                    await world.reject(chance.choice(ids or [""]))
+                    await world.reject(chance.choice(ids or [""]), drain=chance.choice(DRAINS))
                 case 4:
-                    await world.delete(chance.choice(ids or [""]))
+                    await world.delete(chance.choice(ids or [""]), drain=chance.choice(DRAINS))
                 case 5:
                     await world.change(chance.choice(ids or [""]), name=f"n{chance.randrange(9)}", allowed=())
                 case 6:
@@ -64,6 +66,7 @@ async def live_a_while(world: EndpointWorld, seed: int, steps: int = 120) -> Non
                     await world.app.forwarding.refresh([SERVICE], [SHOP_VPC])
                 case _:
                     await world.app.cells.tick()
+                    await world.app.expiries.tick()
 
 
 def key(entry: forwarding_pb.ForwardingEntry) -> str:
@@ -85,6 +88,7 @@ def present(entries: Entries) -> Entries:
         id_: entry
         for id_, entry in entries.items()
         if not (entry.attachment.removed or entry.service.removed or entry.endpoint.removed)
+        or entry.endpoint.draining_until
     }
 
 

@@ -8,6 +8,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
+from services.common.clock import Clock as WallClock
+from services.common.clock import now
 from services.common.messaging.connection import Connection
 from services.gateway_agent.agent import Agent, AgentSettings
 from services.gateway_agent.dataplane.fake import FakeDataplane
@@ -67,7 +69,13 @@ def service(version: int = 1, *backends: str, removed: bool = False) -> Told:
 
 
 def endpoint(
-    name: str = "1", generation: int = 1, *, admission: int = 1, removed: bool = False, lease: bool = True
+    name: str = "1",
+    generation: int = 1,
+    *,
+    admission: int = 1,
+    removed: bool = False,
+    lease: bool = True,
+    draining_until: int = 0,
 ) -> Told:
     """Endpoint `name`, a number, has the address 10.0.0.100 plus that number."""
     source = forwarding_pb.SourceLease(gateway_id=GATEWAY, address=str(IPv4Address("198.19.128.0") + int(name)))
@@ -75,7 +83,8 @@ def endpoint(
         endpoint=forwarding_pb.EndpointForwarding(
             endpoint_id=id_of(name),
             generation=generation,
-            removed=removed,
+            removed=removed or draining_until > 0,
+            draining_until=draining_until,
             marker_id=int(name),
             vpc_id=SHOP,
             address=str(address(name)),
@@ -177,6 +186,7 @@ async def agent(
     nats: str = "",
     pace: Pace = QUICK,
     clock: Clock = boottime,
+    wall_clock: WallClock = now,
     dataplane: type[Recorded] = Recorded,
 ) -> AsyncIterator[Harness]:
     """Runs an agent for a while; ends it as a crash would, which leaves the kernel as it is."""
@@ -190,7 +200,8 @@ async def agent(
         await connection.open()
         return connection
 
-    running = Agent(AgentSettings(GATEWAY, CELL, socket, pace), kernel_side, caller, reach, clock=clock)
+    settings = AgentSettings(GATEWAY, CELL, socket, pace)
+    running = Agent(settings, kernel_side, caller, reach, clock=clock, wall_clock=wall_clock)
     task = asyncio.create_task(running.run())
     try:
         yield Harness(running, kernel_side, socket, task)

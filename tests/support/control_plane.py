@@ -45,7 +45,8 @@ def named(entry: Told) -> tuple[str, str, int, bool]:
             return "service", entry.service.service_id, entry.service.version, entry.service.removed
         case _:
             endpoint = entry.endpoint
-            return "endpoint", endpoint.endpoint_id, endpoint.generation, endpoint.removed
+            gone = endpoint.removed and not endpoint.draining_until
+            return "endpoint", endpoint.endpoint_id, endpoint.generation, gone
 
 
 def lease_of(entry: Told, gateway: str) -> str:

@@ -194,8 +194,9 @@ class EndpointWorld:
         command = replace(Change(self.clock(), CONSUMER, endpoint), **what)
         return await self.app.endpoints.change(command, self.context(CONSUMER, "UpdateEndpoint"))
 
-    async def delete(self, endpoint: str, by: Principal = CONSUMER) -> endpoint_pb.Endpoint:
-        return await self.app.endpoints.delete(Delete(self.clock(), by, endpoint), self.context(by, "DeleteEndpoint"))
+    async def delete(self, endpoint: str, by: Principal = CONSUMER, drain: int = 0) -> endpoint_pb.Endpoint:
+        command = Delete(self.clock(), by, endpoint, drain)
+        return await self.app.endpoints.delete(command, self.context(by, "DeleteEndpoint"))
 
     async def accept(
         self, endpoint: str, service: str = SERVICE, by: Principal = PROVIDER, until: int = 0
@@ -203,8 +204,10 @@ class EndpointWorld:
         command = Accept(self.clock(), by, service, endpoint, until)
         return await self.app.connections.decide(command, self.context(by, "AcceptConnection"))
 
-    async def reject(self, endpoint: str, service: str = SERVICE, by: Principal = PROVIDER) -> endpoint_pb.Connection:
-        command = Reject(self.clock(), by, service, endpoint)
+    async def reject(
+        self, endpoint: str, service: str = SERVICE, by: Principal = PROVIDER, drain: int = 0
+    ) -> endpoint_pb.Connection:
+        command = Reject(self.clock(), by, service, endpoint, drain)
         return await self.app.connections.decide(command, self.context(by, "RejectConnection"))
 
     async def join(self, gateway: str = "gw-1", cell: str = "default") -> None:

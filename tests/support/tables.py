@@ -53,12 +53,12 @@ def endpoint(
     admission: int = 1,
     allowed: tuple[IPv4Network, ...] = (ANYWHERE,),
     id_: str = "",
+    draining_until: int = 0,
 ) -> Endpoint:
     """Endpoint `number` always has the address and the source address of that number."""
     address, source = IPv4Address("10.0.1.0") + number, IPv4Address("198.19.128.0") + number
-    return Endpoint(
-        id_ or f"endpoint-{number}", number, vpc, address, service_id, source, admission=admission, allowed=allowed
-    )
+    name = id_ or f"endpoint-{number}"
+    return Endpoint(name, number, vpc, address, service_id, source, admission, allowed, draining_until)
 
 
 attachments = st.builds(attachment, st.sampled_from(VPCS), st.sampled_from(["blue", "green"]))
@@ -79,6 +79,7 @@ endpoints = st.builds(
     st.sampled_from(SERVICES),
     admission=st.integers(1, 3),
     allowed=st.sampled_from(WHITELISTS),
+    draining_until=st.sampled_from([0, 0, 1_000, 2_000]),
 )
 
 
@@ -102,6 +103,7 @@ class Flow(NamedTuple):
     mapping: PortMapping
     provider: Attachment
     backend: IPv4Address
+    opens: bool  # a new one, or one that is established
 
 
 def flows(entries: Mapping[Key, Entry]) -> frozenset[Flow]:
@@ -125,4 +127,5 @@ def _flows(at: Endpoint, entries: Mapping[Key, Entry]) -> Iterable[Flow]:
             for mapping in leads_to.ports:
                 for backend in leads_to.backends:
                     if not backend.draining:
-                        yield Flow(consumer, anonymous, client, mapping, provider, backend.address)
+                        for opens in (False, True)[: 1 if at.draining_until else 2]:
+                            yield Flow(consumer, anonymous, client, mapping, provider, backend.address, opens)

@@ -384,6 +384,7 @@ def test_connections_are_listed_shown_accepted_and_rejected(
         "note": "",
         "rejection": "",
         "expire_time": None,
+        "drain_end_time": None,
     }
     assert cli.answer("connection", "get", "web", made["id"][:8]) == connection
     assert cli.answer("connection", "accept", "web", made["id"])["state"] == "creating"

@@ -98,6 +98,51 @@ def test_the_versions_are_of_everything_that_is_not_removed() -> None:
     assert sorted(desired.versions()) == versions
 
 
+DRAINING = replace(CLIENT, draining_until=1_000)
+
+
+def test_an_endpoint_drains_until_its_moment_and_nothing_that_is_told_again_brings_it_back() -> None:
+    desired = desired_of(*first(SMALL), news(DRAINING, 2))
+    desired.end_drains(999)
+    assert (desired.wanted(CLIENT.key), desired.is_removed(CLIENT.key)) == (DRAINING, False)
+    desired.take_changed()
+    desired.end_drains(1_000)
+    assert (desired.wanted(CLIENT.key), desired.is_removed(CLIENT.key)) == (None, True)
+    assert desired.take_changed() == (CLIENT.key,)
+    for late in (news(CLIENT, 1), news(DRAINING, 2)):
+        desired.hear(late)
+    desired.end_drains(0)
+    desired.replace([*first(SMALL[:3]), news(DRAINING, 2)], position=7)
+    assert desired.table() == ForwardingTable.of(SMALL[:3])
+    desired.end_drains(2_000)
+    assert desired.wanted(CLIENT.key) is None
+
+
+def test_an_endpoint_that_is_accepted_again_is_wanted_whether_its_drain_has_ended_or_not() -> None:
+    for now in (999, 1_000):
+        desired = desired_of(*first(SMALL[:3]), news(DRAINING, 2))
+        desired.end_drains(now)
+        desired.hear(news(CLIENT, 3))
+        desired.end_drains(2_000)
+        assert desired.wanted(CLIENT.key) == CLIENT
+
+
+def test_a_drain_that_is_shortened_ends_at_its_new_moment() -> None:
+    desired = desired_of(*first(SMALL[:3]), news(DRAINING, 2), news(replace(DRAINING, draining_until=500), 3))
+    desired.end_drains(500)
+    assert desired.wanted(CLIENT.key) is None
+
+
+def test_whether_a_drain_has_ended_here_does_not_make_tables_differ() -> None:
+    desired = desired_of(*first(SMALL[:3]), news(DRAINING, 2))
+    versions = sorted(desired.versions())
+    desired.end_drains(1_000)
+    assert sorted(desired.versions()) == versions
+    assert (*CLIENT.key, 2, "") in versions
+    desired.hear(gone(CLIENT, 3))
+    assert [version for kind, _, version, _ in desired.versions() if kind is CLIENT.key.kind] == []
+
+
 History = list[Versioned]
 
 
@@ -117,6 +162,13 @@ def outcome(log: History) -> ForwardingTable:
     """The law in one line: the last word on each key, closed over what it needs."""
     last = {each.key: each.content for each in log}
     return closed([content for content in last.values() if not isinstance(content, Withheld | Removed)])
+
+
+def undrained(log: History, now: int) -> ForwardingTable:
+    """The same at a moment: whoever drains until then is not there any more."""
+    last = {each.key: each.content for each in log}
+    kept = [content for content in last.values() if not isinstance(content, Withheld | Removed)]
+    return closed([entry for entry in kept if not 0 < getattr(entry, "draining_until", 0) <= now])
 
 
 def squashed(log: History) -> History:
@@ -151,6 +203,18 @@ def test_any_order_repetition_or_squashing_of_the_news_gives_the_same_table(log:
     assert desired_of(*log).table() == outcome(log)
     assert desired_of(*delivered).table() == outcome(log)
     assert desired_of(*shuffled).table() == outcome(log)
+
+
+@settings(deadline=None)
+@given(histories(), st.integers(0, 2_500), st.data())
+def test_a_drain_ends_the_same_whenever_the_clock_is_looked_at(log: History, now: int, data: st.DataObject) -> None:
+    desired = Desired()
+    for each in data.draw(expansions(log)):
+        desired.hear(each)
+        if data.draw(st.booleans()):
+            desired.end_drains(now)
+    desired.end_drains(now)
+    assert desired.table() == undrained(log, now)
 
 
 @settings(deadline=None)

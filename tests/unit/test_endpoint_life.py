@@ -16,6 +16,8 @@ from services.endpoint.domain.endpoint import (
     ConnectionNoted,
     ConnectionRejected,
     Creating,
+    Deleted,
+    DrainEnded,
     EndpointActivated,
     EndpointChanged,
     EndpointDeleted,
@@ -23,6 +25,7 @@ from services.endpoint.domain.endpoint import (
     EndpointFailed,
     EndpointRequested,
     Event,
+    Facts,
     SourceAddressLeased,
     SourceLease,
     Whitelist,
@@ -62,12 +65,15 @@ NOW = 10_000
 WIDER = (IPv4Network("10.0.0.0/24"),)
 LEASE = SourceLease("gw-2", IPv4Address("198.19.128.10"))
 
+ACCEPT, REJECT = Accept(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID), Reject(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID)
+DELETE = Delete(NOW, CONSUMER, ENDPOINT_ID)
+
 COMMANDS: dict[str, Command] = {
     "request": Request(replace(FACTS, created_at=NOW), approval_required=True),
-    "accept": Accept(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID),
-    "reject": Reject(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID),
+    "accept": ACCEPT,
+    "reject": REJECT,
     "change": Change(NOW, CONSUMER, ENDPOINT_ID, "other", WIDER),
-    "delete": Delete(NOW, CONSUMER, ENDPOINT_ID),
+    "delete": DELETE,
     "forwarding": ConfirmForwarding(NOW, generation=2),
     "absence": ConfirmAbsence(NOW, generation=2),
     "expire": Expire(NOW, deadline=NOW - 2_000),
@@ -232,6 +238,81 @@ def test_a_connection_ends_by_itself_where_its_services_rules_say_so() -> None:
     assert known_facts(again).expires_at == 3_100
     for ending in (EndpointDeletionRequested(3_050), EndpointFailed(3_050, "x")):
         assert known_facts(after(ending, state=again)).expires_at == 0
+
+
+def drained(command: Command, stage: str = "accepted") -> Facts:
+    return known_facts(after(*decide(command, STATES[stage]), state=STATES[stage]))
+
+
+@pytest.mark.parametrize("stage", ["creating", "accepted"])
+def test_established_sessions_drain_until_a_moment_where_a_rejection_or_a_deletion_says_so(stage: str) -> None:
+    reject, delete = replace(REJECT, drain=30), replace(DELETE, drain=20)
+    assert list(decide(reject, STATES[stage])) == [ConnectionRejected(NOW, drain_until=NOW + 30)]
+    assert list(decide(delete, STATES[stage])) == [EndpointDeletionRequested(NOW, NOW + 20)]
+    assert (drained(reject, stage).drain_until, drained(delete, stage).drain_until) == (NOW + 30, NOW + 20)
+
+
+@pytest.mark.parametrize("stage", ["pending", "rejected", "failed"])
+def test_where_no_packet_passes_nothing_drains(stage: str) -> None:
+    assert drained(replace(DELETE, drain=20), stage).drain_until == 0
+    if stage != "failed":
+        assert drained(replace(REJECT, drain=20), stage).drain_until == 0
+
+
+DRAINING = {
+    "rejected": after(ConnectionRejected(NOW, drain_until=NOW + 30), state=STATES["accepted"]),
+    "deleting": after(EndpointDeletionRequested(NOW, NOW + 30), state=STATES["accepted"]),
+}
+
+
+@pytest.mark.parametrize("stage", DRAINING)
+def test_a_drain_can_be_shortened_and_ended_and_is_never_lengthened(stage: str) -> None:
+    again, state = REJECT if stage == "rejected" else DELETE, DRAINING[stage]
+    assert decide(replace(again, at=NOW + 10, drain=30), state) == []
+    for drain, until in ((5, NOW + 15), (0, 0)):
+        shortened = after(*decide(replace(again, at=NOW + 10, drain=drain), state), state=state)
+        assert (type(shortened), known_facts(shortened).drain_until) == (type(state), until)
+        assert known_facts(shortened).generation == known_facts(state).generation + 1
+
+
+@pytest.mark.parametrize(("drain", "until"), [(0, 0), (5, NOW + 15), (60, NOW + 30)])
+def test_a_rejected_endpoint_that_drains_can_be_deleted_at_once_or_drain_as_long_at_the_most(
+    drain: int, until: int
+) -> None:
+    events = list(decide(replace(DELETE, at=NOW + 10, drain=drain), DRAINING["rejected"]))
+    assert events == [EndpointDeletionRequested(NOW + 10, until)]
+
+
+@pytest.mark.parametrize("stage", DRAINING)
+def test_a_drain_ends_at_its_moment_and_once(stage: str) -> None:
+    state = DRAINING[stage]
+    assert decide(Lapse(NOW + 29), state) == []
+    assert list(decide(Lapse(NOW + 30), state)) == [DrainEnded(NOW + 30)]
+    ended = after(DrainEnded(NOW + 30), state=state)
+    assert (type(ended), known_facts(ended).drain_until) == (type(state), 0)
+    assert known_facts(ended).generation == known_facts(state).generation + 1
+    assert decide(Lapse(NOW + 90), ended) == []
+
+
+@pytest.mark.parametrize(("at", "raised"), [(NOW + 29, 0), (NOW + 30, 1)])
+def test_an_approval_while_sessions_drain_keeps_them_and_one_afterwards_does_not(at: int, raised: int) -> None:
+    state = DRAINING["rejected"]
+    approved = after(*decide(replace(ACCEPT, at=at), state), state=state)
+    assert isinstance(approved, Creating)
+    assert known_facts(approved).admission == known_facts(state).admission + raised
+    assert known_facts(approved).drain_until == 0
+
+
+def test_a_service_that_is_gone_ends_drains_too() -> None:
+    rejected, deleting = DRAINING["rejected"], DRAINING["deleting"]
+    assert known_facts(after(*decide(WithdrawService(NOW + 5), rejected), state=rejected)).drain_until == 0
+    assert list(decide(WithdrawService(NOW + 5), deleting)) == [DrainEnded(NOW + 5)]
+
+
+def test_what_is_deleted_drains_no_more() -> None:
+    deleting = DRAINING["deleting"]
+    gone = after(*decide(ConfirmAbsence(NOW, known_facts(deleting).generation), deleting), state=deleting)
+    assert (type(gone), known_facts(gone).drain_until) == (Deleted, 0)
 
 
 def test_an_approval_after_a_rejection_is_another_admission_with_the_same_address_and_marker() -> None:

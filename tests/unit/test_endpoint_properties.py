@@ -44,6 +44,7 @@ from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, PROVIDER, SERVI
 
 times = st.integers(0, 1_000)
 generations = st.integers(0, 12)
+drains = st.integers(0, 300)
 callers = st.sampled_from([CONSUMER, PROVIDER, STRANGER])
 whitelists = st.sampled_from([(), (IPv4Network("10.0.0.0/24"),), (IPv4Network("10.0.0.128/25"),)])
 leases = st.builds(
@@ -55,7 +56,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Request, st.just(FACTS), st.booleans()),
     st.builds(Accept, times, st.just(PROVIDER), st.just(SERVICE_ID), st.just(ENDPOINT_ID), times),
     st.builds(Accept, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
-    st.builds(Reject, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID)),
+    st.builds(Reject, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID), drains),
     st.builds(
         Change,
         times,
@@ -65,7 +66,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         st.none() | whitelists,
         whitelist=st.none() | st.sampled_from(Whitelist),
     ),
-    st.builds(Delete, times, callers, st.just(ENDPOINT_ID)),
+    st.builds(Delete, times, callers, st.just(ENDPOINT_ID), drains),
     st.builds(ConfirmForwarding, times, generations),
     st.builds(ConfirmAbsence, times, generations),
     st.builds(Expire, times, st.integers(0, 500)),
@@ -105,15 +106,19 @@ def test_generation_admission_and_version_never_go_back(history: list[Command]) 
         earlier, later = known_facts(before), known_facts(after)
         assert later.generation >= earlier.generation
         assert later.version == earlier.version + 1
-        assert later.admission == earlier.admission + isinstance(event, ConnectionApproved)
+        drained = isinstance(event, ConnectionApproved) and event.at >= earlier.drain_until
+        assert later.admission == earlier.admission + drained
 
 
 @given(histories)
 def test_whatever_alters_forwarding_raises_the_generation(history: list[Command]) -> None:
     for before, _, after in lived(history)[1:]:
         earlier, later = known_facts(before), known_facts(after)
-        seen_by_gateways = (forwarded(before), earlier.admitted, earlier.sources, earlier.admission)
-        if seen_by_gateways != (forwarded(after), later.admitted, later.sources, later.admission):
+        seen = [
+            (forwarded(state), facts.admitted, facts.sources, facts.admission, facts.drain_until)
+            for state, facts in ((before, earlier), (after, later))
+        ]
+        if seen[0] != seen[1]:
             assert later.generation > earlier.generation
 
 
@@ -122,6 +127,15 @@ def test_packets_pass_only_after_an_approval_that_nothing_has_ended(history: lis
     for before, event, after in lived(history):
         if forwarded(after) and not forwarded(before):
             assert isinstance(event, ConnectionApproved)
+
+
+@given(histories)
+def test_sessions_drain_only_from_what_was_forwarded_and_never_for_longer_than_was_said(history: list[Command]) -> None:
+    for before, _, after in lived(history)[1:]:
+        earlier, later = known_facts(before).drain_until, known_facts(after).drain_until
+        if later:
+            assert isinstance(after, Rejected | Deleting)
+            assert forwarded(before) or 0 < later <= earlier
 
 
 @given(histories)

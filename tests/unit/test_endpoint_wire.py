@@ -15,6 +15,7 @@ from services.endpoint.domain.endpoint import (
     ConnectionApproved,
     ConnectionNoted,
     ConnectionRejected,
+    DrainEnded,
     EndpointActivated,
     EndpointChanged,
     EndpointDeleted,
@@ -24,24 +25,28 @@ from services.endpoint.domain.endpoint import (
     SourceAddressLeased,
     SourceLease,
 )
-from services.endpoint.domain.endpoint_commands import ENDPOINT, Change
+from services.endpoint.domain.endpoint_commands import ENDPOINT, Change, Reject
 from services.endpoint.domain.presence import standing
 from services.endpoint.domain.targets import Netns
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
-from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
+from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec, is_removed
 from services.endpoint.wire.gateway import GatewayCodec, member_of
-from services.endpoint.wire.request import change_of, until_of
+from services.endpoint.wire.request import change_of, decisions_of, until_of
 from services.endpoint.wire.resource import connection_of, connection_resource, endpoint_resource, standing_of
 from services.endpoint.wire.stored import TYPES, UnknownFact, subject
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
-from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, STATES, known
+from sidegate.api.events.v1.forwarding_pb2 import ForwardingEntry
+from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, PROVIDER, SERVICE_ID, STATES, after, known
 
 GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("endpoint_events.json").read_text())
 """The bytes of each stored event as the first version wrote them, in hexadecimal. Never changed, only added to."""
 
 WEIGHTS: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("weights.json").read_text())
 """The same of those that say more since there are weights."""
+
+DRAINS: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("drains.json").read_text())
+"""The same of those that say more since sessions drain."""
 
 LIFE = (
     EndpointRequested(FACTS),
@@ -54,6 +59,7 @@ LIFE = (
     EndpointDeletionRequested(8_000),
     EndpointDeleted(9_000),
     ConnectionNoted(9_500, "ticket 4711"),
+    DrainEnded(9_700),
 )
 SERVICE = forwarding.ServiceForwarded(
     cell="default",
@@ -165,6 +171,42 @@ def test_an_endpoint_and_its_connection_are_shown_from_its_event_as_from_its_sta
 def test_only_creating_and_accepted_endpoints_are_forwarded(stage: str) -> None:
     entry = forwarding_entry(known(STATES[stage]))
     assert entry.removed == (stage not in ("creating", "accepted"))
+    assert not entry.draining_until
+
+
+@pytest.mark.parametrize(
+    "event",
+    [ConnectionRejected(4_000, drain_until=9_000), EndpointDeletionRequested(4_000, 9_000)],
+    ids=["rejected", "deleted"],
+)
+def test_a_drain_is_stored_as_it_was_when_it_came(event: ConnectionRejected | EndpointDeletionRequested) -> None:
+    state = known(after(event, state=STATES["accepted"]))
+    stored = EndpointCodec().encode(event, state)
+    assert stored.data.hex() == DRAINS[stored.type]
+    read = recorded(NewEvent(stored.type, bytes.fromhex(DRAINS[stored.type])))
+    assert (EndpointCodec().decode(read), state_of(read.data)) == (event, state)
+
+
+def test_an_endpoint_whose_sessions_drain_is_removed_to_a_gateway_that_knows_of_no_drains() -> None:
+    entry = forwarding_entry(known(after(ConnectionRejected(4_000, drain_until=9_000), state=STATES["accepted"])))
+    assert (entry.removed, entry.draining_until) == (True, 9_000)
+    assert not is_removed(ForwardingEntry(endpoint=entry))
+
+
+def test_both_sides_see_until_when_sessions_drain() -> None:
+    state = known(after(ConnectionRejected(4_000, drain_until=9_000), state=STATES["accepted"]))
+    for shown in (endpoint_resource(state), connection_resource(state)):
+        assert shown.drain_end_time.ToNanoseconds() == 9_000
+    assert not connection_resource(known(STATES["rejected"])).HasField("drain_end_time")
+
+
+def test_only_rejections_drain() -> None:
+    request = service_pb.DecideConnectionsRequest(service_id=SERVICE_ID, endpoint_ids=[ENDPOINT_ID], drain=30)
+    request.decision = service_pb.DecideConnectionsRequest.DECISION_REJECT
+    assert decisions_of(request, 1, PROVIDER) == [Reject(1, PROVIDER, SERVICE_ID, ENDPOINT_ID, 30_000_000_000)]
+    request.decision = service_pb.DecideConnectionsRequest.DECISION_ACCEPT
+    with pytest.raises(Invalid, match="only what is rejected is drained"):
+        decisions_of(request, 1, PROVIDER)
 
 
 WEIGHED = replace(

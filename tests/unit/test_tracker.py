@@ -93,6 +93,21 @@ def test_an_attachment_that_moves_takes_its_users_out_first() -> None:
     ]
 
 
+def test_an_endpoint_that_begins_or_ceases_to_drain_is_one_change() -> None:
+    draining = replace(CLIENT, draining_until=1_000)
+    narrow = replace(draining, draining_until=500, allowed=NARROW)
+    for old, new in ((CLIENT, draining), (draining, CLIENT), (draining, narrow)):
+        assert steps([*SMALL[:3], old], [*SMALL[:3], new]) == [Put(new)]
+
+
+def test_an_endpoint_that_is_accepted_again_opens_nothing_while_its_service_is_another() -> None:
+    draining, moved = replace(CLIENT, draining_until=1_000), service("service-1", "vpc-2", port=443)
+    assert steps([*SMALL[:3], draining], [BLUE, GREEN, moved, CLIENT]) == [Put(moved), Put(CLIENT)]
+    narrow = replace(CLIENT, allowed=NARROW)
+    both = replace(narrow, draining_until=1_000)
+    assert steps([*SMALL[:3], draining], [BLUE, GREEN, moved, narrow]) == [Put(both), Put(moved), Put(narrow)]
+
+
 def test_other_remote_hosts_of_a_vxlan_are_one_change_and_another_segment_is_not() -> None:
     hosts = [IPv4Address(f"192.0.2.{number}") for number in (1, 2)]
     before = replace(GREEN, target=Vxlan(100, tuple(hosts)))

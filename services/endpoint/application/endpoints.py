@@ -11,11 +11,13 @@ from services.common.watching.sight import Watch
 from services.common.watching.watcher import Told
 from services.common.watching.watching import Watching
 from services.endpoint.application.cells import Cells
+from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, State
 from services.endpoint.domain.endpoint_commands import Change, Delete
-from services.endpoint.projections import ACCEPTED, CREATING, ENDPOINT
+from services.endpoint.projections import ACCEPTED, CREATING, DRAINABLE, ENDPOINT
+from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.sights import Change as Seen
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
@@ -25,10 +27,13 @@ BLOCKING = Selection((CREATING, ACCEPTED))
 
 
 class Endpoints:
-    def __init__(self, streams: Streams, rows: Rows, cells: Cells, watching: Watching[Seen]) -> None:
+    def __init__(
+        self, streams: Streams, rows: Rows, cells: Cells, expiries: Expiries, watching: Watching[Seen]
+    ) -> None:
         self._streams = streams
         self._rows = rows
         self._cells = cells
+        self._expiries = expiries
         self._watching = watching
 
     async def get(self, endpoint: str, by: Principal) -> endpoint_pb.Endpoint:
@@ -57,12 +62,13 @@ class Endpoints:
         return await self._execute(command, context)
 
     async def delete(self, command: Delete, context: CommandContext) -> endpoint_pb.Endpoint:
-        """Where no gateway has anything of it, it is gone at once."""
+        """Where no gateway has anything of it, it is gone at once, whatever it was to drain."""
         answer = await self._execute(command, context)
         if context.validate_only:
             return answer
         state, _ = await self._streams.endpoints.load(endpoint_stream(command.endpoint))
         if not isinstance(state, Absent):
+            self._expiries.note(state.facts)
             await self._cells.settle(state)
         return answer
 
@@ -71,9 +77,17 @@ class Endpoints:
         return sorted(await self._rows.endpoints(endpoints))
 
     async def blockers(self, service: str) -> Sequence[str]:
-        """Endpoints of a service that forward or are about to; the first thousand."""
+        """Endpoints of a service that forward or are about to, or whose sessions drain; the first thousand of each."""
         found = await self._rows.listed(ENDPOINT, Window(MOST_BLOCKERS), Scope(parent=service), BLOCKING)
-        return [row.id for row in found.items]
+        return [row.id for row in found.items] + await self._draining(service)
+
+    async def _draining(self, service: str) -> list[str]:
+        found: list[str] = []
+        async for batch in self._rows.batches(ENDPOINT, parent=service, states=DRAINABLE):
+            found += [row.id for row in batch if state_of(row.data).facts.drain_until]
+            if len(found) >= MOST_BLOCKERS:
+                break
+        return found[:MOST_BLOCKERS]
 
     async def _execute(self, command: Change | Delete, context: CommandContext) -> endpoint_pb.Endpoint:
         stream = endpoint_stream(command.endpoint)

@@ -21,7 +21,16 @@ from services.endpoint.domain.forwarding import (
     ServiceCommand,
 )
 from services.endpoint.domain.targets import Target
-from services.endpoint.projections import ATTACHMENT, CONNECTED, ENDPOINT, LIVE, SERVICE, services_in_use, vpcs_in_use
+from services.endpoint.projections import (
+    ATTACHMENT,
+    CONNECTED,
+    DELETING,
+    ENDPOINT,
+    LIVE,
+    SERVICE,
+    services_in_use,
+    vpcs_in_use,
+)
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.stored import attachment_stream, endpoint_stream, service_stream
 
@@ -74,7 +83,7 @@ class Forwarding:
     async def service_gone(self, service: str, log: RegistryLog = UNKNOWN_LOG) -> None:
         """Fails the service's endpoints, then tells each cell. In this order: a service that is still forwarded is
         asked for again at every start, so nothing is left half done."""
-        async for rows in self._rows.batches(ENDPOINT, parent=service, states=LIVE):
+        async for rows in self._rows.batches(ENDPOINT, parent=service, states=(*LIVE, DELETING)):
             await asyncio.gather(*(self._withdraw(row.id) for row in rows))
         for cell in await self._cells(SERVICE, service):
             await self._forward(cell, service, RemoveService(log))

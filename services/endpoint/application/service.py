@@ -63,7 +63,7 @@ class EndpointApplication:
         cells = await Cells.open(streams, rows, agenda, limits, clock)
         forwarding = Forwarding(store, streams, rows, registry, clock)
         sources = Sources(store, streams, rows, clock)
-        expiries = Expiries(streams, rows, clock)
+        expiries = Expiries(streams, rows, cells, clock)
         probes = Probes()
         requests = Requests(
             store=store,
@@ -79,7 +79,7 @@ class EndpointApplication:
         )
         return cls(
             requests=requests,
-            endpoints=Endpoints(streams, rows, cells, watching),
+            endpoints=Endpoints(streams, rows, cells, expiries, watching),
             connections=Connections(streams, rows, expiries, watching),
             cells=cells,
             forwarding=forwarding,

@@ -56,7 +56,8 @@ class Facts:
     `generation` counts what alters forwarding, `admission` the approvals, `version` all events. `note` is the service
     owner's, `policy` a JSON object or empty. `pending_for` and `accepted_for` (ns) are its service's
     rules of when it was requested, `expires_at` is when it ends by itself; 0: never. `service_version` is that of the
-    service as the request saw it; 0: not known.
+    service as the request saw it; 0: not known. Sessions that were established before it was Rejected or Deleting go on
+    until `drain_until`; 0: they are cut.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Facts:
     expires_at: int = 0
     counted: bool = False
     service_version: int = 0
+    drain_until: int = 0
 
     @property
     def admitted(self) -> tuple[IPv4Network, ...]:
@@ -166,10 +168,11 @@ class ConnectionApproved:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRejected:
-    """The reason is empty where the service's owner decided so."""
+    """The reason is empty where the service's owner decided so. Established sessions go on until then; 0: are cut."""
 
     at: int
     reason: str = ""
+    drain_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,16 @@ class ConnectionNoted:
 
 @dataclass(frozen=True, slots=True)
 class EndpointDeletionRequested:
+    """Established sessions go on until then; 0: are cut."""
+
+    at: int
+    drain_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DrainEnded:
+    """Sessions that went on are cut."""
+
     at: int
 
 
@@ -231,6 +244,7 @@ Event = (
     | EndpointFailed
     | SourceAddressLeased
     | ConnectionNoted
+    | DrainEnded
 )
 
 
@@ -249,20 +263,24 @@ def _next(state: Known, event: Event) -> Known:
             return PendingAcceptance(requested)
         case ConnectionApproved(at, until):
             expires = until or (at + facts.accepted_for if facts.accepted_for else 0)
-            approved = replace(_regenerated(facts, at), admission=facts.admission + 1, expires_at=expires)
+            # Sessions that drain are those of the admission before: they go on, if they may still.
+            admission = facts.admission if at < facts.drain_until else facts.admission + 1
+            approved = replace(_regenerated(facts, at), admission=admission, expires_at=expires, drain_until=0)
             return Creating(approved, since=at)
-        case ConnectionRejected(at, reason):
-            return Rejected(replace(_regenerated(facts, at), expires_at=0), reason)
+        case ConnectionRejected(at, reason, drain_until):
+            return Rejected(_ending(facts, at, drain_until), reason)
         case EndpointActivated(at):
             return Accepted(_touched(facts, at), state.since if isinstance(state, Creating) else at)
         case EndpointChanged():
             return replace(state, facts=_changed(facts, event))
-        case EndpointDeletionRequested(at):
-            return Deleting(replace(_regenerated(facts, at), expires_at=0))
+        case EndpointDeletionRequested(at, drain_until):
+            return Deleting(_ending(facts, at, drain_until))
         case EndpointDeleted(at):
-            return Deleted(_touched(facts, at))
+            return Deleted(replace(_touched(facts, at), drain_until=0))
         case EndpointFailed(at, reason):
-            return Failed(replace(_regenerated(facts, at), expires_at=0), reason)
+            return Failed(_ending(facts, at), reason)
+        case DrainEnded(at):
+            return replace(state, facts=_ending(facts, at))
         case SourceAddressLeased(at, lease):
             return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, lease)))
         case ConnectionNoted(at, note):
@@ -277,6 +295,10 @@ def _touched(facts: Facts, at: int) -> Facts:
 
 def _regenerated(facts: Facts, at: int) -> Facts:
     return replace(_touched(facts, at), generation=facts.generation + 1)
+
+
+def _ending(facts: Facts, at: int, drain_until: int = 0) -> Facts:
+    return replace(_regenerated(facts, at), expires_at=0, drain_until=drain_until)
 
 
 def _changed(facts: Facts, event: EndpointChanged) -> Facts:

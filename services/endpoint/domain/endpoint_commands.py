@@ -17,6 +17,7 @@ from services.endpoint.domain.endpoint import (
     Creating,
     Deleted,
     Deleting,
+    DrainEnded,
     EndpointActivated,
     EndpointChanged,
     EndpointDeleted,
@@ -25,6 +26,7 @@ from services.endpoint.domain.endpoint import (
     EndpointRequested,
     Event,
     Facts,
+    Known,
     PendingAcceptance,
     Rejected,
     SourceAddressLeased,
@@ -68,11 +70,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The consumer wants it away."""
+    """The consumer wants it away; established sessions go on for `drain` nanoseconds."""
 
     at: int
     by: Principal
     endpoint: str
+    drain: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +91,13 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The service's owner lets no packet pass."""
+    """The service's owner lets no packet pass; established sessions go on for `drain` nanoseconds."""
 
     at: int
     by: Principal
     service: str
     endpoint: str
+    drain: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,24 +211,40 @@ def _answer(command: CallerCommand, state: State) -> Sequence[Event]:
             return [ConnectionApproved(at, until)]
         case Accept(), Creating() | Accepted():
             return []
-        case Reject(at), PendingAcceptance() | Creating() | Accepted():
-            return [ConnectionRejected(at)]
-        case Reject(), Rejected():
-            return []
+        case Reject(at, drain=drain), PendingAcceptance() | Creating() | Accepted():
+            return [ConnectionRejected(at, drain_until=_drain_until(state, at, drain))]
+        case Reject(at, drain=drain), Rejected(facts, reason):
+            until = _drain_until(state, at, drain)
+            return [ConnectionRejected(at, reason, until)] if until != facts.drain_until else []
         case Change(), PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts):
             return _change(command, facts)
         case Note(at, note=note), _ if not isinstance(state, Absent):
             return [] if note == state.facts.note else [ConnectionNoted(at, note)]
-        case Delete(), Deleting() | Deleted():
+        case Delete(), Deleted():
             return []
-        case Delete(at), _:
-            return [EndpointDeletionRequested(at)]
+        case Delete(at, drain=drain), _ if not isinstance(state, Absent):
+            until = _drain_until(state, at, drain)
+            there = isinstance(state, Deleting) and until == state.facts.drain_until
+            return [] if there else [EndpointDeletionRequested(at, until)]
         case _:
             raise WrongState(
                 "WRONG_STATE",
                 f"endpoint {command.endpoint} is {stage(state)}: it cannot be {_participle(command)}",
                 metadata={"state": stage(state)},
             )
+
+
+def _drain_until(state: Known, at: int, drain: int) -> int:
+    """Until when established sessions go on; 0 where there are none. What is under way is not lengthened."""
+    match state:
+        case _ if not drain:
+            return 0
+        case Creating() | Accepted():
+            return at + drain
+        case Rejected(facts) | Deleting(facts):
+            return min(facts.drain_until, at + drain)
+        case _:
+            return 0
 
 
 def _change(command: Change, facts: Facts) -> Sequence[Event]:
@@ -242,10 +262,14 @@ def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
             return [EndpointFailed(at, f"its gateways did not forward it within {deadline // SECOND} s")]
         case WithdrawService(at), PendingAcceptance() | Creating() | Accepted() | Rejected():
             return [EndpointFailed(at, "service deleted")]
+        case WithdrawService(at), Deleting(facts) if facts.drain_until:
+            return [DrainEnded(at)]
         case Lapse(at), PendingAcceptance(facts) if 0 < facts.expires_at <= at:
             return [ConnectionRejected(at, NOT_DECIDED)]
         case Lapse(at), Creating(facts) | Accepted(facts) if 0 < facts.expires_at <= at:
             return [ConnectionRejected(at, ACCEPTANCE_OVER)]
+        case Lapse(at), Rejected(facts) | Deleting(facts) if 0 < facts.drain_until <= at:
+            return [DrainEnded(at)]
         case EndConnection(at, before, version), PendingAcceptance(facts) if facts.created_at < before or _older(
             facts, version
         ):

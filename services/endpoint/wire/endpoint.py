@@ -14,6 +14,7 @@ from services.endpoint.domain.endpoint import (
     Creating,
     Deleted,
     Deleting,
+    DrainEnded,
     EndpointActivated,
     EndpointChanged,
     EndpointDeleted,
@@ -61,19 +62,21 @@ class EndpointCodec:
             case "approved":
                 return ConnectionApproved(at, stored.approved.until)
             case "rejected":
-                return ConnectionRejected(at, stored.rejected.reason)
+                return ConnectionRejected(at, stored.rejected.reason, stored.rejected.drain_until)
             case "activated":
                 return EndpointActivated(at, stored.activated.generation)
             case "changed":
                 return _changed(at, stored.changed)
             case "deletion_requested":
-                return EndpointDeletionRequested(at)
+                return EndpointDeletionRequested(at, stored.deletion_requested.drain_until)
             case "deleted":
                 return EndpointDeleted(at)
             case "failed":
                 return EndpointFailed(at, stored.failed.reason)
             case "source_address_leased":
                 return SourceAddressLeased(at, _lease(stored.source_address_leased.lease))
+            case "drain_ended":
+                return DrainEnded(at)
             case "noted":
                 return ConnectionNoted(at, stored.placement.note)
             case fact:
@@ -89,16 +92,19 @@ def _fact(event: Event) -> events_pb.EndpointEvent:
             return events_pb.EndpointEvent(requested=events_pb.EndpointRequested())
         case ConnectionApproved(until=until):
             return events_pb.EndpointEvent(approved=events_pb.ConnectionApproved(until=until))
-        case ConnectionRejected(reason=reason):
-            return events_pb.EndpointEvent(rejected=events_pb.ConnectionRejected(reason=reason))
+        case ConnectionRejected(reason=reason, drain_until=until):
+            return events_pb.EndpointEvent(rejected=events_pb.ConnectionRejected(reason=reason, drain_until=until))
         case EndpointActivated(generation=generation):
             return events_pb.EndpointEvent(activated=events_pb.EndpointActivated(generation=generation))
         case EndpointChanged():
             return events_pb.EndpointEvent(changed=_stored_change(event))
         case ConnectionNoted():
             return events_pb.EndpointEvent(noted=events_pb.ConnectionNoted())
-        case EndpointDeletionRequested():
-            return events_pb.EndpointEvent(deletion_requested=events_pb.EndpointDeletionRequested())
+        case EndpointDeletionRequested(drain_until=until):
+            requested = events_pb.EndpointDeletionRequested(drain_until=until)
+            return events_pb.EndpointEvent(deletion_requested=requested)
+        case DrainEnded():
+            return events_pb.EndpointEvent(drain_ended=events_pb.DrainEnded())
         case EndpointDeleted():
             return events_pb.EndpointEvent(deleted=events_pb.EndpointDeleted())
         case EndpointFailed(reason=reason):
@@ -111,7 +117,7 @@ def _fact(event: Event) -> events_pb.EndpointEvent:
 
 
 def forwarding_entry(state: Known) -> forwarding_pb.EndpointForwarding:
-    """What gateways need of an endpoint: nothing passes unless it is Creating or Accepted."""
+    """What gateways need of an endpoint: nothing passes unless it is Creating or Accepted, or its sessions drain."""
     facts = state.facts
     return forwarding_pb.EndpointForwarding(
         endpoint_id=facts.id,
@@ -124,6 +130,7 @@ def forwarding_entry(state: Known) -> forwarding_pb.EndpointForwarding:
         allowed_cidrs=map(str, facts.admitted),
         admission=facts.admission,
         sources=map(_stored_lease, facts.sources),
+        draining_until=facts.drain_until,
     )
 
 
@@ -159,6 +166,7 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         expires_at=stored.placement.expires_at,
         counted=stored.placement.counted,
         service_version=stored.placement.service_version,
+        drain_until=entry.draining_until,
     )
 
 

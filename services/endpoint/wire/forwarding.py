@@ -172,4 +172,5 @@ def _stored_attachment(entry: AttachmentForwarded) -> forwarding_pb.AttachmentFo
 
 def is_removed(entry: forwarding_pb.ForwardingEntry) -> bool:
     """Whether an entry says that nothing may pass any more."""
-    return entry.attachment.removed or entry.service.removed or entry.endpoint.removed
+    removed = entry.attachment.removed or entry.service.removed or entry.endpoint.removed
+    return removed and not entry.endpoint.draining_until

@@ -55,10 +55,22 @@ def change_of(request: service_pb.UpdateEndpointRequest, at: int, by: Principal)
 def decisions_of(request: service_pb.DecideConnectionsRequest, at: int, by: Principal) -> Sequence[Accept | Reject]:
     """One command for each endpoint, in the caller's order."""
     service = uuid_of(request.service_id, "service_id")
-    made = Accept if request.decision == service_pb.DecideConnectionsRequest.DECISION_ACCEPT else Reject
-    return [
-        made(at, by, service, uuid_of(id_, f"endpoint_ids[{index}]")) for index, id_ in enumerate(request.endpoint_ids)
-    ]
+    accepts = request.decision == service_pb.DecideConnectionsRequest.DECISION_ACCEPT
+    if accepts and request.drain:
+        raise Invalid("DRAIN_INVALID", "only what is rejected is drained", field="drain")
+    ids = [uuid_of(id_, f"endpoint_ids[{index}]") for index, id_ in enumerate(request.endpoint_ids)]
+    if accepts:
+        return [Accept(at, by, service, id_) for id_ in ids]
+    return [Reject(at, by, service, id_, drain_of(request)) for id_ in ids]
+
+
+def drain_of(
+    request: service_pb.RejectConnectionRequest
+    | service_pb.DecideConnectionsRequest
+    | service_pb.DeleteEndpointRequest,
+) -> int:
+    """How long established sessions go on, in nanoseconds; the contract bounds it."""
+    return request.drain * SECOND
 
 
 def endpoints_of(request: service_pb.ListEndpointsRequest) -> Selection:

@@ -58,6 +58,7 @@ def endpoint_resource(state: Known) -> endpoint_pb.Endpoint:
         dns_enabled=facts.dns,
         rejection=state.reason if isinstance(state, Rejected) else "",
         expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
+        drain_end_time=_timestamp(facts.drain_until) if facts.drain_until else None,
     )
 
 
@@ -87,6 +88,7 @@ def connection_resource(state: Known) -> endpoint_pb.Connection:
         note=facts.note,
         rejection=state.reason if isinstance(state, Rejected) else "",
         expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
+        drain_end_time=_timestamp(facts.drain_until) if facts.drain_until else None,
     )
 
 
@@ -104,6 +106,7 @@ def connection_of(stored: EndpointEvent) -> endpoint_pb.Connection:
         note=stored.placement.note,
         rejection=resource.rejection,
         expire_time=resource.expire_time if resource.HasField("expire_time") else None,
+        drain_end_time=resource.drain_end_time if resource.HasField("drain_end_time") else None,
     )
 
 

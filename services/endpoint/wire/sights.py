@@ -25,6 +25,7 @@ WORDS: Mapping[str, str] = {
     # A gateway joined: of that, owners see a higher generation and nothing else.
     "source_address_leased": "changed",
     "noted": "noted",
+    "drain_ended": "drained",
 }
 """What happened, in a word, for each fact about an endpoint."""
 
@@ -45,6 +46,7 @@ ALLOWED = Allowed(
             *("update_time", "etag", "description", "tags", "whitelist", "policy", "dns_enabled"),
             "rejection",
             "expire_time",
+            "drain_end_time",
         ),
         f"{_API}.Connection": (
             *(
@@ -58,6 +60,7 @@ ALLOWED = Allowed(
                 "note",
                 "rejection",
                 "expire_time",
+                "drain_end_time",
             ),
         ),
         "sidegate.api.registry.v1.Tag": ("key", "value"),

@@ -16,6 +16,7 @@ TYPES = {
     "failed": "endpoint.v1.Failed",
     "source_address_leased": "endpoint.v1.SourceAddressLeased",
     "noted": "endpoint.v1.Noted",
+    "drain_ended": "endpoint.v1.DrainEnded",
     "service_forwarding_changed": "endpoint.v1.ServiceForwardingChanged",
     "attachment_changed": "endpoint.v1.AttachmentChanged",
     "gateway_joined": "endpoint.v1.GatewayJoined",

@@ -19,6 +19,7 @@ from services.gateway_agent.dataplane.maps import (
     EndpointValue,
     Maps,
     ServiceRecord,
+    SlotWord,
     read_port,
     unpack_id,
 )
@@ -82,16 +83,17 @@ def _read_services(maps: Maps, contents: Contents) -> Mapping[int, str]:
 
 
 def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], services: Mapping[int, str]) -> None:
-    """An endpoint whose epoch is not its slot's forwards nothing: its removal was interrupted."""
-    whole = {}
+    """An endpoint whose epoch is not its slot's forwards nothing: it was about to come, or to go."""
+    whole, slots = {}, {}
     for key, value in maps.endpoints.items():
         vpc, _ = ENDPOINT_KEY.unpack(key)
         endpoint = EndpointValue.unpack(value)
-        if endpoint.epoch == maps.slots[endpoint.slot].low and vpc in vpcs and endpoint.service in services:
-            whole[key] = endpoint
+        slot = SlotWord.unpack(maps.slots[endpoint.slot])
+        if endpoint.epoch == slot.epoch and vpc in vpcs and endpoint.service in services:
+            whole[key], slots[endpoint.slot] = endpoint, slot
         else:
             contents.leftovers.append((maps.endpoints, key))
-    current = {endpoint.slot: (endpoint.slot, maps.slots[endpoint.slot].high) for endpoint in whole.values()}
+    current = {number: (number, slot.allow_version) for number, slot in slots.items()}
     allowed = _lists(maps.allowed, NUMBER.size, set(current.values()), contents)
     for key, endpoint in whole.items():
         vpc, address = ENDPOINT_KEY.unpack(key)
@@ -104,6 +106,7 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
             source_address=endpoint.source_address,
             admission=endpoint.admission,
             allowed=_networks(allowed[current[endpoint.slot]]),
+            draining_until=maps.drains[endpoint.slot].number if slots[endpoint.slot].draining else 0,
         )
         contents.add(entry, endpoint.slot)
 

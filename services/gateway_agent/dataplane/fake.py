@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+from services.common.clock import SECOND
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
@@ -24,9 +25,11 @@ class FakeDataplane:
         kernel: FakeKernel | None = None,
         clock: Callable[[], float] = time.monotonic,
         timeouts: Timeouts | None = None,
+        wall_clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.kernel = kernel or FakeKernel()
         self._clock = clock
+        self._wall_clock = wall_clock
         self._timeouts = timeouts or Timeouts()
         self._difficulties = Difficulties()
         self._open = False
@@ -136,8 +139,10 @@ class FakeDataplane:
                         self.kernel.cut(user.key.id)
             case Endpoint():
                 endpoint = entries.endpoint(entry.id)
-                if endpoint and replace(endpoint, allowed=entry.allowed) != entry:
+                until = entry.draining_until
+                if endpoint and replace(endpoint, allowed=entry.allowed, draining_until=until) != entry:
                     self.kernel.cut(entry.id)
+                self.kernel.deadlines[entry.id] = self._clock() + max(0, until - self._wall_clock()) / SECOND
 
     def _judge(self) -> None:
         for key in set(self._difficulties.all()) - {entry.key for entry in self.kernel.entries}:

@@ -110,6 +110,7 @@ class FakeKernel:
     def __init__(self) -> None:
         self.entries = Entries()
         self.sessions: dict[Flow, Session] = {}
+        self.deadlines: dict[str, float] = {}  # of endpoints that are draining
         self.counts: Tally[Counter] = Tally()
         self.missing: set[Target] = set()
         self.devices: dict[Interface, str] = {}
@@ -165,7 +166,7 @@ class FakeKernel:
         """The packet as it comes out on the other side. Raises Refused."""
         if packet.flow.vpc in self.lost_devices or self.entries.attachment(packet.flow.vpc) is None:
             raise Refused(Counter.REFUSED_NOT_ATTACHED)
-        session = self._follow(packet) or self._open(packet, now)
+        session = self._follow(packet, now) or self._open(packet, now)
         session.note(packet, now)
         out = (session.provider if packet.flow == session.consumer else session.consumer).turned_round()
         if out.vpc in self.lost_devices:
@@ -185,10 +186,11 @@ class FakeKernel:
             self.sessions.pop(session.provider, None)
         return len(sessions) // BOTH
 
-    def _follow(self, packet: Packet) -> Session | None:
+    def _follow(self, packet: Packet, now: float) -> Session | None:
         session = self.sessions.get(packet.flow)
         if session is None:
             return None
+        self._check_drain(session, packet, now)
         if session.closed and packet.flow == session.consumer and packet.flags == TcpFlags.SYN:
             self._drop([session, session])
             return None
@@ -198,6 +200,15 @@ class FakeKernel:
             raise Refused(Counter.REFUSED_NO_PORT)
         return session
 
+    def _check_drain(self, session: Session, packet: Packet, now: float) -> None:
+        endpoint = self.entries.endpoint(session.endpoint)
+        if endpoint is None or not endpoint.draining_until:
+            return
+        if packet.flags == TcpFlags.SYN:
+            raise Refused(Counter.REFUSED_DRAINING)
+        if now >= self.deadlines[endpoint.id]:
+            raise Refused(Counter.REFUSED_STALE_EPOCH)
+
     def _open(self, packet: Packet, now: float) -> Session:
         flow = packet.flow
         if flow.protocol is Protocol.TCP and packet.flags != TcpFlags.SYN:
@@ -206,6 +217,8 @@ class FakeKernel:
         if found is None:
             raise Refused(Counter.REFUSED_NO_ENDPOINT)
         endpoint, service = self._rules(found.id)
+        if endpoint.draining_until:
+            raise Refused(Counter.REFUSED_DRAINING)
         self._check_source(endpoint, flow)
         mapping = self._mapping(service, flow)
         takers = self.takers(service)

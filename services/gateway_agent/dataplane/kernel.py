@@ -13,7 +13,7 @@ from services.gateway_agent.dataplane.devices import Devices
 from services.gateway_agent.dataplane.difficulties import Difficulties
 from services.gateway_agent.dataplane.entries import check_ids
 from services.gateway_agent.dataplane.kernel_table import KernelTable
-from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject
+from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject, pinned_size
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady, Unusable
 from services.gateway_agent.dataplane.resolution import Resolution
@@ -221,6 +221,7 @@ def load(pins: Pins, max_sessions: int) -> LoadedObject:
         raise Unusable("the forwarding program is not built: python -m services.gateway_agent.dataplane.build")
     pins.prepare()
     try:
+        _renew_counters(pins.directory / "counters")
         loaded = LoadedObject.load(OBJECT, PROGRAM, pins.directory, {"sessions": max_sessions * ENTRIES_PER_SESSION})
     except LibbpfMissing as error:
         raise Unusable(str(error)) from error
@@ -231,3 +232,9 @@ def load(pins: Pins, max_sessions: int) -> LoadedObject:
             loaded.close()
             raise Unusable("the forwarding program is of another version than the agent: build it again")
     return loaded
+
+
+def _renew_counters(pin: Path) -> None:
+    """Those of a version that knew fewer reasons have no room for all: they begin anew, and sessions go on."""
+    if (pinned_size(pin) or len(Counter)) < len(Counter):
+        pin.unlink()

@@ -1,6 +1,7 @@
 """The forwarding table in the kernel's maps: each change as writes of which every prefix is safe."""
 
 import heapq
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -18,6 +19,7 @@ from services.gateway_agent.dataplane.maps import (
     EndpointValue,
     Maps,
     ServiceRecord,
+    SlotWord,
     VpcDevice,
     allowed_key,
     endpoint_key,
@@ -173,11 +175,14 @@ class KernelTable:
         known = self.entries.endpoint(endpoint.id)
         if known == endpoint:
             return
-        if known is None or replace(known, allowed=endpoint.allowed) != endpoint:
+        if (
+            known is None
+            or replace(known, allowed=endpoint.allowed, draining_until=endpoint.draining_until) != endpoint
+        ):
             self._write_endpoint(endpoint, known)
         else:
             slot = self._numbers[endpoint.key]
-            self._write_allowed(slot, endpoint, self._maps.slots[slot].low, known)
+            self._turn(slot, self._slot(slot).epoch, endpoint, known)
         self._remember(endpoint, self._numbers[endpoint.key])
 
     def remove_endpoint(self, endpoint: str) -> None:
@@ -187,20 +192,18 @@ class KernelTable:
             return
         slot = self._cut(known)
         self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
-        self._delete_allowed(slot, self._maps.slots[slot].high, known)
+        self._delete_allowed(slot, self._slot(slot).allow_version, known)
         self._slots.give_back(self._forget(known.key))
 
     def _write_endpoint(self, endpoint: Endpoint, known: Endpoint | None) -> None:
-        """Cuts what there was; the new entry comes last, with the epoch that its sessions will have."""
+        """Cuts what there was. The new entry is there whole before its epoch is the slot's: see copy_endpoint()."""
         if known is None:
             self._numbers[endpoint.key] = self._slots.take()
         slot = self._cut(endpoint)
         vpc = self.vpc_number(endpoint.vpc)
         if known is not None and (known.vpc, known.address) != (endpoint.vpc, endpoint.address):
             self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
-        epoch = self._maps.slots[slot].low
-        if known is None or known.allowed != endpoint.allowed:
-            self._write_allowed(slot, endpoint, epoch, known)
+        epoch = self._slot(slot).next_epoch
         value = EndpointValue(
             slot=slot,
             epoch=epoch,
@@ -211,26 +214,42 @@ class KernelTable:
             id=endpoint.id,
         )
         self._maps.endpoints.put(endpoint_key(vpc, endpoint.address), value.pack())
+        self._turn(slot, epoch, endpoint, known)
 
     def _cut(self, endpoint: Endpoint) -> int:
         """No session of the slot passes another packet, and none begins before an entry with the new epoch."""
         slot = self._numbers[endpoint.key]
-        epoch, allow_version = self._maps.slots[slot]
-        self._maps.slots[slot] = Pair(epoch + 1, allow_version)
+        word = self._slot(slot)
+        self._maps.slots[slot] = replace(word, epoch=word.next_epoch).pack()
         return slot
+
+    def _slot(self, slot: int) -> SlotWord:
+        return SlotWord.unpack(self._maps.slots[slot])
 
     def _cut_users(self, key: Key) -> None:
         for user in self.entries.users(key):
             if isinstance(user, Endpoint):
                 self._write_endpoint(user, user)
 
-    def _write_allowed(self, slot: int, endpoint: Endpoint, epoch: int, known: Endpoint | None) -> None:
-        version = self._maps.slots[slot].high
-        for place, network in enumerate(endpoint.allowed):
-            self._maps.allowed.put(allowed_key(slot, version + 1, network), NUMBER.pack(place))
-        self._maps.slots[slot] = Pair(epoch, version + 1)
-        if known is not None:
-            self._delete_allowed(slot, version, known)
+    def _turn(self, slot: int, epoch: int, endpoint: Endpoint, known: Endpoint | None) -> None:
+        """Turns the slot to the endpoint's epoch, whitelist and drain with one store, when all of them are there."""
+        word = self._slot(slot)
+        version = word.allow_version
+        if known is None or known.allowed != endpoint.allowed:
+            version = word.next_version
+            for place, network in enumerate(endpoint.allowed):
+                self._maps.allowed.put(allowed_key(slot, version, network), NUMBER.pack(place))
+        if endpoint.draining_until and (known is None or known.draining_until != endpoint.draining_until):
+            self._write_drain(slot, endpoint.draining_until)
+        self._maps.slots[slot] = SlotWord(epoch, version, draining=endpoint.draining_until > 0).pack()
+        if known is not None and version != word.allow_version:
+            self._delete_allowed(slot, word.allow_version, known)
+
+    def _write_drain(self, slot: int, until: int) -> None:
+        """The deadline first: what was told tells the next agent that the deadline is there."""
+        left = max(0, until - time.time_ns())
+        self._maps.deadlines[slot] = Pair.of(time.clock_gettime_ns(time.CLOCK_BOOTTIME) + left)
+        self._maps.drains[slot] = Pair.of(until)
 
     def _delete_allowed(self, slot: int, version: int, known: Endpoint) -> None:
         for network in known.allowed:

@@ -194,10 +194,18 @@ def _slices(buffer: ctypes.Array[ctypes.c_char], size: int, count: int) -> list[
 
 
 class Pair(NamedTuple):
-    """Two 32-bit counters in one 64-bit word."""
+    """A 64-bit word by its halves."""
 
     low: int
     high: int
+
+    @classmethod
+    def of(cls, number: int) -> Self:
+        return cls(number & 0xFFFFFFFF, number >> 32)
+
+    @property
+    def number(self) -> int:
+        return self.low | self.high << 32
 
 
 class Words:
@@ -208,8 +216,7 @@ class Words:
         self._words = memoryview(self._memory).cast("Q")
 
     def __getitem__(self, index: int) -> Pair:
-        word = self._words[index]
-        return Pair(word & 0xFFFFFFFF, word >> 32)
+        return Pair.of(self._words[index])
 
     def __setitem__(self, index: int, pair: Pair) -> None:
         self._words[index] = (pair.low & 0xFFFFFFFF) | (pair.high & 0xFFFFFFFF) << 32
@@ -275,7 +282,7 @@ def _maps_of(handle: int) -> Iterator[int]:
 
 def _prepare(each: int, pins: Path, max_entries: Mapping[str, int]) -> None:
     name = _library().bpf_map__name(each).decode()
-    size = _pinned_size(pins / name) or max_entries.get(name)
+    size = pinned_size(pins / name) or max_entries.get(name)
     if size is not None:
         _checked(_library().bpf_map__set_max_entries(each, size), f"sizing map {name}")
     _checked(_library().bpf_map__set_pin_path(each, str(pins / name).encode()), f"pinning map {name}")
@@ -299,7 +306,7 @@ def _describe(each: int) -> Map:
     )
 
 
-def _pinned_size(pin: Path) -> int | None:
+def pinned_size(pin: Path) -> int | None:
     """How many entries the map that is pinned there was made for."""
     fd = _library().bpf_obj_get(str(pin).encode())
     if fd < 0:

@@ -9,7 +9,7 @@ from struct import Struct
 from typing import ClassVar, NamedTuple, Self
 from uuid import UUID
 
-from services.gateway_agent.dataplane.libbpf import Map, Words
+from services.gateway_agent.dataplane.libbpf import Map, Pair, Words
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import SLOTS
 from services.gateway_agent.table import Backend, PortMapping, Protocol
@@ -53,6 +53,7 @@ class Counter(StrEnum):
     REFUSED_TABLE_FULL = auto()
     REFUSED_NO_DEVICE = auto()
     REFUSED_TOO_LONG = auto()
+    REFUSED_DRAINING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,34 @@ class VpcDevice:
 
 
 NO_DEVICE = VpcDevice(0, False, bytes(6))
+
+
+DRAINING = 1 << 31
+_WORD = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SlotWord:
+    """What all sessions of an endpoint are measured by: one store changes it for every CPU."""
+
+    epoch: int
+    allow_version: int
+    draining: bool = False
+
+    def pack(self) -> Pair:
+        return Pair(self.epoch, self.allow_version | DRAINING * self.draining)
+
+    @classmethod
+    def unpack(cls, word: Pair) -> Self:
+        return cls(word.low, word.high & ~DRAINING, bool(word.high & DRAINING))
+
+    @property
+    def next_epoch(self) -> int:
+        return self.epoch + 1 & _WORD
+
+    @property
+    def next_version(self) -> int:
+        return self.allow_version + 1 & _WORD & ~DRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +247,8 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "vpcs": (NUMBER.size, VpcDevice.LAYOUT.size),
     "endpoints": (ENDPOINT_KEY.size, EndpointValue.LAYOUT.size),
     "slots": (NUMBER.size, COUNT.size),
+    "deadlines": (NUMBER.size, COUNT.size),
+    "drains": (NUMBER.size, COUNT.size),
     "allowed": (ALLOWED_KEY.size, NUMBER.size),
     "services": (NUMBER.size, COUNT.size),
     "ports": (PORT_KEY.size, PORT_VALUE.size),
@@ -238,6 +269,8 @@ class Maps:
         self.vpcs = maps["vpcs"]
         self.endpoints = maps["endpoints"]
         self.slots = Words(maps["slots"])
+        self.deadlines = Words(maps["deadlines"])
+        self.drains = Words(maps["drains"])
         self.allowed = maps["allowed"]
         self.services = Words(maps["services"])
         self.ports = maps["ports"]
@@ -249,5 +282,5 @@ class Maps:
         self.service_names = maps["service_names"]
 
     def close(self) -> None:
-        self.slots.close()
-        self.services.close()
+        for words in (self.slots, self.deadlines, self.drains, self.services):
+            words.close()

@@ -10,7 +10,17 @@ from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
 from sidegate.cli import happenings, parsing, resolve, tables, tested
 from sidegate.cli.command import Noun
-from sidegate.cli.options import From, InStates, ManyConnections, NewestFirst, OneConnection, OneService, Timeout, Wait
+from sidegate.cli.options import (
+    Drain,
+    From,
+    InStates,
+    ManyConnections,
+    NewestFirst,
+    OneConnection,
+    OneService,
+    Timeout,
+    Wait,
+)
 from sidegate.cli.outcome import Exit
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
@@ -83,13 +93,19 @@ async def accept(
     return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), ACCEPTED, within)
 
 
-@noun.verb("reject", "sidegate connection reject web 6f1c2a3b")
+@noun.verb("reject", "sidegate connection reject web 6f1c2a3b", "sidegate connection reject web 6f1c2a3b --drain 10m")
 async def reject(
-    session: Session, service: OneService, endpoint: OneConnection, wait: Wait = False, within: Timeout = 60.0
+    session: Session,
+    *,
+    service: OneService,
+    endpoint: OneConnection,
+    drain: Drain = None,
+    wait: Wait = False,
+    within: Timeout = 60.0,
 ) -> View:
-    """Let no packet pass; established sessions are cut."""
+    """Let no packet pass; established sessions are cut, or drained. Accepted again while they drain, they stay."""
     ids = await _ids(session, service, endpoint)
-    connection = await session.sidegate.connections.reject(*ids)
+    connection = await session.sidegate.connections.reject(*ids, drain=drain or 0)
     if not wait:
         return tables.resource(connection)
     return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), REJECTED, within)
@@ -103,16 +119,20 @@ async def accept_all(session: Session, service: OneService, endpoints: ManyConne
     return await _decide(session, service, endpoints, accept=True)
 
 
-@noun.verb("reject-all", "sidegate connection reject-all web 6f1c2a3b 7a2d3b4c")
-async def reject_all(session: Session, service: OneService, endpoints: ManyConnections) -> View:
+@noun.verb(
+    "reject-all",
+    "sidegate connection reject-all web 6f1c2a3b 7a2d3b4c",
+    "sidegate connection reject-all web 6f1c2a3b 7a2d3b4c --drain 10m",
+)
+async def reject_all(session: Session, service: OneService, endpoints: ManyConnections, drain: Drain = None) -> View:
     """Reject many at once. One that cannot be does not hinder the others; the exit code says that there was one."""
-    return await _decide(session, service, endpoints, accept=False)
+    return await _decide(session, service, endpoints, accept=False, drain=drain or 0)
 
 
-async def _decide(session: Session, service: str, endpoints: Sequence[str], *, accept: bool) -> View:
+async def _decide(session: Session, service: str, endpoints: Sequence[str], *, accept: bool, drain: int = 0) -> View:
     id = await resolve.service(session.sidegate, service)
     ids = list(dict.fromkeys([await resolve.connection(session.sidegate, id, each) for each in endpoints]))
-    decided = await session.sidegate.connections.decide(id, ids, accept=accept)
+    decided = await session.sidegate.connections.decide(id, ids, accept=accept, drain=drain)
     refused = any(each.reason for each in decided)
     return replace(tables.listing(decided, "nothing was decided"), code=Exit.REFUSED if refused else Exit.OK)
 

@@ -13,6 +13,7 @@ from sidegate.cli.command import Noun
 from sidegate.cli.options import (
     Allow,
     Description,
+    Drain,
     From,
     InStates,
     NameContains,
@@ -204,11 +205,18 @@ async def update(
     )
 
 
-@noun.verb("delete", "sidegate endpoint delete to-web", "sidegate endpoint delete 6f1c2a3b --wait")
-async def delete(session: Session, endpoint: OneEndpoint, wait: Wait = False, within: Timeout = 60.0) -> View:
-    """Take an endpoint away; with --wait, end when nothing of it is left."""
+@noun.verb(
+    "delete",
+    "sidegate endpoint delete to-web",
+    "sidegate endpoint delete 6f1c2a3b --wait",
+    "sidegate endpoint delete to-web --drain 10m",
+)
+async def delete(
+    session: Session, endpoint: OneEndpoint, drain: Drain = None, wait: Wait = False, within: Timeout = 60.0
+) -> View:
+    """Take an endpoint away; with --wait, end when nothing of it is left. Sessions are cut, or drained."""
     id = await resolve.endpoint(session.sidegate, endpoint)
-    deleting = await session.sidegate.endpoints.delete(id)
+    deleting = await session.sidegate.endpoints.delete(id, drain=drain or 0)
     if not wait:
         return tables.resource(deleting)
     try:

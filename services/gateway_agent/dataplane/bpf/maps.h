@@ -93,8 +93,28 @@ struct {
 	__uint(max_entries, MAX_ENDPOINTS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);   /* slot */
-	__type(value, __u64); /* low: session epoch, high: version of `allowed` */
+	__type(value, __u64); /* low: session epoch, high: version of `allowed`, DRAINING above it */
 } slots SEC(".maps");
+
+/* No session opens, and those that are open go on until the slot's deadline. */
+#define DRAINING (1U << 31)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);   /* slot */
+	__type(value, __u64); /* nanoseconds of CLOCK_BOOTTIME; means something only while the slot is draining */
+} deadlines SEC(".maps");
+
+/* The same deadlines as the control plane told them; the program does not read them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);   /* slot */
+	__type(value, __u64); /* nanoseconds since 1970 */
+} drains SEC(".maps");
 
 struct allowed_key {
 	__u32 prefix_length; /* of all that follows */
@@ -287,11 +307,26 @@ static __always_inline struct pair read_pair(const __u64 *word)
 	return (struct pair){.low = (__u32)value, .high = (__u32)(value >> 32)};
 }
 
-static __always_inline struct pair read_slot(__u32 slot)
-{
-	const __u64 *word = bpf_map_lookup_elem(&slots, &slot);
+struct slot {
+	__u32 epoch;
+	__u32 allow_version;
+	bool draining;
+};
 
-	return word ? read_pair(word) : (struct pair){};
+static __always_inline struct slot read_slot(__u32 number)
+{
+	const __u64 *word = bpf_map_lookup_elem(&slots, &number);
+	struct pair pair = word ? read_pair(word) : (struct pair){};
+
+	return (struct slot){
+		.epoch = pair.low, .allow_version = pair.high & ~DRAINING, .draining = pair.high & DRAINING};
+}
+
+static __always_inline bool is_drained(__u32 slot)
+{
+	const volatile __u64 *deadline = bpf_map_lookup_elem(&deadlines, &slot);
+
+	return !deadline || bpf_ktime_get_boot_ns() >= *deadline;
 }
 
 static __always_inline struct pair read_service(__u32 service)

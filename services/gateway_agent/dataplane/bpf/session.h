@@ -74,7 +74,7 @@ static __always_inline bool source_allowed(__u32 slot, __be32 source, __u32 *ver
 	for (int look = 0; look < 2; look++) {
 		struct allowed_key key = {.prefix_length = ALLOWED_HOST_PREFIX, .slot = slot, .source = source};
 
-		*version = key.version = read_slot(slot).high;
+		*version = key.version = read_slot(slot).allow_version;
 		if (bpf_map_lookup_elem(&allowed, &key))
 			return true;
 	}
@@ -133,16 +133,48 @@ static __always_inline enum counter choose_backend(const struct tuple *client, s
 	return reason;
 }
 
-static __always_inline enum counter ask_table(const struct tuple *client, struct grant *grant)
+/*
+ * Copies the endpoint at an address. A removed element is filled anew at once, maybe for another tenant and maybe while
+ * it is copied here, so the copy must be shown to be of one endpoint, and of this one. What the agent promises:
+ *   - it writes an element whole before its slot gets the element's epoch, and takes that epoch away before the element
+ *     goes or is replaced; a slot never has an epoch again. While a slot has an epoch, its element is whole and stays.
+ * So let the element say slot and epoch in one load, and let that slot have that epoch both before and after the copy:
+ *   - all of the copy is then of that one element, whosever it is. And since the key is found in this very element in
+ *     between, it is this address's.
+ *   - Slot and epoch might be halves of two elements only while one is being written. It is in no bucket then: either it
+ *     is not found, or it is written by now, and the second load is another word.
+ */
+static __always_inline enum counter copy_endpoint(const struct tuple *client, struct endpoint *copy, struct slot *slot)
 {
 	struct endpoint_key key = {.vpc = client->vpc, .address = client->destination};
-	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &key);
+	struct endpoint *element = bpf_map_lookup_elem(&endpoints, &key);
 
-	if (!endpoint)
+	if (!element)
 		return REFUSED_NO_ENDPOINT;
-	grant->endpoint = *endpoint;
-	if (grant->endpoint.epoch != read_slot(grant->endpoint.slot).low)
+	struct pair first = read_pair((const __u64 *)element);
+	if (read_slot(first.low).epoch != first.high)
 		return REFUSED_STALE_EPOCH;
+	barrier();
+	*copy = *element;
+	barrier();
+	if (bpf_map_lookup_elem(&endpoints, &key) != element)
+		return REFUSED_STALE_EPOCH;
+	struct pair second = read_pair((const __u64 *)element);
+	*slot = read_slot(second.low);
+	if (second.low != first.low || second.high != first.high || slot->epoch != first.high)
+		return REFUSED_STALE_EPOCH;
+	return FORWARDED;
+}
+
+static __always_inline enum counter ask_table(const struct tuple *client, struct grant *grant)
+{
+	struct slot slot = {};
+	enum counter reason = copy_endpoint(client, &grant->endpoint, &slot);
+
+	if (reason != FORWARDED)
+		return reason;
+	if (slot.draining)
+		return REFUSED_DRAINING;
 	if (!source_allowed(grant->endpoint.slot, client->source, &grant->allow_version))
 		return REFUSED_NOT_ALLOWED;
 	return choose_backend(client, grant);
@@ -275,8 +307,14 @@ static __noinline enum counter follow_session(const struct packet *packet, struc
 	if (!same(&entry->self, &packet->tuple))
 		return REFUSED_NO_SESSION;
 
-	struct pair slot = read_slot(session.slot);
-	bool stale = session.epoch != slot.low;
+	struct slot slot = read_slot(session.slot);
+	bool stale = session.epoch != slot.epoch;
+	if (slot.draining && !stale) {
+		/* A SYN may open a connection at the backend, whatever session it belongs to here. */
+		if (packet->tuple.protocol == IPPROTO_TCP && opens(packet))
+			return REFUSED_DRAINING;
+		stale = is_drained(session.slot);
+	}
 	if (session.direction == FROM_CONSUMER && opens(packet) && (stale || is_over(&session))) {
 		bpf_map_delete_elem(&sessions, &session.other);
 		bpf_map_delete_elem(&sessions, &session.self);
@@ -284,7 +322,7 @@ static __noinline enum counter follow_session(const struct packet *packet, struc
 	}
 	if (stale)
 		return REFUSED_STALE_EPOCH;
-	if (!still_allowed(entry, &session, slot.high))
+	if (!still_allowed(entry, &session, slot.allow_version))
 		return REFUSED_NOT_ALLOWED;
 	if (!still_published(entry, &session))
 		return REFUSED_NO_PORT;

@@ -97,7 +97,7 @@ class ListBlockersResponse(_message.Message):
     ENDPOINT_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def endpoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Endpoints (UUIDs), the first 1000."""
+        """Endpoints (UUIDs), up to 2000."""
 
     def __init__(
         self,

@@ -59,7 +59,8 @@ class EndpointInternalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBlockers(self, request, context):
-        """Names the endpoints of a service that are CREATING or ACCEPTED: they stand in the way of its deletion.
+        """Names the endpoints of a service that are CREATING or ACCEPTED, or whose sessions drain: they stand in the way of its
+        deletion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

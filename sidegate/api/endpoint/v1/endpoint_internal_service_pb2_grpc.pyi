@@ -19,7 +19,9 @@ class EndpointInternalServiceStub:
     CheckEndpoints: _aio.UnaryUnaryMultiCallable[_endpoint_internal_service_pb2.CheckEndpointsRequest, _endpoint_internal_service_pb2.CheckEndpointsResponse]
     """Says which of the endpoints are there (in any state but DELETED): addresses reserved for others can be released."""
     ListBlockers: _aio.UnaryUnaryMultiCallable[_endpoint_internal_service_pb2.ListBlockersRequest, _endpoint_internal_service_pb2.ListBlockersResponse]
-    """Names the endpoints of a service that are CREATING or ACCEPTED: they stand in the way of its deletion."""
+    """Names the endpoints of a service that are CREATING or ACCEPTED, or whose sessions drain: they stand in the way of its
+    deletion.
+    """
 
 class EndpointInternalServiceServicer(metaclass=_abc_1.ABCMeta):
     """The endpoint service's side of addresses and of services' deletion. The registry calls, with its certificate."""
@@ -38,6 +40,8 @@ class EndpointInternalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _endpoint_internal_service_pb2.ListBlockersRequest,
         context: _aio.ServicerContext[_endpoint_internal_service_pb2.ListBlockersRequest, _abc.Awaitable[_endpoint_internal_service_pb2.ListBlockersResponse]],
     ) -> _abc.Awaitable[_endpoint_internal_service_pb2.ListBlockersResponse]:
-        """Names the endpoints of a service that are CREATING or ACCEPTED: they stand in the way of its deletion."""
+        """Names the endpoints of a service that are CREATING or ACCEPTED, or whose sessions drain: they stand in the way of its
+        deletion.
+        """
 
 def add_EndpointInternalServiceServicer_to_server(servicer: EndpointInternalServiceServicer, server: _aio.Server) -> None: ...

@@ -36,11 +36,11 @@ class _ConnectionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conne
     CONNECTION_STATE_ACCEPTED: _ConnectionState.ValueType  # 3
     """Packets pass."""
     CONNECTION_STATE_REJECTED: _ConnectionState.ValueType  # 4
-    """The service's owner said no: no packet passes, the address is kept."""
+    """The service's owner said no: no packet passes but of sessions that drain, the address is kept."""
     CONNECTION_STATE_FAILED: _ConnectionState.ValueType  # 5
     """It cannot be: `failure` says why. No packet passes."""
     CONNECTION_STATE_DELETING: _ConnectionState.ValueType  # 6
-    """It is being taken away; no packet passes."""
+    """It is being taken away; no packet passes but of sessions that drain."""
     CONNECTION_STATE_DELETED: _ConnectionState.ValueType  # 7
     """Gone."""
 
@@ -56,11 +56,11 @@ CONNECTION_STATE_CREATING: ConnectionState.ValueType  # 2
 CONNECTION_STATE_ACCEPTED: ConnectionState.ValueType  # 3
 """Packets pass."""
 CONNECTION_STATE_REJECTED: ConnectionState.ValueType  # 4
-"""The service's owner said no: no packet passes, the address is kept."""
+"""The service's owner said no: no packet passes but of sessions that drain, the address is kept."""
 CONNECTION_STATE_FAILED: ConnectionState.ValueType  # 5
 """It cannot be: `failure` says why. No packet passes."""
 CONNECTION_STATE_DELETING: ConnectionState.ValueType  # 6
-"""It is being taken away; no packet passes."""
+"""It is being taken away; no packet passes but of sessions that drain."""
 CONNECTION_STATE_DELETED: ConnectionState.ValueType  # 7
 """Gone."""
 Global___ConnectionState: _TypeAlias = ConnectionState  # noqa: Y015
@@ -121,6 +121,7 @@ class Endpoint(_message.Message):
     DNS_ENABLED_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    DRAIN_END_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the endpoint service."""
     project: _builtins.str
@@ -189,6 +190,10 @@ class Endpoint(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it will be REJECTED, unless the service's owner decides before; not set for never."""
 
+    @_builtins.property
+    def drain_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when sessions that were established before it was REJECTED or DELETING go on; not set where nothing drains."""
+
     def __init__(
         self,
         *,
@@ -219,10 +224,11 @@ class Endpoint(_message.Message):
         dns_enabled: _builtins.bool = ...,
         rejection: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        drain_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "ready", b"ready", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "ready", b"ready", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "drain_end_time", b"drain_end_time", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +282,7 @@ class Connection(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    DRAIN_END_TIME_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     service_id: _builtins.str
@@ -302,6 +309,10 @@ class Connection(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it will be REJECTED, unless the service's owner decides before; not set for never."""
 
+    @_builtins.property
+    def drain_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when sessions that were established before it was REJECTED or DELETING go on; not set where nothing drains."""
+
     def __init__(
         self,
         *,
@@ -315,10 +326,11 @@ class Connection(_message.Message):
         note: _builtins.str = ...,
         rejection: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        drain_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "expire_time", b"expire_time", "marker_id", b"marker_id", "note", b"note", "rejection", b"rejection", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "drain_end_time", b"drain_end_time", "endpoint_id", b"endpoint_id", "expire_time", b"expire_time", "marker_id", b"marker_id", "note", b"note", "rejection", b"rejection", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

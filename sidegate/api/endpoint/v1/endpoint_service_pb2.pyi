@@ -244,6 +244,7 @@ class DeleteEndpointRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint (UUID)."""
     request_id: _builtins.str
@@ -252,6 +253,10 @@ class DeleteEndpointRequest(_message.Message):
     """Where given: the endpoint must still have this etag."""
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    drain: _builtins.int
+    """Seconds, up to an hour: no new session opens from now on, and those that are established go on for so long. 0 cuts
+    them at once, those that drain already as well. A drain that is under way can be shortened, and not lengthened.
+    """
     def __init__(
         self,
         *,
@@ -259,10 +264,11 @@ class DeleteEndpointRequest(_message.Message):
         request_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        drain: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "etag", b"etag", "id", b"id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,6 +444,7 @@ class RejectConnectionRequest(_message.Message):
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     endpoint_id: _builtins.str
@@ -446,6 +453,10 @@ class RejectConnectionRequest(_message.Message):
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    drain: _builtins.int
+    """Seconds, up to an hour: no new session opens from now on, and those that are established go on for so long. 0 cuts
+    them at once, those that drain already as well. A drain that is under way can be shortened, and not lengthened.
+    """
     def __init__(
         self,
         *,
@@ -453,10 +464,11 @@ class RejectConnectionRequest(_message.Message):
         endpoint_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        drain: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "endpoint_id", b"endpoint_id", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -517,7 +529,7 @@ class DecideConnectionsRequest(_message.Message):
         DECISION_ACCEPT: DecideConnectionsRequest._Decision.ValueType  # 1
         """Packets pass."""
         DECISION_REJECT: DecideConnectionsRequest._Decision.ValueType  # 2
-        """No packet passes; established sessions are cut."""
+        """No packet passes; established sessions are cut, or drained."""
 
     class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
         """What is decided."""
@@ -527,13 +539,14 @@ class DecideConnectionsRequest(_message.Message):
     DECISION_ACCEPT: DecideConnectionsRequest.Decision.ValueType  # 1
     """Packets pass."""
     DECISION_REJECT: DecideConnectionsRequest.Decision.ValueType  # 2
-    """No packet passes; established sessions are cut."""
+    """No packet passes; established sessions are cut, or drained."""
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     ENDPOINT_IDS_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     decision: Global___DecideConnectionsRequest.Decision.ValueType
@@ -542,6 +555,8 @@ class DecideConnectionsRequest(_message.Message):
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    drain: _builtins.int
+    """As in RejectConnectionRequest; 0 where connections are accepted."""
     @_builtins.property
     def endpoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Endpoints (UUIDs): 1 to 100, each once."""
@@ -554,10 +569,11 @@ class DecideConnectionsRequest(_message.Message):
         decision: Global___DecideConnectionsRequest.Decision.ValueType = ...,
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        drain: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "endpoint_ids", b"endpoint_ids", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "drain", b"drain", "endpoint_ids", b"endpoint_ids", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

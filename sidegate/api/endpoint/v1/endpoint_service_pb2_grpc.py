@@ -127,7 +127,8 @@ class EndpointsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEndpoint(self, request, context):
-        """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left.
+        """Takes an endpoint away: sessions are cut, or drained where that is asked for; the address is free when the gateways
+        have nothing of it left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -541,14 +542,14 @@ class ConnectionsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcceptConnection(self, request, context):
-        """Lets packets pass. Again is not an error.
+        """Lets packets pass. Again is not an error. Sessions that drain after a rejection are established as before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RejectConnection(self, request, context):
-        """Lets no packet pass; established sessions are cut. Again is not an error.
+        """Lets no packet pass; established sessions are cut, or drained where that is asked for. Again is not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class EndpointsServiceStub:
     UpdateEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.UpdateEndpointRequest, _endpoint_pb2.Endpoint]
     """Changes the whitelist, or what the owner says of the endpoint. Sources that are allowed no more are cut."""
     DeleteEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.DeleteEndpointRequest, _endpoint_pb2.Endpoint]
-    """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
+    """Takes an endpoint away: sessions are cut, or drained where that is asked for; the address is free when the gateways
+    have nothing of it left.
+    """
     ListEndpointTags: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListEndpointTagsRequest, _endpoint_service_pb2.ListEndpointTagsResponse]
     """Lists the tags of the project's endpoints, each once, in order of key and value."""
     GetEndpointQuota: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.GetEndpointQuotaRequest, _quota_pb2.Quota]
@@ -92,7 +94,9 @@ class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _endpoint_service_pb2.DeleteEndpointRequest,
         context: _aio.ServicerContext[_endpoint_service_pb2.DeleteEndpointRequest, _abc.Awaitable[_endpoint_pb2.Endpoint]],
     ) -> _abc.Awaitable[_endpoint_pb2.Endpoint]:
-        """Takes an endpoint away: sessions are cut, the address is free when the gateways have nothing of it left."""
+        """Takes an endpoint away: sessions are cut, or drained where that is asked for; the address is free when the gateways
+        have nothing of it left.
+        """
 
     @_abc_1.abstractmethod
     def ListEndpointTags(
@@ -139,9 +143,9 @@ class ConnectionsServiceStub:
     ListConnections: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListConnectionsRequest, _endpoint_service_pb2.ListConnectionsResponse]
     """Lists the connections of a service of the caller's project, in order of creation; none for one that is not his."""
     AcceptConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.AcceptConnectionRequest, _endpoint_pb2.Connection]
-    """Lets packets pass. Again is not an error."""
+    """Lets packets pass. Again is not an error. Sessions that drain after a rejection are established as before."""
     RejectConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.RejectConnectionRequest, _endpoint_pb2.Connection]
-    """Lets no packet pass; established sessions are cut. Again is not an error."""
+    """Lets no packet pass; established sessions are cut, or drained where that is asked for. Again is not an error."""
     DecideConnections: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.DecideConnectionsRequest, _endpoint_service_pb2.DecideConnectionsResponse]
     """Accepts or rejects many at once, each as AcceptConnection and RejectConnection do: some may succeed where others are
     refused, and the answer says so of each. Repeated with its `request_id`, it gives the first answer for those that
@@ -179,7 +183,7 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _endpoint_service_pb2.AcceptConnectionRequest,
         context: _aio.ServicerContext[_endpoint_service_pb2.AcceptConnectionRequest, _abc.Awaitable[_endpoint_pb2.Connection]],
     ) -> _abc.Awaitable[_endpoint_pb2.Connection]:
-        """Lets packets pass. Again is not an error."""
+        """Lets packets pass. Again is not an error. Sessions that drain after a rejection are established as before."""
 
     @_abc_1.abstractmethod
     def RejectConnection(
@@ -187,7 +191,7 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _endpoint_service_pb2.RejectConnectionRequest,
         context: _aio.ServicerContext[_endpoint_service_pb2.RejectConnectionRequest, _abc.Awaitable[_endpoint_pb2.Connection]],
     ) -> _abc.Awaitable[_endpoint_pb2.Connection]:
-        """Lets no packet pass; established sessions are cut. Again is not an error."""
+        """Lets no packet pass; established sessions are cut, or drained where that is asked for. Again is not an error."""
 
     @_abc_1.abstractmethod
     def DecideConnections(

@@ -37,6 +37,7 @@ class EndpointEvent(_message.Message):
     FAILED_FIELD_NUMBER: _builtins.int
     SOURCE_ADDRESS_LEASED_FIELD_NUMBER: _builtins.int
     NOTED_FIELD_NUMBER: _builtins.int
+    DRAIN_ENDED_FIELD_NUMBER: _builtins.int
     SERVICE_FORWARDING_CHANGED_FIELD_NUMBER: _builtins.int
     ATTACHMENT_CHANGED_FIELD_NUMBER: _builtins.int
     GATEWAY_JOINED_FIELD_NUMBER: _builtins.int
@@ -86,6 +87,10 @@ class EndpointEvent(_message.Message):
         """The service's owner put another note on the connection."""
 
     @_builtins.property
+    def drain_ended(self) -> Global___DrainEnded:
+        """The time is over in which established sessions of a rejected or deleted endpoint went on."""
+
+    @_builtins.property
     def service_forwarding_changed(self) -> Global___ServiceForwardingChanged:
         """What the cell's gateways need of a service is another."""
 
@@ -130,6 +135,7 @@ class EndpointEvent(_message.Message):
         failed: Global___EndpointFailed | None = ...,
         source_address_leased: Global___SourceAddressLeased | None = ...,
         noted: Global___ConnectionNoted | None = ...,
+        drain_ended: Global___DrainEnded | None = ...,
         service_forwarding_changed: Global___ServiceForwardingChanged | None = ...,
         attachment_changed: Global___AttachmentChanged | None = ...,
         gateway_joined: Global___GatewayJoined | None = ...,
@@ -139,11 +145,11 @@ class EndpointEvent(_message.Message):
         forwarding: _forwarding_pb2.ForwardingEntry | None = ...,
         placement: Global___EndpointPlacement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "drain_ended", "service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -253,16 +259,20 @@ class ConnectionRejected(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
+    DRAIN_UNTIL_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why, where it was not the owner's decision of the moment."""
+    drain_until: _builtins.int
+    """Nanoseconds since the epoch: until when established sessions go on; 0: they are cut."""
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
+        drain_until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_until", b"drain_until", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -406,6 +416,28 @@ class EndpointDeletionRequested(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    DRAIN_UNTIL_FIELD_NUMBER: _builtins.int
+    drain_until: _builtins.int
+    """Nanoseconds since the epoch: until when established sessions go on; 0: they are cut."""
+    def __init__(
+        self,
+        *,
+        drain_until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_until", b"drain_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointDeletionRequested: _TypeAlias = EndpointDeletionRequested  # noqa: Y015
+
+@_typing.final
+class DrainEnded(_message.Message):
+    """Established sessions are cut: the moment is there that was said when it was rejected or deleted, or the service is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
     def __init__(
         self,
     ) -> None: ...
@@ -415,7 +447,7 @@ class EndpointDeletionRequested(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___EndpointDeletionRequested: _TypeAlias = EndpointDeletionRequested  # noqa: Y015
+Global___DrainEnded: _TypeAlias = DrainEnded  # noqa: Y015
 
 @_typing.final
 class EndpointDeleted(_message.Message):

@@ -226,12 +226,13 @@ class EndpointForwarding(_message.Message):
     ALLOWED_CIDRS_FIELD_NUMBER: _builtins.int
     ADMISSION_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
+    DRAINING_UNTIL_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID): the entry's key."""
     generation: _builtins.int
     """The control plane's version of what is forwarded for the endpoint; an older one changes nothing."""
     removed: _builtins.bool
-    """Nothing may pass: the endpoint is pending, rejected, failed, deleting or deleted."""
+    """Nothing may pass, unless it drains: the endpoint is pending, rejected, failed, deleting or deleted."""
     marker_id: _builtins.int
     """Its identity at the backend: positive, below 2^53."""
     vpc_id: _builtins.str
@@ -242,6 +243,10 @@ class EndpointForwarding(_message.Message):
     """The service that it leads to (UUID)."""
     admission: _builtins.int
     """Counts approvals: sessions of an earlier admission must not live on."""
+    draining_until: _builtins.int
+    """Nanoseconds since the epoch, beside `removed`: until then sessions go on that were established before, and none
+    opens; 0: nothing passes. A gateway ends it by its own clock, too. One that does not know of it cuts them at once.
+    """
     @_builtins.property
     def allowed_cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """IPv4 ranges of clients that may connect; empty is everybody. Where nobody may, it is 255.255.255.255/32 alone, which
@@ -265,10 +270,11 @@ class EndpointForwarding(_message.Message):
         allowed_cidrs: _abc.Iterable[_builtins.str] | None = ...,
         admission: _builtins.int = ...,
         sources: _abc.Iterable[Global___SourceLease] | None = ...,
+        draining_until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "admission", b"admission", "allowed_cidrs", b"allowed_cidrs", "endpoint_id", b"endpoint_id", "generation", b"generation", "marker_id", b"marker_id", "removed", b"removed", "service_id", b"service_id", "sources", b"sources", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "admission", b"admission", "allowed_cidrs", b"allowed_cidrs", "draining_until", b"draining_until", "endpoint_id", b"endpoint_id", "generation", b"generation", "marker_id", b"marker_id", "removed", b"removed", "service_id", b"service_id", "sources", b"sources", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

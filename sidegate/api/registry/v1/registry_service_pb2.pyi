@@ -1117,7 +1117,9 @@ class DeleteEndpointServiceRequest(_message.Message):
     etag: _builtins.str
     """Where given: the resource must still have this etag."""
     force: _builtins.bool
-    """Ends live connections instead of refusing."""
+    """Ends live connections instead of refusing, and drains too: reject with a drain before, where sessions are to end
+    by themselves.
+    """
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     def __init__(

@@ -399,7 +399,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEndpointService(self, request, context):
-        """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way.
+        """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way, those whose
+        sessions drain among them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

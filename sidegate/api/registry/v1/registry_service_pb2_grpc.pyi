@@ -82,7 +82,9 @@ class RegistryServiceStub:
     stay.
     """
     DeleteEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteEndpointServiceRequest, _endpoint_service_pb2.EndpointService]
-    """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way."""
+    """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way, those whose
+    sessions drain among them.
+    """
     AddPermissions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AddPermissionsRequest, _endpoint_service_pb2.EndpointService]
     """Lets accounts connect, or describes their permission. One that is there already stays."""
     RemovePermissions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RemovePermissionsRequest, _endpoint_service_pb2.EndpointService]
@@ -325,7 +327,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.DeleteEndpointServiceRequest,
         context: _aio.ServicerContext[_registry_service_pb2.DeleteEndpointServiceRequest, _abc.Awaitable[_endpoint_service_pb2.EndpointService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.EndpointService]:
-        """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way."""
+        """Deletes a service without live connections; FAILED_PRECONDITION names the endpoints that stand in the way, those whose
+        sessions drain among them.
+        """
 
     @_abc_1.abstractmethod
     def AddPermissions(
