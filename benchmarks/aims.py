@@ -39,13 +39,18 @@ AIMS = (
     Aim("store_scan_sqlite", "at least", 500_000),
     Aim("store_scan_postgresql", "at least", 150_000),
     Aim("verify", "at least", 300_000),
-    Aim("past_replay", "at most", 10.0),
-    Aim("past_read_model", "at most", 10.0),
+    Aim("commands_64_sqlite", "at least", 3_000),
+    Aim("commands_64_sqlite_p99", "at most", 50.0),
+    Aim("stored_get_p99", "at most", 10.0),
+    Aim("stored_list_p99", "at most", 10.0),
+    Aim("stored_get_p50", "at most", 1.2, ratio_to="1,000 stored"),
+    Aim("stored_list_p50", "at most", 1.2, ratio_to="1,000 stored"),
+    *(
+        Aim(f"past_{what}_{database}", "at most", 10.0)
+        for what in ("replay", "read_model")
+        for database in ("sqlite", "postgresql")
+    ),
     Aim("past_state_p99", "at most", 3.0),
-    Aim("past_get_p99", "at most", 10.0),
-    Aim("past_list_p99", "at most", 10.0),
-    Aim("past_get_p99", "at most", 1.2, ratio_to="1,000 stored"),
-    Aim("past_list_p99", "at most", 1.5, ratio_to="1,000 stored"),
     Aim("commit_to_agent_p50", "at most", 1.2),
     Aim("commit_to_agent_p99", "at most", 2.0),
     *(
@@ -61,4 +66,6 @@ AIMS = (
 
 
 def unmet(figures: Iterable[Figure]) -> list[tuple[Aim, Figure]]:
-    return [(aim, figure) for figure in figures for aim in AIMS if aim.is_about(figure) and not aim.met_by(figure)]
+    """Each aim once, whatever its figure is compared with."""
+    found = [(aim, figure) for figure in figures for aim in AIMS if aim.is_about(figure) and not aim.met_by(figure)]
+    return [each for number, each in enumerate(found) if each[0] not in {aim for aim, _ in found[:number]}]

@@ -18,12 +18,19 @@ HINDRANCES: Mapping[tuple[str, ...], str] = {
     ),
     ("store_scan_",): "The driver's own rows are more than half of the time, making events of them the rest",
     ("verify",): "One SHA-256 over every column of every event, in one thread",
-    ("past_replay", "past_read_model"): (
-        "One thread of Python, about 10 µs an event: half of it the driver's rows, half reading the event and "
-        "keeping what it says; the read table's rows and their six indices come on top"
+    ("commands_",): (
+        "The endpoint service is one Python process with one interpreter: commands_cpu says how much of a processor a "
+        "command takes there, of which gRPC with TLS takes as much as the echo does, and publishing each event three "
+        "times (the log, and a view for either side) about a fifth. NATS, the other programs and the client share "
+        "what is left of two processors"
     ),
-    ("past_get", "past_list"): (
-        "A page of 100 is 100 endpoints read from the bytes of their last events and written into an answer"
+    ("past_replay", "past_read_model"): (
+        "One thread of Python: more than half of it the driver's rows, the rest the last event of each endpoint in a "
+        "page, and the read table's rows with their six indices"
+    ),
+    ("stored_",): (
+        "A page of 100 is 100 endpoints read from the bytes of their last events and written into an answer, while "
+        "two systems' heartbeats take their turns on the same processors"
     ),
     ("commit_to_agent",): "A sync of the disk, the relay's read, JetStream with a file of its own, a pull consumer",
     ("create_to_first_byte",): (

@@ -1,38 +1,32 @@
-"""How fast a log of a million events is read: replayed, asked of any moment, and listed from what it left."""
+"""How fast a log of a million events is read: replayed to the state of everything, and asked of any moment."""
 
 import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, select
 
-from benchmarks.drivers import PAGE
-from benchmarks.figures import Figure, compare, compare_quantiles, quantile, rounded
+from benchmarks.drivers import Driver, postgres_driver, sqlite_driver
+from benchmarks.figures import Figure, compare, quantile, rounded
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Failed
 from services.common.eventsourcing.resource_table import RESOURCES
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.history.history import History
 from services.common.history.keeper import EVERY, SnapshotKeeper
-from services.common.rpc.server import RpcServer
-from services.endpoint.__main__ import public_of
-from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
-from services.endpoint.application.service import EndpointApplication
 from services.endpoint.projections import REDUCER, TABLE
 from services.endpoint.wire.stored import ENDPOINT_STREAM, endpoint_stream
-from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
-from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
 from sidegate.evidence import GENESIS, RecordedEvent, link_hash
-from sidegate.transport import Caller
-from tests.support import identity
-from tests.support.endpoint_service import CONSUMER, FakeRegistry, endpoint_world
+from tests.support import postgres
+from tests.support.endpoint_service import CONSUMER, endpoint_world
 
 LIFE = 10
 """Events of one endpoint."""
@@ -42,12 +36,15 @@ AT_ONCE = 1000
 """Endpoints that live at the same time, their events by turns."""
 
 OURS = 500
-"""Endpoints of the project that asks; every other one has 20."""
+"""Endpoints of one project; every other one has 20."""
 
-FEW = 1000
-"""Endpoints that growth is measured from."""
-
-SIZE = f"a log of {MILLION:,} events of {MILLION // LIFE:,} endpoints on SQLite (fewer with --quick)"
+LOG_ID = "SELECT log_id FROM log_info"
+DATABASES = ("sqlite", "postgresql")
+DRIVERS: Mapping[str, Callable[[str], AbstractContextManager[Driver]]] = {
+    "sqlite": lambda log: sqlite_driver(Path(log)),
+    "postgresql": postgres_driver,
+}
+SIZE = f"a log of {MILLION:,} events of {MILLION // LIFE:,} endpoints (fewer with --quick)"
 METHODS = {
     "past_replay": (
         f"The whole of {SIZE}, folded to what is there and which event says so; seconds for a million events"
@@ -56,13 +53,10 @@ METHODS = {
         f"The read table that lists are answered from, dropped and made anew from {SIZE}, then compared row by row "
         "with the replay; seconds for a million events"
     ),
-    "past_state": f"A project of 20 endpoints at a random position of {SIZE}, with a snapshot every {EVERY:,} events",
-    "past_get": (
-        "GetEndpoint by gRPC on the same machine, one after another; compared with the same where 1,000 are stored"
+    "past_state": (
+        f"A project of 20 endpoints at a random position of {SIZE} on SQLite, with a snapshot every {EVERY:,} events"
     ),
-    "past_list": "ListEndpoints, a page of 100, likewise",
 }
-SCAN = f"sqlite3 {sqlite3.sqlite_version}, the same rows"
 
 
 async def a_life(directory: Path) -> Sequence[RecordedEvent]:
@@ -93,12 +87,24 @@ def _owner(number: int) -> tuple[bytes, bytes]:
     return ours, ours if number < OURS else ours[:-5] + b"%05x" % (number // 20)
 
 
-def write(path: Path, events: Iterator[RecordedEvent]) -> None:
+def write(log: str, events: Iterator[RecordedEvent]) -> None:
     """A log with a true chain, in one transaction: what is measured is reading."""
-    with closing(sqlite3.connect(path)) as connection:
-        (log_id,) = connection.execute("SELECT log_id FROM log_info").fetchone()
+    if "://" in log:
+        _write_to_postgres(log, events)
+        return
+    with closing(sqlite3.connect(log)) as connection:
+        (log_id,) = connection.execute(LOG_ID).fetchone()
         connection.executemany(f"INSERT INTO events VALUES ({','.join('?' * 12)})", _chained(log_id, events))  # noqa: S608 - marks
         connection.commit()
+
+
+def _write_to_postgres(log: str, events: Iterator[RecordedEvent]) -> None:
+    with psycopg.connect(log) as connection, connection.cursor() as cursor:
+        ((log_id,),) = cursor.execute(LOG_ID).fetchall()
+        with cursor.copy("COPY events FROM STDIN") as copy:
+            for event in _chained(log_id, events):
+                copy.write_row(event)
+        cursor.execute("ANALYZE events")
 
 
 def _chained(log_id: str, events: Iterator[RecordedEvent]) -> Iterator[RecordedEvent]:
@@ -111,19 +117,17 @@ def _chained(log_id: str, events: Iterator[RecordedEvent]) -> Iterator[RecordedE
         yield placed._replace(hash=link)
 
 
-async def a_log(path: Path, life: Sequence[RecordedEvent], events: int) -> Path:
-    await (await SqlStore.open(path)).close()
-    await asyncio.to_thread(write, path, lives(life, events))
-    return path
+async def a_log(log: str, life: Sequence[RecordedEvent], events: int) -> str:
+    await (await SqlStore.open(log)).close()
+    await asyncio.to_thread(write, log, lives(life, events))
+    return log
 
 
-def scan(path: Path) -> float:
+def scan(driver: Driver) -> float:
     """Seconds for the driver's rows."""
     started, after = time.perf_counter(), 0
-    with closing(sqlite3.connect(path)) as connection:
-        query = f"SELECT * FROM events WHERE position > ? ORDER BY position LIMIT {PAGE}"  # noqa: S608 - a number
-        while page := connection.execute(query, (after,)).fetchall():
-            after = page[-1][0]
+    while page := driver.page(after):
+        after = int(str(page[-1][0]))
     return time.perf_counter() - started
 
 
@@ -136,18 +140,18 @@ def what_is_there(connection: Connection) -> set[tuple[str, str, int, int]]:
 class Rounds:
     """Seconds of each round, for as many events as there are."""
 
-    def __init__(self, path: Path, events: int) -> None:
-        self._path, self._scale = path, MILLION / events
+    def __init__(self, database: str, log: str, driver: Driver, events: int) -> None:
+        self._database, self._log, self._driver, self._scale = database, log, driver, MILLION / events
         self._replays, self._models, self._scans = list[float](), list[float](), list[float]()
 
     async def take(self) -> None:
-        self._scans.append(scan(self._path) * self._scale)
-        store = await SqlStore.open(self._path)
+        self._scans.append(scan(self._driver) * self._scale)
+        store = await SqlStore.open(self._log)
         started = time.perf_counter()
         index = await History(store, REDUCER).at((await store.head()).position)
         self._replays.append((time.perf_counter() - started) * self._scale)
         await store.close()
-        store = await SqlStore.open(self._path, projections=[TABLE])
+        store = await SqlStore.open(self._log, projections=[TABLE])
         started = time.perf_counter()
         await store.rebuild()
         self._models.append((time.perf_counter() - started) * self._scale)
@@ -157,13 +161,15 @@ class Rounds:
             raise Failed("the read model that was made anew is not what the replay gives")
 
     def figures(self) -> Iterator[Figure]:
+        other = f"{self._driver.name}, the same rows"
         for name, ours in (("past_replay", self._replays), ("past_read_model", self._models)):
-            yield compare(name, ours, "s", method=f"{METHODS[name]}.", other=SCAN, theirs=self._scans)
+            method = f"{METHODS[name]}."
+            yield compare(f"{name}_{self._database}", ours, "s", method=method, other=other, theirs=self._scans)
 
 
-async def states(path: Path, samples: int) -> Sequence[Figure]:
+async def states(log: str, samples: int) -> Sequence[Figure]:
     """Seconds for a project at a random position, from a program that remembers nothing of the last question."""
-    store, draw, taken = await SqlStore.open(path), random.Random(2), list[float]()  # noqa: S311 - it hides nothing
+    store, draw, taken = await SqlStore.open(log), random.Random(2), list[float]()  # noqa: S311 - it hides nothing
     end = (await store.head()).position
     await SnapshotKeeper(store, History(store, REDUCER), min(EVERY, end // 4)).once()
     owner = f"{_owner(OURS + 1)[1].decode()}/{CONSUMER.project}"
@@ -180,55 +186,32 @@ async def states(path: Path, samples: int) -> Sequence[Figure]:
     ]
 
 
-async def calls(path: Path, samples: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each GetEndpoint and each ListEndpoints."""
-    store, limits = await SqlStore.open(path, projections=[TABLE]), Limits()
-    application = await EndpointApplication.open(store, FakeRegistry(), limits)
-    server = RpcServer(identity.public(), public_of(application))
-    caller = Caller(await server.start(), identity.access_of(CONSUMER))
-    try:
-        stub, request = EndpointsServiceStub(caller.channel), rpc.ListEndpointsRequest(page_size=100)
-        ids = [each.id for each in (await caller.ask(stub.ListEndpoints, request)).endpoints]
-        gets = [
-            await timed(lambda id_=id_: caller.ask(stub.GetEndpoint, rpc.GetEndpointRequest(id=id_)))  # type: ignore[misc] # a lambda's default has no type
-            for id_ in (ids * (samples // len(ids) + 1))[:samples]
-        ]
-        lists = [await timed(lambda: caller.ask(stub.ListEndpoints, request)) for _ in range(samples)]
-        return gets, lists
-    finally:
-        await caller.close()
-        await server.stop(0)
-        await store.close()
-
-
-async def timed(call: Callable[[], Awaitable[object]]) -> float:
-    started = time.perf_counter()
-    await call()
-    return (time.perf_counter() - started) * 1000
-
-
 def steps(plan: Plan) -> int:
-    return plan.rounds + 4
+    return len(DATABASES) * (plan.rounds + 1) + 1
 
 
 async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
+    found: list[Figure] = []
     with TemporaryDirectory(prefix="sidegate-bench-") as made:
         directory = Path(made)
-        step("writing the logs")
         life = await a_life(directory)
-        large = await a_log(directory / "large.sqlite", life, plan.events)
-        small = await a_log(directory / "small.sqlite", life, FEW * LIFE)
-        rounds = Rounds(large, plan.events)
-        for number in range(plan.rounds):
-            step(f"round {number + 1}: replay")
-            await rounds.take()
-        step("moments")
-        found = [*rounds.figures(), *await states(large, max(plan.samples // 4, 5))]
-        step("lists where few are stored")
-        few = await calls(small, plan.samples)
-        step("lists where many are stored")
-        many = await calls(large, plan.samples)
-        for name, ours, theirs in zip(("past_get", "past_list"), many, few, strict=True):
-            other, method = f"{FEW:,} stored", f"{METHODS[name]}."
-            found.append(compare_quantiles(f"{name}_p99", 0.99, ours, "ms", method=method, other=other, theirs=theirs))
-        return found
+        for database in DATABASES:
+            with ExitStack() as stack:
+                step(f"{database}: writing the log")
+                log = await a_log(_where(database, directory, stack), life, plan.events)
+                driver = stack.enter_context(DRIVERS[database](log))
+                rounds = Rounds(database, log, driver, plan.events)
+                for number in range(plan.rounds):
+                    step(f"{database}: round {number + 1}")
+                    await rounds.take()
+                found += rounds.figures()
+                if database == "sqlite":
+                    step("moments")
+                    found += await states(log, max(plan.samples // 4, 5))
+    return found
+
+
+def _where(database: str, directory: Path, stack: ExitStack) -> str:
+    if database == "sqlite":
+        return str(directory / "past.sqlite")
+    return postgres.shared().url(stack.enter_context(postgres.database()))

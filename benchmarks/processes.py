@@ -45,6 +45,10 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
         self._process, self._name = process, name
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def hear(self) -> Any:
         """The next thing it says. Raises Failed when it ends, or is silent for a minute, instead."""
         assert self._process.stdout is not None  # noqa: S101 # it is a pipe

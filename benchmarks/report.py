@@ -45,8 +45,20 @@ SECTIONS = (
     Section(
         "past",
         "Reading the log",
-        "A million events, beside the driver's rows; lists, beside those of few endpoints",
+        "Seconds for a million events, beside the driver's rows",
         ("past_",),
+    ),
+    Section(
+        "commands",
+        "Commands",
+        "Durable commands by gRPC, beside an echo and beside appends without gRPC",
+        ("commands_",),
+    ),
+    Section(
+        "stored",
+        "Many endpoints",
+        "Milliseconds where 100,000 endpoints are stored, beside 1,000",
+        ("stored_",),
     ),
     Section(
         "latency",

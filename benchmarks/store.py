@@ -62,13 +62,13 @@ def the_append(number: int) -> Append:
     )
 
 
-async def store_appends(bench: Bench, in_flight: int, seconds: float) -> float:
+async def store_appends(store: SqlStore, numbers: Iterator[int], in_flight: int, seconds: float) -> float:
     end, done = time.perf_counter() + seconds, 0
 
     async def client() -> None:
         nonlocal done
         while time.perf_counter() < end:
-            await bench.store.append(the_append(next(bench.of_store)))
+            await store.append(the_append(next(numbers)))
             done += 1
 
     started = time.perf_counter()
@@ -117,7 +117,7 @@ class Rounds:
     async def take(self, bench: Bench, seconds: float) -> None:
         for in_flight in IN_FLIGHT:
             name = f"append_{in_flight}_{bench.database}"
-            self._ours[name].append(await store_appends(bench, in_flight, seconds))
+            self._ours[name].append(await store_appends(bench.store, bench.of_store, in_flight, seconds))
             self._theirs[name].append(driver_appends(bench, in_flight, seconds))
         name = f"scan_{bench.database}"
         self._ours[name].append(await store_scan(bench.store))

@@ -28,6 +28,7 @@ def test_a_quick_look_at_the_store_leaves_every_figure_and_what_the_machine_was(
 
 async def test_a_quick_look_at_the_past_replays_a_log_to_an_equal_read_model() -> None:
     found = await past.measure(Plan(rounds=1, seconds=0.1, samples=4, events=10_000), lambda _: None)
-    names = ["past_get_p99", "past_list_p99", "past_read_model", "past_replay", "past_state_p50", "past_state_p99"]
+    names = [f"past_{what}_{database}" for what in ("read_model", "replay") for database in ("postgresql", "sqlite")]
+    names += ["past_state_p50", "past_state_p99"]
     assert sorted(figure.name for figure in found) == names
     assert all(figure.value > 0 for figure in found)
