@@ -1,8 +1,10 @@
 """docker-compose.yml as a cluster: real containers, real packets, and whatever restarts."""
 
 import ipaddress
+import json
 import re
 import subprocess
+import sys
 import time
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.compose.engine import CommandFailed
 SOURCES = ipaddress.ip_network("198.19.128.0/17")
 SERVER, GATEWAY = "10.62.0.10", "10.61.0.2"
 UNPUBLISHED = 9090  # the server listens there too
-PROGRAMS = ("postgres", "nats", "registry", "endpoint", "gateway")
+PROGRAMS = ("postgres", "nats", "registry", "endpoint", "gateway", "http-api")
 MACHINES = ("client", "server")
 
 ONE_SESSION = """
@@ -28,6 +30,21 @@ while True:
     connection.getresponse().read()
     print(time.monotonic(), flush=True)
     time.sleep(0.02)
+"""
+
+LIST_VPCS = """
+import json, sys, tempfile
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.http.http_config import HttpConfig
+from huaweicloudsdkvpc.v2 import ListVpcsRequest, VpcClient
+account, config = json.load(open(sys.argv[1])), HttpConfig.get_default_config()
+with tempfile.NamedTemporaryFile("w", suffix=".pem") as ca:
+    ca.write(account["ca"])
+    ca.flush()
+    config.ssl_ca_cert = ca.name
+    key = BasicCredentials(account["access_key"], account["secret_key"], account["project_id"])
+    client = VpcClient.new_builder().with_credentials(key).with_http_config(config)
+    print(client.with_endpoint(account["http_api"]["https"]).build().list_vpcs(ListVpcsRequest()).vpcs)
 """
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]
@@ -116,6 +133,15 @@ def test_the_machines_command_line_verifies_both_logs_in_postgresql(running: Clu
 
     assert {log["log"] for log in verified} == {"registry", "endpoint"}
     assert all(log["records"] for log in verified)
+
+
+def test_the_sdk_reaches_the_https_api_at_its_published_port(running: Cluster) -> None:
+    account = running.sidegate("operator", "account", "create", "sdk")
+    account["http_api"] = {"https": "https://127.0.0.1:7443"}
+    (file := running.secrets.with_name("sdk.json")).write_text(json.dumps(account))
+    command = (*running.engine.inside, sys.executable, "-c", LIST_VPCS, str(file))
+
+    assert running.engine.run(*command, timeout=60).stdout == "[]\n"
 
 
 def test_the_gateways_container_shows_the_table_as_the_kernel_has_it(running: Cluster) -> None:
