@@ -78,14 +78,14 @@ class Vpc:
     async def create(self, go: Go, config: Config) -> str:
         said = {name: config[name] for name in ("name", "cidr", "description") if config.get(name)}
         id_ = str((await go.ask("POST", self.path, {"vpc": said}))["vpc"]["id"])
-        await _settled(go, f"{self.path}/{id_}", "vpc", VPC, pending="CREATING", target="OK")
+        await settled(go, f"{self.path}/{id_}", VPC, within="vpc", pending="CREATING", target=("OK",))
         await _tagged(go, "vpcs", id_, {}, config.get("tags", {}))
         if more := config.get("secondary_cidrs"):
             await self._ranges(go, id_, "add", more)
         return id_
 
     async def read(self, go: Go, id_: str) -> State | None:
-        found = await _found(go, f"{self.path}/{id_}", "vpc", VPC)
+        found = await found_at(go, f"{self.path}/{id_}", VPC, "vpc")
         if found is None:
             return None
         third = (await go.ask("GET", f"/v3/{{project_id}}/vpc/vpcs/{id_}"))["vpc"]
@@ -118,12 +118,12 @@ class Subnet:
         said = {"dhcp_enable": True, "ipv6_enable": False, **config}
         said.pop("tags", None)
         id_ = str((await go.ask("POST", self.path, {"subnet": said}))["subnet"]["id"])
-        await _settled(go, f"{self.path}/{id_}", "subnet", SUBNET, pending="UNKNOWN", target="ACTIVE")
+        await settled(go, f"{self.path}/{id_}", SUBNET, within="subnet", pending="UNKNOWN", target=("ACTIVE",))
         await _tagged(go, "subnets", id_, {}, config.get("tags", {}))
         return id_
 
     async def read(self, go: Go, id_: str) -> State | None:
-        found = await _found(go, f"{self.path}/{id_}", "subnet", SUBNET)
+        found = await found_at(go, f"{self.path}/{id_}", SUBNET, "subnet")
         return found and {**found, "tags": await _tags(go, "subnets", id_)}
 
     async def update(self, go: Go, id_: str, before: Config, config: Config) -> None:
@@ -149,7 +149,7 @@ class NetworkInterface:
         return str((await go.ask("POST", self.path, {"port": said}))["port"]["id"])
 
     async def read(self, go: Go, id_: str) -> State | None:
-        found = await _found(go, f"{self.path}/{id_}", "port", PORT)
+        found = await found_at(go, f"{self.path}/{id_}", PORT, "port")
         if found is None:
             return None
         return {**found, "subnet_id": found["network_id"], "fixed_ip_v4": found["fixed_ips"][0]["ip_address"]}
@@ -172,22 +172,26 @@ def _differ(wanted: Any, there: Any) -> bool:
     return set(wanted) != set(there) if isinstance(wanted, list) else bool(wanted != there)
 
 
-async def _settled(go: Go, path: str, name: str, shape: Shape, *, pending: str, target: str) -> None:
+async def settled(go: Go, path: str, shape: Shape, *, within: str = "", pending: str, target: tuple[str, ...]) -> None:
+    """Any other status than these aborts an apply. `within` is the key that the object is under."""
+
     async def ask() -> bool:
-        status = decoded((await go.ask("GET", path))[name], shape)["status"]
-        assert status in {pending, target}, f"{path} is {status}"
-        return bool(status == target)
+        answer = await go.ask("GET", path)
+        status = decoded(answer[within] if within else answer, shape)["status"]
+        assert status in {pending, *target}, f"{path} is {status}"
+        return status in target
 
-    await until(f"{path} to be {target}", ask)
+    await until(f"{path} to be {' or '.join(target)}", ask)
 
 
-async def _found(go: Go, path: str, name: str, shape: Shape) -> State | None:
+async def found_at(go: Go, path: str, shape: Shape, within: str = "") -> State | None:
     try:
-        return decoded((await go.ask("GET", path))[name], shape)
+        answer = await go.ask("GET", path)
     except Unexpected as error:
         if error.status == 404:
             return None
         raise
+    return decoded(answer[within] if within else answer, shape)
 
 
 async def _deleted(go: Go, shown: str, path: str) -> None:
