@@ -181,3 +181,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
 UNKNOWN_PATH = Code("APIGW.0101", 404, "The API does not exist or has not been published.")
 TOO_LARGE = Code("APIGW.0201", 413, "The request is too large.")
 WRONG_METHOD = Code("APIGW.0106", 405, "The method is not allowed here.")
+CHANGED = Code("EndPoint.1004", 412, "Invalid request.")
+AWAY = Code("EndPoint.0001", 503, "System error. Please retry.")
+THROTTLED = Code("EndPoint.0022", 429, "The number of requests exceeded the limit. Please try later.")
+"""The code that the table has with 400: clients back off on 429."""

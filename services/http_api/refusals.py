@@ -1,7 +1,9 @@
 """From whatever goes wrong to an answer: one table from our errors to the API's codes."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -12,54 +14,76 @@ from starlette.responses import JSONResponse, Response
 
 from services.http_api.error_codes import CODES, UNKNOWN_PATH, WRONG_METHOD, Code
 from services.http_api.errors import Refused, body
+from services.http_api.refusal_table import FIELDS, KINDS, MISSING, NOT_THERE, REASONS, STATES, TOO_MANY, By
 from sidegate import errors
 
 log = structlog.get_logger(__name__)
 
-KINDS: Mapping[type[errors.SidegateError], str | Code] = {
-    errors.InvalidRequest: "0002",
-    errors.NotFound: "0005",
-    errors.AlreadyExists: "0002",
-    errors.WrongState: "1004",
-    errors.QuotaReached: "1018",
-    errors.Outdated: Code("EndPoint.1004", HTTPStatus.CONFLICT, "Invalid request."),
-    errors.Forbidden: "0004",
-    errors.Unauthenticated: "0003",
-    errors.OutOfRange: "0002",
-    errors.TimedOut: "0013",
-    errors.Unavailable: Code("EndPoint.0001", HTTPStatus.SERVICE_UNAVAILABLE, "System error. Please retry."),
-    errors.Unexpected: "0001",
-}
-"""What a kind of error is, where its reason has no code of its own."""
-
-REASONS: Mapping[str, str] = {}
+INDEX = re.compile(r"\[[^\]]*\]")
+INVALID = "0002"
+LONGEST_TEXT = 500
 
 
 def refused(error: errors.SidegateError) -> Refused:
     """The refusal that an error of the services amounts to."""
-    kind = next(KINDS[kind] for kind in type(error).__mro__ if kind in KINDS)
     headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after is not None else {}
-    return Refused(REASONS.get(error.reason, kind), error.text, headers)
+    return Refused(_code(error), error.text, headers)
+
+
+def _code(error: errors.SidegateError) -> str | Code:
+    match REASONS.get(error.reason):
+        case By.FIELD:
+            return FIELDS.get(INDEX.sub("", error.field).rpartition(".")[2], INVALID)
+        case By.KIND:
+            return NOT_THERE.get(error.metadata.get("kind", ""), "0005")
+        case By.STATE:
+            return STATES.get(error.metadata.get("state", ""), "1004")
+        case None:
+            return next(KINDS[kind] for kind in type(error).__mro__ if kind in KINDS)
+        case code:
+            return code
+
+
+def invalid(found: Sequence[Any]) -> Refused:
+    """The refusal that a malformed request amounts to: its first fault."""
+    first = found[0]
+    place = [str(part) for part in first["loc"]]
+    names = [name for name in place[1:] if not name.isdigit()]
+    text = f"{'.'.join(place[1:])}: {first['msg']}."[:LONGEST_TEXT]
+    if first["type"] == "missing" and not names:
+        return Refused("2002")
+    special = {"missing": MISSING, "too_long": TOO_MANY}.get(first["type"], {})
+    by_field = next((FIELDS[name] for name in reversed(names) if name in FIELDS), INVALID)
+    code = next((special[name] for name in reversed(names) if name in special), by_field)
+    return Refused(code, text)
+
+
+def answer(refusal: Refused) -> Response:
+    return JSONResponse(refusal.body, refusal.code.status, refusal.headers)
 
 
 def answer_refusals(app: FastAPI) -> None:
     @app.exception_handler(Refused)
     async def on_refused(_request: Request, error: Refused) -> Response:
-        return JSONResponse(error.body, error.code.status, error.headers)
+        return answer(error)
 
     @app.exception_handler(errors.SidegateError)
-    async def on_error(request: Request, error: errors.SidegateError) -> Response:
-        return await on_refused(request, refused(error))
+    async def on_error(_request: Request, error: errors.SidegateError) -> Response:
+        return answer(refused(error))
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        return JSONResponse(body(CODES["0002"], f"{place}: {first['msg']}"), HTTPStatus.BAD_REQUEST)
+        return answer(invalid(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def on_http(_request: Request, error: HTTPException) -> Response:
-        code = WRONG_METHOD if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else UNKNOWN_PATH
+        match error.status_code:
+            case HTTPStatus.NOT_FOUND:
+                code = UNKNOWN_PATH
+            case HTTPStatus.METHOD_NOT_ALLOWED:
+                code = WRONG_METHOD
+            case _:
+                code = CODES[INVALID]
         return JSONResponse(body(code), code.status, error.headers)
 
     @app.exception_handler(Exception)

@@ -1,5 +1,6 @@
 """The services behind the API: one channel to each for all callers, and calls in the name of one."""
 
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ from sidegate.api.registry.v1.account_service_pb2_grpc import TokenServiceStub
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.project_ids import project_id
 from sidegate.transport import PQ, Caller, Metadata, P, Q, R, W, channel_to
+
+PARTS = uuid.UUID("6b1c1a5e-7b1e-4b52-9a5c-0a8f8c1d2e3f")
+"""The name space of requests that are a part of another."""
 
 
 class Upstream:
@@ -78,6 +82,10 @@ class Acting:
         """The same for what changes something, as the caller wishes it."""
         self._put_wish(request)
         return await self.upstream.speaking(self.token).write(method, request)
+
+    def part(self, place: int) -> str:
+        """A request id for one of several changes that a request asks for; empty where the caller gave none."""
+        return str(uuid.uuid5(PARTS, f"{self.wish.request_id}/{place}")) if self.wish.request_id else ""
 
     def _put_wish(self, request: Any) -> None:  # noqa: ANN401 # any request that has a request_id
         wish, fields = self.wish, request.DESCRIPTOR.fields_by_name

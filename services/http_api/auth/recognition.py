@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from services.common.telemetry.metrics import REGISTRY
 from services.http_api.auth.replays import WINDOW_SECONDS, Full, Replays
 from services.http_api.auth.signature import Malformed, Request, Signature, parse, signed_at, string_to_sign
+from services.http_api.error_codes import THROTTLED
 from services.http_api.errors import Refused
 from services.http_api.upstream import Acting, Upstream
 from sidegate import errors
@@ -106,7 +107,7 @@ class Recognition:
             if self._replays.take(signature.access_key, signature.value, signed_at=at, once=once):
                 return
         except Full:
-            raise Refused("0022", headers={"Retry-After": "60"}) from None
+            raise Refused(THROTTLED, headers={"Retry-After": "60"}) from None
         raise NotProved("REPLAYED")
 
     async def _by_token(self, token: str) -> Recognized:

@@ -1,0 +1,105 @@
+"""Endpoints: from the API's words to ours and back. Pure."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from services.http_api.vpcep import policies
+from services.http_api.vpcep.endpoint_models import CreateEndpointBody, Endpoint, WhitelistBody
+from services.http_api.vpcep.models import EndpointError, moment
+from services.http_api.vpcep.service_mapping import tag_messages, tags
+from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
+from sidegate.project_ids import project_id
+
+State: TypeAlias = ConnectionState.ValueType
+
+STATUSES: Mapping[State, str] = {
+    ConnectionState.CONNECTION_STATE_PENDING_ACCEPTANCE: "pendingAcceptance",
+    ConnectionState.CONNECTION_STATE_CREATING: "creating",
+    ConnectionState.CONNECTION_STATE_ACCEPTED: "accepted",
+    ConnectionState.CONNECTION_STATE_REJECTED: "rejected",
+    ConnectionState.CONNECTION_STATE_FAILED: "failed",
+    ConnectionState.CONNECTION_STATE_DELETING: "deleting",
+    ConnectionState.CONNECTION_STATE_DELETED: "deleting",
+}
+BEFORE_ACCEPTANCE = frozenset(
+    {ConnectionState.CONNECTION_STATE_PENDING_ACCEPTANCE, ConnectionState.CONNECTION_STATE_CREATING}
+)
+FAILED = "EndPoint.2022"
+ENABLED, DISABLED = endpoint_pb.Endpoint.WHITELIST_ENABLED, endpoint_pb.Endpoint.WHITELIST_DISABLED
+
+
+def wanted(body: CreateEndpointBody) -> endpoint_pb.Endpoint:
+    return endpoint_pb.Endpoint(
+        service=body.endpoint_service_id.lower(),
+        subnet_id=(body.subnet_id or "").lower(),
+        address=body.port_ip or "",
+        allowed_cidrs=body.whitelist or (),
+        whitelist=ENABLED if body.enable_whitelist else DISABLED,
+        dns_enabled=body.enable_dns or False,
+        description=body.description or "",
+        tags=tag_messages(body.tags or ()),
+        policy=policies.document(body.policy_statement, body.policy_document),
+    )
+
+
+def whitelisted(body: WhitelistBody, known: endpoint_pb.Endpoint) -> tuple[endpoint_pb.Endpoint, list[str]]:
+    """A whitelist takes the place of the one before; one that is not there is empty."""
+    made, paths = endpoint_pb.Endpoint(id=known.id, allowed_cidrs=body.whitelist or ()), ["allowed_cidrs"]
+    if body.enable_whitelist is not None:
+        made.whitelist = ENABLED if body.enable_whitelist else DISABLED
+        paths.append("whitelist")
+    return made, paths
+
+
+def shown(found: endpoint_pb.Endpoint) -> Endpoint:
+    statements, policy = policies.shown(found.policy)
+    return Endpoint(
+        id=found.id,
+        status=STATUSES[found.state],
+        ip=found.address if was_accepted(found) else "",
+        active_status=["active"],
+        endpoint_service_name=found.service_full_name,
+        marker_id=found.marker_id,
+        endpoint_service_id=found.service,
+        enable_dns=found.dns_enabled,
+        dns_names=[],
+        subnet_id=found.subnet_id,
+        vpc_id=found.vpc_id,
+        created_at=moment(found.create_time),
+        updated_at=moment(found.update_time),
+        project_id=project_id(found.account, found.project),
+        tags=tags(found.tags),
+        whitelist=[_short(cidr) for cidr in found.allowed_cidrs],
+        enable_whitelist=_is_enabled(found),
+        routetables=[],
+        description=found.description,
+        policy_statement=statements,
+        policy_document=policy,
+        error=errors_of(found.state, found.failure),
+    )
+
+
+def was_accepted(found: endpoint_pb.Endpoint) -> bool:
+    """Whether the address has been of use: once it is accepted, and afterwards, too."""
+    return found.state == ConnectionState.CONNECTION_STATE_ACCEPTED or (
+        found.state not in BEFORE_ACCEPTANCE and found.applied_generation > 0
+    )
+
+
+def _short(cidr: str) -> str:
+    """An address as it was given: clients compare."""
+    return cidr.removesuffix("/32")
+
+
+def _is_enabled(found: endpoint_pb.Endpoint) -> bool:
+    """One that says nothing of it, as the API's cannot, has a whitelist that counts unless it is empty."""
+    if found.whitelist == endpoint_pb.Endpoint.WHITELIST_UNSPECIFIED:
+        return bool(found.allowed_cidrs)
+    return found.whitelist == ENABLED
+
+
+def errors_of(state: State, failure: str) -> list[EndpointError]:
+    if state != ConnectionState.CONNECTION_STATE_FAILED:
+        return []
+    return [EndpointError(error_code=FAILED, error_message=failure or "It could not be made.")]

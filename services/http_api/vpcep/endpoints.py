@@ -1,0 +1,134 @@
+"""Endpoints: requested, listed, their whitelists, route tables and policies changed, deleted."""
+
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Query, Response
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from services.http_api.auth.caller import CREATES, ProjectCaller, SignedRoute
+from services.http_api.errors import Refused
+from services.http_api.upstream import Acting
+from services.http_api.vpcep import endpoint_mapping as mapping
+from services.http_api.vpcep import policies
+from services.http_api.vpcep.endpoint_models import (
+    CreateEndpointBody,
+    Endpoint,
+    EndpointsAnswer,
+    EndpointsQuery,
+    PolicyBody,
+    RouteTablesAnswer,
+    RouteTablesBody,
+    WhitelistBody,
+)
+from services.http_api.vpcep.ids import required
+from services.http_api.vpcep.listing import contains, everything, part
+from sidegate import errors
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
+from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint as Found
+from sidegate.api.registry.v1.registry_service_pb2 import GetSubnetRequest
+
+router = APIRouter(prefix="/v1/{project_id}/vpc-endpoints", tags=["endpoints"], route_class=SignedRoute)
+
+NOT_THERE = "2006"
+KINDS = {"service": "2003", "subnet": "0023", "vpc": "2001"}
+"""What is not there of what a new endpoint names."""
+
+
+async def get(caller: Acting, endpoint_id: str) -> Found:
+    """An endpoint of the caller's. Raises Refused and SidegateError."""
+    request = rpc.GetEndpointRequest(id=required(endpoint_id, NOT_THERE))
+    return await caller.ask(caller.upstream.endpoints.GetEndpoint, request)
+
+
+async def every(caller: Acting) -> list[Found]:
+    request = rpc.ListEndpointsRequest()
+    found = await everything(caller, caller.upstream.endpoints.ListEndpoints, request, "endpoints")
+    return cast("list[Found]", found)
+
+
+async def update(caller: Acting, endpoint: Found, paths: Sequence[str]) -> Found:
+    request = rpc.UpdateEndpointRequest(endpoint=endpoint, update_mask=FieldMask(paths=paths))
+    return await caller.write(caller.upstream.endpoints.UpdateEndpoint, request)
+
+
+async def _require_place(caller: Acting, body: CreateEndpointBody) -> None:
+    """The subnet is one of the VPC that is named with it."""
+    if not body.subnet_id:
+        raise Refused("2010")
+    vpc_id, subnet_id = required(body.vpc_id, "0020"), required(body.subnet_id, "0023")
+    subnet = await caller.ask(caller.upstream.registry.GetSubnet, GetSubnetRequest(id=subnet_id))
+    if subnet.vpc_id != vpc_id:
+        raise Refused("2037", f"Subnet {subnet_id} is in VPC {subnet.vpc_id}.")
+
+
+@router.post("", operation_id="CreateEndpoint", openapi_extra=CREATES)
+async def create_endpoint(caller: ProjectCaller, body: CreateEndpointBody) -> Endpoint:
+    required(body.endpoint_service_id, "3062")
+    if body.routetables:
+        raise Refused("2040", "Only endpoints of type gateway have route tables.")
+    wanted = mapping.wanted(body)
+    try:
+        await _require_place(caller, body)
+        request = rpc.CreateEndpointRequest(endpoint=wanted)
+        return mapping.shown(await caller.write(caller.upstream.endpoints.CreateEndpoint, request))
+    except errors.NotFound as error:
+        raise Refused(KINDS.get(error.metadata.get("kind", ""), "0002"), error.text) from error
+
+
+@router.get("", operation_id="ListEndpoints")
+async def list_endpoints(caller: ProjectCaller, query: Annotated[EndpointsQuery, Query()]) -> EndpointsAnswer:
+    found = part([each for each in await every(caller) if _fits(each, query)], query)
+    return EndpointsAnswer(endpoints=[mapping.shown(each) for each in found.items], total_count=found.total)
+
+
+def _fits(found: Found, query: EndpointsQuery) -> bool:
+    return (
+        contains(found.service_full_name, query.endpoint_service_name)
+        and query.vpc_id.lower() in ("", found.vpc_id)
+        and query.id.lower() in ("", found.id)
+    )
+
+
+@router.get("/{vpc_endpoint_id}", operation_id="ListEndpointInfoDetails")
+async def get_endpoint(caller: ProjectCaller, vpc_endpoint_id: str) -> Endpoint:
+    return mapping.shown(await get(caller, vpc_endpoint_id))
+
+
+@router.put("/{vpc_endpoint_id}", operation_id="UpdateEndpointWhite")
+async def update_whitelist(caller: ProjectCaller, vpc_endpoint_id: str, body: WhitelistBody) -> Endpoint:
+    """Sources that are allowed no more are cut."""
+    wanted, paths = mapping.whitelisted(body, Found(id=required(vpc_endpoint_id, NOT_THERE)))
+    return mapping.shown(await update(caller, wanted, paths))
+
+
+@router.delete("/{vpc_endpoint_id}", operation_id="DeleteEndpoint", status_code=204)
+async def delete_endpoint(caller: ProjectCaller, vpc_endpoint_id: str) -> Response:
+    request = rpc.DeleteEndpointRequest(id=required(vpc_endpoint_id, NOT_THERE))
+    await caller.write(caller.upstream.endpoints.DeleteEndpoint, request)
+    return Response(status_code=204)
+
+
+@router.put("/{vpc_endpoint_id}/routetables", operation_id="UpdateEndpointRoutetable")
+async def update_route_tables(caller: ProjectCaller, vpc_endpoint_id: str, body: RouteTablesBody) -> RouteTablesAnswer:
+    """Endpoints have an address, and no routes: there is nothing to bind them to."""
+    await get(caller, vpc_endpoint_id)
+    if body.routetables:
+        raise Refused("2040", "Only endpoints of type gateway have route tables.")
+    return RouteTablesAnswer(routetables=[], error=[])
+
+
+@router.put("/{vpc_endpoint_id}/policy", operation_id="UpdateEndpointPolicy")
+async def update_policy(caller: ProjectCaller, vpc_endpoint_id: str, body: PolicyBody) -> Endpoint:
+    id_ = required(vpc_endpoint_id, NOT_THERE)
+    policy = policies.document(body.policy_statement, body.policy_document)
+    return mapping.shown(await update(caller, Found(id=id_, policy=policy), ["policy"]))
+
+
+@router.delete("/{vpc_endpoint_id}/policy", operation_id="DeleteEndpointPolicy")
+async def delete_policy(caller: ProjectCaller, vpc_endpoint_id: str) -> Endpoint:
+    """Answers with the endpoint, which is without one then."""
+    known = await get(caller, vpc_endpoint_id)
+    if not known.policy:
+        raise Refused("2049")
+    return mapping.shown(await update(caller, Found(id=known.id), ["policy"]))
