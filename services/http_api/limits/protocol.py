@@ -63,6 +63,13 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._await_head()
 
+    def shutdown(self) -> None:
+        """The program ends. Who is not waiting for an answer is not asked for a farewell: TLS would wait for it."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         self._read_on()

@@ -1,6 +1,6 @@
 """Connections of a service: listed, accepted, rejected, described, for the service's owner."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -9,8 +9,8 @@ from services.http_api.auth.caller import ProjectCaller, SignedRoute
 from services.http_api.errors import Refused
 from services.http_api.upstream import Acting
 from services.http_api.vpcep.endpoint_mapping import STATUSES, errors_of
-from services.http_api.vpcep.ids import required
-from services.http_api.vpcep.listing import ListQuery, everything, part
+from services.http_api.vpcep.ids import is_id, required
+from services.http_api.vpcep.listing import ListQuery, part
 from services.http_api.vpcep.models import Answer, Body, EndpointError, Optionally, moment
 from services.http_api.vpcep.service_models import Said
 from services.http_api.vpcep.services import get
@@ -30,7 +30,7 @@ BAD_ID, ONE_AT_A_TIME, OTHER_SERVICE = "2017", "2031", "2013"
 
 class ConnectionsQuery(ListQuery):
     id: Annotated[str, Field(max_length=64)] = ""
-    marker_id: Annotated[int | None, Optionally] = None
+    marker_id: Annotated[Annotated[int, Field(ge=1, lt=2**63)] | None, Optionally] = None
     status: Annotated[Status | None, Optionally] = None
 
 
@@ -85,21 +85,16 @@ async def list_connections(
     caller: ProjectCaller, vpc_endpoint_service_id: str, query: Annotated[ConnectionsQuery, Query()]
 ) -> ConnectionsPage:
     service = await get(caller, vpc_endpoint_service_id)
-    request = rpc.ListConnectionsRequest(service_id=service.id)
-    every = cast(
-        "list[Found]",
-        await everything(caller, caller.upstream.connections.ListConnections, request, "connections"),
+    if query.id and not is_id(query.id):
+        return ConnectionsPage(connections=[], total_count=0)
+    request = rpc.ListConnectionsRequest(
+        service_id=service.id,
+        endpoint_ids=[query.id.lower()] if query.id else [],
+        states=[state for state, word in STATUSES.items() if word == query.status],
+        marker_id=query.marker_id or 0,
     )
-    found = part([each for each in every if _fits(each, query)], query)
+    found = await part(caller, caller.upstream.connections.ListConnections, request, "connections", query)
     return ConnectionsPage(connections=[_shown(each) for each in found.items], total_count=found.total)
-
-
-def _fits(found: Found, query: ConnectionsQuery) -> bool:
-    return (
-        query.id.lower() in ("", found.endpoint_id)
-        and query.marker_id in (None, found.marker_id)
-        and query.status in (None, STATUSES[found.state])
-    )
 
 
 @router.post("/action", operation_id="AcceptOrRejectEndpoint")

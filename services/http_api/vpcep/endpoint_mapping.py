@@ -25,6 +25,8 @@ STATUSES: Mapping[State, str] = {
 BEFORE_ACCEPTANCE = frozenset(
     {ConnectionState.CONNECTION_STATE_PENDING_ACCEPTANCE, ConnectionState.CONNECTION_STATE_CREATING}
 )
+"""An address is told of once it is of use."""
+
 FAILED = "EndPoint.2022"
 ENABLED, DISABLED = endpoint_pb.Endpoint.WHITELIST_ENABLED, endpoint_pb.Endpoint.WHITELIST_DISABLED
 
@@ -57,7 +59,7 @@ def shown(found: endpoint_pb.Endpoint) -> Endpoint:
     return Endpoint(
         id=found.id,
         status=STATUSES[found.state],
-        ip=found.address if was_accepted(found) else "",
+        ip="" if found.state in BEFORE_ACCEPTANCE else found.address,
         active_status=["active"],
         endpoint_service_name=found.service_full_name,
         marker_id=found.marker_id,
@@ -77,13 +79,6 @@ def shown(found: endpoint_pb.Endpoint) -> Endpoint:
         policy_statement=statements,
         policy_document=policy,
         error=errors_of(found.state, found.failure),
-    )
-
-
-def was_accepted(found: endpoint_pb.Endpoint) -> bool:
-    """Whether the address has been of use: once it is accepted, and afterwards, too."""
-    return found.state == ConnectionState.CONNECTION_STATE_ACCEPTED or (
-        found.state not in BEFORE_ACCEPTANCE and found.applied_generation > 0
     )
 
 

@@ -1,7 +1,7 @@
 """Endpoints: requested, listed, their whitelists, route tables and policies changed, deleted."""
 
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -21,8 +21,8 @@ from services.http_api.vpcep.endpoint_models import (
     RouteTablesBody,
     WhitelistBody,
 )
-from services.http_api.vpcep.ids import required
-from services.http_api.vpcep.listing import contains, everything, part
+from services.http_api.vpcep.ids import is_id, required
+from services.http_api.vpcep.listing import part
 from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint as Found
@@ -39,12 +39,6 @@ async def get(caller: Acting, endpoint_id: str) -> Found:
     """An endpoint of the caller's. Raises Refused and SidegateError."""
     request = rpc.GetEndpointRequest(id=required(endpoint_id, NOT_THERE))
     return await caller.ask(caller.upstream.endpoints.GetEndpoint, request)
-
-
-async def every(caller: Acting) -> list[Found]:
-    request = rpc.ListEndpointsRequest()
-    found = await everything(caller, caller.upstream.endpoints.ListEndpoints, request, "endpoints")
-    return cast("list[Found]", found)
 
 
 async def update(caller: Acting, endpoint: Found, paths: Sequence[str]) -> Found:
@@ -78,16 +72,15 @@ async def create_endpoint(caller: ProjectCaller, body: CreateEndpointBody) -> En
 
 @router.get("", operation_id="ListEndpoints")
 async def list_endpoints(caller: ProjectCaller, query: Annotated[EndpointsQuery, Query()]) -> EndpointsAnswer:
-    found = part([each for each in await every(caller) if _fits(each, query)], query)
-    return EndpointsAnswer(endpoints=[mapping.shown(each) for each in found.items], total_count=found.total)
-
-
-def _fits(found: Found, query: EndpointsQuery) -> bool:
-    return (
-        contains(found.service_full_name, query.endpoint_service_name)
-        and query.vpc_id.lower() in ("", found.vpc_id)
-        and query.id.lower() in ("", found.id)
+    if not all(is_id(each) for each in (query.id, query.vpc_id) if each):
+        return EndpointsAnswer(endpoints=[], total_count=0)
+    request = rpc.ListEndpointsRequest(
+        ids=[query.id.lower()] if query.id else [],
+        vpc_id=query.vpc_id.lower(),
+        service_name_contains=query.endpoint_service_name,
     )
+    found = await part(caller, caller.upstream.endpoints.ListEndpoints, request, "endpoints", query)
+    return EndpointsAnswer(endpoints=[mapping.shown(each) for each in found.items], total_count=found.total)
 
 
 @router.get("/{vpc_endpoint_id}", operation_id="ListEndpointInfoDetails")
@@ -104,7 +97,8 @@ async def update_whitelist(caller: ProjectCaller, vpc_endpoint_id: str, body: Wh
 
 @router.delete("/{vpc_endpoint_id}", operation_id="DeleteEndpoint", status_code=204)
 async def delete_endpoint(caller: ProjectCaller, vpc_endpoint_id: str) -> Response:
-    request = rpc.DeleteEndpointRequest(id=required(vpc_endpoint_id, NOT_THERE))
+    known = await get(caller, vpc_endpoint_id)
+    request = rpc.DeleteEndpointRequest(id=known.id)
     await caller.write(caller.upstream.endpoints.DeleteEndpoint, request)
     return Response(status_code=204)
 

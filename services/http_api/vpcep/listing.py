@@ -1,29 +1,16 @@
-"""Lists: how clients ask for a part of one, in which order, and how it is cut out."""
+"""Lists: how clients ask for a part of one and in which order, and how the services are asked for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Field
 
 from services.http_api.upstream import Acting
 from services.http_api.vpcep.models import Body, Limit, Offset, Optionally
+from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_UPDATE_TIME
 
 PAGE = 500
-
-
-class Timed(Protocol):
-    """A resource that says when it was made and changed."""
-
-    @property
-    def create_time(self) -> Timestamp: ...
-    @property
-    def update_time(self) -> Timestamp: ...
-
-
-T = TypeVar("T", bound=Timed)
 
 SortKey = Annotated[Literal["create_at", "update_at"] | None, Optionally]
 SortDir = Annotated[Literal["asc", "desc"] | None, Optionally]
@@ -47,18 +34,21 @@ class Part:
     total: int
 
 
-def part(found: Sequence[T], query: ListQuery) -> Part:
-    """In the order that is asked for; what is as old as another keeps its place."""
-    by = attrgetter("update_time.seconds", "update_time.nanos")
-    # They come in order of creation.
-    ordered = sorted(found, key=by) if query.sort_key == "update_at" else list(found)
-    if query.sort_dir != "asc":
-        ordered.reverse()
-    return Part(ordered[query.offset : query.offset + query.limit], len(ordered))
+NOTHING = Part((), 0)
+
+
+async def part(caller: Acting, method: Any, request: Any, field: str, query: ListQuery) -> Part:  # noqa: ANN401 # any list
+    """The part of the request's list, newest first unless it is said otherwise."""
+    request.page_size, request.skip, request.want_total = query.limit or 1, query.offset, True
+    request.newest_first = query.sort_dir != "asc"
+    if query.sort_key == "update_at":
+        request.order = LIST_ORDER_UPDATE_TIME
+    page = await caller.ask(method, request)
+    return Part(getattr(page, field)[: query.limit], page.total_size)
 
 
 async def everything(caller: Acting, method: Any, request: Any, field: str) -> list[Any]:  # noqa: ANN401 # any list
-    """All that the caller has, page after page, in order of creation."""
+    """All that the caller has of it, page after page."""
     request.page_size = PAGE
     return [each async for page in caller.pages(method, request) for each in getattr(page, field)]
 

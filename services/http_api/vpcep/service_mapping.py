@@ -28,6 +28,12 @@ STATUSES: Mapping[EndpointService.State.ValueType, str] = {
 }
 """A deletion that is only being tried may leave the service as it was."""
 
+
+def states(status: str | None) -> Sequence[EndpointService.State.ValueType]:
+    """Which states of ours have the status; none for any."""
+    return [state for state, word in STATUSES.items() if word == status]
+
+
 PROXIES: Mapping[str, EndpointService.ClientIdentity.ValueType] = {
     "close": EndpointService.CLIENT_IDENTITY_NONE,
     "toa_open": EndpointService.CLIENT_IDENTITY_TOA,

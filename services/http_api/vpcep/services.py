@@ -12,8 +12,8 @@ from services.http_api.auth.caller import CREATES, ProjectCaller, SignedRoute
 from services.http_api.errors import Refused
 from services.http_api.upstream import Acting
 from services.http_api.vpcep import service_mapping as mapping
-from services.http_api.vpcep.ids import required
-from services.http_api.vpcep.listing import contains, everything, part
+from services.http_api.vpcep.ids import is_id, required
+from services.http_api.vpcep.listing import everything, part
 from services.http_api.vpcep.service_models import (
     CreateServiceBody,
     DescribeQuery,
@@ -30,7 +30,7 @@ from services.http_api.vpcep.service_models import (
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
 from sidegate.api.endpoint.v1.endpoint_service_pb2 import ListConnectionsRequest
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
-from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
 router = APIRouter(prefix="/v1/{project_id}/vpc-endpoint-services", tags=["services"], route_class=SignedRoute)
 
@@ -79,39 +79,37 @@ async def create_service(caller: ProjectCaller, body: CreateServiceBody) -> Serv
 
 @router.get("", operation_id="ListEndpointService")
 async def list_services(caller: ProjectCaller, query: Annotated[ServicesQuery, Query()]) -> ServicesAnswer:
-    found = part([each for each in await every(caller) if _fits(each, query)], query)
+    if query.id and not is_id(query.id):
+        return ServicesAnswer(endpoint_services=[], total_count=0)
+    request = rpc.ListEndpointServicesRequest(
+        ids=[query.id.lower()] if query.id else [],
+        states=mapping.states(query.status),
+        full_name_contains=query.endpoint_service_name,
+        server_type=mapping.SERVERS.get(query.server_type, EndpointService.SERVER_TYPE_UNSPECIFIED),
+    )
+    found = await part(caller, caller.upstream.registry.ListEndpointServices, request, "endpoint_services", query)
     counts = await asyncio.gather(*(_connected(caller, each.id) for each in found.items))
     shown = [mapping.listed(each, count) for each, count in zip(found.items, counts, strict=True)]
     return ServicesAnswer(endpoint_services=shown, total_count=found.total)
 
 
-def _fits(service: EndpointService, query: ServicesQuery) -> bool:
-    return (
-        contains(service.full_name, query.endpoint_service_name)
-        and query.id.lower() in ("", service.id)
-        and query.status in (None, mapping.STATUSES[service.state])
-        and query.server_type in ("", mapping.shown(service).server_type)
-    )
-
-
 async def _connected(caller: Acting, service_id: str) -> int:
-    request = ListConnectionsRequest(service_id=service_id, states=CONNECTED)
-    return len(await everything(caller, caller.upstream.connections.ListConnections, request, "connections"))
+    request = ListConnectionsRequest(service_id=service_id, states=CONNECTED, page_size=1, want_total=True)
+    return (await caller.ask(caller.upstream.connections.ListConnections, request)).total_size
 
 
 @router.get("/public", operation_id="ListServicePublicDetails")
 async def list_public(caller: ProjectCaller, query: Annotated[PublicQuery, Query()]) -> PublicServicesAnswer:
     """The platform's services, which everybody may connect to."""
-    request = rpc.ListPlatformServicesRequest()
-    found = await everything(caller, caller.upstream.registry.ListPlatformServices, request, "services")
-    fitting = [each for each in found if _is_wanted(each, query)]
-    ordered = fitting if query.sort_dir == "asc" else fitting[::-1]
-    shown = [mapping.public(each, OPERATOR) for each in ordered[query.offset : query.offset + query.limit]]
-    return PublicServicesAnswer(endpoint_services=shown, total_count=len(fitting))
-
-
-def _is_wanted(service: ConnectableService, query: PublicQuery) -> bool:
-    return contains(service.full_name, query.endpoint_service_name) and query.id.lower() in ("", service.id)
+    if query.id and not is_id(query.id):
+        return PublicServicesAnswer(endpoint_services=[], total_count=0)
+    request = rpc.ListPlatformServicesRequest(
+        ids=[query.id.lower()] if query.id else [], full_name_contains=query.endpoint_service_name
+    )
+    in_order = query.model_copy(update={"sort_key": None})  # of change they say nothing
+    found = await part(caller, caller.upstream.registry.ListPlatformServices, request, "services", in_order)
+    shown = [mapping.public(each, OPERATOR) for each in found.items]
+    return PublicServicesAnswer(endpoint_services=shown, total_count=found.total)
 
 
 @router.get("/describe", operation_id="ListServiceDescribeDetails")
@@ -146,7 +144,8 @@ async def update_service(caller: ProjectCaller, vpc_endpoint_service_id: str, bo
 
 @router.delete("/{vpc_endpoint_service_id}", operation_id="DeleteEndpointService", status_code=204)
 async def delete_service(caller: ProjectCaller, vpc_endpoint_service_id: str) -> Response:
-    request = rpc.DeleteEndpointServiceRequest(id=required(vpc_endpoint_service_id, NOT_THERE))
+    known = await get(caller, vpc_endpoint_service_id)
+    request = rpc.DeleteEndpointServiceRequest(id=known.id)
     await caller.write(caller.upstream.registry.DeleteEndpointService, request)
     return Response(status_code=204)
 

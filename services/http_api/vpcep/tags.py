@@ -1,8 +1,8 @@
 """Tags: put on resources, taken off, listed, and resources found by them."""
 
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from itertools import groupby
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -11,11 +11,14 @@ from services.http_api.auth.caller import ProjectCaller, SignedRoute
 from services.http_api.errors import Refused
 from services.http_api.upstream import Acting
 from services.http_api.vpcep import endpoints, service_mapping, services
+from services.http_api.vpcep.listing import NOTHING, ListQuery, Part, everything, part
 from services.http_api.vpcep.models import Answer, Body, Tag
-from services.http_api.vpcep.tag_filters import Search, by_key, finds
+from services.http_api.vpcep.tag_filters import Search, is_named, tag_filter
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.endpoint.v1.endpoint_service_pb2 import ListEndpointsRequest, ListEndpointTagsRequest
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.api.registry.v1.registry_service_pb2 import ListEndpointServicesRequest, ListEndpointServiceTagsRequest
 from sidegate.api.registry.v1.tag_pb2 import Tag as TagMessage
 
 router = APIRouter(prefix="/v1/{project_id}", tags=["tags"], route_class=SignedRoute)
@@ -71,12 +74,29 @@ class TagsAnswer(Answer):
     tags: list[TagValues]
 
 
-async def _every(caller: Acting, kind: ResourceType) -> Sequence[Found]:
-    return await (services.every(caller) if kind is ResourceType.SERVICE else endpoints.every(caller))
-
-
 def _tags(found: Found) -> dict[str, str]:
     return {each.key: each.value for each in found.tags}
+
+
+def _list(caller: Acting, kind: ResourceType, body: Search) -> tuple[Any, Any, str]:
+    """The list of the resources with the tags that are looked for: method, request, and where its pages have them."""
+    up, tags = caller.upstream, tag_filter(body)
+    if kind is ResourceType.SERVICE:
+        return up.registry.ListEndpointServices, ListEndpointServicesRequest(tags=tags), "endpoint_services"
+    return up.endpoints.ListEndpoints, ListEndpointsRequest(tags=tags), "endpoints"
+
+
+async def _found(caller: Acting, kind: ResourceType, body: "SearchBody") -> Part:
+    """By names each is looked at: they are ids where there is none."""
+    if body.sys_tags and not body.without_any_tag:
+        return NOTHING  # nothing here has tags of the platform's
+    method, request, field = _list(caller, kind, body)
+    if not body.matches:
+        query = ListQuery(limit=0 if body.action == "count" else body.limit, offset=body.offset)
+        return await part(caller, method, request, field, query)
+    request.newest_first = True
+    found = [each for each in await everything(caller, method, request, field) if is_named(body, _name(each))]
+    return Part(found[body.offset : body.offset + body.limit], len(found))
 
 
 def _name(found: Found) -> str:
@@ -86,15 +106,14 @@ def _name(found: Found) -> str:
 @router.post("/{resource_type}/resource_instances/action", operation_id="ListResourceInstances")
 async def search(caller: ProjectCaller, resource_type: ResourceType, body: SearchBody) -> FilterAnswer | CountAnswer:
     """Resources by their tags, newest first, or how many there are."""
-    found = [each for each in await _every(caller, resource_type) if finds(body, _name(each), _tags(each))]
+    found = await _found(caller, resource_type, body)
     if body.action == "count":
-        return CountAnswer(total_count=len(found))
-    asked = found[::-1][body.offset : body.offset + body.limit]
+        return CountAnswer(total_count=found.total)
     shown = [
         ResourceInstance(resource_id=each.id, resource_name=_name(each), tags=service_mapping.tags(each.tags))
-        for each in asked
+        for each in found.items
     ]
-    return FilterAnswer(resources=shown, total_count=len(found))
+    return FilterAnswer(resources=shown, total_count=found.total)
 
 
 @router.post(
@@ -143,5 +162,15 @@ def _changed(known: dict[str, str], body: TagsBody) -> list[TagMessage] | None:
 @router.get("/{resource_type}/tags", operation_id="ListQueryProjectResourceTags")
 async def list_tags(caller: ProjectCaller, resource_type: ResourceType) -> TagsAnswer:
     """Every key of the project's resources of a type, with the values that it has."""
-    found = by_key([_tags(each) for each in await _every(caller, resource_type)])
-    return TagsAnswer(tags=[TagValues(key=key, values=list(values)) for key, values in found.items()])
+    if resource_type is ResourceType.SERVICE:
+        asked: Any = ListEndpointServiceTagsRequest()
+        tags = await everything(caller, caller.upstream.registry.ListEndpointServiceTags, asked, "tags")
+    else:
+        asked = ListEndpointTagsRequest()
+        tags = await everything(caller, caller.upstream.endpoints.ListEndpointTags, asked, "tags")
+    return TagsAnswer(
+        tags=[
+            TagValues(key=key, values=[each.value for each in values])
+            for key, values in groupby(tags, key=lambda each: str(each.key))
+        ]
+    )
