@@ -47,8 +47,8 @@ async def serve(settings: HttpApiSettings) -> None:
     internal = Caller(settings.registry_internal_address, Certified(certificates.calling()))
     recognition = Recognition(upstream, RegistryChecks(internal), Replays())
     limits = limits_of(settings)
-    app = build(Ports(recognition, settings.region, limits))
-    server = HttpsServer(app, settings.listen, settings.tls, bounded(limits))
+    ports = Ports(recognition, settings.region, limits)
+    server = HttpsServer(build(ports), settings.listen, settings.tls, bounded(limits))
     status = Status(settings.socket, upstream)
     try:
         await status.start()
@@ -61,6 +61,7 @@ async def serve(settings: HttpApiSettings) -> None:
                 parts.create_task(status.health.run())
                 parts.create_task(server.run())
     finally:
+        ports.gate.ending.set()
         await server.stop()
         await status.stop()
         await internal.close()

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from services.http_api import iam, own, vpc, vpcep
 from services.http_api.auth.recognition import Recognition
+from services.http_api.document import documented
 from services.http_api.limits import Gate, Limits, limited
 from services.http_api.observing import Observing
 from services.http_api.refusals import answer_refusals
@@ -40,6 +41,7 @@ def application(ports: Ports) -> FastAPI:
     for room in (own, iam, vpc, vpcep):
         for router in room.ROUTERS:
             app.include_router(router)
+    documented(app)
     return app
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.http_api.error_codes import CODES, UNKNOWN_PATH, WRONG_METHOD, Code
+from services.http_api.error_codes import AWAY, CODES, THROTTLED, UNKNOWN_PATH, WRONG_METHOD, Code
 from services.http_api.errors import Refused, body
 from services.http_api.refusal_table import FIELDS, KINDS, MISSING, NOT_THERE, REASONS, STATES, TOO_MANY, By
 from sidegate import errors
@@ -26,8 +26,9 @@ LONGEST_TEXT = 500
 
 def refused(error: errors.SidegateError) -> Refused:
     """The refusal that an error of the services amounts to."""
-    headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after is not None else {}
-    return Refused(_code(error), error.text, headers)
+    code = _code(error)
+    after = 1.0 if error.retry_after is None and code in (THROTTLED, AWAY) else error.retry_after
+    return Refused(code, error.text, {} if after is None else {"Retry-After": str(max(1, round(after)))})
 
 
 def _code(error: errors.SidegateError) -> str | Code:

@@ -9,6 +9,8 @@ import grpc
 
 from sidegate.access import Untold
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServiceStub, EndpointsServiceStub
+from sidegate.api.events.v1.history_pb2_grpc import HistoryServiceStub
+from sidegate.api.events.v1.log_pb2_grpc import AuditServiceStub
 from sidegate.api.registry.v1.account_service_pb2_grpc import TokenServiceStub
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.project_ids import project_id
@@ -28,6 +30,8 @@ class Upstream:
         self.tokens: TokenServiceStub = TokenServiceStub(self.channels["registry"])
         self.endpoints: EndpointsServiceStub = EndpointsServiceStub(self.channels["endpoint"])
         self.connections: ConnectionsServiceStub = ConnectionsServiceStub(self.channels["endpoint"])
+        self.audits = {name: AuditServiceStub(channel) for name, channel in self.channels.items()}
+        self.pasts = {name: HistoryServiceStub(channel) for name, channel in self.channels.items()}
 
     def speaking(self, token: str) -> Caller:
         """Calls in the name of whom the token is for; of nobody, where it is empty."""
@@ -58,6 +62,16 @@ class Wish:
     validate_only: bool = False
 
 
+@dataclass(slots=True)
+class Seen:
+    """What the services answered last that has an etag."""
+
+    etag: str = ""
+
+    def note(self, answer: object) -> None:
+        self.etag = str(getattr(answer, "etag", "")) or self.etag
+
+
 @dataclass(frozen=True, slots=True)
 class Acting:
     """Whoever makes the request that is being served. What it may do, the services decide from its token."""
@@ -68,6 +82,7 @@ class Acting:
     token: str = field(repr=False)
     upstream: Upstream = field(repr=False)
     wish: Wish = Wish()
+    seen: Seen = field(default_factory=Seen, repr=False, compare=False)
 
     @property
     def project_id(self) -> str:
@@ -76,12 +91,16 @@ class Acting:
 
     async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
         """One call of a method of `upstream`'s. Raises SidegateError."""
-        return await self.upstream.speaking(self.token).ask(method, request)
+        answer = await self.upstream.speaking(self.token).ask(method, request)
+        self.seen.note(answer)
+        return answer
 
     async def write(self, method: grpc.aio.UnaryUnaryMultiCallable[W, R], request: W) -> R:
         """The same for what changes something, as the caller wishes it."""
         self._put_wish(request)
-        return await self.upstream.speaking(self.token).write(method, request)
+        answer = await self.upstream.speaking(self.token).write(method, request)
+        self.seen.note(answer)
+        return answer
 
     def part(self, place: int) -> str:
         """A request id for one of several changes that a request asks for; empty where the caller gave none."""

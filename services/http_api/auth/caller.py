@@ -1,6 +1,8 @@
 """The caller, as routes know it: authenticated before anything of the request's body is read as more than bytes."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Security
@@ -9,10 +11,11 @@ from fastapi.security import APIKeyHeader
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.http_api.auth.recognition import Recognition, Recognized, request_of
+from services.http_api.auth.recognition import READS, Recognition, Recognized, request_of
+from services.http_api.auth.wish import quoted, wish_of
 from services.http_api.errors import Refused
 from services.http_api.limits import Gate
-from services.http_api.upstream import Acting
+from services.http_api.upstream import Acting, Wish
 
 ONCE = "x-sidegate-once"
 CREATES: dict[str, Any] = {ONCE: True}
@@ -31,10 +34,15 @@ TOKEN = APIKeyHeader(
 )
 
 
+NO_WISH = Wish()
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
 class SignedRoute(APIRoute):
     """A route for callers who prove who they are. `app.state.recognition` knows how."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override] # Coroutine
+    def get_route_handler(self) -> Handler:  # type: ignore[override] # Coroutine
         handle = super().get_route_handler()
         once = bool((self.openapi_extra or {}).get(ONCE))
 
@@ -42,12 +50,22 @@ class SignedRoute(APIRoute):
             recognition: Recognition = request.app.state.recognition
             came = request_of(request.scope, request.headers.raw, await request.body())
             peer = request.client.host if request.client else ""
-            found = request.state.recognized = await recognition.identify(came, peer, once=once)
+            found = await recognition.identify(came, peer, once=once)
             gate: Gate = request.app.state.gate
             with gate.turn(found.acting.access_key, peer):
-                return await handle(request)
+                wish = NO_WISH if request.method in READS else wish_of(request.headers.raw, found.signed)
+                request.state.recognized = replace(found, acting=replace(found.acting, wish=wish))
+                return await _answered(handle, request, request.state.recognized.acting)
 
         return authenticated
+
+
+async def _answered(handle: Handler, request: Request, caller: Acting) -> Response:
+    """The answer, with the etag of what it is about."""
+    response = await handle(request)
+    if caller.seen.etag and response.status_code == HTTPStatus.OK:
+        response.headers["ETag"] = quoted(caller.seen.etag)
+    return response
 
 
 def recognized(request: Request) -> Recognized:

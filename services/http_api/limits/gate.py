@@ -1,5 +1,6 @@
 """Who has taken how much: counted by address before anything is believed, by access key once it is proved."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,16 +11,14 @@ from prometheus_client import Counter as Number
 
 from services.common.identity.attempts import Buckets
 from services.common.telemetry.metrics import REGISTRY
-from services.http_api.error_codes import CODES, Code
+from services.http_api.error_codes import AWAY, CODES, THROTTLED, Code
 from services.http_api.errors import Refused
 from services.http_api.limits.values import Limits
 
 LIMITED = Number("sidegate_http_limited", "Requests and connections that met a limit.", ["limit"], registry=REGISTRY)
 
-TOO_MANY = Code("EndPoint.0022", HTTPStatus.TOO_MANY_REQUESTS, CODES["0022"].text)
 TOO_LARGE = Code("EndPoint.0002", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, CODES["0002"].text)
 TOO_SLOW = Code("EndPoint.0013", HTTPStatus.REQUEST_TIMEOUT, CODES["0013"].text)
-FULL = Code("EndPoint.0001", HTTPStatus.SERVICE_UNAVAILABLE, CODES["0001"].text)
 
 BURST = 2
 MOST_REFUSED = 10_000
@@ -28,8 +27,7 @@ MOST_REFUSED = 10_000
 def met(limit: str, code: Code, text: str) -> Refused:
     """The refusal of what met a limit, counted."""
     LIMITED.labels(limit).inc()
-    again = code.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-    return Refused(code, text, {"Retry-After": "1"} if again else {})
+    return Refused(code, text, {"Retry-After": "1"} if code in (THROTTLED, AWAY) else {})
 
 
 class Gate:
@@ -42,23 +40,25 @@ class Gate:
         self._in_flight, self._of_address, self._of_key = 0, Counter[str](), Counter[str]()
         self._streams = Counter[str]()
         self._refused: dict[tuple[str, str], float] = {}
+        self.ending = asyncio.Event()
+        """Set when the program stops: streams, which have no end of their own, end then."""
 
     def knock(self, address: str, claimed: str) -> None:
         """A request before it is known whose. `claimed` is the key that it names: believed only to its own harm, where
         that key has just been refused for its rate from the same address.
         """
         if not self._addresses.take(address):
-            raise met("address_rate", TOO_MANY, "Too many requests come from this address.")
+            raise met("address_rate", THROTTLED, "Too many requests come from this address.")
         if self._refused.get((address, claimed), 0.0) > self._clock():
-            raise met("key_rate", TOO_MANY, "This access key makes too many requests.")
+            raise met("key_rate", THROTTLED, "This access key makes too many requests.")
 
     @contextmanager
     def flight(self, address: str) -> Iterator[None]:
         """One request of all that are in flight."""
         if self._of_address[address] >= self.limits.in_flight_of_address:
-            raise met("address_in_flight", TOO_MANY, "Too many requests of this address are being answered.")
+            raise met("address_in_flight", THROTTLED, "Too many requests of this address are being answered.")
         if self._in_flight >= self.limits.in_flight:
-            raise met("in_flight", FULL, "Too many requests are being answered.")
+            raise met("in_flight", AWAY, "Too many requests are being answered.")
         self._in_flight += 1
         with _counted(self._of_address, address):
             try:
@@ -71,9 +71,9 @@ class Gate:
         """One request of an access key that has been proved."""
         if not self._keys.take(key):
             self._remember(address, key)
-            raise met("key_rate", TOO_MANY, "This access key makes too many requests.")
+            raise met("key_rate", THROTTLED, "This access key makes too many requests.")
         if self._of_key[key] >= self.limits.in_flight_of_key:
-            raise met("key_in_flight", TOO_MANY, "Too many requests of this access key are being answered.")
+            raise met("key_in_flight", THROTTLED, "Too many requests of this access key are being answered.")
         with _counted(self._of_key, key):
             yield
 
@@ -82,7 +82,7 @@ class Gate:
         """One event stream of a project."""
         if self._streams[project] >= self.limits.streams_of_project:
             text = f"This project has {self.limits.streams_of_project} event streams, as many as it may."
-            raise met("streams", TOO_MANY, text)
+            raise met("streams", THROTTLED, text)
         with _counted(self._streams, project):
             yield
 

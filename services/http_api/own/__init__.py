@@ -4,4 +4,6 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-ROUTERS: Sequence[APIRouter] = ()
+from services.http_api.own import audit, connections, events, past
+
+ROUTERS: Sequence[APIRouter] = (audit.router, events.router, events.sockets, past.router, connections.router)

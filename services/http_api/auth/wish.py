@@ -1,0 +1,50 @@
+"""What a caller says of a change beside the change, in headers that only Sidegate knows. Pure."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from services.http_api.errors import Refused
+from services.http_api.upstream import Wish
+
+KEY, MATCH, ONLY = "x-idempotency-key", "if-match", "x-validate-only"
+SHAPE = re.compile(r"[\x21-\x7e]{1,64}")
+ETAG = re.compile(r'"?(?P<etag>[A-Za-z0-9._-]{1,32})"?')
+WORDS = {"true": True, "false": False}
+
+
+def wish_of(headers: Sequence[tuple[bytes, bytes]], signed: Collection[str] | None) -> Wish:
+    """Raises Refused: also for a header that the signature does not vouch for, since to overlook it would be worse.
+
+    `signed` is None where a token vouches for the whole.
+    """
+    said = {name: _said(headers, name) for name in (KEY, MATCH, ONLY)}
+    for name, value in said.items():
+        if value and signed is not None and name not in signed:
+            raise Refused("0002", f"{name} is not among the headers that are signed.")
+    if said[KEY] and not SHAPE.fullmatch(said[KEY]):
+        raise Refused("0002", f"{KEY} is up to 64 printable characters without blanks.")
+    if said[ONLY] and said[ONLY].lower() not in WORDS:
+        raise Refused("0002", f"{ONLY} is true or false.")
+    return Wish(said[KEY], _etag(said[MATCH]), WORDS.get(said[ONLY].lower(), False))
+
+
+def quoted(etag: str) -> str:
+    """As the header ETag has it."""
+    return f'"{etag}"'
+
+
+def _etag(said: str) -> str:
+    """`*` asks for nothing but that the thing is there, which every change does."""
+    if said in ("", "*"):
+        return ""
+    found = ETAG.fullmatch(said)
+    if found is None:
+        raise Refused("0002", f"{MATCH} is one etag, as the header ETag of an answer gave it.")
+    return found["etag"]
+
+
+def _said(headers: Sequence[tuple[bytes, bytes]], name: str) -> str:
+    values = [value.decode("latin-1").strip() for known, value in headers if known.decode("latin-1").lower() == name]
+    if len(values) > 1:
+        raise Refused("0002", f"{name} is said more than once.")
+    return values[0] if values else ""

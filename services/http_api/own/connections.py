@@ -1,0 +1,49 @@
+"""Connections decided on many at once, and endpoints tried out."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+
+from services.http_api.auth.caller import ProjectCaller, SignedRoute
+from services.http_api.own.models import ConnectionReachability, Decide, DecidedAnswer, Reachability
+from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
+from sidegate.api.endpoint.v1 import reachability_pb2
+from sidegate.cli import facts
+
+router = APIRouter(prefix="/sidegate/v1", tags=["connections"], route_class=SignedRoute)
+
+DECISIONS = {
+    "accept": rpc.DecideConnectionsRequest.DECISION_ACCEPT,
+    "reject": rpc.DecideConnectionsRequest.DECISION_REJECT,
+}
+Service = Annotated[UUID, Path(description="the id of an endpoint service of the project")]
+Endpoint = Annotated[UUID, Path(description="the id of an endpoint")]
+
+
+@router.post("/{project_id}/services/{service_id}/connections/decide", operation_id="DecideConnections")
+async def decide_connections(caller: ProjectCaller, service_id: Service, body: Decide) -> DecidedAnswer:
+    """Accepts or rejects many at once: some may succeed where others are refused, and the answer says so of each."""
+    request = rpc.DecideConnectionsRequest(
+        service_id=str(service_id),
+        endpoint_ids=[str(each) for each in body.endpoint_ids],
+        decision=DECISIONS[body.decision],
+    )
+    answer = await caller.write(caller.upstream.connections.DecideConnections, request)
+    return DecidedAnswer.model_validate(facts.of(answer))
+
+
+@router.post("/{project_id}/endpoints/{endpoint_id}/test", operation_id="TestEndpoint")
+async def test_endpoint(caller: ProjectCaller, endpoint_id: Endpoint) -> Reachability:
+    """Tries out whether packets pass, step by step; takes up to four seconds, and may be done some times a minute."""
+    request = reachability_pb2.TestEndpointRequest(id=str(endpoint_id))
+    answer = await caller.ask(caller.upstream.endpoints.TestEndpoint, request)
+    return Reachability.model_validate(facts.of(answer))
+
+
+@router.post("/{project_id}/services/{service_id}/connections/{endpoint_id}/test", operation_id="TestConnection")
+async def test_connection(caller: ProjectCaller, service_id: Service, endpoint_id: Endpoint) -> ConnectionReachability:
+    """Tries out a connection, for the service's owner: with what each backend said."""
+    request = reachability_pb2.TestConnectionRequest(service_id=str(service_id), endpoint_id=str(endpoint_id))
+    answer = await caller.ask(caller.upstream.connections.TestConnection, request)
+    return ConnectionReachability.model_validate(facts.of(answer))
