@@ -72,7 +72,7 @@ def _endpoint(event: RecordedEvent, stored: events_pb.EndpointEvent) -> Resource
         vpc=resource.vpc_id,
         number=resource.marker_id,
         updated=resource.update_time.ToNanoseconds(),
-        counterpart_updated=resource.update_time.ToNanoseconds(),
+        counterpart_updated=max(resource.update_time.ToNanoseconds(), placement.noted_at),
         tags=tuple((tag.key, tag.value) for tag in resource.tags),
     )
 

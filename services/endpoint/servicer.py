@@ -32,6 +32,7 @@ from services.endpoint.wire.request import (
     networks_of,
     until_of,
     uuid_of,
+    versions_of,
 )
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
@@ -132,14 +133,14 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
     async def AcceptConnection(
         self, request: service_pb.AcceptConnectionRequest, context: Context
     ) -> endpoint_pb.Connection:
-        told = command_context(request, "AcceptConnection")
+        told = command_context(request, "AcceptConnection", request.etag)
         accept = Accept(told.at_ns, told.principal, *_ids(request), until_of(request, told.at_ns))
         return await self._connections.decide(accept, told)
 
     async def RejectConnection(
         self, request: service_pb.RejectConnectionRequest, context: Context
     ) -> endpoint_pb.Connection:
-        told = command_context(request, "RejectConnection")
+        told = command_context(request, "RejectConnection", request.etag)
         reject = Reject(told.at_ns, told.principal, *_ids(request), drain_of(request))
         return await self._connections.decide(reject, told)
 
@@ -148,14 +149,14 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
     ) -> service_pb.DecideConnectionsResponse:
         told = command_context(request, "DecideConnections")
         commands = decisions_of(request, told.at_ns, told.principal)
-        outcomes = await self._connections.decide_all(commands, told)
+        outcomes = await self._connections.decide_all(commands, told, versions_of(request))
         results = [_decided(command.endpoint, each) for command, each in zip(commands, outcomes, strict=True)]
         return service_pb.DecideConnectionsResponse(results=results)
 
     async def NoteConnection(
         self, request: service_pb.NoteConnectionRequest, context: Context
     ) -> endpoint_pb.Connection:
-        told, note = command_context(request, "NoteConnection"), description_of(request.note, "note")
+        told, note = command_context(request, "NoteConnection", request.etag), description_of(request.note, "note")
         return await self._connections.decide(Note(told.at_ns, told.principal, *_ids(request), note), told)
 
     async def WatchConnections(

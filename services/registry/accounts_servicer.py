@@ -43,7 +43,7 @@ class AccountsServicer(account_grpc.AccountsServiceServicer):
         self, request: account_service_pb2.CreateProjectRequest, context: Context
     ) -> account_pb2.Account:
         require_operator()
-        told = command_context(request, "CreateProject")
+        told = command_context(request, "CreateProject", request.etag)
         return await self._accounts.create_project(request.account, request.project, told)
 
     async def CreateAccessKey(
@@ -65,13 +65,13 @@ class AccountsServicer(account_grpc.AccountsServiceServicer):
         self, request: account_service_pb2.RotateAccessKeyRequest, context: Context
     ) -> account_service_pb2.AccessKeySecret:
         require_operator()
-        return await self._accounts.rotate(request.id, command_context(request, "RotateAccessKey"))
+        return await self._accounts.rotate(request.id, command_context(request, "RotateAccessKey", request.etag))
 
     async def RevokeAccessKey(
         self, request: account_service_pb2.RevokeAccessKeyRequest, context: Context
     ) -> account_pb2.AccessKey:
         require_operator()
-        return await self._accounts.revoke(request.id, command_context(request, "RevokeAccessKey"))
+        return await self._accounts.revoke(request.id, command_context(request, "RevokeAccessKey", request.etag))
 
 
 class TokenServicer(account_grpc.TokenServiceServicer):

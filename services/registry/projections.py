@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Column, Connection, MetaData, Table, delete, select, text
 
+from services.common.etags import stamped
 from services.common.eventsourcing import resource_lists
 from services.common.eventsourcing.projection import Projection
 from services.common.eventsourcing.resource_table import ResourceRow, ResourceTable
@@ -52,6 +53,8 @@ PUBLIC = "*"
 """The other side of a service that everybody may connect to."""
 
 PAGE = 500
+STAMPED = (vpc_pb2.Subnet, vpc_pb2.DefaultAttachment, account_pb2.Account)
+"""What is given its etag when it is shown."""
 
 _GONE = {
     *("vpc_deleted", "subnet_deleted", "port_released", "attachment_deleted", "service_deleted"),
@@ -207,6 +210,11 @@ class Snapshot:
 
     def _shown(self, kind: Kind[R], rows: Sequence[ResourceRow]) -> list[R]:
         resources = [kind.of(RegistryEvent.FromString(row.data)) for row in rows]
+        for resource in resources:
+            if isinstance(resource, STAMPED):
+                stamped(resource)
+            elif isinstance(resource, RegistryEvent):
+                stamped(resource.access_key)
         self._revise([vpc for vpc in resources if isinstance(vpc, vpc_pb2.Vpc)])
         return resources
 

@@ -109,12 +109,12 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         return registry_pb2.ListSubnetsResponse(subnets=subnets, next_page_token=token, total_size=total)
 
     async def UpdateSubnet(self, request: registry_pb2.UpdateSubnetRequest, context: Context) -> vpc_pb2.Subnet:
-        told = command_context(request, "UpdateSubnet")
+        told = command_context(request, "UpdateSubnet", request.subnet.etag)
         change = parse_subnet_change(request.subnet, paths_of(request.update_mask, SUBNET_FIELDS))
         return await self._registry.subnets.change(change, told)
 
     async def DeleteSubnet(self, request: registry_pb2.DeleteSubnetRequest, context: Context) -> Empty:
-        await self._registry.subnets.delete(request.id, command_context(request, "DeleteSubnet"))
+        await self._registry.subnets.delete(request.id, command_context(request, "DeleteSubnet", request.etag))
         return Empty()
 
     async def CreatePort(self, request: registry_pb2.CreatePortRequest, context: Context) -> vpc_pb2.Port:
@@ -159,7 +159,10 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def SetDefaultAttachment(
         self, request: registry_pb2.SetDefaultAttachmentRequest, context: Context
     ) -> vpc_pb2.DefaultAttachment:
-        wanted, told = request.default_attachment, command_context(request, "SetDefaultAttachment")
+        wanted, told = (
+            request.default_attachment,
+            command_context(request, "SetDefaultAttachment", request.default_attachment.etag),
+        )
         return await self._registry.defaults.set(wanted.cell, parse_template(wanted), told)
 
     async def ListDefaultAttachments(
@@ -173,7 +176,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     async def DeleteDefaultAttachment(
         self, request: registry_pb2.DeleteDefaultAttachmentRequest, context: Context
     ) -> Empty:
-        told = command_context(request, "DeleteDefaultAttachment")
+        told = command_context(request, "DeleteDefaultAttachment", request.etag)
         await self._registry.defaults.delete(request.cell, told)
         return Empty()
 

@@ -519,13 +519,36 @@ def taken_as(service: published_pb.EndpointService) -> registry_pb.CreateEndpoin
     return registry_pb.CreateEndpointServiceRequest(endpoint_service=service, validate_only=True)
 
 
-def test_every_write_can_be_only_validated_and_is_safe_to_repeat() -> None:
-    files = (registry_pb.DESCRIPTOR, service_pb.DESCRIPTOR)
-    services = [service for file in files for service in file.services_by_name.values()]
-    for method in (each for service in services for each in service.methods):
-        fields = set(method.input_type.fields_by_name)
-        reads = method.name.startswith(("Get", "List", "Lookup", "Watch", "Test"))
-        assert {"request_id", "validate_only"} & fields == (set() if reads else {"request_id", "validate_only"})
+async def test_decisions_on_connections_hold_to_the_etag_that_was_read(story: Story) -> None:
+    made, other = await story.create(name="a"), await story.create(name="b")
+    stub, ask = story.payments.connections, story.payments.ask
+    ids: Any = {"service_id": story.service, "endpoint_id": made.id}
+    read = await ask(stub.GetConnection, service_pb.GetConnectionRequest(**ids))
+    noted = await ask(stub.NoteConnection, service_pb.NoteConnectionRequest(note="n", etag=read.etag, **ids))
+    calls: list[tuple[Any, Any]] = [
+        (stub.NoteConnection, service_pb.NoteConnectionRequest(note="m", etag=read.etag, **ids)),
+        (stub.AcceptConnection, service_pb.AcceptConnectionRequest(etag=read.etag, **ids)),
+        (stub.RejectConnection, service_pb.RejectConnectionRequest(etag=read.etag, **ids)),
+    ]
+    for method, request in calls:
+        with pytest.raises(errors.Outdated):
+            await ask(method, request)
+    decide = service_pb.DecideConnectionsRequest(
+        service_id=story.service,
+        endpoint_ids=[made.id, other.id],
+        decision=service_pb.DecideConnectionsRequest.DECISION_ACCEPT,
+        etags={made.id: read.etag},
+    )
+    first, second = (await ask(stub.DecideConnections, decide)).results
+    assert (first.reason, second.connection.state) == ("CHANGED_MEANWHILE", CREATING)
+    decide.etags[made.id] = noted.etag
+    first, _ = (await ask(stub.DecideConnections, decide)).results
+    assert first.connection.state == CREATING
+    decide.etags[NOWHERE] = "1"
+    with pytest.raises(errors.InvalidRequest):
+        await ask(stub.DecideConnections, decide)
+    rejected = service_pb.RejectConnectionRequest(etag=first.connection.etag, **ids)
+    assert (await ask(stub.RejectConnection, rejected)).state == endpoint_pb.CONNECTION_STATE_REJECTED
 
 
 async def test_an_endpoint_and_a_deletion_are_only_validated_across_both_logs(story: Story) -> None:

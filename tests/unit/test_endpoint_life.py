@@ -92,7 +92,7 @@ GONE, LEASED = EndpointFailed(NOW, "service deleted"), SourceAddressLeased(NOW, 
 REQUESTED = EndpointRequested(replace(FACTS, created_at=NOW))
 LATE = EndpointFailed(NOW, "its gateways did not forward it within 0 s")
 ENDED = ConnectionRejected(NOW, "the permission to connect was removed")
-NOTED = ConnectionNoted(NOW, "ticket 1")
+NOTED = ConnectionNoted(NOW, "ticket 1", unseen=True)
 ACTIVATED, DELETED = EndpointActivated(NOW, 2), EndpointDeleted(NOW)
 
 # fmt: off

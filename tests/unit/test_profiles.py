@@ -18,6 +18,7 @@ from services.endpoint.domain.endpoint import (
     ConnectionRejected,
     EndpointChanged,
     EndpointRequested,
+    Event,
     Whitelist,
 )
 from services.endpoint.domain.endpoint_commands import ENDPOINT
@@ -84,6 +85,7 @@ ENDPOINT_CHANGE = EndpointChanged(
 )
 LIMITED = replace(FACTS, pending_for=60, accepted_for=3600, expires_at=1_060)
 NOTE = ConnectionNoted(9_000, "ticket 4711")
+UNSEEN_NOTE = ConnectionNoted(9_500, "ticket 4712", unseen=True)
 
 
 def recorded(name: str, data: bytes) -> RecordedEvent:
@@ -125,6 +127,7 @@ def everything() -> dict[str, NewEvent]:
         "endpoint.v1.Rejected": EndpointCodec().encode(REJECTED, ENDPOINT.fold([REJECTED], said)),
         "endpoint.v1.Changed": EndpointCodec().encode(ENDPOINT_CHANGE, said),
         "endpoint.v1.Noted": EndpointCodec().encode(NOTE, ENDPOINT.fold([NOTE], said)),
+        "endpoint.v1.Noted unseen": EndpointCodec().encode(UNSEEN_NOTE, ENDPOINT.fold([NOTE, UNSEEN_NOTE], said)),
     }
 
 
@@ -155,14 +158,21 @@ def test_golden_profiles_mean_what_they_always_did() -> None:
     assert state_of(read["endpoint.v1.Rejected"].data) == ENDPOINT.fold([ENDPOINT_CHANGE, REJECTED], STATES["accepted"])
     assert EndpointCodec().decode(read["endpoint.v1.Changed"]) == ENDPOINT_CHANGE
     assert EndpointCodec().decode(read["endpoint.v1.Noted"]) == NOTE
+    assert EndpointCodec().decode(read["endpoint.v1.Noted unseen"]) == UNSEEN_NOTE
 
 
 def test_a_service_and_an_endpoint_are_read_as_they_are_shown() -> None:
     assert service_of(service_message(service.Available(PROFILED))) == PROFILED
     permitted = service.of(service.DECIDER.fold([GRANTED, ENDED], service.Available(PROFILED)))
     assert service_of(service_message(service.Available(permitted))) == permitted
-    state = ENDPOINT.fold([ENDPOINT_CHANGE, NOTE], STATES["accepted"])
-    assert known(state_of(EndpointCodec().encode(NOTE, state).data)).facts == known(state).facts
+    lives: list[list[Event]] = [
+        [ENDPOINT_CHANGE, NOTE],
+        [ENDPOINT_CHANGE, NOTE, UNSEEN_NOTE],
+        [UNSEEN_NOTE, ENDPOINT_CHANGE],
+    ]
+    for events in lives:
+        state = ENDPOINT.fold(events, STATES["accepted"])
+        assert known(state_of(EndpointCodec().encode(events[-1], state).data)).facts == known(state).facts
 
 
 def test_a_consumer_is_never_shown_the_note_and_is_not_told_of_it() -> None:

@@ -33,6 +33,9 @@ S_contra = TypeVar("S_contra", contravariant=True)
 Render = Callable[[S, int], bytes]
 """The response to a command, from the state after it and its version."""
 
+Revision = Callable[[S, int], int]
+"""The version of what the caller means, from a state and its version: not the stream's, where others share that."""
+
 
 class Codec(Protocol[S_contra, E]):
     """An aggregate's events as they are stored."""
@@ -67,6 +70,11 @@ class _Order(Generic[C, S]):
     render: Render[S]
     limits: Mapping[str, int]
     extra: Constraints
+    revision: Revision[S]
+
+
+class Moved(Conflict):
+    """What the caller means is not at the version that it expects."""
 
 
 class Aggregate(Generic[C, S, E]):
@@ -101,20 +109,32 @@ class Aggregate(Generic[C, S, E]):
         *,
         limits: Mapping[str, int] | None = None,
         extra: Constraints | None = None,
+        revision: Revision[S] | None = None,
     ) -> Outcome[S]:
         """Decides and stores, or gives the first answer to a request that is known.
 
         `limits` are upper bounds of counters by their kind; `extra` is checked together with what the events mean,
-        and should hold conditions only, for it is not in the log. Raises what `decide` raises, Conflict if the stream
-        is not at the version that the caller expects, and the store's other errors.
+        and should hold conditions only, for it is not in the log. What the caller expects is compared with the
+        `revision`, the stream's version where that is None. Raises what `decide` raises, Moved if it is another, and
+        the store's errors.
         """
-        order = _Order(stream, command, context, render, limits or {}, extra or Constraints())
+        order = _Order(
+            stream,
+            command,
+            context,
+            render,
+            limits or {},
+            extra or Constraints(),
+            revision or (lambda _, version: version),
+        )
         # In turn, so that commands of this program do not make each other decide in vain.
         async with self._turns.setdefault(stream, Lock()):
-            attempts = 1 if context.expected_version is not None else ATTEMPTS
+            attempts = ATTEMPTS
             while True:
                 try:
                     return await self._attempt(order)
+                except Moved:
+                    raise
                 except Conflict:
                     attempts -= 1
                     if attempts == 0:
@@ -159,8 +179,9 @@ class Aggregate(Generic[C, S, E]):
             return None
 
     def _decided(self, order: _Order[C, S], seen: Seen[S]) -> Decision[S, E]:
-        if order.context.expected_version not in (None, seen.version):
-            raise Conflict(order.stream, seen.version)
+        expected = order.context.expected_version
+        if expected is not None and expected != order.revision(seen.state, seen.version):
+            raise Moved(order.stream, seen.version)
         return decide(self._decider, order.command, seen.state).limited(order.limits)
 
     async def _stored(

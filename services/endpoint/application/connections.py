@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
@@ -27,6 +28,8 @@ from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 
 PARTS = uuid.UUID("f4c0a7f2-4b0e-4f0f-8a45-6f3d6f8a9b17")
 """The name space of requests that are a part of another."""
+
+NONE: Mapping[str, int | None] = MappingProxyType({})
 
 
 class Connections:
@@ -64,17 +67,20 @@ class Connections:
         return endpoint_pb.Connection.FromString(outcome.response)
 
     async def decide_all(
-        self, commands: Sequence[ProviderCommand], context: CommandContext
+        self, commands: Sequence[ProviderCommand], context: CommandContext, versions: Mapping[str, int | None] = NONE
     ) -> Sequence[endpoint_pb.Connection | BaseException]:
-        """Each on its own, at the same time: what it left, or why it was refused. Each is remembered by itself."""
-        each = [self.decide(command, _part(context, command.endpoint)) for command in commands]
+        """Each on its own, at the same time: what it left, or why it was refused. Each is remembered by itself.
+
+        `versions` are expected ones, by endpoint.
+        """
+        each = [self.decide(command, _part(context, command.endpoint, versions)) for command in commands]
         return await asyncio.gather(*each, return_exceptions=True)
 
 
-def _part(context: CommandContext, endpoint: str) -> CommandContext:
+def _part(context: CommandContext, endpoint: str, versions: Mapping[str, int | None]) -> CommandContext:
     """The context of one decision of many: its request is the same whenever the whole is repeated."""
     id_ = str(uuid.uuid5(PARTS, f"{context.request_id}/{endpoint}")) if context.request_id else ""
-    return replace(context, request_id=id_)
+    return replace(context, request_id=id_, expected_version=versions.get(endpoint))
 
 
 def _render(state: State, _version: int) -> bytes:

@@ -91,8 +91,14 @@ class Endpoints:
 
     async def _execute(self, command: Change | Delete, context: CommandContext) -> endpoint_pb.Endpoint:
         stream = endpoint_stream(command.endpoint)
-        outcome = await self._streams.endpoints.execute(stream, command, context, self._render)
+        outcome = await self._streams.endpoints.execute(
+            stream, command, context, self._render, revision=_seen_by_its_owner
+        )
         return endpoint_pb.Endpoint.FromString(outcome.response)
 
     def _render(self, state: State, _version: int) -> bytes:
         return self._cells.show(state).SerializeToString()
+
+
+def _seen_by_its_owner(state: State, version: int) -> int:
+    return version if isinstance(state, Absent) else state.facts.revision

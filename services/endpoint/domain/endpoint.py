@@ -53,11 +53,11 @@ class SourceLease:
 class Facts:
     """What an endpoint has in every state. Times are nanoseconds since the epoch.
 
-    `generation` counts what alters forwarding, `admission` the approvals, `version` all events. `note` is the service
-    owner's, `policy` a JSON object or empty. `pending_for` and `accepted_for` (ns) are its service's
-    rules of when it was requested, `expires_at` is when it ends by itself; 0: never. `service_version` is that of the
-    service as the request saw it; 0: not known. Sessions that were established before it was Rejected or Deleting go on
-    until `drain_until`; 0: they are cut.
+    `generation` counts what alters forwarding, `admission` the approvals, `version` all events, `unseen` those that its
+    owner sees nothing of, the last of them at `noted_at`. `note` is the service owner's, `policy` a JSON object or
+    empty. `pending_for` and `accepted_for` (ns) are its service's rules of when it was requested, `expires_at` is when
+    it ends by itself; 0: never. `service_version` is that of the service as the request saw it; 0: not known. Sessions
+    that were established before it was Rejected or Deleting go on until `drain_until`; 0: they are cut.
     """
 
     id: str
@@ -90,6 +90,13 @@ class Facts:
     counted: bool = False
     service_version: int = 0
     drain_until: int = 0
+    noted_at: int = 0
+    unseen: int = 0
+
+    @property
+    def revision(self) -> int:
+        """Changes with all that its owner sees of it, and with nothing else."""
+        return self.version - self.unseen
 
     @property
     def admitted(self) -> tuple[IPv4Network, ...]:
@@ -197,8 +204,11 @@ class EndpointChanged:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionNoted:
+    """`unseen` by the consumer in every respect; before there were such notes, they changed its endpoint."""
+
     at: int
     note: str
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,14 +293,18 @@ def _next(state: Known, event: Event) -> Known:
             return replace(state, facts=_ending(facts, at))
         case SourceAddressLeased(at, lease):
             return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, lease)))
-        case ConnectionNoted(at, note):
-            return replace(state, facts=replace(_touched(facts, at), note=note))
+        case ConnectionNoted(at, note, unseen):
+            return replace(state, facts=replace(_noted(facts, at) if unseen else _touched(facts, at), note=note))
         case _:
             assert_never(event)
 
 
 def _touched(facts: Facts, at: int) -> Facts:
     return replace(facts, updated_at=at, version=facts.version + 1)
+
+
+def _noted(facts: Facts, at: int) -> Facts:
+    return replace(facts, noted_at=at, version=facts.version + 1, unseen=facts.unseen + 1)
 
 
 def _regenerated(facts: Facts, at: int) -> Facts:

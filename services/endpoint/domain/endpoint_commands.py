@@ -219,7 +219,7 @@ def _answer(command: CallerCommand, state: State) -> Sequence[Event]:
         case Change(), PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts):
             return _change(command, facts)
         case Note(at, note=note), _ if not isinstance(state, Absent):
-            return [] if note == state.facts.note else [ConnectionNoted(at, note)]
+            return [] if note == state.facts.note else [ConnectionNoted(at, note, unseen=True)]
         case Delete(), Deleted():
             return []
         case Delete(at, drain=drain), _ if not isinstance(state, Absent):

@@ -78,7 +78,8 @@ class EndpointCodec:
             case "drain_ended":
                 return DrainEnded(at)
             case "noted":
-                return ConnectionNoted(at, stored.placement.note)
+                noted_at = stored.placement.noted_at
+                return ConnectionNoted(noted_at or at, stored.placement.note, unseen=noted_at > 0)
             case fact:
                 raise UnknownFact(f"{recorded.type} ({fact}) is no event of an endpoint")
 
@@ -154,7 +155,7 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         sources=tuple(map(_lease, entry.sources)),
         generation=resource.generation,
         admission=entry.admission,
-        version=int(resource.etag),
+        version=int(resource.etag) + stored.placement.unseen_notes,
         description=resource.description,
         tags=read_tags(resource.tags),
         whitelist=whitelist_of(resource.whitelist),
@@ -167,6 +168,8 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         counted=stored.placement.counted,
         service_version=stored.placement.service_version,
         drain_until=entry.draining_until,
+        noted_at=stored.placement.noted_at,
+        unseen=stored.placement.unseen_notes,
     )
 
 
@@ -239,6 +242,8 @@ def _placement(facts: Facts) -> events_pb.EndpointPlacement:
         expires_at=facts.expires_at,
         counted=facts.counted,
         service_version=facts.service_version,
+        noted_at=facts.noted_at,
+        unseen_notes=facts.unseen,
     )
 
 

@@ -10,6 +10,7 @@ from services.common.errors import Invalid
 from services.common.eventsourcing.selection import Order, Selection
 from services.common.labels import description_of
 from services.common.principal import Principal
+from services.common.rpc.command import expected_version
 from services.common.rpc.listing import ids_of, order_of, tags_of
 from services.endpoint.domain.endpoint_commands import Accept, Change, Reject
 from services.endpoint.domain.presence import Presence, Statement
@@ -71,6 +72,16 @@ def drain_of(
 ) -> int:
     """How long established sessions go on, in nanoseconds; the contract bounds it."""
     return request.drain * SECOND
+
+
+def versions_of(request: service_pb.DecideConnectionsRequest) -> dict[str, int | None]:
+    """The versions that connections are to have, by endpoint. Raises Invalid for one that nothing is decided of."""
+    decided = {uuid_of(id_, "endpoint_ids") for id_ in request.endpoint_ids}
+    versions = {uuid_of(id_, "etags"): expected_version(etag) for id_, etag in request.etags.items()}
+    if strange := versions.keys() - decided:
+        text = f"nothing is decided of {min(strange)}: an etag is of one of endpoint_ids"
+        raise Invalid("ETAG_OF_NOTHING", text, field="etags")
+    return versions
 
 
 def endpoints_of(request: service_pb.ListEndpointsRequest) -> Selection:

@@ -50,7 +50,7 @@ def endpoint_resource(state: Known) -> endpoint_pb.Endpoint:
         generation=facts.generation,
         create_time=_timestamp(facts.created_at),
         update_time=_timestamp(facts.updated_at),
-        etag=str(facts.version),
+        etag=str(facts.revision),
         description=facts.description,
         tags=map(tag_message, facts.tags),
         whitelist=WHITELISTS[facts.whitelist],
@@ -84,11 +84,12 @@ def connection_resource(state: Known) -> endpoint_pb.Connection:
         marker_id=facts.marker,
         state=STATES[type(state)],
         create_time=_timestamp(facts.created_at),
-        update_time=_timestamp(facts.updated_at),
+        update_time=_timestamp(max(facts.updated_at, facts.noted_at)),
         note=facts.note,
         rejection=state.reason if isinstance(state, Rejected) else "",
         expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
         drain_end_time=_timestamp(facts.drain_until) if facts.drain_until else None,
+        etag=str(facts.version),
     )
 
 
@@ -102,12 +103,18 @@ def connection_of(stored: EndpointEvent) -> endpoint_pb.Connection:
         marker_id=resource.marker_id,
         state=resource.state,
         create_time=resource.create_time,
-        update_time=resource.update_time,
+        update_time=_timestamp(connection_updated_at(stored)),
         note=stored.placement.note,
         rejection=resource.rejection,
         expire_time=resource.expire_time if resource.HasField("expire_time") else None,
         drain_end_time=resource.drain_end_time if resource.HasField("drain_end_time") else None,
+        etag=str(int(resource.etag) + stored.placement.unseen_notes),
     )
+
+
+def connection_updated_at(stored: EndpointEvent) -> int:
+    """When the connection last changed, its note included; in nanoseconds since the epoch."""
+    return max(stored.endpoint.update_time.ToNanoseconds(), stored.placement.noted_at)
 
 
 def _condition(readiness: Readiness) -> endpoint_pb.Condition:

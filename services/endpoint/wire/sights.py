@@ -61,6 +61,7 @@ ALLOWED = Allowed(
                 "rejection",
                 "expire_time",
                 "drain_end_time",
+                "etag",
             ),
         ),
         "sidegate.api.registry.v1.Tag": ("key", "value"),

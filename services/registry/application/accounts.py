@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from services.common.errors import Invalid, NotFound
+from services.common.etags import revision_of, stamped
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.selection import Found, Scope, Selection, Window
 from services.common.identity.ended import EVERY, Ended, EndedTokens
@@ -42,20 +43,24 @@ class Accounts:
         await self._keep(secret_id, key_id, secret, context)
 
         def answer(state: domain.Present) -> bytes:
-            shown = account_service_pb2.AccessKeySecret(key=key_message(state.keys[key_id]))
-            made = account_service_pb2.CreateAccountResponse(account=account_message(state.account), key=shown)
+            shown = account_service_pb2.AccessKeySecret(key=_shown(state, key_id))
+            made = account_service_pb2.CreateAccountResponse(account=_account(state), key=shown)
             return made.SerializeToString(deterministic=True)
 
         response = await self._execute(name, Create(name, key_id, secret_id, context.at_ns), context, answer)
         told = account_service_pb2.CreateAccountResponse.FromString(response)
-        if told.key.key.id == key_id:
+        if told.key.key.id == key_id and not context.validate_only:
             told.key.secret_key = secret
         return told
 
     async def create_project(self, account: str, project: str, context: CommandContext) -> account_pb2.Account:
         await self.get(account)
         response = await self._execute(
-            account, CreateProject(project), context, lambda state: account_message(state.account).SerializeToString()
+            account,
+            CreateProject(project),
+            context,
+            lambda state: _account(state).SerializeToString(),
+            lambda state: revision_of(_account(state)),
         )
         return account_pb2.Account.FromString(response)
 
@@ -68,14 +73,16 @@ class Accounts:
         key = AccessKey(key_id, wanted.account, project, role_of(wanted.role), context.at_ns)
         await self._keep(secret_id, key_id, secret, context)
         response = await self._execute(wanted.account, CreateKey(key, secret_id), context, _key(key_id))
-        return _told(response, key_id, 1, secret)
+        return _told(response, key_id, 1, "" if context.validate_only else secret)
 
     async def rotate(self, key_id: str, context: CommandContext) -> account_service_pb2.AccessKeySecret:
         known, secret_before = await self._known(key_id)
         secret_id, secret = _new_secret_id(), _new_secret()
         await self._keep(secret_id, key_id, secret, context)
         command = RotateKey(key_id, secret_id, context.at_ns)
-        response = await self._execute(known.account, command, context, _key(key_id))
+        response = await self._execute(known.account, command, context, _key(key_id), _revision(key_id))
+        if context.validate_only:
+            return account_service_pb2.AccessKeySecret.FromString(response)
         # A repeat, or another rotation at the same moment, must not pass off this secret as the valid one.
         valid = (await self._known(key_id))[1] == secret_id
         told = _told(response, key_id, 0, secret if valid else "")
@@ -85,7 +92,10 @@ class Accounts:
 
     async def revoke(self, key_id: str, context: CommandContext) -> account_pb2.AccessKey:
         known, secret_id = await self._known(key_id)
-        response = await self._execute(known.account, RevokeKey(key_id, context.at_ns), context, _key(key_id))
+        command = RevokeKey(key_id, context.at_ns)
+        response = await self._execute(known.account, command, context, _key(key_id), _revision(key_id))
+        if context.validate_only:
+            return account_service_pb2.AccessKeySecret.FromString(response).key
         self._ended.end(Ended(key_id, EVERY, context.at_ns))
         if secret_id:
             await self._vault.forget(secret_id)
@@ -116,7 +126,7 @@ class Accounts:
         await self._execute(OPERATOR, command, context, lambda _state: b"")
 
     async def _keep(self, secret_id: str, key_id: str, secret: str, context: CommandContext) -> None:
-        if await self._streams.first_answer(context) is None:
+        if not context.validate_only and await self._streams.first_answer(context) is None:
             await self._vault.keep(secret_id, key_id, secret)
 
     async def _known(self, key_id: str) -> tuple[AccessKey, str]:
@@ -127,9 +137,20 @@ class Accounts:
         secret_id = found.access_key_created.secret_id or found.access_key_rotated.secret_id
         return key_of(found.access_key), secret_id
 
-    async def _execute(self, account: str, command: domain.Command, context: CommandContext, answer: Render) -> bytes:
+    async def _execute(
+        self,
+        account: str,
+        command: domain.Command,
+        context: CommandContext,
+        answer: Render,
+        revision: Callable[[domain.Present], int] | None = None,
+    ) -> bytes:
         outcome = await self._streams.accounts.execute(
-            stream("account", account), command, context, lambda state, _: answer(domain.of(state))
+            stream("account", account),
+            command,
+            context,
+            lambda state, _: answer(domain.of(state)),
+            revision=revision and (lambda state, _: revision(domain.of(state))),
         )
         return outcome.response
 
@@ -141,7 +162,20 @@ def new_credential(account: str = OPERATOR, project: str = domain.DEFAULT_PROJEC
 
 def _key(key_id: str) -> Render:
     """The stored answer: the key, never its secret."""
-    return lambda state: account_service_pb2.AccessKeySecret(key=key_message(state.keys[key_id])).SerializeToString()
+    return lambda state: account_service_pb2.AccessKeySecret(key=_shown(state, key_id)).SerializeToString()
+
+
+def _account(state: domain.Present) -> account_pb2.Account:
+    return stamped(account_message(state.account))
+
+
+def _shown(state: domain.Present, key_id: str) -> account_pb2.AccessKey:
+    return stamped(key_message(state.keys[key_id]))
+
+
+def _revision(key_id: str) -> Callable[[domain.Present], int]:
+    """A key's etag counts no change of its account or of other keys."""
+    return lambda state: revision_of(key_message(state.keys[key_id]))
 
 
 def _told(response: bytes, key_id: str, generation: int, secret: str) -> account_service_pb2.AccessKeySecret:

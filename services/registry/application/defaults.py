@@ -3,6 +3,7 @@
 import uuid
 
 from services.common.errors import NotFound
+from services.common.etags import revision_of, stamped
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.selection import Window
 from services.registry.application.inventory import require_operator
@@ -36,7 +37,7 @@ class Defaults:
         require_operator(context.principal)
         wanted = DefaultAttachment(cell or FIRST_CELL, template, context.at_ns)
         outcome = await self._streams.defaults.execute(
-            _stream(wanted.cell), Set(wanted), context, lambda state, _: _shown(state)
+            _stream(wanted.cell), Set(wanted), context, lambda state, _: _shown(state), revision=_revision
         )
         return vpc_pb2.DefaultAttachment.FromString(outcome.response)
 
@@ -53,7 +54,7 @@ class Defaults:
         named = cell or FIRST_CELL
         if await self._resources.get(DEFAULT_ATTACHMENT, named) is None:
             raise NotFound("default attachment of cell", named)
-        await self._streams.defaults.execute(_stream(named), Delete(), context, no_answer)
+        await self._streams.defaults.execute(_stream(named), Delete(), context, no_answer, revision=_revision)
 
     async def of_new_vpc(self, vpc_id: str, context: CommandContext) -> tuple[Attachment, ...]:
         """What a VPC gets that a tenant makes; the operator attaches his own and those that he makes for others.
@@ -82,4 +83,9 @@ def _id(cell: str, vpc_id: str) -> str:
 
 
 def _shown(state: domain.State) -> bytes:
-    return default_message(domain.of(state)).SerializeToString(deterministic=True)
+    return stamped(default_message(domain.of(state))).SerializeToString(deterministic=True)
+
+
+def _revision(state: domain.State, _version: int) -> int:
+    """None that is there has the etag of one that is not."""
+    return revision_of(default_message(state.default)) if isinstance(state, domain.Present) else 0

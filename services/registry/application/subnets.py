@@ -1,5 +1,8 @@
 """Use cases of subnets."""
 
+from collections.abc import Callable
+
+from services.common.etags import revision_of, stamped
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import LimitReached
 from services.registry.application.inventory import Inventory
@@ -38,7 +41,12 @@ class Subnets:
         while True:
             try:
                 await self._streams.vpcs.execute(
-                    stream("vpc", subnet.vpc_id), DeleteSubnet(id_), context, no_answer, extra=unused
+                    stream("vpc", subnet.vpc_id),
+                    DeleteSubnet(id_),
+                    context,
+                    no_answer,
+                    extra=unused,
+                    revision=_revision_of(id_),
                 )
             except LimitReached:
                 ports = await self._resources.read(lambda now: now.of(PORT, id_, NAMED_BLOCKERS))
@@ -51,9 +59,21 @@ class Subnets:
         self, vpc_id: str, subnet_id: str, command: CreateSubnet | ChangeSubnet, context: CommandContext
     ) -> vpc_pb2.Subnet:
         def shown(state: domain.State, _version: int) -> bytes:
-            vpc = domain.of(state)
-            made = next(each for each in vpc.subnets if each.id == subnet_id)
-            return subnet_message(made, vpc).SerializeToString(deterministic=True)
+            (made,) = _subnets(state, subnet_id)
+            return stamped(made).SerializeToString(deterministic=True)
 
-        outcome = await self._streams.vpcs.execute(stream("vpc", vpc_id), command, context, shown)
+        outcome = await self._streams.vpcs.execute(
+            stream("vpc", vpc_id), command, context, shown, revision=_revision_of(subnet_id)
+        )
         return vpc_pb2.Subnet.FromString(outcome.response)
+
+
+def _subnets(state: domain.State, id_: str) -> list[vpc_pb2.Subnet]:
+    """The VPC's subnet of this id, if it is there."""
+    vpc = domain.of(state)
+    return [subnet_message(each, vpc) for each in vpc.subnets if each.id == id_]
+
+
+def _revision_of(id_: str) -> Callable[[domain.State, int], int]:
+    """A subnet's etag counts no change of its VPC or of others."""
+    return lambda state, _: sum(map(revision_of, _subnets(state, id_)))

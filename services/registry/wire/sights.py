@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.common.etags import stamped
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.watching.allowed import Allowed
 from services.common.watching.sight import OPERATORS, Sight
@@ -52,7 +53,7 @@ ALLOWED = Allowed(
         f"{_API}.Vpc": (*("id", "project", "account", "name", "cidrs", "create_time", "etag", "description", "tags"),),
         f"{_API}.Subnet": (
             *("id", "vpc_id", "project", "account", "name", "cidr", "gateway_address", "create_time"),
-            *("description", "tags", "dns_servers", "dhcp_enabled", "availability_zone"),
+            *("description", "tags", "dns_servers", "dhcp_enabled", "availability_zone", "etag"),
         ),
         f"{_API}.Port": ("id", "subnet_id", "vpc_id", "project", "account", "address", "holder", "create_time"),
         f"{_API}.Attachment": ("id", "vpc_id", "cell", "netns", "vxlan", "interface", "create_time", "by_default"),
@@ -88,6 +89,8 @@ def sights_of(event: RecordedEvent) -> Sequence[Sight[watch_pb2.ResourceChange]]
     if word is None or kind is None:
         return ()
     resource = getattr(stored, kind)
+    if kind == "subnet":
+        stamped(resource)
     time = Timestamp()
     time.FromNanoseconds(event.recorded_at)
     change = watch_pb2.ResourceChange(position=event.position, time=time, what=word, deleted=word in GONE)

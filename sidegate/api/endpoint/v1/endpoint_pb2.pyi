@@ -283,6 +283,7 @@ class Connection(_message.Message):
     REJECTION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DRAIN_END_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     service_id: _builtins.str
@@ -297,6 +298,8 @@ class Connection(_message.Message):
     """The note of the service's owner, which the consumer is not shown."""
     rejection: _builtins.str
     """Why it is REJECTED, where that was not the service owner's decision of the moment; empty otherwise."""
+    etag: _builtins.str
+    """Changes with every change of the connection and of its endpoint; given back in a write, it must still fit."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was requested."""
@@ -327,10 +330,11 @@ class Connection(_message.Message):
         rejection: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         drain_end_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "drain_end_time", b"drain_end_time", "endpoint_id", b"endpoint_id", "expire_time", b"expire_time", "marker_id", b"marker_id", "note", b"note", "rejection", b"rejection", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "drain_end_time", b"drain_end_time", "endpoint_id", b"endpoint_id", "etag", b"etag", "expire_time", b"expire_time", "marker_id", b"marker_id", "note", b"note", "rejection", b"rejection", "service_id", b"service_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

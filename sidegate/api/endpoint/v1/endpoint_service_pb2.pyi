@@ -405,6 +405,7 @@ class AcceptConnectionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     endpoint_id: _builtins.str
@@ -413,6 +414,8 @@ class AcceptConnectionRequest(_message.Message):
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    etag: _builtins.str
+    """Where given: the connection must still have this etag."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Until when, within a year; without it, as long as the service's rules say. It is ignored where the connection is accepted already."""
@@ -425,10 +428,11 @@ class AcceptConnectionRequest(_message.Message):
         request_id: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "expire_time", b"expire_time", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "etag", b"etag", "expire_time", b"expire_time", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,6 +449,7 @@ class RejectConnectionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     endpoint_id: _builtins.str
@@ -457,6 +462,8 @@ class RejectConnectionRequest(_message.Message):
     """Seconds, up to an hour: no new session opens from now on, and those that are established go on for so long. 0 cuts
     them at once, those that drain already as well. A drain that is under way can be shortened, and not lengthened.
     """
+    etag: _builtins.str
+    """Where given: the connection must still have this etag."""
     def __init__(
         self,
         *,
@@ -465,10 +472,11 @@ class RejectConnectionRequest(_message.Message):
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         drain: _builtins.int = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "endpoint_id", b"endpoint_id", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "endpoint_id", b"endpoint_id", "etag", b"etag", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,6 +493,7 @@ class NoteConnectionRequest(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     endpoint_id: _builtins.str
@@ -495,6 +504,8 @@ class NoteConnectionRequest(_message.Message):
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    etag: _builtins.str
+    """Where given: the connection must still have this etag."""
     def __init__(
         self,
         *,
@@ -503,10 +514,11 @@ class NoteConnectionRequest(_message.Message):
         note: _builtins.str = ...,
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "note", b"note", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "etag", b"etag", "note", b"note", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,12 +553,33 @@ class DecideConnectionsRequest(_message.Message):
     DECISION_REJECT: DecideConnectionsRequest.Decision.ValueType  # 2
     """No packet passes; established sessions are cut, or drained."""
 
+    @_typing.final
+    class EtagsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     ENDPOINT_IDS_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    ETAGS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID)."""
     decision: Global___DecideConnectionsRequest.Decision.ValueType
@@ -561,6 +594,10 @@ class DecideConnectionsRequest(_message.Message):
     def endpoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Endpoints (UUIDs): 1 to 100, each once."""
 
+    @_builtins.property
+    def etags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By endpoint (UUID): the connection must still have this etag. Those that are not named here may have changed."""
+
     def __init__(
         self,
         *,
@@ -570,10 +607,11 @@ class DecideConnectionsRequest(_message.Message):
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         drain: _builtins.int = ...,
+        etags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "drain", b"drain", "endpoint_ids", b"endpoint_ids", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "drain", b"drain", "endpoint_ids", b"endpoint_ids", "etags", b"etags", "request_id", b"request_id", "service_id", b"service_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -170,6 +170,8 @@ class EndpointPlacement(_message.Message):
     ACCEPTED_FOR_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     COUNTED_FIELD_NUMBER: _builtins.int
+    NOTED_AT_FIELD_NUMBER: _builtins.int
+    UNSEEN_NOTES_FIELD_NUMBER: _builtins.int
     SERVICE_VERSION_FIELD_NUMBER: _builtins.int
     cell: _builtins.str
     """The cell that carries it."""
@@ -189,6 +191,10 @@ class EndpointPlacement(_message.Message):
     """Nanoseconds since the epoch: when the connection is rejected, unless it is decided on before; 0: never."""
     counted: _builtins.bool
     """The endpoint counts among those of its account at the service: all do that were requested since there is such a limit."""
+    noted_at: _builtins.int
+    """Nanoseconds since the epoch: when the note was put there without the consumer's seeing anything of it; 0: never."""
+    unseen_notes: _builtins.int
+    """How many such notes there were: the endpoint's etag counts all of its events but these."""
     service_version: _builtins.int
     """The version of the service that the request relied on; 0: it was requested before that was kept."""
     def __init__(
@@ -203,11 +209,13 @@ class EndpointPlacement(_message.Message):
         accepted_for: _builtins.int = ...,
         expires_at: _builtins.int = ...,
         counted: _builtins.bool = ...,
+        noted_at: _builtins.int = ...,
+        unseen_notes: _builtins.int = ...,
         service_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_for", b"accepted_for", "cell", b"cell", "counted", b"counted", "expires_at", b"expires_at", "note", b"note", "pending_for", b"pending_for", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id", "service_version", b"service_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_for", b"accepted_for", "cell", b"cell", "counted", b"counted", "expires_at", b"expires_at", "note", b"note", "noted_at", b"noted_at", "pending_for", b"pending_for", "provider_account", b"provider_account", "provider_project", b"provider_project", "provider_vpc_id", b"provider_vpc_id", "service_version", b"service_version", "unseen_notes", b"unseen_notes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

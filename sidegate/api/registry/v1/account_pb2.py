@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sidegate/api/registry/v1/account.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n\x07\x41\x63\x63ount\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x16\n\x08projects\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xac\x02\n\tAccessKey\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12,\n\x04role\x18\x04 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role\x12\x18\n\ngeneration\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brotate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OPERATOR\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x12\x0f\n\x0bROLE_VIEWER\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sidegate/api/registry/v1/account.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x01\n\x07\x41\x63\x63ount\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$\x12\x16\n\x08projects\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\xc0\x02\n\tAccessKey\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12,\n\x04role\x18\x04 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role\x12\x18\n\ngeneration\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brotate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x03*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OPERATOR\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x12\x0f\n\x0bROLE_VIEWER\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNT'].fields_by_name['projects']._serialized_options = b'\342A\001\003'
   _globals['_ACCOUNT'].fields_by_name['create_time']._loaded_options = None
   _globals['_ACCOUNT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ACCOUNT'].fields_by_name['etag']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
   _globals['_ACCESSKEY'].fields_by_name['id']._loaded_options = None
   _globals['_ACCESSKEY'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_ACCESSKEY'].fields_by_name['generation']._loaded_options = None
@@ -50,10 +52,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSKEY'].fields_by_name['rotate_time']._serialized_options = b'\342A\001\003'
   _globals['_ACCESSKEY'].fields_by_name['revoke_time']._loaded_options = None
   _globals['_ACCESSKEY'].fields_by_name['revoke_time']._serialized_options = b'\342A\001\003'
-  _globals['_ROLE']._serialized_start=612
-  _globals['_ROLE']._serialized_end=692
+  _globals['_ACCESSKEY'].fields_by_name['etag']._loaded_options = None
+  _globals['_ACCESSKEY'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
+  _globals['_ROLE']._serialized_start=652
+  _globals['_ROLE']._serialized_end=732
   _globals['_ACCOUNT']._serialized_start=164
-  _globals['_ACCOUNT']._serialized_end=307
-  _globals['_ACCESSKEY']._serialized_start=310
-  _globals['_ACCESSKEY']._serialized_end=610
+  _globals['_ACCOUNT']._serialized_end=327
+  _globals['_ACCESSKEY']._serialized_start=330
+  _globals['_ACCESSKEY']._serialized_end=650
 # @@protoc_insertion_point(module_scope)

@@ -407,7 +407,7 @@ class UpdateSubnetRequest(_message.Message):
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
     @_builtins.property
     def subnet(self) -> _vpc_pb2.Subnet:
-        """The subnet by its id, with the fields to change."""
+        """The subnet by its id, with the fields to change; its etag, where given, must still fit."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
@@ -438,22 +438,26 @@ class DeleteSubnetRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The subnet (UUID)."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    etag: _builtins.str
+    """Where given: the subnet must still have this etag."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -910,22 +914,26 @@ class DeleteDefaultAttachmentRequest(_message.Message):
     CELL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     cell: _builtins.str
     """The cell; "default" where it is empty."""
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     validate_only: _builtins.bool
     """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    etag: _builtins.str
+    """Where given: the default attachment must still have this etag."""
     def __init__(
         self,
         *,
         cell: _builtins.str = ...,
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "etag", b"etag", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

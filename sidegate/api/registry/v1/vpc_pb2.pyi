@@ -101,6 +101,7 @@ class Subnet(_message.Message):
     DNS_SERVERS_FIELD_NUMBER: _builtins.int
     DHCP_ENABLED_FIELD_NUMBER: _builtins.int
     AVAILABILITY_ZONE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     vpc_id: _builtins.str
@@ -121,6 +122,8 @@ class Subnet(_message.Message):
     """Whether the owner's machines get their addresses by DHCP. Kept and shown; nothing acts on it."""
     availability_zone: _builtins.str
     """Where the owner says that it is. Kept and shown; nothing acts on it."""
+    etag: _builtins.str
+    """Changes with every change; given back in a write, it must still fit."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -151,10 +154,11 @@ class Subnet(_message.Message):
         dns_servers: _abc.Iterable[_builtins.str] | None = ...,
         dhcp_enabled: _builtins.bool = ...,
         availability_zone: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "availability_zone", b"availability_zone", "cidr", b"cidr", "create_time", b"create_time", "description", b"description", "dhcp_enabled", b"dhcp_enabled", "dns_servers", b"dns_servers", "gateway_address", b"gateway_address", "id", b"id", "name", b"name", "project", b"project", "tags", b"tags", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "availability_zone", b"availability_zone", "cidr", b"cidr", "create_time", b"create_time", "description", b"description", "dhcp_enabled", b"dhcp_enabled", "dns_servers", b"dns_servers", "etag", b"etag", "gateway_address", b"gateway_address", "id", b"id", "name", b"name", "project", b"project", "tags", b"tags", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -285,8 +289,11 @@ class DefaultAttachment(_message.Message):
     NETNS_FIELD_NUMBER: _builtins.int
     VXLAN_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     cell: _builtins.str
     """The cell; "default" where it is empty. A cell has one at most."""
+    etag: _builtins.str
+    """Changes with every change; given back in a write, it must still fit."""
     @_builtins.property
     def netns(self) -> Global___NetnsPattern:
         """A network namespace for each VPC."""
@@ -306,10 +313,11 @@ class DefaultAttachment(_message.Message):
         netns: Global___NetnsPattern | None = ...,
         vxlan: Global___VxlanRange | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["netns", b"netns", "target", b"target", "update_time", b"update_time", "vxlan", b"vxlan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "netns", b"netns", "target", b"target", "update_time", b"update_time", "vxlan", b"vxlan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "etag", b"etag", "netns", b"netns", "target", b"target", "update_time", b"update_time", "vxlan", b"vxlan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["netns", "vxlan"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
