@@ -111,6 +111,52 @@ async def _falls_silent(conversation: Conversation) -> bool:
     return not await conversation.goes_on(0.2)
 
 
+async def test_sessions_drain_though_every_program_dies_and_history_tells_of_it(
+    sidegate: Standalone, sites: Sequence[Site]
+) -> None:
+    anna, _, pia, _ = sites
+    async with machine(pia.namespace, "pia"):
+        service = await pia.publish("web", approval=True)
+        await pia.client.services.permit(service.id, [f"iam:domain::{anna.account}"])
+        endpoint = await anna.request(service)
+        await pia.client.connections.accept(service.id, endpoint.id)
+        assert await eventually_answers(anna.namespace, endpoint.address, 80) == "pia"
+        conversation = await call(anna.namespace, endpoint.address, 80)
+        assert conversation is not None
+
+        async def nobody_answers() -> bool:
+            return await who_answers(anna.namespace, endpoint.address, 80) is None
+
+        def replayed(*when: str) -> tuple[int, list[int]]:
+            told = sidegate.answer("replay", "--cell", "default", *when)
+            here = [each["resource"]["draining_until"] for each in told["resources"] if each["id"] == endpoint.id]
+            return told["at"][0]["position"], here
+
+        rejected = sidegate.answer("connection", "reject", "web", endpoint.id, "--drain", "1h", account=pia.account)
+        assert (rejected["state"], rejected["drain_end_time"] is None) == ("rejected", False)
+        await until("no new conversation", nobody_answers)
+        assert await conversation.goes_on()
+        position, draining = replayed()
+        await asyncio.gather(*(sidegate.kill_program(program) for program in ("gateway", "endpoint")))
+        assert await conversation.goes_on()
+        assert await nobody_answers()
+
+        async def accepted_again() -> bool:
+            done = sidegate.cli("connection", "accept", "web", endpoint.id, account=pia.account)
+            return done.returncode == 0
+
+        await until("the endpoint service to be back", accepted_again)
+        assert await eventually_answers(anna.namespace, endpoint.address, 80) == "pia"
+        assert await conversation.goes_on()
+
+        gone = sidegate.answer("endpoint", "delete", endpoint.id, "--drain", "2s", "--wait", account=anna.account)
+        assert gone["state"] == "deleted"
+        assert await _falls_silent(conversation)
+        conversation.close()
+        assert replayed("--at", str(position)) == (position, draining)
+        assert len(draining) == 1
+
+
 async def test_only_published_ports_pass_and_only_one_way(sites: Sequence[Site]) -> None:
     anna, bert, pia, quin = sites
     async with (
