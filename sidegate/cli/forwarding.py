@@ -15,18 +15,8 @@ from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableResponse, TableE
 from sidegate.cli import facts, words
 from sidegate.cli.view import View, table
 
-ENDPOINT_TITLES = (
-    "endpoint",
-    "in",
-    "clients",
-    "ports",
-    "backends",
-    "in",
-    "seen as",
-    "marker",
-    "difficulty",
-    "draining until",
-)
+ENDPOINT_TITLES = ("endpoint", "in", "clients", "ports", "backends", "in", "seen as", "marker", "difficulty")
+DRAIN_TITLES = ("draining until",)
 WIDE_TITLES = ("endpoint id", "service id", "admission")
 REST_TITLES = ("kind", "id", "what", "difficulty")
 
@@ -55,6 +45,7 @@ class _Drawing:
         self._attachments = {each.attachment.vpc_id: each.attachment for each in entries if each.HasField("attachment")}
         self._services = {each.service.service_id: each.service for each in entries if each.HasField("service")}
         self._endpoints = [each.endpoint for each in entries if each.HasField("endpoint")]
+        self._any_drains = any(each.draining_until for each in self._endpoints)
         self._difficulties: Mapping[tuple[str, str], str] = {
             key_of(each.entry): words.of(each.difficulty) for each in found.entries if each.difficulty
         }
@@ -62,7 +53,7 @@ class _Drawing:
     def whole(self, wide: bool) -> RenderableType:
         parts: list[RenderableType] = [Text(self._summary())]
         if self._endpoints:
-            titles = ENDPOINT_TITLES + WIDE_TITLES * wide
+            titles = ENDPOINT_TITLES + DRAIN_TITLES * self._any_drains + WIDE_TITLES * wide
             parts += ["", table(titles, [self._endpoint(each, wide) for each in self._endpoints])]
         if rest := self._rest():
             parts += ["", table(REST_TITLES, rest)]
@@ -90,8 +81,8 @@ class _Drawing:
             ", ".join(sources),
             str(endpoint.marker_id),
             self._difficulty(endpoint, service),
-            words.field(endpoint, "draining_until"),
         ]
+        row += [words.field(endpoint, "draining_until")] * self._any_drains
         return [*row, endpoint.endpoint_id, endpoint.service_id, str(endpoint.admission)] if wide else row
 
     def _network(self, vpc_id: str) -> str:

@@ -86,15 +86,33 @@ async def test_maps_that_are_there_keep_their_size(world: KernelWorld) -> None:
         await successor.close()
 
 
+def pin_counters(pin: Path, entries: int) -> None:
+    library, per_cpu_array = ctypes.CDLL("libbpf.so.1", use_errno=True), 6
+    fd = library.bpf_map_create(per_cpu_array, b"counters", 4, 8, entries, None)
+    assert fd >= 0
+    assert library.bpf_obj_pin(fd, os.fsencode(pin)) == 0
+    os.close(fd)
+
+
 def leave_as_before_drains(directory: Path) -> None:
     """What an agent of before there were drains has pinned: two maps fewer, and a counter fewer."""
     for name in ("deadlines", "drains", "counters"):
         (directory / name).unlink()
-    library, per_cpu_array = ctypes.CDLL("libbpf.so.1", use_errno=True), 6
-    fd = library.bpf_map_create(per_cpu_array, b"counters", 4, 8, len(Counter) - 1, None)
-    assert fd >= 0
-    assert library.bpf_obj_pin(fd, os.fsencode(directory / "counters")) == 0
-    os.close(fd)
+    pin_counters(directory / "counters", len(Counter) - 1)
+
+
+async def test_what_older_layouts_have_pinned_is_removed_once_it_is_open_and_newer_ones_when_it_is_uninstalled(
+    world: KernelWorld,
+) -> None:
+    await world.dataplane.close()
+    layouts = world.pins()[0].parent.parent
+    for name in ("v1", "v2", "v99"):
+        (layouts / name).mkdir()
+        pin_counters(layouts / name / "counters", 4)
+    await world.dataplane.open()
+    assert sorted(each.name for each in layouts.iterdir()) == ["v3", "v99"]
+    await world.dataplane.uninstall()
+    assert not layouts.exists()
 
 
 async def test_sessions_outlive_the_step_to_a_version_that_knows_of_drains(world: KernelWorld) -> None:

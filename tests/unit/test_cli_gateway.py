@@ -125,6 +125,18 @@ def test_a_table_shows_weights_and_what_is_draining(fake: FakeSidegate, cli: Com
     assert (first["weight"], first["draining"], second["draining"]) == (3, False, True)
 
 
+def test_a_table_shows_until_when_endpoints_drain_where_any_does(fake: FakeSidegate, cli: CommandLine) -> None:
+    told = table()
+    fake.gateway.tables[KERNEL] = told
+    assert "DRAINING" not in cli.text("gateway", "show")
+    endpoint = next(each.entry.endpoint for each in told.entries if each.entry.HasField("endpoint"))
+    endpoint.removed, endpoint.draining_until = True, 1_700_000_000_000_000_000
+    fake.gateway.tables[KERNEL] = told
+    shown = cli.text("gateway", "show")
+    assert "DRAINING UNTIL" in shown
+    assert "2023-11-1" in shown
+
+
 def _weigh(service: ServiceForwarding, *weights: int) -> None:
     for number, weight in enumerate(weights, 10):
         service.weighted_backends.add(address=f"10.0.0.{number}", weight=weight)

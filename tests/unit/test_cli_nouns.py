@@ -464,6 +464,24 @@ def test_waiting_for_a_deletion_ends_when_the_endpoint_is_not_there(
     assert cli.answer("endpoint", "delete", "to-web", "--wait") == {"id": endpoint["id"], "state": "deleted"}
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"), [((), 0), (("--drain", "30"), 30), (("--drain", "10m"), 600), (("--drain", "1h"), 3600)]
+)
+def test_how_long_sessions_drain_is_told_where_it_is_given(
+    fake: FakeSidegate, cli: CommandLine, endpoint: Any, said: tuple[str, ...], seconds: int
+) -> None:
+    service = endpoint["service"].rpartition(".")[2]
+    cli.answer("connection", "reject", service, endpoint["id"], *said)
+    cli.answer("connection", "reject-all", service, endpoint["id"], *said)
+    cli.answer("endpoint", "delete", endpoint["id"], *said)
+    assert fake.endpoints.drains == [seconds] * 3
+
+
+@pytest.mark.parametrize("said", ["soon", "2h", "3601", "-1", "1d"])
+def test_a_time_that_sessions_cannot_drain_for_is_refused(cli: CommandLine, endpoint: Any, said: str) -> None:
+    assert "--drain" in cli.error("endpoint", "delete", endpoint["id"], "--drain", said, code=2)
+
+
 def test_the_options_before_the_noun_say_who_asks_and_how_to_print(fake: FakeSidegate, cli: CommandLine) -> None:
     done = cli.run("--account", "shop", "--project", "front", "-o", "json", "vpc", "list")
     assert done.stdout == "[]\n"

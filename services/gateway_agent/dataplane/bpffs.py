@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 
-LAYOUT_VERSION = "v3"  # of the structs in bpf/maps.h; another one shares nothing with this
+LAYOUT = 3  # of the structs in bpf/maps.h; another one shares nothing with this
 _OURS = "sidegate"  # the source of a mount that we made, so that a later process knows it too
+_LAYOUT_NAME = re.compile(r"v(\d{1,9})")
 _GATEWAY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # the BPF filesystem keeps dots for itself
 
 
@@ -21,7 +22,7 @@ class Pins:
         if not _GATEWAY_ID.fullmatch(gateway_id):
             raise DataplaneError(f"gateway id {gateway_id!r} must match {_GATEWAY_ID.pattern}")
         self._bpffs = bpffs
-        self.directory = bpffs / _OURS / gateway_id / LAYOUT_VERSION
+        self.directory = bpffs / _OURS / gateway_id / f"v{LAYOUT}"
 
     def prepare(self) -> None:
         """Mounts the filesystem unless the path lies in one, and makes the directory. Raises Unusable."""
@@ -33,13 +34,19 @@ class Pins:
         except OSError as error:
             raise Unusable(f"no BPF filesystem at {self._bpffs}: {error.strerror}") from error
 
+    def remove_older(self) -> None:
+        """Removes what agents of older layouts have pinned: nobody reads it again."""
+        for layout, directory in self._layouts():
+            if layout < LAYOUT:
+                _remove(directory)
+
     def remove(self) -> None:
-        """Removes the pins, and the mount if we made it and nobody else's pins are in it."""
+        """Removes all pins of the gateway, and the mount if we made it and nobody else's pins are in it."""
         if not self.directory.exists():
             return
-        for pin in self.directory.iterdir():
-            pin.unlink()
-        for directory in (self.directory, self.directory.parent, self.directory.parent.parent):
+        for _, directory in self._layouts():
+            _remove(directory)
+        for directory in (self.directory.parent, self.directory.parent.parent):
             if any(directory.iterdir()):
                 return
             directory.rmdir()
@@ -47,6 +54,17 @@ class Pins:
         pins_of_others = [entry for entry in self._bpffs.iterdir() if "." not in entry.name]  # the kernel's have dots
         if mount.source == _OURS and mount.point == self._bpffs.resolve() and not pins_of_others:
             _libc_call("umount2", os.fsencode(self._bpffs), 0)
+
+    def _layouts(self) -> Iterator[tuple[int, Path]]:
+        for directory in list(self.directory.parent.iterdir()):
+            if named := _LAYOUT_NAME.fullmatch(directory.name):
+                yield int(named[1]), directory
+
+
+def _remove(directory: Path) -> None:
+    for pin in list(directory.iterdir()):
+        pin.unlink()
+    directory.rmdir()
 
 
 class Mount(NamedTuple):

@@ -60,6 +60,7 @@ class KernelDataplane:
         self._opened = _Opened(loaded, self._devices, self._difficulties)
         try:
             await self._opened.start()
+            await asyncio.to_thread(self._pins.remove_older)
         except BaseException:
             await self.close()
             raise

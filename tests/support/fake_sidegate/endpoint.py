@@ -36,6 +36,7 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
         self.first = endpoint_pb2.CONNECTION_STATE_PENDING_ACCEPTANCE
         self.after: endpoint_pb2.ConnectionState.ValueType | None = None
         self.forgets = False
+        self.drains: list[int] = []
         self.markers = iter(range(2**53 - 1, 0, -1))
         self.watched: Feed[watch_pb2.WatchEndpointsResponse] = Feed()
 
@@ -69,6 +70,7 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
     async def DeleteEndpoint(self, request: endpoint_service_pb2.DeleteEndpointRequest, context: Context) -> Endpoint:
         endpoint = await self.endpoints.find(request.id, context)
         endpoint.state = endpoint_pb2.CONNECTION_STATE_DELETING
+        self.drains.append(request.drain)
         if self.forgets:
             await self.endpoints.take(request.id, context)
         return endpoint
@@ -114,6 +116,7 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
         self, request: endpoint_service_pb2.DecideConnectionsRequest, context: Context
     ) -> endpoint_service_pb2.DecideConnectionsResponse:
         self.request_ids.append(request.request_id)
+        self._all.drains.append(request.drain)
         results = []
         for id_ in request.endpoint_ids:
             endpoint = await self._all.endpoints.find(id_, context)
@@ -159,6 +162,7 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
         endpoint = await self._all.endpoints.find(request.endpoint_id, context)
         self.request_ids.append(request.request_id)
         endpoint.state = endpoint_pb2.CONNECTION_STATE_REJECTED
+        self._all.drains.append(request.drain)
         return self._seen(endpoint)
 
     async def TestConnection(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The forwarding table and the sessions as maps. maps.py packs and unpacks the same structs: whoever changes one
- * changes the other, and counts up the version in the pin path (bpffs.py), for maps outlive the agent.
+ * changes the other, and counts up LAYOUT in bpffs.py, for maps outlive the agent.
  *
  * Everything is keyed by the local number of a VPC, never by an address alone: VPCs overlap.
  */
