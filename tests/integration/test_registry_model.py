@@ -36,9 +36,10 @@ from tests.support.service_logs import SERVICE_LOGS
 
 numbers = st.integers(0, 9)
 names = st.sampled_from("abc")
-callers = st.sampled_from([PAYMENTS, SHOP, PAYMENTS, SHOP, OPERATING])
+OWNER, OTHER, OPERATOR = "its owner", "another", "the operator"
+callers = st.sampled_from([OWNER, OWNER, OWNER, OWNER, OTHER, OPERATOR])
 operators = st.sampled_from([OPERATING, OPERATING, OPERATING, SHOP])
-owners = st.sampled_from([SHOP, SHOP, PAYMENTS])
+owners = st.sampled_from([SHOP, SHOP, SHOP, PAYMENTS])
 ranges = st.sampled_from(["10.0.0.0/28", "10.0.0.16/28", "10.0.0.0/25", "10.0.1.0/28"])
 addresses = st.sampled_from(["", "", "10.0.0.2", "10.0.0.5", "10.0.0.1", "10.0.1.3", "172.16.0.9"])
 backends = st.sampled_from(["10.0.0.10", "10.0.0.11", "10.0.9.9"])
@@ -53,42 +54,51 @@ ENDPOINTS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(
 class Inventory(RegistryScene):
     """VPCs, subnets, ports and attachments."""
 
-    @rule(who=callers, name=names, cidr=st.sampled_from(["10.0.0.0/24", "10.0.1.0/24"]), trial=trials)
+    @rule(
+        who=st.sampled_from([PAYMENTS, SHOP, OPERATING]),
+        name=names,
+        cidr=st.sampled_from(["10.0.0.0/24", "10.0.1.0/24"]),
+        trial=trials,
+    )
     def create_vpc(self, who: Principal, name: str, cidr: str, trial: bool = False) -> None:
         request = registry_pb2.CreateVpcRequest(vpc=vpc_pb2.Vpc(name=name, cidrs=[cidr]))
         made = self.give(who, "CreateVpc", request, self.model.create_vpc(who, name), trial=trial)
         if made is not None:
             self.model.vpcs[made.id] = Vpc(who, name, (cidr,))
 
-    @rule(who=callers, vpc=numbers, wish=etags, trial=trials)
-    def delete_vpc(self, who: Principal, vpc: int, wish: str, trial: bool) -> None:
+    @rule(whose=callers, vpc=numbers, wish=etags, trial=trials)
+    def delete_vpc(self, whose: str, vpc: int, wish: str, trial: bool) -> None:
         id_ = self.pick(self.model.vpcs, vpc)
+        who = self.caller(self.model.vpcs, id_, whose)
         etag = self.etag("vpc", id_, wish)
         request, allowed = registry_pb2.DeleteVpcRequest(id=id_, etag=etag), self.model.delete_vpc(who, id_, etag)
         if self.give(who, "DeleteVpc", request, allowed, subject=id_, trial=trial) is not None:
             self.gone.append(id_)
             del self.model.vpcs[id_]
 
-    @rule(who=callers, vpc=numbers, name=names, cidr=ranges, trial=trials)
-    def create_subnet(self, who: Principal, vpc: int, name: str, cidr: str, trial: bool = False) -> None:
+    @rule(whose=callers, vpc=numbers, name=names, cidr=ranges, trial=trials)
+    def create_subnet(self, whose: str, vpc: int, name: str, cidr: str, trial: bool = False) -> None:
         id_ = self.pick(self.model.vpcs, vpc)
+        who = self.caller(self.model.vpcs, id_, whose)
         allowed = self.model.create_subnet(who, id_, name, cidr)
         request = registry_pb2.CreateSubnetRequest(subnet=vpc_pb2.Subnet(vpc_id=id_, name=name, cidr=cidr))
         made = self.give(who, "CreateSubnet", request, allowed, subject=id_, trial=trial)
         if made is not None:
             self.model.subnets[made.id] = Subnet(id_, who, name, cidr)
 
-    @rule(who=callers, subnet=numbers, trial=trials)
-    def delete_subnet(self, who: Principal, subnet: int, trial: bool) -> None:
+    @rule(whose=callers, subnet=numbers, trial=trials)
+    def delete_subnet(self, whose: str, subnet: int, trial: bool) -> None:
         id_ = self.pick(self.model.subnets, subnet)
+        who = self.caller(self.model.subnets, id_, whose)
         request, allowed = registry_pb2.DeleteSubnetRequest(id=id_), self.model.delete_subnet(who, id_)
         if self.give(who, "DeleteSubnet", request, allowed, subject=id_, trial=trial) is not None:
             self.gone.append(id_)
             del self.model.subnets[id_]
 
-    @rule(who=callers, subnet=numbers, address=addresses, count=st.sampled_from([1, 1, 1, 13]), trial=trials)
-    def create_ports(self, who: Principal, subnet: int, address: str, count: int, trial: bool) -> None:
+    @rule(whose=callers, subnet=numbers, address=addresses, count=st.sampled_from([1, 1, 1, 13]), trial=trials)
+    def create_ports(self, whose: str, subnet: int, address: str, count: int, trial: bool) -> None:
         id_, holder = self.pick(self.model.subnets, subnet), "machine/m"
+        who = self.caller(self.model.subnets, id_, whose)
         for _ in range(count):
             wanted = vpc_pb2.Port(subnet_id=id_, address=address, holder=holder)
             allowed = self.model.create_port(who, id_, address)
@@ -100,9 +110,10 @@ class Inventory(RegistryScene):
             assert made.address == expected
             self.model.ports[made.id] = Port(id_, who, made.address, holder)
 
-    @rule(who=callers, port=numbers, trial=trials)
-    def delete_port(self, who: Principal, port: int, trial: bool) -> None:
+    @rule(whose=callers, port=numbers, trial=trials)
+    def delete_port(self, whose: str, port: int, trial: bool) -> None:
         id_ = self.pick(self.model.ports, port)
+        who = self.caller(self.model.ports, id_, whose)
         request, allowed = registry_pb2.DeletePortRequest(id=id_), self.model.delete_port(who, id_)
         if self.give(who, "DeletePort", request, allowed, subject=id_, trial=trial) is not None:
             self.gone.append(id_)
@@ -129,11 +140,10 @@ class Inventory(RegistryScene):
 class Publishing(RegistryScene):
     """Endpoint services: who may connect, what is reserved for whom, and how they end."""
 
-    @rule(who=callers, vpc=numbers, name=names, backend=backends, approval=switches, trial=trials)
-    def publish(
-        self, who: Principal, vpc: int, *, name: str, backend: str, approval: bool, trial: bool = False
-    ) -> None:
+    @rule(whose=callers, vpc=numbers, name=names, backend=backends, approval=switches, trial=trials)
+    def publish(self, whose: str, vpc: int, *, name: str, backend: str, approval: bool, trial: bool = False) -> None:
         id_ = self.pick(self.model.vpcs, vpc)
+        who = self.caller(self.model.vpcs, id_, whose)
         wanted = service_pb2.EndpointService(
             name=name,
             vpc_id=id_,
@@ -147,11 +157,12 @@ class Publishing(RegistryScene):
         if made is not None:
             self.model.services[made.id] = Service(who, name, made.full_name, id_, (backend,), approval)
 
-    @rule(who=callers, service=numbers, wish=etags, approval=switches, words=names, backend=backends, trial=trials)
+    @rule(whose=callers, service=numbers, wish=etags, approval=switches, words=names, backend=backends, trial=trials)
     def change(
-        self, who: Principal, service: int, *, wish: str, approval: bool, words: str, backend: str, trial: bool
+        self, whose: str, service: int, *, wish: str, approval: bool, words: str, backend: str, trial: bool
     ) -> None:
         id_ = self.pick(self.model.services, service)
+        who = self.caller(self.model.services, id_, whose)
         etag = self.etag("service", id_, wish)
         wanted = service_pb2.EndpointService(id=id_, etag=etag, approval_required=approval, description=words)
         wanted.backends.add(address=backend)
@@ -162,26 +173,29 @@ class Publishing(RegistryScene):
             changed = self.model.services[id_]
             changed.approval, changed.description, changed.backends = approval, words, (backend,)
 
-    @rule(who=callers, service=numbers, wish=etags, permission=permissions, trial=trials)
-    def permit(self, who: Principal, service: int, wish: str, permission: str, trial: bool = False) -> None:
+    @rule(whose=callers, service=numbers, wish=etags, permission=permissions, trial=trials)
+    def permit(self, whose: str, service: int, wish: str, permission: str, trial: bool = False) -> None:
         id_ = self.pick(self.model.services, service)
+        who = self.caller(self.model.services, id_, whose)
         etag = self.etag("service", id_, wish)
         request = registry_pb2.AddPermissionsRequest(service_id=id_, permissions=[permission], etag=etag)
         allowed = self.model.change(who, id_, etag)
         if self.give(who, "AddPermissions", request, allowed, subject=id_, trial=trial) is not None:
             self.model.services[id_].permissions.add(permission)
 
-    @rule(who=callers, service=numbers, permission=permissions, end=switches, trial=trials)
-    def forbid(self, who: Principal, service: int, permission: str, end: bool, trial: bool) -> None:
+    @rule(whose=callers, service=numbers, permission=permissions, end=switches, trial=trials)
+    def forbid(self, whose: str, service: int, permission: str, end: bool, trial: bool) -> None:
         id_ = self.pick(self.model.services, service)
+        who = self.caller(self.model.services, id_, whose)
         request = registry_pb2.RemovePermissionsRequest(service_id=id_, permissions=[permission], end_connections=end)
         allowed = self.model.change(who, id_, "")
         if self.give(who, "RemovePermissions", request, allowed, subject=id_, trial=trial) is not None:
             self.model.services[id_].permissions.discard(permission)
 
-    @rule(who=callers, service=numbers, force=switches, wish=etags, trial=trials)
-    def withdraw(self, who: Principal, service: int, force: bool, wish: str, trial: bool) -> None:
+    @rule(whose=callers, service=numbers, force=switches, wish=etags, trial=trials)
+    def withdraw(self, whose: str, service: int, force: bool, wish: str, trial: bool) -> None:
         id_ = self.pick(self.model.services, service)
+        who = self.caller(self.model.services, id_, whose)
         etag, found = self.etag("service", id_, wish), self.model.services.get(id_)
         request = registry_pb2.DeleteEndpointServiceRequest(id=id_, force=force, etag=etag)
         if trial and found is not None and found.stage == AVAILABLE:
@@ -197,9 +211,10 @@ class Publishing(RegistryScene):
         self.model.live[self.pick(self.model.services, service)] = [ENDPOINTS[0]] if connected else []
         self.model.away = self.endpoints.away = away
 
-    @rule(who=callers, service=numbers, by_name=switches)
-    def look_up(self, who: Principal, service: int, by_name: bool) -> None:
+    @rule(whose=callers, service=numbers, by_name=switches)
+    def look_up(self, whose: str, service: int, by_name: bool) -> None:
         id_ = self.pick(self.model.services, service)
+        who = self.caller(self.model.services, id_, whose)
         named = f"local.a.{id_}" if by_name else id_
         request, found = registry_pb2.LookupEndpointServiceRequest(service=named), self.model.services.get(id_)
         visible = self.model.visible(who, id_) and (not by_name or found is None or found.full_name == named)
@@ -227,17 +242,16 @@ class Publishing(RegistryScene):
             self.model.ports[given.port.id] = Port(subnet_id, owner, expected, f"endpoint/{id_}")
         assert given.service.id == service_id
 
-    @rule(endpoint=numbers)
-    def release(self, endpoint: int) -> None:
-        """Again is not an error."""
+    @rule(endpoint=numbers, known=switches)
+    def release(self, endpoint: int, known: bool) -> None:
+        """Again is not an error. Or its endpoint is heard of, and it is kept."""
         id_ = ENDPOINTS[endpoint % 4]
+        if known:
+            self.model.known.add(id_)
+            return
         self.give(PROGRAM, "ReleaseEndpointPort", internal_pb2.ReleaseEndpointPortRequest(endpoint_id=id_), set())
         self.model.release(id_)
         self.model.known.discard(id_)
-
-    @rule(endpoint=numbers)
-    def hear_of_an_endpoint(self, endpoint: int) -> None:
-        self.model.known.add(ENDPOINTS[endpoint % 4])
 
     @rule(seconds=st.sampled_from([0, 31, 61]))
     def pass_time(self, seconds: int) -> None:
@@ -251,7 +265,30 @@ class Publishing(RegistryScene):
 class Identity(RegistryScene):
     """Accounts, projects, access keys and their tokens."""
 
-    @rule(who=operators, name=st.sampled_from(["shop", "bank"]))
+    @rule(
+        what=st.sampled_from(["account", "project", "key", "rotate", "revoke", "sign", "sign", "speak", "speak"]),
+        who=operators,
+        name=st.sampled_from(["shop", "bank"]),
+        project=st.sampled_from(["default", "a"]),
+        number=numbers,
+    )
+    def identify(self, what: str, who: Principal, *, name: str, project: str, number: int) -> None:
+        match what:
+            case "account":
+                self.create_account(who, name)
+            case "project":
+                self.create_project(name, project)
+            case "key":
+                self.create_key(who, name, project)
+            case "rotate":
+                self.rotate(number)
+            case "revoke":
+                self.revoke(number)
+            case "sign":
+                self.sign(number % 8, number if number == 9 else number % 8)
+            case _ if self.access.tokens:
+                self.speak(number)
+
     def create_account(self, who: Principal, name: str) -> None:
         allowed = self.access.create_account(name) if who.is_operator else FOREIGN
         request = account_service.CreateAccountRequest(account=account_pb2.Account(name=name))
@@ -260,13 +297,11 @@ class Identity(RegistryScene):
             self.access.projects[name] = {"default"}
             self.access.keys[made.key.key.id] = Key(name, made.key.secret_key)
 
-    @rule(name=st.sampled_from(["shop", "bank"]), project=names)
     def create_project(self, name: str, project: str) -> None:
         request = account_service.CreateProjectRequest(account=name, project=project)
         if self.give(OPERATING, "CreateProject", request, self.access.create_project(name, project)) is not None:
             self.access.projects[name].add(project)
 
-    @rule(who=operators, name=st.sampled_from(["shop", "bank"]), project=st.sampled_from(["default", "a"]))
     def create_key(self, who: Principal, name: str, project: str) -> None:
         allowed = self.access.create_key(name, project) if who.is_operator else FOREIGN
         wanted = account_pb2.AccessKey(account=name, project=project, role=account_pb2.ROLE_VIEWER)
@@ -274,7 +309,6 @@ class Identity(RegistryScene):
         if made is not None:
             self.access.keys[made.key.id] = Key(name, made.secret_key)
 
-    @rule(number=numbers)
     def rotate(self, number: int) -> None:
         id_ = self.pick(self.access.keys, number)
         request, allowed = account_service.RotateAccessKeyRequest(id=id_), self.access.rotate(id_)
@@ -283,18 +317,15 @@ class Identity(RegistryScene):
             assert told.secret_key != key.secret
             key.secret, key.generation = told.secret_key, key.generation + 1
 
-    @rule(number=numbers)
     def revoke(self, number: int) -> None:
         id_ = self.pick(self.access.keys, number)
         request, allowed = account_service.RevokeAccessKeyRequest(id=id_), self.access.revoke(id_)
         if self.give(OPERATING, "RevokeAccessKey", request, allowed) is not None:
             self.access.keys[id_].revoked = True
 
-    @precondition(lambda self: self.access.keys)
-    @rule(number=numbers, other=numbers)
     def sign(self, number: int, other: int) -> None:
         """With the secret of a key: mostly its own."""
-        id_ = self.pick(self.access.keys, number % 8)
+        id_ = self.pick(self.access.keys, number)
         secret = self.access.keys[self.pick(self.access.keys, other % 8)].secret
         at, nonce = int(time.time()), secrets.token_bytes(16)
         request = account_service.IssueTokenRequest(
@@ -304,8 +335,6 @@ class Identity(RegistryScene):
         if told is not None:
             self.access.tokens.append(Token(told.token, id_, self.access.keys[id_].generation))
 
-    @precondition(lambda self: self.access.tokens)
-    @rule(number=numbers)
     def speak(self, number: int) -> None:
         token = self.access.tokens[number % len(self.access.tokens)]
         allowed = self.access.speak(token)
@@ -330,10 +359,13 @@ class RegistryMachine(Inventory, Publishing, Identity):
     def furnish(self) -> None:
         for number, who in enumerate((PAYMENTS, SHOP)):
             self.create_vpc(who, "a", "10.0.0.0/24")
-            self.create_subnet(who, number, "a", "10.0.0.0/28")
-            self.attach(OPERATING, number, "default", "ab"[number])
-        self.publish(PAYMENTS, 0, name="a", backend="10.0.0.10", approval=True)
-        self.permit(PAYMENTS, 0, "", "iam:domain::shop")
+            self.create_subnet(OWNER, number, "a", "10.0.0.0/28")
+        self.create_vpc(PAYMENTS, "b", "10.0.0.0/24")
+        for number in range(3):
+            self.attach(OPERATING, number, "default", "abc"[number])
+        self.create_ports(OWNER, 1, "", 1, trial=False)
+        self.publish(OWNER, 2, name="a", backend="10.0.0.10", approval=True)
+        self.permit(OWNER, 0, "", "iam:domain::shop")
         self.create_account(OPERATING, "shop")
 
     @precondition(lambda self: self.answered)

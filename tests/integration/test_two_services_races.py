@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from services.endpoint.application.limits import Limits
 from sidegate import errors
@@ -23,6 +24,8 @@ from tests.support import identity
 from tests.support.stores import LOGS
 from tests.support.two_services import TwoServices, two_services, until
 from tests.support.world import tcp
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 T = TypeVar("T")
 
@@ -46,6 +49,7 @@ class Scene:
     payments: Client
     subnet: str
     vpc: str
+    permission: str
 
     async def publish(self, name: str, *, approval: bool = False, per_account: int = 0) -> EndpointService:
         limits = ConsumerLimits(endpoints_per_account=per_account)
@@ -57,7 +61,7 @@ class Scene:
             approval_required=approval,
             consumer_limits=limits,
         )
-        return await self.payments.services.permit(made.id, ["iam:domain::shop"])
+        return await self.payments.services.permit(made.id, [self.permission])
 
     async def request(self, service: EndpointService) -> Endpoint:
         return await self.shop.endpoints.create(service.id, self.subnet)
@@ -70,20 +74,31 @@ class Scene:
             await self.shop.endpoints.delete(each.id)
 
 
-@pytest.fixture(params=LOGS)
-async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
+@pytest_asyncio.fixture(params=LOGS, scope="module", loop_scope="module")
+async def services(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[TwoServices]:
+    directory, databases = tmp_path_factory.mktemp("races"), dict[str, str]()
     with ExitStack() as logs:
-        databases: dict[str, str] = {}
         for program in ("registry", "endpoint"):
-            (tmp_path / program).mkdir()
-            databases[program] = logs.enter_context(LOGS[request.param](tmp_path / program))
-        async with two_services(tmp_path, Limits(endpoints=QUOTA), databases) as services:
-            operator, shop, payments = [services.client(each) for each in ("operator", "shop", "payments")]
-            vpcs = {client: await client.vpcs.create("net", ["10.0.0.0/24"]) for client in (shop, payments)}
-            for client, name in ((shop, "shop"), (payments, "payments")):
-                await operator.attachments.create(vpcs[client].id, NetnsTarget(namespace=name))
-            subnet = await shop.subnets.create("main", vpcs[shop].id, "10.0.0.0/24")
-            yield Scene(services, operator, shop, payments, subnet.id, vpcs[payments].id)
+            (directory / program).mkdir()
+            databases[program] = logs.enter_context(LOGS[request.param](directory / program))
+        async with two_services(directory, Limits(endpoints=QUOTA), databases) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def scene(services: TwoServices) -> AsyncIterator[Scene]:
+    """With accounts of its own: names and quotas are an account's."""
+    who = uuid4().hex[:8]
+    async with AsyncExitStack() as clients:
+        accounts = ("operator", f"shop-{who}", f"payments-{who}")
+        operator, shop, payments = [await clients.enter_async_context(services.client(each)) for each in accounts]
+        vpcs = [await client.vpcs.create("net", ["10.0.0.0/24"]) for client in (shop, payments)]
+        for vpc in vpcs:
+            await operator.attachments.create(vpc.id, NetnsTarget(namespace=vpc.id))
+        subnet = await shop.subnets.create("main", vpcs[0].id, "10.0.0.0/24")
+        yield Scene(services, operator, shop, payments, subnet.id, vpcs[1].id, f"iam:domain::shop-{who}")
 
 
 async def at_once(*attempts: Awaitable[T]) -> tuple[list[T], list[BaseException]]:
@@ -162,7 +177,7 @@ async def test_a_permission_that_ends_connections_against_requests_leaves_none(s
     service = await scene.publish("web")
     for number in range(ROUNDS):
         attempts: list[Awaitable[object]] = [scene.request(service) for _ in range(QUOTA // 2)]
-        forbid = scene.payments.services.forbid(service.id, ["iam:domain::shop"], end_connections=True)
+        forbid = scene.payments.services.forbid(service.id, [scene.permission], end_connections=True)
         attempts.insert(2 * number, forbid)
         _, lost = await at_once(*attempts)
         assert kinds(lost) <= {errors.NotFound}
@@ -173,7 +188,7 @@ async def test_a_permission_that_ends_connections_against_requests_leaves_none(s
         await until(scene.services.endpoint_store, all_ended)
         with pytest.raises(errors.NotFound):
             await scene.request(service)
-        await scene.payments.services.permit(service.id, ["iam:domain::shop"])
+        await scene.payments.services.permit(service.id, [scene.permission])
         await scene.clear()
 
 
@@ -203,7 +218,7 @@ async def test_one_address_goes_to_one_endpoint_or_one_machine(scene: Scene) -> 
 async def test_a_subnet_never_goes_under_an_endpoint(scene: Scene) -> None:
     service = await scene.publish("web")
     other = await scene.shop.vpcs.create("other", ["10.1.0.0/16"])
-    await scene.operator.attachments.create(other.id, NetnsTarget(namespace="other"))
+    await scene.operator.attachments.create(other.id, NetnsTarget(namespace=other.id))
     for number in range(ROUNDS):
         subnet = await scene.shop.subnets.create(f"s-{number}", other.id, f"10.1.{number}.0/24")
         attempts: list[Awaitable[object]] = [scene.shop.endpoints.create(service.id, subnet.id) for _ in range(3)]
@@ -218,10 +233,11 @@ async def test_a_subnet_never_goes_under_an_endpoint(scene: Scene) -> None:
 
 async def test_a_key_that_is_revoked_while_it_is_used_opens_nothing_afterwards(scene: Scene) -> None:
     """At the registry from the very moment; at the endpoint service as soon as it has heard of it."""
-    await scene.operator.accounts.create("bank")
+    bank_name = f"bank-{uuid4().hex[:8]}"
+    await scene.operator.accounts.create(bank_name)
     for _ in range(ROUNDS):
-        made = await scene.operator.accounts.create_key("bank", "default", ROLE_ADMIN)
-        credential = Credential("bank", "default", made.key.id, made.secret_key)
+        made = await scene.operator.accounts.create_key(bank_name, "default", ROLE_ADMIN)
+        credential = Credential(bank_name, "default", made.key.id, made.secret_key)
         addresses = (scene.services.registry_address, scene.services.endpoint_address)
         async with Client(*addresses, credential=credential, ca=identity.ca()) as bank:
             await bank.vpcs.create(f"net-{made.key.id}", ["10.0.0.0/24"])

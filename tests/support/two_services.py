@@ -40,6 +40,9 @@ from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from tests.support import identity
 from tests.support.registry_service import access_to
 
+DEADLINE = 60.0
+"""Seconds until something has become true, on a machine that has much else to do."""
+
 NOWHERE_ELSE: Mapping[str, str] = {}
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -82,9 +85,8 @@ class TwoServices:
     access: Access
 
     def client(self, account: str) -> identity.Known:
-        client = identity.Known(self.registry_address, self.endpoint_address, account=account, project="live")
-        self.callers.push_async_callback(client.close)
-        return client
+        addresses = (self.registry_address, self.endpoint_address)
+        return identity.Known(*addresses, account=account, project="live", timeout=30)
 
     def caller(self, account: str, project: str) -> Caller:
         addresses = (self.registry_address, self.endpoint_address)
@@ -95,7 +97,7 @@ class TwoServices:
 
 async def until(store: SqlStore, condition: Callable[[], Awaitable[bool]]) -> None:
     """Returns when the condition holds; it is asked again after every event of the store."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(DEADLINE):
         while True:
             position = (await store.head()).position
             if await condition():

@@ -154,6 +154,13 @@ class RegistryScene(RuleBasedStateMachine):
             return self.gone[-1]
         return there[number % len(there)] if there and number < 8 else NOBODYS
 
+    def caller(self, things: Mapping[str, Any], id_: str, whose: str) -> Principal:
+        """Who commands: mostly the owner of the thing."""
+        owner: Principal = things[id_].owner if id_ in things else SHOP
+        if whose == "its owner":
+            return owner
+        return OPERATING if whose == "the operator" else SHOP if owner == PAYMENTS else PAYMENTS
+
     def etag(self, kind: str, id_: str, wish: str) -> str:
         """The one that fits, as it is read now; or the first that there ever was."""
         thing: Vpc | Service | None = getattr(self.model, f"{kind}s").get(id_)
