@@ -316,12 +316,20 @@ class Identity(RegistryScene):
             key = self.access.keys[id_]
             assert told.secret_key != key.secret
             key.secret, key.generation = told.secret_key, key.generation + 1
+            self.speak_with_all(id_)
 
     def revoke(self, number: int) -> None:
         id_ = self.pick(self.access.keys, number)
         request, allowed = account_service.RevokeAccessKeyRequest(id=id_), self.access.revoke(id_)
         if self.give(OPERATING, "RevokeAccessKey", request, allowed) is not None:
             self.access.keys[id_].revoked = True
+            self.speak_with_all(id_)
+
+    def speak_with_all(self, key: str) -> None:
+        """With every token that was had for the key."""
+        for number, token in enumerate(self.access.tokens):
+            if token.key == key:
+                self.speak(number)
 
     def sign(self, number: int, other: int) -> None:
         """With the secret of a key: mostly its own."""
@@ -367,6 +375,7 @@ class RegistryMachine(Inventory, Publishing, Identity):
         self.publish(OWNER, 2, name="a", backend="10.0.0.10", approval=True)
         self.permit(OWNER, 0, "", "iam:domain::shop")
         self.create_account(OPERATING, "shop")
+        self.sign(0, 0)
 
     @precondition(lambda self: self.answered)
     @rule(number=st.integers(0, 999))

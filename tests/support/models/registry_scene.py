@@ -40,6 +40,7 @@ Places = Mapping[tuple[str, str], tuple[int, int]]
 """When each resource was made, and when it last changed: positions by kind and id."""
 
 QUOTA = 3
+DEADLINE = 30.0
 NOBODYS = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
 
@@ -140,7 +141,7 @@ class RegistryScene(RuleBasedStateMachine):
             each for each in (client.stub, client.accounts, client.tokens, client.internal) if hasattr(each, method)
         )
         try:
-            answer = self.run(client.ask(getattr(stub, method), request))
+            answer = self.run(client.ask(getattr(stub, method), request, DEADLINE))
         except errors.SidegateError as refusal:
             assert type(refusal) in allowed, f"{method}: {refusal!r} is not among {allowed}"
             return None, refusal
