@@ -266,7 +266,7 @@ class Identity(RegistryScene):
     """Accounts, projects, access keys and their tokens."""
 
     @rule(
-        what=st.sampled_from(["account", "project", "key", "rotate", "revoke", "sign", "sign", "speak", "speak"]),
+        what=st.sampled_from(["account", "project", "key", "sign", "sign", "speak", "speak"]),
         who=operators,
         name=st.sampled_from(["shop", "bank"]),
         project=st.sampled_from(["default", "a"]),
@@ -280,10 +280,6 @@ class Identity(RegistryScene):
                 self.create_project(name, project)
             case "key":
                 self.create_key(who, name, project)
-            case "rotate":
-                self.rotate(number)
-            case "revoke":
-                self.revoke(number)
             case "sign":
                 self.sign(number % 8, number if number == 9 else number % 8)
             case _ if self.access.tokens:
@@ -308,6 +304,13 @@ class Identity(RegistryScene):
         made = self.give(who, "CreateAccessKey", account_service.CreateAccessKeyRequest(key=wanted), allowed)
         if made is not None:
             self.access.keys[made.key.id] = Key(name, made.secret_key)
+
+    @rule(number=numbers, revoke=switches)
+    def end_a_key(self, number: int, revoke: bool) -> None:
+        if revoke:
+            self.revoke(number)
+        else:
+            self.rotate(number)
 
     def rotate(self, number: int) -> None:
         id_ = self.pick(self.access.keys, number)
