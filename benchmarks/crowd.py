@@ -38,8 +38,8 @@ ACCOUNT = "crowd"
 """Whose project `default` has OURS of them; of the other projects each has THEIRS."""
 
 OURS, THEIRS = 500, 20
-SERVICES = 4
-"""In a VPC of their own each, which has source addresses for 32,766 endpoints."""
+OF_A_SERVICE = 30_000
+"""Endpoints of a service at most: its VPC has source addresses for 32,766."""
 
 AT_ONCE = 256
 ADDRESS = IPv4Address("10.64.0.1")
@@ -52,7 +52,8 @@ async def crowded(
 ) -> AsyncIterator[tuple[Standalone, Sequence[str]]]:
     """A running standalone with so many accepted endpoints in its one cell, and the ids of those of ACCOUNT."""
     async with contextlib.AsyncExitStack() as stack:
-        spaces = stack.enter_context(namespaces.make("crowd", *(f"provider{number}" for number in range(SERVICES))))
+        providers = [f"provider{number}" for number in range(-(-endpoints // OF_A_SERVICE))]
+        spaces = stack.enter_context(namespaces.make("crowd", *providers))
         sidegate = Standalone(directory, databases=databases)
         async with sidegate:
             first = await _first_of_each(sidegate, spaces)

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.commands import calling
+from benchmarks.commands import calling, cpu_seconds
 from benchmarks.crowd import OURS, crowded
 from benchmarks.figures import Figure, compare_quantiles, rounded
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Child, Failed
 from sidegate.resources.logs import LogName
-from tests.support.standalone import Standalone
+from tests.support.standalone import Standalone, until
 
 FEW = 1000
 """Endpoints that growth is measured from."""
@@ -22,8 +22,11 @@ CALLS = ("get", "list")
 IN_A_ROW = 10
 """Calls of one kind to one system, then it is the other's turn."""
 
-PATIENCE = 600
-"""Seconds for a gateway to take a whole table in."""
+PATIENCE = 900
+"""Seconds for a gateway to take a whole table in, and for NATS to be told of everything."""
+
+QUIET = 0.1
+"""Of a processor: what a program takes that has nothing to do."""
 
 MIB = 1 << 20
 PER = 100_000
@@ -68,16 +71,28 @@ def resident(sidegate: Standalone, program: str) -> int:
     raise Failed(f"the {program} has ended")
 
 
-async def wait_until_forwarded(sidegate: Standalone) -> None:
-    """The gateway has all of the log in its table."""
+async def settled(sidegate: Standalone) -> None:
+    """The gateway has all of the log in its table, and everything is published."""
     async with sidegate.client("operator") as operator:
         head = await operator.audit.log(LogName.ENDPOINT).head()
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                status = await operator.gateway.status()
-                if status.in_sync and status.position >= head.position:
-                    return
-                await asyncio.sleep(0.1)
+
+        async def forwarded() -> bool:
+            status = await operator.gateway.status()
+            return status.in_sync and status.position >= head.position
+
+        await until("the gateway's table", forwarded, PATIENCE)
+
+    async def idle() -> bool:
+        return await _load(sidegate.pid_of("endpoint")) < QUIET
+
+    await until("everything to be published", idle, PATIENCE)
+
+
+async def _load(pid: int) -> float:
+    """How much of a processor the process has for a second."""
+    before = cpu_seconds(pid)
+    await asyncio.sleep(1)
+    return cpu_seconds(pid) - before
 
 
 def memory(few: Standalone, many: Standalone, endpoints: int) -> Iterator[Figure]:
@@ -100,7 +115,7 @@ async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="sidegate-bench-")))
             systems[number], ids = await stack.enter_async_context(crowded(directory, number))
             clients[number] = await stack.enter_async_context(calling(systems[number], ids))
-            await wait_until_forwarded(systems[number])
+            await settled(systems[number])
         found = list(memory(systems[FEW], systems[endpoints], endpoints))
         await samples.take(clients, IN_A_ROW)  # what is made at the first call is not what a call costs
         samples = Samples()

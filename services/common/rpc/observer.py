@@ -47,14 +47,15 @@ class Meter:
     """The numbers of one method."""
 
     def __init__(self, path: str) -> None:
-        self.service, _, self.method = path.removeprefix("/").rpartition("/")
-        self.in_flight = IN_FLIGHT.labels(self.service, self.method)
-        self.seconds = SECONDS_TAKEN.labels(self.service, self.method)
+        self.path = path.removeprefix("/")
+        self._service, _, self.method = self.path.rpartition("/")
+        self.in_flight = IN_FLIGHT.labels(self._service, self.method)
+        self.seconds = SECONDS_TAKEN.labels(self._service, self.method)
         self._handled: dict[str, Counter] = {}
 
     def handled(self, code: str) -> Counter:
         if code not in self._handled:
-            self._handled[code] = HANDLED.labels(self.service, self.method, code)
+            self._handled[code] = HANDLED.labels(self._service, self.method, code)
         return self._handled[code]
 
 
@@ -69,8 +70,8 @@ class Call:
 
     @classmethod
     def begin(cls, meter: Meter, request: object, context: Context) -> Self:
-        metadata = dict(context.invocation_metadata() or ())
-        span = tracing.start(f"{meter.service}/{meter.method}", str(metadata.get(KEY, "")), SpanKind.SERVER)
+        parent = next((str(value) for key, value in context.invocation_metadata() or () if key == KEY), "")
+        span = tracing.start(meter.path, parent, SpanKind.SERVER)
         contexts.attach(trace.set_span_in_context(span))
         request_id = str(getattr(request, "request_id", ""))[:LONGEST_ID]
         about = {
