@@ -1,17 +1,21 @@
 """What it costs to have many endpoints: Get and List where few and where many are stored, and the programs' memory."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.commands import calling, cpu_seconds
+import nats
+
+from benchmarks.commands import calling
 from benchmarks.crowd import OURS, crowded
 from benchmarks.figures import Figure, compare_quantiles, rounded
+from benchmarks.latency import nats_url
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Child, Failed
+from services.common.messaging.views import ENDPOINT_VIEWS
+from services.endpoint.wire.views import VIEWS
 from sidegate.resources.logs import LogName
 from tests.support.standalone import Standalone, until
 
@@ -24,9 +28,6 @@ IN_A_ROW = 10
 
 PATIENCE = 900
 """Seconds for a gateway to take a whole table in, and for NATS to be told of everything."""
-
-QUIET = 0.1
-"""Of a processor: what a program takes that has nothing to do."""
 
 MIB = 1 << 20
 PER = 100_000
@@ -82,17 +83,18 @@ async def settled(sidegate: Standalone) -> None:
 
         await until("the gateway's table", forwarded, PATIENCE)
 
-    async def idle() -> bool:
-        return await _load(sidegate.pid_of("endpoint")) < QUIET
+    connection = await nats.connect(nats_url(sidegate))
+    try:
+        stream = ENDPOINT_VIEWS.stream(head.epoch)
 
-    await until("everything to be published", idle, PATIENCE)
+        async def published() -> bool:
+            """Views are published after the log."""
+            info = await connection.jetstream().stream_info(stream)
+            return info.state.last_seq >= head.position * VIEWS.messages
 
-
-async def _load(pid: int) -> float:
-    """How much of a processor the process has for a second."""
-    before = cpu_seconds(pid)
-    await asyncio.sleep(1)
-    return cpu_seconds(pid) - before
+        await until("everything to be published", published, PATIENCE)
+    finally:
+        await connection.close()
 
 
 def memory(few: Standalone, many: Standalone, endpoints: int) -> Iterator[Figure]:

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import json
 import signal
+import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ import uvloop
 GARBAGE_THRESHOLD = 10_000
 """New objects after which Python looks for cycles. A page of a log is thousands of events, all of them alive: with the
 default of 700, looking through them again and again took a third of the time that reading them takes."""
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread that wants to go on waits for the one that runs. The log's writer needs the interpreter again after
+each of its statements: with the default of 5 ms, a busy event loop made a batch wait for longer than it took."""
 
 
 class CannotListen(Exception):
@@ -41,4 +46,5 @@ async def _until_signalled(main: Coroutine[Any, Any, None]) -> None:
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs until it is done or the program is told to end; cancelling is how the parts are told."""
     gc.set_threshold(GARBAGE_THRESHOLD)
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(_until_signalled(main))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
+from services.common.clock import SECOND
 from services.common.eventsourcing.resource_lists import get
 from services.common.eventsourcing.resource_table import RESOURCES, ResourceRow, ResourceTable
 from services.common.eventsourcing.sql_schema import last_of_partition, tail
@@ -56,7 +57,8 @@ def entry_id(cell: str, id_: str) -> str:
 
 def _endpoint(event: RecordedEvent, stored: events_pb.EndpointEvent) -> ResourceRow:
     resource, placement = stored.endpoint, stored.placement
-    state = _STATES[resource.state]
+    state, updated = _STATES[resource.state], resource.update_time
+    updated_at = updated.seconds * SECOND + updated.nanos  # a replay has no time for what ToNanoseconds() checks
     return ResourceRow(
         kind=ENDPOINT,
         id=resource.id,
@@ -71,8 +73,8 @@ def _endpoint(event: RecordedEvent, stored: events_pb.EndpointEvent) -> Resource
         full_name=resource.service_full_name,
         vpc=resource.vpc_id,
         number=resource.marker_id,
-        updated=resource.update_time.ToNanoseconds(),
-        counterpart_updated=max(resource.update_time.ToNanoseconds(), placement.noted_at),
+        updated=updated_at,
+        counterpart_updated=max(updated_at, placement.noted_at),
         tags=tuple((tag.key, tag.value) for tag in resource.tags),
     )
 
