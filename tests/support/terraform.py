@@ -169,7 +169,10 @@ def plan(config: Config, state: State | None) -> dict[str, tuple[Any, Any]]:
 
 
 def _differ(wanted: Any, there: Any) -> bool:
-    return set(wanted) != set(there) if isinstance(wanted, list) else bool(wanted != there)
+    """Lists of texts are sets to the provider; those of blocks keep their order."""
+    if isinstance(wanted, list) and all(isinstance(each, str) for each in wanted):
+        return set(wanted) != set(there)
+    return bool(wanted != there)
 
 
 async def settled(go: Go, path: str, shape: Shape, *, within: str = "", pending: str, target: tuple[str, ...]) -> None:

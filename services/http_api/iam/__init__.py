@@ -4,6 +4,6 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-from services.http_api.iam import projects
+from services.http_api.iam import domains, projects, tokens
 
-ROUTERS: Sequence[APIRouter] = (projects.router,)
+ROUTERS: Sequence[APIRouter] = (projects.router, domains.router, tokens.router)
