@@ -29,7 +29,8 @@ class Client:
     operator's credential may speak for an `account` and `project` that are named; others speak for their own. Tokens
     are had and renewed when they are needed.
     Calls raise `sidegate.errors`. Each has a deadline (`timeout` seconds, 30 at most), is repeated where the server
-    was away, and every write carries a request id, so that repeating it changes nothing.
+    was away, and every write carries a request id, so that repeating it changes nothing. Writes within
+    `with sidegate.conditions.under(validate_only=True, etag=...)` are only validated, or bound to what was read.
     """
 
     def __init__(

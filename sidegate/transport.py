@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from sidegate import errors, tracing
+from sidegate import conditions, errors, tracing
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 LONGEST_TIMEOUT_SECONDS = 30.0
@@ -119,7 +119,8 @@ class Caller:
             raise errors.of(error, self._address) from error
 
     async def write(self, method: grpc.aio.UnaryUnaryMultiCallable[W, R], request: W) -> R:
-        """Asks for a change, under a request id of its own where it has none."""
+        """Asks for a change, under a request id of its own where it has none, on the conditions of the moment."""
+        conditions.impose(request)
         request.request_id = request.request_id or str(uuid.uuid4())
         return await self.ask(method, request)
 

@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
 import typer
 from google.protobuf.message import Message
 from rich.markup import escape
 
-from sidegate import errors, tracing
+from sidegate import conditions, errors, tracing
 from sidegate.cli import outcome, tables
 from sidegate.cli.session import Session, Settings, session
 from sidegate.cli.streaming import Running, print_lines
@@ -30,6 +31,14 @@ OutputOption = Annotated[
     Output | None, typer.Option("--output", "-o", help="How to print the answer; also accepted before the noun.")
 ]
 
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would come of it: everything is checked, nothing is changed.")
+]
+EtagOption = Annotated[
+    str, typer.Option("--etag", metavar="ETAG", help="Only where it is still as it was read with this etag (-o json).")
+]
+ONLY_VALIDATED = "only validated: nothing was changed"
+
 
 class Noun:
     """A noun of the command line and its verbs."""
@@ -45,6 +54,16 @@ class Noun:
             command = f"sidegate {self.name} {name}"
             program = _as_program(function, command, none=f"no {self.name}s")
             self.app.command(name, epilog=_epilog(examples))(program)
+            return function
+
+        return register
+
+    def write(self, name: str, *examples: str, etag: bool = False) -> Callable[[Verb[P, A]], Verb[P, A]]:
+        """Makes a function a verb that changes something: it can be only validated, and bound to an `etag`."""
+
+        def register(function: Verb[P, A]) -> Verb[P, A]:
+            command, program = f"sidegate {self.name} {name}", _conditional(function, etag=etag)
+            self.app.command(name, epilog=_epilog(examples))(_as_program(program, command, none=f"no {self.name}s"))
             return function
 
         return register
@@ -67,6 +86,26 @@ def verb_alone(app: typer.Typer, name: str, *examples: str) -> Callable[[Verb[P,
         return function
 
     return register
+
+
+def _conditional(function: Callable[..., Awaitable[Answer]], *, etag: bool) -> Callable[..., Awaitable[Answer]]:
+    """The function with the options --dry-run and, where it takes one, --etag."""
+
+    @functools.wraps(function)
+    async def conditional(session: Session, *, dry_run: bool, etag: str = "", **arguments: object) -> Answer:
+        with conditions.under(validate_only=dry_run, etag=etag):
+            answer = await function(session, **arguments)
+        return replace(_view(answer, ""), remark=ONLY_VALIDATED) if dry_run else answer
+
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter("dry_run", keyword, annotation=DryRunOption, default=False)]
+    if etag:
+        added.append(inspect.Parameter("etag", keyword, annotation=EtagOption, default=""))
+    first, *own = parameters
+    own = [each.replace(kind=keyword) for each in own]
+    vars(conditional)["__signature__"] = inspect.Signature([first, *own, *added])
+    return conditional
 
 
 def _epilog(examples: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
+from sidegate.api.registry.v1.listing_pb2 import TagMatch
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import completing, parsing
 
@@ -132,6 +133,16 @@ NameContains = Annotated[
     str, typer.Option("--name-contains", metavar="TEXT", help="Only with this in the name, whatever the case.")
 ]
 NewestFirst = Annotated[bool, typer.Option("--newest-first", help="In order of creation the other way round.")]
+WithTags = Annotated[
+    list[TagMatch] | None,
+    typer.Option(
+        "--tag",
+        metavar="KEY[=VALUE]",
+        parser=parsing.tag_match,
+        help="Only with this tag: with any value where none is named, with *VALUE in it where that is; once for each.",
+    ),
+]
+ByChange = Annotated[bool, typer.Option("--by-change", help="In order of the last change.")]
 From = Annotated[
     int | None,
     typer.Option(

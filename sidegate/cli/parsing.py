@@ -10,6 +10,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
+from sidegate.api.registry.v1.listing_pb2 import (
+    LIST_ORDER_CREATE_TIME,
+    LIST_ORDER_UPDATE_TIME,
+    ListOrder,
+    TagFilter,
+    TagMatch,
+)
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import facts
 from sidegate.cli.facts import Enum
@@ -69,6 +76,20 @@ def weight(text: str) -> Backend:
     if "=" not in text or found.draining:
         raise typer.BadParameter(f"{text!r} gives no weight: IP=WEIGHT, such as 10.0.0.10=3")
     return found
+
+
+def tag_match(text: str) -> TagMatch:
+    """KEY[=VALUE]."""
+    key, named, value = text.partition("=")
+    return TagMatch(key=key, values=[value] if named else [])
+
+
+def with_tags(wanted: Sequence[TagMatch] | None) -> TagFilter | None:
+    return TagFilter(all=wanted) if wanted else None
+
+
+def order(by_change: bool) -> ListOrder.ValueType:
+    return LIST_ORDER_UPDATE_TIME if by_change else LIST_ORDER_CREATE_TIME
 
 
 def tag(text: str) -> Tag:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from sidegate import errors, waiting
+from sidegate import conditions, errors, waiting
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, Endpoint
 from sidegate.cli import tables, words
@@ -32,6 +32,8 @@ S = TypeVar("S", Endpoint, Connection)
 
 async def settle(session: Session, first: S, get: Callable[[], Awaitable[S]], wanted: int, within: float) -> View:
     """Asks until the state is no longer on its way to the wanted one; the exit code says whether it is there."""
+    if conditions.current().validate_only:
+        raise Complaint("--dry-run changes nothing to wait for", Exit.USAGE, "leave out --wait")
     latest = first
 
     async def look() -> S:

@@ -10,6 +10,7 @@ from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
 from sidegate.api.endpoint.v1.reachability_pb2 import TestEndpointRequest, TestEndpointResponse
 from sidegate.api.endpoint.v1.watch_pb2 import WatchEndpointsRequest, WatchEndpointsResponse
+from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder, TagFilter
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Place, Watch
@@ -70,11 +71,20 @@ class Endpoints:
         states: Collection[ConnectionState.ValueType] = (),
         name_contains: str = "",
         service_id: str = "",
+        vpc_id: str = "",
+        tags: TagFilter | None = None,
         newest_first: bool = False,
+        order: ListOrder.ValueType = LIST_ORDER_CREATE_TIME,
     ) -> AsyncIterator[Endpoint]:
         """Those in one of the states, with this in their name, of the service; all where nothing is said."""
         request = rpc.ListEndpointsRequest(
-            states=states, name_contains=name_contains, service_id=service_id, newest_first=newest_first
+            states=states,
+            name_contains=name_contains,
+            service_id=service_id,
+            vpc_id=vpc_id,
+            tags=tags,
+            newest_first=newest_first,
+            order=order,
         )
         async for page in self._caller.pages(self._stub.ListEndpoints, request):
             for endpoint in page.endpoints:

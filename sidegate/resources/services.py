@@ -1,6 +1,7 @@
 """Endpoint services and their connections: the provider's side."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -22,6 +23,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     Permission,
     PortMapping,
 )
+from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder, TagFilter
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.errors import NotFound, Outdated
@@ -30,10 +32,12 @@ from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Place, Watch
 
 State: TypeAlias = EndpointService.State.ValueType
+Order: TypeAlias = ListOrder.ValueType
 Identity: TypeAlias = EndpointService.ClientIdentity.ValueType
 ServiceType: TypeAlias = EndpointService.ServiceType.ValueType
 ServerType: TypeAlias = EndpointService.ServerType.ValueType
 
+NONE: Mapping[str, str] = MappingProxyType({})
 ATTEMPTS = 5
 """How often a change of single backends is tried, if somebody else changes the service in between."""
 
@@ -82,10 +86,24 @@ class Services:
         return await self._caller.ask(self._stub.GetEndpointService, rpc.GetEndpointServiceRequest(id=id))
 
     async def list(
-        self, *, states: Collection[State] = (), name_contains: str = "", newest_first: bool = False
+        self,
+        *,
+        states: Collection[State] = (),
+        name_contains: str = "",
+        vpc_id: str = "",
+        tags: TagFilter | None = None,
+        newest_first: bool = False,
+        order: Order = LIST_ORDER_CREATE_TIME,
     ) -> AsyncIterator[EndpointService]:
         """Those in one of the states, with this in their name, whatever the case; all where nothing is said."""
-        request = rpc.ListEndpointServicesRequest(states=states, name_contains=name_contains, newest_first=newest_first)
+        request = rpc.ListEndpointServicesRequest(
+            states=states,
+            name_contains=name_contains,
+            vpc_id=vpc_id,
+            tags=tags,
+            newest_first=newest_first,
+            order=order,
+        )
         async for page in self._caller.pages(self._stub.ListEndpointServices, request):
             for service in page.endpoint_services:
                 yield service
@@ -177,22 +195,36 @@ class Services:
         return await self._caller.write(self._stub.DeleteEndpointService, request)
 
     async def permit(
-        self, id: str, permissions: Sequence[str], *, description: str | None = None, request_id: str = ""
+        self,
+        id: str,
+        permissions: Sequence[str],
+        *,
+        description: str | None = None,
+        etag: str = "",
+        request_id: str = "",
     ) -> EndpointService:
         """Lets accounts connect: "iam:domain::<account>" or "iam:domain::*"; with a description, of all of them."""
         if description is None:
-            request = rpc.AddPermissionsRequest(service_id=id, permissions=permissions, request_id=request_id)
+            request = rpc.AddPermissionsRequest(
+                service_id=id, permissions=permissions, etag=etag, request_id=request_id
+            )
         else:
             details = [Permission(permission=each, description=description) for each in permissions]
-            request = rpc.AddPermissionsRequest(service_id=id, details=details, request_id=request_id)
+            request = rpc.AddPermissionsRequest(service_id=id, details=details, etag=etag, request_id=request_id)
         return await self._caller.write(self._stub.AddPermissions, request)
 
     async def forbid(
-        self, id: str, permissions: Sequence[str], *, end_connections: bool = False, request_id: str = ""
+        self,
+        id: str,
+        permissions: Sequence[str],
+        *,
+        end_connections: bool = False,
+        etag: str = "",
+        request_id: str = "",
     ) -> EndpointService:
         """Takes permissions back; connections that exist stay, unless they are to end."""
         request = rpc.RemovePermissionsRequest(
-            service_id=id, permissions=permissions, end_connections=end_connections, request_id=request_id
+            service_id=id, permissions=permissions, end_connections=end_connections, etag=etag, request_id=request_id
         )
         return await self._caller.write(self._stub.RemovePermissions, request)
 
@@ -228,9 +260,16 @@ class Connections:
         return await self._caller.ask(self._stub.GetConnection, request)
 
     async def list(
-        self, service_id: str, *, states: Collection[ConnectionState.ValueType] = (), newest_first: bool = False
+        self,
+        service_id: str,
+        *,
+        states: Collection[ConnectionState.ValueType] = (),
+        newest_first: bool = False,
+        order: Order = LIST_ORDER_CREATE_TIME,
     ) -> AsyncIterator[Connection]:
-        request = endpoint_rpc.ListConnectionsRequest(service_id=service_id, states=states, newest_first=newest_first)
+        request = endpoint_rpc.ListConnectionsRequest(
+            service_id=service_id, states=states, newest_first=newest_first, order=order
+        )
         async for page in self._caller.pages(self._stub.ListConnections, request):
             for connection in page.connections:
                 yield connection
@@ -257,17 +296,30 @@ class Connections:
         return await self._caller.ask(self._stub.TestConnection, request)
 
     async def decide(
-        self, service_id: str, endpoint_ids: Sequence[str], *, accept: bool, drain: int = 0, request_id: str = ""
+        self,
+        service_id: str,
+        endpoint_ids: Sequence[str],
+        *,
+        accept: bool,
+        drain: int = 0,
+        etags: Mapping[str, str] = NONE,
+        request_id: str = "",
     ) -> Sequence[endpoint_rpc.DecidedConnection]:
         """Accepts or rejects up to 100 connections at once: what became of each, in the same order.
 
-        Established sessions of those that are rejected go on for `drain` seconds, up to 3600.
+        `etags` are by endpoint; one that is given must still fit. Established sessions of those that are rejected go on
+        for `drain` seconds, up to 3600.
         """
         decision = endpoint_rpc.DecideConnectionsRequest.DECISION_REJECT
         if accept:
             decision = endpoint_rpc.DecideConnectionsRequest.DECISION_ACCEPT
         request = endpoint_rpc.DecideConnectionsRequest(
-            service_id=service_id, endpoint_ids=endpoint_ids, decision=decision, drain=drain, request_id=request_id
+            service_id=service_id,
+            endpoint_ids=endpoint_ids,
+            decision=decision,
+            drain=drain,
+            etags=etags,
+            request_id=request_id,
         )
         return (await self._caller.write(self._stub.DecideConnections, request)).results
 

@@ -200,7 +200,7 @@ def test_an_attachment_that_reaches_nothing_or_too_much_is_a_usage_error(
 
 
 def test_a_service_is_created_shown_and_listed(cli: CommandLine, service: Any) -> None:
-    assert service["backends"] == [{"address": "10.0.0.10", "weight": 1, "draining": False}]
+    assert service["backends"] == [{"address": "10.0.0.10", "weight": 1, "draining": False, "port": ""}]
     assert service["port_mappings"] == [{"client_port": 80, "server_port": 8080, "protocol": "tcp"}]
     assert (service["approval_required"], service["state"]) == (True, "available")
     assert cli.answer("service", "get", "web") == service
@@ -227,9 +227,9 @@ def test_a_service_may_have_several_ports_and_backends(cli: CommandLine, vpc: An
     ports = ("--port", "53/udp", "--port", "53", "--port", "80:8080")
     made = cli.answer("service", "create", "dns", "--vpc", "shop", *backends, *ports)
     assert made["backends"] == [
-        {"address": "10.0.0.2", "weight": 1, "draining": False},
-        {"address": "10.0.0.3", "weight": 100, "draining": False},
-        {"port_id": port["id"], "weight": 3, "draining": True},
+        {"address": "10.0.0.2", "weight": 1, "draining": False, "port": ""},
+        {"address": "10.0.0.3", "weight": 100, "draining": False, "port": ""},
+        {"port_id": port["id"], "weight": 3, "draining": True, "port": ""},
     ]
     assert f"10.0.0.2, 10.0.0.3=100, port {port['id']}=3/draining" in cli.text("service", "list")
     assert [(each["client_port"], each["server_port"], each["protocol"]) for each in made["port_mappings"]] == [
@@ -385,6 +385,7 @@ def test_connections_are_listed_shown_accepted_and_rejected(
         "rejection": "",
         "expire_time": None,
         "drain_end_time": None,
+        "etag": "",
     }
     assert cli.answer("connection", "get", "web", made["id"][:8]) == connection
     assert cli.answer("connection", "accept", "web", made["id"])["state"] == "creating"

@@ -16,7 +16,7 @@ noun = Noun("account", "Accounts and their projects. For the operator.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
 
 
-@noun.verb("create", "sidegate account create shop", "sidegate account create shop -o json")
+@noun.write("create", "sidegate account create shop", "sidegate account create shop -o json")
 async def create(session: Session, name: Name) -> View:
     """Create an account with a project `default`, and show its first access key, which may do everything in it."""
     return keys.secret(session, (await session.sidegate.accounts.create(name)).key)
@@ -34,7 +34,7 @@ async def list_(session: Session) -> Sequence[Account]:
     return [account async for account in session.sidegate.accounts.list()]
 
 
-@noun.verb("create-project", "sidegate account create-project shop live")
+@noun.write("create-project", "sidegate account create-project shop live", etag=True)
 async def create_project(
     session: Session, name: Name, project: Annotated[str, typer.Argument(help="Unique in the account.")]
 ) -> Account:

@@ -33,7 +33,7 @@ Mtu = Annotated[
 Cell = Annotated[str, typer.Option(metavar="CELL", help="The cell whose gateways use it; default if not given.")]
 
 
-@noun.verb(
+@noun.write(
     "create",
     "sidegate attachment create --vpc shop --netns shop",
     "sidegate attachment create --vpc 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --netns shop --device eth1 --cell west",
@@ -86,7 +86,7 @@ async def list_(session: Session, vpc: OfVpc = "") -> Sequence[Attachment]:
     return [attachment async for attachment in session.sidegate.attachments.list(vpc_id)]
 
 
-@noun.verb("delete", "sidegate attachment delete 6f1c2a3b")
+@noun.write("delete", "sidegate attachment delete 6f1c2a3b")
 async def delete(session: Session, attachment: OneAttachment) -> View:
     """Detach a VPC: it is reached no more in that cell."""
     id = await resolve.attachment(session.sidegate, attachment)
@@ -94,10 +94,11 @@ async def delete(session: Session, attachment: OneAttachment) -> View:
     return tables.gone("attachment", id)
 
 
-@noun.verb(
+@noun.write(
     "set-default",
     "sidegate attachment set-default --netns 'sidegate-{vpc_id}'",
     "sidegate attachment set-default --vxlan 1000-1999 --remote 192.0.2.10 --remote 192.0.2.11 --cell west",
+    etag=True,
 )
 async def set_default(
     session: Session,
@@ -128,7 +129,9 @@ async def list_defaults(session: Session) -> Sequence[DefaultAttachment]:
     return [default async for default in session.sidegate.attachments.list_defaults()]
 
 
-@noun.verb("delete-default", "sidegate attachment delete-default", "sidegate attachment delete-default --cell west")
+@noun.write(
+    "delete-default", "sidegate attachment delete-default", "sidegate attachment delete-default --cell west", etag=True
+)
 async def delete_default(session: Session, cell: Cell = "") -> View:
     """Attach VPCs by default no more; those that are attached stay so."""
     await session.sidegate.attachments.delete_default(cell)

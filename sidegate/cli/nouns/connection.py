@@ -11,6 +11,7 @@ from sidegate.api.endpoint.v1.endpoint_pb2 import Connection
 from sidegate.cli import happenings, parsing, resolve, tables, tested
 from sidegate.cli.command import Noun
 from sidegate.cli.options import (
+    ByChange,
     Drain,
     From,
     InStates,
@@ -40,12 +41,18 @@ async def get(session: Session, service: OneService, endpoint: OneConnection) ->
 
 @noun.verb("list", "sidegate connection list web", "sidegate connection list web --state pendingAcceptance")
 async def list_(
-    session: Session, service: OneService, state: InStates = None, newest_first: NewestFirst = False
+    session: Session,
+    service: OneService,
+    state: InStates = None,
+    newest_first: NewestFirst = False,
+    by_change: ByChange = False,
 ) -> Sequence[Connection]:
     """List the connections of a service."""
     service_id = await resolve.service(session.sidegate, service)
     states = parsing.connection_states(state)
-    found = session.sidegate.connections.list(service_id, states=states, newest_first=newest_first)
+    found = session.sidegate.connections.list(
+        service_id, states=states, newest_first=newest_first, order=parsing.order(by_change)
+    )
     return [connection async for connection in found]
 
 
@@ -71,7 +78,9 @@ async def watch(
     )
 
 
-@noun.verb("accept", "sidegate connection accept web 6f1c2a3b", "sidegate connection accept web 6f1c2a3b --wait")
+@noun.write(
+    "accept", "sidegate connection accept web 6f1c2a3b", "sidegate connection accept web 6f1c2a3b --wait", etag=True
+)
 async def accept(
     session: Session,
     *,
@@ -93,7 +102,12 @@ async def accept(
     return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), ACCEPTED, within)
 
 
-@noun.verb("reject", "sidegate connection reject web 6f1c2a3b", "sidegate connection reject web 6f1c2a3b --drain 10m")
+@noun.write(
+    "reject",
+    "sidegate connection reject web 6f1c2a3b",
+    "sidegate connection reject web 6f1c2a3b --drain 10m",
+    etag=True,
+)
 async def reject(
     session: Session,
     *,
@@ -111,7 +125,7 @@ async def reject(
     return await settle(session, connection, lambda: session.sidegate.connections.get(*ids), REJECTED, within)
 
 
-@noun.verb(
+@noun.write(
     "accept-all", "sidegate connection accept-all web 6f1c2a3b 7a2d3b4c", "sidegate connection accept-all web to-web"
 )
 async def accept_all(session: Session, service: OneService, endpoints: ManyConnections) -> View:
@@ -119,7 +133,7 @@ async def accept_all(session: Session, service: OneService, endpoints: ManyConne
     return await _decide(session, service, endpoints, accept=True)
 
 
-@noun.verb(
+@noun.write(
     "reject-all",
     "sidegate connection reject-all web 6f1c2a3b 7a2d3b4c",
     "sidegate connection reject-all web 6f1c2a3b 7a2d3b4c --drain 10m",
@@ -137,7 +151,7 @@ async def _decide(session: Session, service: str, endpoints: Sequence[str], *, a
     return replace(tables.listing(decided, "nothing was decided"), code=Exit.REFUSED if refused else Exit.OK)
 
 
-@noun.verb("note", "sidegate connection note web 6f1c2a3b ticket-4711")
+@noun.write("note", "sidegate connection note web 6f1c2a3b ticket-4711", etag=True)
 async def note(
     session: Session,
     service: OneService,

@@ -12,6 +12,7 @@ from sidegate.cli import completing, happenings, parsing, resolve, tables, teste
 from sidegate.cli.command import Noun
 from sidegate.cli.options import (
     Allow,
+    ByChange,
     Description,
     Drain,
     From,
@@ -19,11 +20,13 @@ from sidegate.cli.options import (
     NameContains,
     NewestFirst,
     NoTags,
+    OfVpc,
     OneEndpoint,
     OtherDescription,
     Tags,
     Timeout,
     Wait,
+    WithTags,
 )
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.parsing import connection_states
@@ -55,7 +58,7 @@ Dns = Annotated[
 noun = Noun("endpoint", "Endpoints: addresses in your subnets that lead to services of others.")
 
 
-@noun.verb(
+@noun.write(
     "create",
     "sidegate endpoint create --service region-1.web.6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --subnet front --wait",
     "sidegate endpoint create --service web --subnet front --ip 10.0.0.20 --allow 10.0.0.0/28 --name to-web",
@@ -117,17 +120,27 @@ async def get(session: Session, endpoint: OneEndpoint) -> Endpoint:
 )
 async def list_(
     session: Session,
+    *,
     state: InStates = None,
     name_contains: NameContains = "",
     service: Annotated[
         str, typer.Option(metavar="SERVICE", help="Only those of a service: its full name or id; its name if yours.")
     ] = "",
+    vpc: OfVpc = "",
+    tag: WithTags = None,
     newest_first: NewestFirst = False,
+    by_change: ByChange = False,
 ) -> Sequence[Endpoint]:
     """List the project's endpoints."""
     of = (await resolve.connectable(session.sidegate, service)).rpartition(".")[2] if service else ""
     found = session.sidegate.endpoints.list(
-        states=connection_states(state), name_contains=name_contains, service_id=of, newest_first=newest_first
+        states=connection_states(state),
+        name_contains=name_contains,
+        service_id=of,
+        vpc_id=await resolve.vpc(session.sidegate, vpc) if vpc else "",
+        tags=parsing.with_tags(tag),
+        newest_first=newest_first,
+        order=parsing.order(by_change),
     )
     return [endpoint async for endpoint in found]
 
@@ -163,11 +176,12 @@ async def watch(
     )
 
 
-@noun.verb(
+@noun.write(
     "update",
     "sidegate endpoint update to-web --allow 10.0.0.0/28 --allow 10.0.0.64/28",
     "sidegate endpoint update to-web --allow-everybody",
     "sidegate endpoint update 6f1c2a3b --name to-web",
+    etag=True,
 )
 async def update(
     session: Session,
@@ -205,11 +219,12 @@ async def update(
     )
 
 
-@noun.verb(
+@noun.write(
     "delete",
     "sidegate endpoint delete to-web",
     "sidegate endpoint delete 6f1c2a3b --wait",
     "sidegate endpoint delete to-web --drain 10m",
+    etag=True,
 )
 async def delete(
     session: Session, endpoint: OneEndpoint, drain: Drain = None, wait: Wait = False, within: Timeout = 60.0

@@ -33,7 +33,7 @@ ROLES = {
 }
 
 
-@noun.verb("create", "sidegate key create shop --role viewer", "sidegate key create operator --role operator -o json")
+@noun.write("create", "sidegate key create shop --role viewer", "sidegate key create operator --role operator -o json")
 async def create(
     session: Session,
     account: OfAccount,
@@ -52,13 +52,13 @@ async def list_(session: Session, account: OfAccount) -> Sequence[AccessKey]:
     return [key async for key in session.sidegate.accounts.keys(account)]
 
 
-@noun.verb("rotate", "sidegate key rotate AK0123456789ABCDEF0123")
+@noun.write("rotate", "sidegate key rotate AK0123456789ABCDEF0123", etag=True)
 async def rotate(session: Session, key: Key) -> View:
     """Give a key another secret, and show it; the one before and its tokens end at once."""
     return keys.secret(session, await session.sidegate.accounts.rotate_key(key))
 
 
-@noun.verb("revoke", "sidegate key revoke AK0123456789ABCDEF0123")
+@noun.write("revoke", "sidegate key revoke AK0123456789ABCDEF0123", etag=True)
 async def revoke(session: Session, key: Key) -> AccessKey:
     """End a key and its tokens, for good."""
     return await session.sidegate.accounts.revoke_key(key)

@@ -15,7 +15,7 @@ from sidegate.cli.view import View
 noun = Noun("port", "Addresses of subnets, each with one holder.")
 
 
-@noun.verb(
+@noun.write(
     "create",
     "sidegate port create --subnet front --holder machine/web",
     "sidegate port create --subnet front --holder machine/web --ip 10.0.0.10",
@@ -60,7 +60,7 @@ async def list_(
     return [port async for port in session.sidegate.ports.list(subnet_id)]
 
 
-@noun.verb("delete", "sidegate port delete 6f1c2a3b")
+@noun.write("delete", "sidegate port delete 6f1c2a3b")
 async def delete(session: Session, port: OnePort) -> View:
     """Give a machine's address back. An endpoint's goes with the endpoint."""
     id = await resolve.port(session.sidegate, port)

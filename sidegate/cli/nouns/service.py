@@ -35,6 +35,7 @@ from sidegate.cli.options import (
     BackendAddresses,
     BackendPorts,
     Backends,
+    ByChange,
     Description,
     From,
     InStates,
@@ -42,10 +43,12 @@ from sidegate.cli.options import (
     NameContains,
     NewestFirst,
     NoTags,
+    OfVpc,
     OneService,
     OtherDescription,
     PortMappings,
     Tags,
+    WithTags,
 )
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
@@ -63,7 +66,7 @@ Weights = Annotated[
 ]
 
 
-@noun.verb(
+@noun.write(
     "create",
     "sidegate service create web --vpc payments --backend 10.0.0.10 --port 80:8080/tcp --approval",
     "sidegate service create dns --vpc payments --backend 10.0.0.2=3 --backend 10.0.0.3 --port 53/udp --port 53",
@@ -134,22 +137,35 @@ async def get(session: Session, service: OneService) -> EndpointService:
     "sidegate service list --state available --newest-first",
 )
 async def list_(
-    session: Session, state: InStates = None, name_contains: NameContains = "", newest_first: NewestFirst = False
+    session: Session,
+    *,
+    state: InStates = None,
+    name_contains: NameContains = "",
+    vpc: OfVpc = "",
+    tag: WithTags = None,
+    newest_first: NewestFirst = False,
+    by_change: ByChange = False,
 ) -> Sequence[EndpointService]:
     """List the project's services."""
     found = session.sidegate.services.list(
-        states=parsing.service_states(state), name_contains=name_contains, newest_first=newest_first
+        states=parsing.service_states(state),
+        name_contains=name_contains,
+        vpc_id=await resolve.vpc(session.sidegate, vpc) if vpc else "",
+        tags=parsing.with_tags(tag),
+        newest_first=newest_first,
+        order=parsing.order(by_change),
     )
     return [service async for service in found]
 
 
-@noun.verb(
+@noun.write(
     "update",
     "sidegate service update web --backend 10.0.0.10=3 --backend 10.0.0.11/draining",
     "sidegate service update web --no-approval",
     "sidegate service update web --account-endpoints 5",
     "sidegate service update web --approval --accept-account shop --expire-pending 86400",
     "sidegate service update web --description storefront --tag team=web",
+    etag=True,
 )
 async def update(
     session: Session,
@@ -200,26 +216,28 @@ async def update(
     )
 
 
-@noun.verb("drain", "sidegate service drain web 10.0.0.10", "sidegate service drain web 10.0.0.10 10.0.0.11")
+@noun.write("drain", "sidegate service drain web 10.0.0.10", "sidegate service drain web 10.0.0.10 10.0.0.11")
 async def drain(session: Session, service: OneService, addresses: BackendAddresses) -> EndpointService:
     """Give backends no new sessions. Those that are open stay until they end."""
     return await session.sidegate.services.drain(await resolve.service(session.sidegate, service), addresses)
 
 
-@noun.verb("undrain", "sidegate service undrain web 10.0.0.10")
+@noun.write("undrain", "sidegate service undrain web 10.0.0.10")
 async def undrain(session: Session, service: OneService, addresses: BackendAddresses) -> EndpointService:
     """Give backends new sessions again."""
     return await session.sidegate.services.undrain(await resolve.service(session.sidegate, service), addresses)
 
 
-@noun.verb("weigh", "sidegate service weigh web 10.0.0.10=3", "sidegate service weigh web 10.0.0.10=90 10.0.0.11=10")
+@noun.write("weigh", "sidegate service weigh web 10.0.0.10=3", "sidegate service weigh web 10.0.0.10=90 10.0.0.11=10")
 async def weigh(session: Session, service: OneService, weights: Weights) -> EndpointService:
     """Share out new sessions in other proportions. Sessions that are open stay where they are."""
     id = await resolve.service(session.sidegate, service)
     return await session.sidegate.services.weigh(id, {each.address: each.weight for each in weights})
 
 
-@noun.verb("permit", "sidegate service permit web iam:domain::shop", "sidegate service permit web 'iam:domain::*'")
+@noun.write(
+    "permit", "sidegate service permit web iam:domain::shop", "sidegate service permit web 'iam:domain::*'", etag=True
+)
 async def permit(
     session: Session, service: OneService, permissions: Permissions, description: OtherDescription = None
 ) -> EndpointService:
@@ -228,7 +246,7 @@ async def permit(
     return await session.sidegate.services.permit(id, permissions, description=description)
 
 
-@noun.verb("forbid", "sidegate service forbid web iam:domain::shop --end-connections")
+@noun.write("forbid", "sidegate service forbid web iam:domain::shop --end-connections", etag=True)
 async def forbid(
     session: Session,
     service: OneService,
@@ -262,7 +280,7 @@ async def lookup(
     return await session.sidegate.services.lookup(await resolve.connectable(session.sidegate, service))
 
 
-@noun.verb("delete", "sidegate service delete web", "sidegate service delete web --force")
+@noun.write("delete", "sidegate service delete web", "sidegate service delete web --force", etag=True)
 async def delete(
     session: Session,
     service: OneService,

@@ -16,7 +16,7 @@ from sidegate.cli.view import View
 noun = Noun("subnet", "Parts of a VPC in which addresses are given out.")
 
 
-@noun.verb("create", "sidegate subnet create front --vpc shop --cidr 10.0.0.0/25")
+@noun.write("create", "sidegate subnet create front --vpc shop --cidr 10.0.0.0/25")
 async def create(
     session: Session,
     *,
@@ -44,7 +44,7 @@ async def list_(session: Session, vpc: OfVpc = "") -> Sequence[Subnet]:
     return [subnet async for subnet in session.sidegate.subnets.list(vpc_id)]
 
 
-@noun.verb("update", "sidegate subnet update front --name window", "sidegate subnet update front --no-tags")
+@noun.write("update", "sidegate subnet update front --name window", "sidegate subnet update front --no-tags", etag=True)
 async def update(
     session: Session,
     *,
@@ -62,7 +62,7 @@ async def update(
     return await session.sidegate.subnets.update(id, name=name, description=description, tags=tags)
 
 
-@noun.verb("delete", "sidegate subnet delete front")
+@noun.write("delete", "sidegate subnet delete front", etag=True)
 async def delete(session: Session, subnet: OneSubnet) -> View:
     """Delete a subnet in which no address is in use."""
     id = await resolve.subnet(session.sidegate, subnet)

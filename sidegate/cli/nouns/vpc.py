@@ -16,7 +16,7 @@ from sidegate.cli.view import View
 noun = Noun("vpc", "Private networks. Two of them may use the same addresses.")
 
 
-@noun.verb("create", "sidegate vpc create shop --cidr 10.0.0.0/24")
+@noun.write("create", "sidegate vpc create shop --cidr 10.0.0.0/24")
 async def create(
     session: Session,
     *,
@@ -41,7 +41,7 @@ async def list_(session: Session) -> Sequence[Vpc]:
     return [vpc async for vpc in session.sidegate.vpcs.list()]
 
 
-@noun.verb("update", "sidegate vpc update shop --name store", "sidegate vpc update shop --tag team=web")
+@noun.write("update", "sidegate vpc update shop --name store", "sidegate vpc update shop --tag team=web", etag=True)
 async def update(
     session: Session,
     *,
@@ -62,7 +62,7 @@ async def update(
     return await session.sidegate.vpcs.update(id, name=name, cidrs=cidr or None, description=description, tags=tags)
 
 
-@noun.verb("delete", "sidegate vpc delete shop")
+@noun.write("delete", "sidegate vpc delete shop", etag=True)
 async def delete(session: Session, vpc: OneVpc) -> View:
     """Delete a VPC that has no subnets, services, or attachments that the operator made for it."""
     id = await resolve.vpc(session.sidegate, vpc)

@@ -21,6 +21,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self.ended: list[str] = []
         self.forced: list[str] = []
         self.seconds_left: list[float] = []
+        self.deletions: list[registry_service_pb2.DeleteVpcRequest] = []
         self.watched: Feed[watch_pb2.WatchResponse] = Feed()
 
     async def Watch(self, request: watch_pb2.WatchRequest, context: Context) -> Any:
@@ -48,7 +49,8 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         return vpc
 
     async def DeleteVpc(self, request: registry_service_pb2.DeleteVpcRequest, context: Context) -> Empty:
-        return await self.vpcs.take(request.id, context)
+        self.deletions.append(request)
+        return Empty() if request.validate_only else await self.vpcs.take(request.id, context)
 
     async def CreateSubnet(self, request: registry_service_pb2.CreateSubnetRequest, context: Context) -> Subnet:
         return self.subnets.add(request.subnet, request.request_id)
