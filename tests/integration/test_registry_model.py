@@ -418,7 +418,7 @@ def _without_secret(answer: Any) -> bytes:
     return bytes(answer.SerializeToString(deterministic=True))
 
 
-HISTORIES = {"memory": 8, "sqlite": 4, "postgres": 3}
+HISTORIES = {"memory": 7, "sqlite": 3, "postgres": 2}
 
 
 @pytest.mark.parametrize("kind", SERVICE_LOGS)

@@ -144,16 +144,17 @@ class EndpointScene(RuleBasedStateMachine):
         assert {id_: (each.name, each.service) for id_, each in shown.items()} == {
             id_: (each.name, each.service) for id_, each in there.items()
         }
-        self.the_provider_sees_connections_and_nothing_more(shown)
-        for id_ in [*self.model.endpoints, NOBODYS][self.steps % 3 :: 3]:
-            self.run(self._look(id_))
+        services = list(self.model.services)
+        self.the_provider_sees_connections_and_nothing_more(services[self.steps % len(services)], shown)
+        known = [*self.model.endpoints, NOBODYS]
+        self.run(self._look(known[self.steps % len(known)]))
         self.gateways_are_told(shown)
         self.claims_and_counters_are_what_the_log_says_and_quotas_hold()
 
     async def _observe(self) -> Mapping[str, endpoint_pb.Endpoint]:
         """All endpoints as their owners are shown them; their generations never go back."""
         found: dict[str, endpoint_pb.Endpoint] = {}
-        for who in (CONSUMER, PROVIDER, STRANGER):
+        for who in (CONSUMER, PROVIDER):
             for each in (await self.world.app.endpoints.listed(who, Window(1000))).items:
                 assert each.account == who.account
                 found[each.id] = each
@@ -162,30 +163,32 @@ class EndpointScene(RuleBasedStateMachine):
             self.model.endpoints[id_].generation = shown.generation
         return found
 
-    def the_provider_sees_connections_and_nothing_more(self, shown: Mapping[str, endpoint_pb.Endpoint]) -> None:
-        there = dict(self.model.there())
-        for service in self.model.services:
-            assert not self.run(self.world.app.connections.listed(service, CONSUMER, Window(1000))).items
-            page = self.run(self.world.app.connections.listed(service, PROVIDER, Window(1000))).items
-            theirs = {id_: each for id_, each in there.items() if each.service == service}
-            assert {each.endpoint_id: (_state(each), each.note) for each in page} == {
-                id_: (each.state, each.note) for id_, each in theirs.items()
-            }
-            for each in page:
-                endpoint, told = shown[each.endpoint_id], each.SerializeToString()
-                assert endpoint.marker_id == each.marker_id
-                for secret in (endpoint.address, endpoint.subnet_id, endpoint.vpc_id):
-                    assert secret.encode() not in told, "a provider is told of its consumer's network"
+    def the_provider_sees_connections_and_nothing_more(
+        self, service: str, shown: Mapping[str, endpoint_pb.Endpoint]
+    ) -> None:
+        """One service after another; to others they list nothing."""
+        assert not self.run(self.world.app.connections.listed(service, CONSUMER, Window(1000))).items
+        assert not self.run(self.world.app.endpoints.listed(STRANGER, Window(1000))).items
+        page = self.run(self.world.app.connections.listed(service, PROVIDER, Window(1000))).items
+        assert {each.endpoint_id: (_state(each), each.note) for each in page} == {
+            id_: (each.state, each.note) for id_, each in self.model.there() if each.service == service
+        }
+        for each in page:
+            endpoint, told = shown[each.endpoint_id], each.SerializeToString()
+            assert endpoint.marker_id == each.marker_id
+            for secret in (endpoint.address, endpoint.subnet_id, endpoint.vpc_id):
+                assert secret.encode() not in told, "a provider is told of its consumer's network"
 
     async def _look(self, id_: str) -> None:
         """What is gone and what is another's is refused in the words for what never was."""
-        endpoint = self.model.endpoints.get(id_)
+        endpoint, services = self.model.endpoints.get(id_), list(self.model.services)
+        chosen = {services[self.steps % len(services)], endpoint.service if endpoint else services[0]}
         for who in (CONSUMER, PROVIDER, STRANGER):
             allowed = self.model.look(who, id_)
             assert await self._words(self.world.app.endpoints.get(id_, who), id_) == await self._expected(
                 self.world.app.endpoints.get(NOBODYS, who), endpoint, allowed
             )
-            for service in self.model.services:
+            for service in chosen:
                 hidden = self.model.look_at_connection(who, service, id_)
                 assert await self._words(self.world.app.connections.get(service, id_, who), id_) == (
                     await self._expected(self.world.app.connections.get(service, NOBODYS, who), endpoint, hidden)
