@@ -5,6 +5,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
+CIDR = r"^(\d{1,3}\.){3}\d{1,3}/\d{1,2}$"
+
+
 class Route(BaseModel):
     destination: str
     nexthop: str
@@ -22,7 +25,7 @@ class Tag(BaseModel):
 
 class CreateVpc(BaseModel):
     name: str = Field("", max_length=64)
-    cidr: str = Field("", max_length=18)
+    cidr: str = Field(pattern=CIDR)
     description: str = Field("", max_length=255)
     enterprise_project_id: str = Field("", max_length=64)
     enhanced_local_route: bool = False
@@ -34,7 +37,7 @@ class CreateVpcBody(BaseModel):
 
 
 class UpdateVpc(BaseModel):
-    name: str | None = Field(None, max_length=64)
+    name: str | None = Field(None, min_length=1, max_length=64)
     cidr: str | None = Field(None, max_length=18)
     description: str | None = Field(None, max_length=255)
     enhanced_local_route: bool = False
@@ -122,7 +125,7 @@ class SubnetFields(BaseModel):
 
 
 class CreateSubnet(SubnetFields):
-    cidr: str = Field(max_length=18)
+    cidr: str = Field(pattern=CIDR)
     vpc_id: str = Field(max_length=64)
     gateway_ip: str = Field("", max_length=15)
     availability_zone: str = Field("", max_length=64)
