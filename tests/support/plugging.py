@@ -28,12 +28,16 @@ async def plugged(sidegate: Standalone, address: str = "10.0.0.10/24") -> AsyncI
         networks[vpc_id] = namespace
 
     async def follow() -> None:
-        async with sidegate.client("operator") as operator, operator.attachments.watch(after=None) as watch:
-            following.set()
+        async with (
+            sidegate.client("operator") as operator,
+            operator.attachments.watch() as watch,
+            asyncio.TaskGroup() as plugs,
+        ):
             async for answer in watch:
+                following.set()  # the first answer says from where on
                 for change in answer.changes:
                     if change.attachment.by_default and not change.deleted:
-                        await plug(change.attachment.vpc_id, change.attachment.netns.namespace)
+                        plugs.create_task(plug(change.attachment.vpc_id, change.attachment.netns.namespace))
 
     following = asyncio.Event()
     task = asyncio.create_task(follow())

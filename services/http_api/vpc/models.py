@@ -4,7 +4,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
 CIDR = r"^(\d{1,3}\.){3}\d{1,3}/\d{1,2}$"
 
 

@@ -1,11 +1,15 @@
 """The VPC side of the HTTPS API, in a whole Sidegate: by the official SDK, and as Terraform's Go client calls it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Network, ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkvpc.v2 import (
     BatchCreateVpcTagsRequest,
@@ -47,26 +51,34 @@ from huaweicloudsdkvpc.v2 import (
 )
 
 from tests.support import namespaces, sdk, terraform
+from tests.support.configuration import Configuration
 from tests.support.golang import Go, Unexpected
+from tests.support.plugging import plugged
 from tests.support.signed import Key
-from tests.support.standalone import Standalone, require_root
+from tests.support.standalone import Standalone
+from tests.support.world import eventually_answers, machine, who_answers
 
-pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+SIDEGATE = "${var.sidegate}"
+SOURCES = IPv4Network("198.19.128.0/17")
+ENDPOINT = "10.0.0.100"
+LISTS = (
+    ("/v1/{project_id}/vpc-endpoints", "endpoints"),
+    ("/v1/{project_id}/vpc-endpoint-services", "endpoint_services"),
+    ("/v1/{project_id}/ports", "ports"),
+    ("/v1/{project_id}/subnets", "subnets"),
+    ("/v1/{project_id}/vpcs", "vpcs"),
+)
 DEFAULT = f"{namespaces.PREFIX}-{{vpc_id}}"
 """The namespaces of the default attachment here: names that this test run knows as its own."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
-    require_root()
-    arguments = ("--default-namespaces", DEFAULT)
-    async with Standalone(tmp_path_factory.mktemp("sidegate"), *arguments, http=True) as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def accounts(sidegate: Standalone) -> Mapping[str, Mapping[str, Any]]:
+    """Their VPCs are attached as the operator says here."""
+    sidegate.answer("attachment", "set-default", "--netns", DEFAULT)
     return {name: sidegate.answer("account", "create", name) for name in ("shop", "payments")}
 
 
@@ -264,3 +276,55 @@ async def test_a_terraform_run_plans_nothing_after_it_and_leaves_nothing_behind(
         for resource, id_ in ((vpc, vpc_id), (subnet, subnet_id), (interface, port_id)):
             assert await resource.read(go, id_) is None
     assert vpc_id not in {each["vpc_id"] for each in sidegate.answer("attachment", "list")}
+
+
+@pytest.mark.timeout(400)
+async def test_a_configuration_of_public_resources_ends_in_packets_and_destroying_it_in_nothing(
+    sidegate: Standalone, accounts: Mapping[str, Mapping[str, Any]]
+) -> None:
+    keys = {name: Key.of(account) for name, account in accounts.items()}
+    async with (
+        Go(sidegate, keys["shop"]) as shop,
+        Go(sidegate, keys["payments"]) as payments,
+        plugged(sidegate) as networks,
+    ):
+        whole = Configuration(EXAMPLES / "terraform" / "main.tf", {"shop": shop, "payments": payments})
+        assert {endpoint for each in whole.providers.values() for endpoint in each["endpoints"].values()} == {SIDEGATE}
+        try:
+            await whole.apply()
+            assert await whole.plan() == {}
+            here, there = (networks[whole.states[f"huaweicloud_vpc.{name}"]["id"]] for name in ("shop", "payments"))
+            async with machine(there, "payments") as seen, machine(there, "unpublished", 9090), machine(here, "shop"):
+                assert await eventually_answers(here, ENDPOINT, 80) == "payments"
+                assert all(ip_address(source) in SOURCES for source in seen)
+                for namespace, port in ((here, 9090), (here, 8080), (there, 80)):
+                    assert await who_answers(namespace, ENDPOINT, port) is None
+                await whole.destroy()
+                assert await who_answers(here, ENDPOINT, 80) is None
+        finally:
+            await whole.destroy()
+        for go in (shop, payments):
+            for path, name in LISTS:
+                assert (await go.ask("GET", path))[name] == []
+
+
+@pytest.mark.timeout(400)
+async def test_the_example_of_the_sdk_runs_as_it_is_written(
+    sidegate: Standalone, accounts: Mapping[str, Mapping[str, Any]], tmp_path: Path
+) -> None:
+    files = []
+    for name, account in accounts.items():
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(json.dumps(account))
+    command = [sys.executable, str(EXAMPLES / "vpc_endpoint.py"), *map(str, files), "--networks", DEFAULT]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "endpoint 10.0.0.100 is pendingAcceptance: no answer",
+        "endpoint 10.0.0.100 is accepted: payments here",
+        "nothing is left",
+    ]
+    left = await asyncio.to_thread(sidegate.answer, "attachment", "list")
+    assert not [each for each in left if each["by_default"]]
