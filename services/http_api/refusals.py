@@ -51,7 +51,7 @@ def invalid(found: Sequence[Any]) -> Refused:
     place = [str(part) for part in first["loc"]]
     names = [name for name in place[1:] if not name.isdigit()]
     text = f"{'.'.join(place[1:])}: {first['msg']}."[:LONGEST_TEXT]
-    if first["type"] == "missing" and not names:
+    if not names and first["input"] is None:
         return Refused("2002")
     special = {"missing": MISSING, "too_long": TOO_MANY}.get(first["type"], {})
     by_field = next((FIELDS[name] for name in reversed(names) if name in FIELDS), INVALID)

@@ -9,6 +9,8 @@ from services.http_api.vpcep.endpoint_models import PolicyStatement
 
 INVALID = "2048"
 STATEMENT, VERSION = "Statement", "Version"
+DEEPEST = 64
+"""Levels of a document: an answer is not written for ever so many."""
 
 
 def document(statements: Sequence[PolicyStatement] | None, policy: Mapping[str, Any] | None) -> str:
@@ -25,17 +27,39 @@ def document(statements: Sequence[PolicyStatement] | None, policy: Mapping[str, 
 
 
 def _text(policy: Mapping[str, Any]) -> str:
+    if _is_deep(policy):
+        raise Refused(INVALID, f"It is nested more than {DEEPEST} levels deep.")
     try:
-        return json.dumps(policy, ensure_ascii=False, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise Refused(INVALID, "It has a number that JSON does not.") from None
+        text = json.dumps(policy, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError:
+        raise Refused(INVALID, "It has a number or a letter that JSON has not.") from None
+    return text
+
+
+def _is_deep(policy: object) -> bool:
+    level, depth = [policy], 0
+    while level and depth <= DEEPEST:
+        depth += 1
+        level = [part for each in level for part in _parts(each)]
+    return bool(level)
+
+
+def _parts(value: object) -> Sequence[object]:
+    match value:
+        case dict():
+            return list(value.values())
+        case list():
+            return value
+        case _:
+            return ()
 
 
 def shown(kept: str) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Statements and document; one that came by another way than this API is a document."""
-    if not kept:
+    """Statements and document; one that came by another way than this API is a document, unless it is too deep."""
+    policy = json.loads(kept) if kept else None
+    if policy is None or _is_deep(policy):
         return [], None
-    policy = json.loads(kept)
     statements = policy.get(STATEMENT)
     if policy.keys() == {STATEMENT} and isinstance(statements, list) and all(isinstance(s, dict) for s in statements):
         return statements, None
