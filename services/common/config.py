@@ -71,6 +71,11 @@ class RegistrySettings(ServiceSettings):
     master_key: Path = Field(
         description="the key that secrets are kept encrypted with, mode 0600; made where it is missing"
     )
+    previous_master_key: Path | None = Field(
+        None,
+        description="the key that --master-key replaces: secrets are encrypted anew at the start, and tokens that it"
+        " signed are still valid; to be left out again a quarter of an hour later",
+    )
     operator_credential: Path = Field(
         description="where the operator's first access key is left, mode 0600, when there is no operator yet"
     )

@@ -21,14 +21,16 @@ from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
 from services.registry.accounts_servicer import AccountsServicer, TokenServicer
 from services.registry.application.access import Access
+from services.registry.application.accounts import owners_of_secrets
 from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.endpoint_client import EndpointClient
 from services.registry.internal_servicer import RegistryInternalServicer
 from services.registry.master_key import BadMasterKey, MasterKey
+from services.registry.nonces import TakenNonces
 from services.registry.policies import EndpointPolicy, Upkeep
-from services.registry.projections import projections
+from services.registry.projections import Resources, projections
 from services.registry.servicer import RegistryServicer
 from services.registry.vault import Vault
 from services.registry.wire.envelope import subject_of
@@ -75,7 +77,11 @@ def internal_of(registry: Registry, access: Access) -> list[Hosted]:
 async def access_of(settings: RegistrySettings, store: SqlStore, master: MasterKey) -> Access:
     """Raises BadMasterKey and BadCredential, with the store closed."""
     try:
-        access = Access(store, await Vault.open(store, master), Issuer(master.signing_key(), settings.region))
+        before = MasterKey.before(settings.previous_master_key)
+        vault = await Vault.replaced(store, master, before, await owners_of_secrets(Resources(store)))
+        trusted = [] if before is None else [before.signing_key().public_key()]
+        issuer = Issuer(master.signing_key(), settings.region, before=trusted)
+        access = Access(store, vault, issuer, TakenNonces(store))
         await access.begin(settings.operator_credential)
     except BaseException:
         await store.close()

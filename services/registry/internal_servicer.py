@@ -57,8 +57,8 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
             internal_pb2.EndedTokens(access_key=each.access_key, before_generation=each.before, at=each.at)
             for each in self._tokens.ended
         ]
-        key = internal_pb2.TokenKey(id=issuer.kid, public_key=to_pem(issuer.public_key))
-        return internal_pb2.GetTokenTrustResponse(issuer=issuer.issuer, keys=[key], ended=ended)
+        keys = [internal_pb2.TokenKey(id=kid, public_key=to_pem(key)) for kid, key in issuer.keys.items()]
+        return internal_pb2.GetTokenTrustResponse(issuer=issuer.issuer, keys=keys, ended=ended)
 
     async def VerifySignature(
         self, request: internal_pb2.VerifySignatureRequest, context: Context

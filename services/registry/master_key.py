@@ -34,6 +34,15 @@ class MasterKey:
             raise BadMasterKey(f"{path} is no master key: it has {len(material)} bytes instead of {BYTES}")
         return cls(material)
 
+    @classmethod
+    def before(cls, path: Path | None) -> "MasterKey | None":
+        """The key that another replaces; None where none is named. Raises BadMasterKey: it is never made."""
+        if path is None:
+            return None
+        if not path.exists():
+            raise BadMasterKey(f"{path}, the master key of before, is not there")
+        return cls.at(path)
+
     def secrets_key(self) -> bytes:
         """What access keys' secrets are encrypted with: 32 bytes."""
         return self._for(b"sidegate access keys 1")

@@ -1,10 +1,12 @@
 """Access keys' secrets: encrypted, in a table of the registry's database that is no part of the log."""
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Column, LargeBinary, MetaData, Table, delete, insert, select
+from sqlalchemy import Column, Connection, LargeBinary, MetaData, Row, Table, delete, insert, select, update
 
 from services.common.eventsourcing.sql_schema import Name
 from services.common.eventsourcing.sql_store import SqlStore
@@ -37,6 +39,20 @@ class Vault:
             await vault.keep(PROBE, PROBE, PROBE)
         return vault
 
+    @classmethod
+    async def replaced(
+        cls, store: SqlStore, master: MasterKey, before: MasterKey | None, owners: Mapping[str, str]
+    ) -> "Vault":
+        """As `open`; where the secrets there are still the key's of `before`, they are sealed anew first: all or none.
+
+        `owners` are the access keys of secrets that events name; others are nobody's, and are thrown away.
+        """
+        if before is not None:
+            await store.write(METADATA.create_all)
+            old, new = AESGCM(before.secrets_key()), AESGCM(master.secrets_key())
+            await store.write(lambda connection: _reseal(connection, old, new, {**owners, PROBE: PROBE}))
+        return await cls.open(store, master)
+
     async def keep(self, secret_id: str, key_id: str, secret: str) -> None:
         """Seals the secret of that key; it is on disk when this returns."""
         nonce = secrets.token_bytes(12)
@@ -59,6 +75,32 @@ class Vault:
         """Again is not an error."""
         unwanted = delete(SECRETS).where(SECRETS.c.secret_id == secret_id)
         await self._store.write(lambda connection: connection.execute(unwanted))
+
+
+def _reseal(connection: Connection, old: AESGCM, new: AESGCM, owners: Mapping[str, str]) -> None:
+    """Raises BadMasterKey where a secret is neither the one key's nor the other's."""
+    rows = connection.execute(select(SECRETS)).all()
+    if any(row.secret_id == PROBE and _opens(new, row, _bound(PROBE, PROBE)) for row in rows):
+        return  # it was done before
+    for row in rows:
+        this = SECRETS.c.secret_id == row.secret_id
+        if row.secret_id not in owners:
+            connection.execute(delete(SECRETS).where(this))
+            continue
+        bound = _bound(row.secret_id, owners[row.secret_id])
+        if not _opens(old, row, bound):
+            raise BadMasterKey("neither master key is the one that the database's secrets are sealed with")
+        nonce = secrets.token_bytes(12)
+        sealed = new.encrypt(nonce, old.decrypt(row.nonce, row.sealed, bound), bound)
+        connection.execute(update(SECRETS).where(this).values(nonce=nonce, sealed=sealed))
+
+
+def _opens(cipher: AESGCM, row: Row[Any], bound: bytes) -> bool:
+    try:
+        cipher.decrypt(row.nonce, row.sealed, bound)
+    except InvalidTag:
+        return False
+    return True
 
 
 def _bound(secret_id: str, key_id: str) -> bytes:

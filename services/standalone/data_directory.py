@@ -50,6 +50,11 @@ class DataDirectory:
         return self.path / "credentials" / "master.key"
 
     @property
+    def previous_master_key(self) -> Path:
+        """Where the master key is put that another is to replace."""
+        return self.path / "credentials" / "master.key.previous"
+
+    @property
     def operator_credential(self) -> Path:
         return self.path / "credentials" / "operator.json"
 

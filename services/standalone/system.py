@@ -131,12 +131,14 @@ class System:
         others = (f"--{peer}-address", self._internal[peer], "--region", self._settings.region)
         refused = ("--access-log", str(self._data.access_log(name)))
         evidence = ("--evidence", str(self._data.evidence(name)))
-        keys = (
+        keys: tuple[str, ...] = (
             "--master-key",
             str(self._data.master_key),
             "--operator-credential",
             str(self._data.operator_credential),
         )
+        if self._data.previous_master_key.exists():
+            keys += ("--previous-master-key", str(self._data.previous_master_key))
         default = ("--default-namespaces", self._settings.default_namespaces, "--default-cell", self._settings.cell)
         registrys = (*keys, *default) if name == "registry" else ()
         arguments = (*addresses, *others, *refused, *evidence, *registrys)

@@ -18,6 +18,7 @@ from services.common.identity.tokens import LIFETIME_SECONDS, Issuer
 from services.common.principal import Principal, Role
 from services.endpoint.application.limits import Limits
 from services.registry.application.accounts import new_credential
+from services.registry.nonces import TakenNonces
 from sidegate import errors
 from sidegate.access import Certified, Untold
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2 as endpoint_internal_pb2
@@ -280,7 +281,9 @@ async def test_a_rotated_key_has_another_secret_and_the_one_before_is_worth_noth
 async def test_a_start_ends_again_what_was_ended_before_it(house: House) -> None:
     token = identity.token("shop", access_key=house.shops.access_key)
     await house.operator.accounts.revoke_key(house.shops.access_key)
-    fresh = type(house.world.access)(house.world.store, house.world.access.accounts._vault, identity.issuer())
+    fresh = type(house.world.access)(
+        house.world.store, house.world.access.accounts._vault, identity.issuer(), TakenNonces(house.world.store)
+    )
     await fresh.begin(Path("/nowhere"))
     assert [each.access_key for each in fresh.tokens.ended] == [house.shops.access_key]
     assert fresh.tokens.ended.has(house.shops.access_key, 1)

@@ -22,6 +22,7 @@ from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.master_key import MasterKey
+from services.registry.nonces import TakenNonces
 from services.registry.projections import projections
 from services.registry.vault import Vault
 from sidegate import transport
@@ -236,7 +237,7 @@ async def running_registry(
 
 async def access_to(store: SqlStore) -> Access:
     """Accounts and tokens of the registry; its tokens are signed with the test's key."""
-    return Access(store, await Vault.open(store, MasterKey(identity.MASTER)), identity.issuer())
+    return Access(store, await Vault.open(store, MasterKey(identity.MASTER)), identity.issuer(), TakenNonces(store))
 
 
 def status_of(error: SidegateError) -> tuple[grpc.StatusCode, bytes]:

@@ -59,7 +59,7 @@ def clock() -> Clock:
 @pytest.fixture
 def tokens(keys: Keys, clock: Clock) -> Tokens:
     issuer = Issuer(MasterKey(b"m" * 32).signing_key(), "local", clock)
-    return Tokens(cast(Resources, keys), cast(Any, keys), issuer, EndedTokens(), clock)
+    return Tokens(cast(Resources, keys), cast(Any, keys), issuer, EndedTokens(), taken=cast(Any, None), clock=clock)
 
 
 def signed(with_: str = "right", key: str = "AK1", peer: str = "10.0.0.1") -> Signed:

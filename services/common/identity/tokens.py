@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,12 +71,19 @@ def from_pem(pem: bytes) -> Ed25519PublicKey:
 
 
 class Issuer:
-    """Signs tokens. It trusts its own key, so it is what the registry verifies with, too."""
+    """Signs tokens. It trusts its own key, so it is what the registry verifies with, too; and keys of `before`."""
 
-    def __init__(self, key: Ed25519PrivateKey, issuer: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        key: Ed25519PrivateKey,
+        issuer: str,
+        clock: Callable[[], float] = time.time,
+        before: Sequence[Ed25519PublicKey] = (),
+    ) -> None:
         self._key, self.issuer, self._clock = key, issuer, clock
         self.public_key = key.public_key()
         self.kid = key_id(self.public_key)
+        self.keys = {key_id(each): each for each in (self.public_key, *before)}
 
     def issue(self, access_key: str, account: str, project: str, role: Role, generation: int) -> tuple[str, int]:
         """A token and when it ends, in seconds since the epoch."""
@@ -96,7 +103,7 @@ class Issuer:
         return jwt.encode(claims, self._key, ALGORITHM, {"kid": self.kid}), now + LIFETIME_SECONDS
 
     async def key(self, kid: str) -> Ed25519PublicKey | None:
-        return self.public_key if kid == self.kid else None
+        return self.keys.get(kid)
 
 
 class Verifier:

@@ -10,18 +10,18 @@ from services.common.identity.ended import EndedTokens
 from services.common.identity.tokens import Issuer, Verifier
 from services.registry.application.accounts import Accounts, Secrets, new_credential
 from services.registry.application.streams import Streams, on_our_own
-from services.registry.application.tokens import Tokens
+from services.registry.application.tokens import Taken, Tokens
 from services.registry.projections import Resources
 from sidegate.credentials import FIELDS, Credential
 
 
 class Access:
-    """`vault` keeps the secrets of access keys, `issuer` signs tokens."""
+    """`vault` keeps the secrets of access keys, `issuer` signs tokens, `taken` remembers nonces."""
 
-    def __init__(self, store: SqlStore, vault: Secrets, issuer: Issuer) -> None:
+    def __init__(self, store: SqlStore, vault: Secrets, issuer: Issuer, taken: Taken) -> None:
         resources, ended = Resources(store), EndedTokens()
         self.accounts = Accounts(Streams(store), resources, vault, ended)
-        self.tokens = Tokens(resources, vault, issuer, ended)
+        self.tokens = Tokens(resources, vault, issuer, ended, taken=taken)
         self.verifier = Verifier(issuer, ended)
 
     async def begin(self, path: Path, clock: Clock = now) -> None:

@@ -1,7 +1,7 @@
 """Use cases of accounts, projects and access keys. Secrets are sealed before the event that names them is stored."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from services.common.errors import Invalid, NotFound
@@ -15,6 +15,7 @@ from services.registry.domain import account as domain
 from services.registry.domain.account import AccessKey, Create, CreateKey, CreateProject, RevokeKey, RotateKey
 from services.registry.projections import ACCESS_KEY, ACCOUNT, Resources
 from services.registry.wire.accounts import account_message, key_message, key_of, role_of
+from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import account_pb2, account_service_pb2
 from sidegate.credentials import Credential
 
@@ -134,8 +135,7 @@ class Accounts:
         found = await self._resources.get(ACCESS_KEY, key_id)
         if found is None:
             raise NotFound(ACCESS_KEY.name, key_id)
-        secret_id = found.access_key_created.secret_id or found.access_key_rotated.secret_id
-        return key_of(found.access_key), secret_id
+        return key_of(found.access_key), _secret_of(found)
 
     async def _execute(
         self,
@@ -153,6 +153,17 @@ class Accounts:
             revision=revision and (lambda state, _: revision(domain.of(state))),
         )
         return outcome.response
+
+
+async def owners_of_secrets(resources: Resources) -> Mapping[str, str]:
+    """The access key of each secret that is valid."""
+    events = await resources.read(lambda now: list(now.all(ACCESS_KEY, states=())))
+    return {_secret_of(event): event.access_key.id for event in events if _secret_of(event)}
+
+
+def _secret_of(event: RegistryEvent) -> str:
+    """Where a key's secret lies after the last event of it; nowhere, if it was revoked."""
+    return event.access_key_created.secret_id or event.access_key_rotated.secret_id
 
 
 def new_credential(account: str = OPERATOR, project: str = domain.DEFAULT_PROJECT) -> Credential:

@@ -1,11 +1,14 @@
 """From a signature to a token; and what other programs must know to verify tokens."""
 
+import asyncio
+import hashlib
 import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from services.common.errors import QuotaReached
 from services.common.identity.attempts import Buckets
@@ -61,24 +64,44 @@ class Bearing:
     ends: int
 
 
+class Taken(Protocol):
+    """Where nonces are kept that were taken, so that a restart forgets none. Times are seconds since the epoch."""
+
+    async def recall(self) -> Mapping[bytes, float]:
+        """Those that are there, with when each may be forgotten."""
+
+    async def keep(self, taken: bytes, until: float, over: Sequence[bytes]) -> None:
+        """Keeps one durably, and forgets those that are over."""
+
+
 class Nonces:
-    """Those taken within the window, so that what was overheard cannot be said again."""
+    """Those taken within the window, so that what was overheard cannot be said again, by a restart neither."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._taken: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+    def __init__(self, kept: Taken, clock: Callable[[], float]) -> None:
+        self._kept, self._clock = kept, clock
+        self._taken: OrderedDict[bytes, float] | None = None
+        self._turn = asyncio.Lock()
 
-    def take(self, access_key: str, nonce: bytes) -> bool:
+    async def take(self, access_key: str, nonce: bytes) -> bool:
         """False for one that was taken before. Raises QuotaReached where there are too many to remember."""
-        now = self._clock()
-        while self._taken and next(iter(self._taken.values())) < now:
-            self._taken.popitem(last=False)
-        if (access_key, nonce) in self._taken:
+        taken, now, over = await self._recalled(), self._clock(), []
+        while taken and next(iter(taken.values())) < now:
+            over.append(taken.popitem(last=False)[0])
+        digest = hashlib.sha256(f"{access_key}\n".encode() + nonce).digest()
+        if digest in taken:
             return False
-        if len(self._taken) >= MOST_NONCES:
+        if len(taken) >= MOST_NONCES:
             raise QuotaReached("TOO_MANY_TOKENS", "more tokens are asked for than can be given: use each for longer")
-        self._taken[access_key, nonce] = now + 2 * WINDOW_SECONDS
+        taken[digest] = now + 2 * WINDOW_SECONDS
+        await self._kept.keep(digest, taken[digest], over)
         return True
+
+    async def _recalled(self) -> OrderedDict[bytes, float]:
+        async with self._turn:
+            if self._taken is None:
+                kept = await self._kept.recall()
+                self._taken = OrderedDict(sorted(kept.items(), key=lambda each: each[1]))
+            return self._taken
 
 
 class Tokens:
@@ -88,10 +111,12 @@ class Tokens:
         vault: Secrets,
         issuer: Issuer,
         ended: EndedTokens,
+        *,
+        taken: Taken,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._resources, self._vault, self.issuer, self.ended = resources, vault, issuer, ended
-        self._clock, self._nonces = clock, Nonces(clock)
+        self._clock, self._nonces = clock, Nonces(taken, clock)
         self._failures = Buckets(BURST, EVERY_SECONDS)
         self._given: OrderedDict[tuple[str, int], tuple[str, int]] = OrderedDict()
 
@@ -154,7 +179,7 @@ class Tokens:
             raise NotProved("KEY_UNKNOWN" if key is None else "SIGNATURE_WRONG", proof.access_key)
         if abs(self._clock() - proof.timestamp) > WINDOW_SECONDS:
             raise NotProved("CLOCK_OFF", proof.access_key)
-        if not self._nonces.take(proof.access_key, proof.nonce):
+        if not await self._nonces.take(proof.access_key, proof.nonce):
             raise NotProved("NONCE_TAKEN", proof.access_key)
         return self.issuer.issue(key.id, key.account, key.project, key.role, key.generation)
 
