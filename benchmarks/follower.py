@@ -1,8 +1,9 @@
 """Someone who follows the endpoint service's log over NATS as a gateway agent does, and says how late he hears it.
 
-Takes one JSON line with `nats` (a URL) and `after` (a position); says `{"ready": true}`, then of each event how many
-milliseconds after its `recorded_at` it was heard: the moment that the service took before it handed the event to the
-log, so that the commit is part of it. A plain message on the subject `bench` carries such a moment, too.
+Takes one JSON line with `nats` (a URL), `user` (the file of a credential) and `after` (a position); says
+`{"ready": true}`, then of each event how many milliseconds after its `recorded_at` it was heard: the moment that the
+service took before it handed the event to the log, so that the commit is part of it. A plain message on the subject
+`bench` carries such a moment, too.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -44,7 +46,7 @@ async def no_gaps(after: int, upto: int) -> Sequence[RecordedEvent]:
 
 async def main() -> None:
     wanted = json.loads(sys.stdin.readline())
-    connection = await connect(wanted["nats"], "bench")
+    connection = await connect(wanted["nats"], "bench", Path(wanted["user"]))
     await connection.client.subscribe(SUBJECT, cb=heard_plainly)
     selection = Selection(ENDPOINT.subjects[0])
     async with Subscription(connection, ENDPOINT, selection, after=wanted["after"], gap_fill=no_gaps) as events:

@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
-import nats
 from grpc_health.v1 import health_pb2
 from nats.aio.client import Client as Nats
 
@@ -24,6 +23,7 @@ from benchmarks.paths import routing
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Child, child, load, module
 from benchmarks.stage import LOAD_PORT, Stage, raised
+from services.common.messaging.connection import connect
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.errors import SidegateError
 from sidegate.resources.logs import LogName
@@ -187,25 +187,17 @@ async def published(provider: Site, consumer: Site) -> Sequence[EndpointService]
     return made
 
 
-def nats_url(sidegate: Standalone) -> str:
-    facts = sidegate.ready["nats"]
-    return f"nats://{Path(facts['token_file']).read_text().strip()}@{facts['address']}"
-
-
 @asynccontextmanager
 async def following(sidegate: Standalone) -> AsyncIterator[tuple[Child, Nats]]:
     """A follower of the endpoint service's log from now on, and a connection that sends plain messages to it."""
-    url = nats_url(sidegate)
+    url, user = f"nats://{sidegate.ready['nats']['address']}", sidegate.nats_anybody()
     async with sidegate.client("operator") as operator:
         head = await operator.audit.log(LogName.ENDPOINT).head()
     async with child(module("benchmarks.follower")) as follower:
-        await follower.tell(nats=url, after=head.position)
+        await follower.tell(nats=url, user=str(user), after=head.position)
         await follower.hear()
-        plain = await nats.connect(url)
-        try:
-            yield follower, plain
-        finally:
-            await plain.close()
+        async with await connect(url, "plain", user) as plain:
+            yield follower, plain.client
 
 
 @asynccontextmanager

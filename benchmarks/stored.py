@@ -6,14 +6,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import nats
-
 from benchmarks.commands import calling
 from benchmarks.crowd import OURS, crowded
 from benchmarks.figures import Figure, compare_quantiles, rounded
-from benchmarks.latency import nats_url
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Child, Failed
+from services.common.messaging.connection import connect
 from services.common.messaging.views import ENDPOINT_VIEWS
 from services.endpoint.wire.views import VIEWS
 from sidegate.resources.logs import LogName
@@ -83,18 +81,16 @@ async def settled(sidegate: Standalone) -> None:
 
         await until("the gateway's table", forwarded, PATIENCE)
 
-    connection = await nats.connect(nats_url(sidegate))
-    try:
+    url, user = f"nats://{sidegate.ready['nats']['address']}", sidegate.nats_anybody()
+    async with await connect(url, "stored", user) as connection:
         stream = ENDPOINT_VIEWS.stream(head.epoch)
 
         async def published() -> bool:
             """Views are published after the log."""
-            info = await connection.jetstream().stream_info(stream)
+            info = await connection.client.jetstream().stream_info(stream)
             return info.state.last_seq >= head.position * VIEWS.messages
 
         await until("everything to be published", published, PATIENCE)
-    finally:
-        await connection.close()
 
 
 def memory(few: Standalone, many: Standalone, endpoints: int) -> Iterator[Figure]:

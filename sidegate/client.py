@@ -11,6 +11,7 @@ from sidegate import errors
 from sidegate.access import Speaking, Tokens, Untold
 from sidegate.credentials import Credential
 from sidegate.resources.accounts import Accounts
+from sidegate.resources.credentials import Credentials
 from sidegate.resources.endpoints import Endpoints
 from sidegate.resources.gateways import Gateway
 from sidegate.resources.history import History
@@ -59,6 +60,10 @@ class Client:
     @cached_property
     def accounts(self) -> Accounts:
         return Accounts(self._caller("registry"))
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        return Credentials(self._caller("registry"))
 
     @cached_property
     def vpcs(self) -> Vpcs:

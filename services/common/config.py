@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,31}$"
@@ -36,9 +36,22 @@ class ProgramSettings(BaseSettings):
 class NatsSettings(ProgramSettings):
     """What every program is told that talks by NATS."""
 
-    nats_url: SecretStr = Field(
-        description="where NATS is, with its token: nats://TOKEN@HOST:PORT (keep it in the environment)"
+    nats_url: str = Field(description="where NATS is: nats://HOST:PORT, several with commas between")
+    nats_credential: Path | None = Field(
+        None, description="the file of its user of NATS; without it, nats.creds beside its certificate"
     )
+
+    @field_validator("nats_url")
+    @classmethod
+    def _shows_no_secret(cls, url: str) -> str:
+        if "@" in url:
+            raise ValueError("users of NATS have credentials in files: a URL with a user or token in it is of no use")
+        return url
+
+    @property
+    def nats_user(self) -> Path:
+        """The file of its user of NATS."""
+        return self.nats_credential or self.tls / "nats.creds"
 
 
 class ServiceSettings(NatsSettings):

@@ -19,7 +19,7 @@ from services.common.identity.access_log import AccessLog
 from services.common.identity.certificates import Certificates
 from services.common.identity.tokens import Verifier
 from services.common.log_metrics import LogNumbers
-from services.common.messaging.connection import Connection, connect
+from services.common.messaging.connection import Connection
 from services.common.messaging.form import Form, SubjectOf
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import Topic
@@ -133,6 +133,7 @@ async def host(
     """
     try:
         notary, witness = notary_of(settings, store, topic.program), NatsWitness()
+        nats = Connection(settings.nats_url, topic.program, settings.nats_user)
 
         async def follow(connection: Connection) -> None:
             witness.connected(connection)
@@ -159,7 +160,7 @@ async def host(
                     parts.create_task(upkeep())
                     parts.create_task(SnapshotKeeper(store, past[0]).run())
                     parts.create_task(
-                        _talk(settings, store, (topic, subject_of), views=views, follower=follow, numbers=numbers)
+                        _talk(nats, store, (topic, subject_of), views=views, follower=follow, numbers=numbers)
                     )
                     if notary is not None:
                         parts.create_task(notary.run([witness]))
@@ -172,7 +173,7 @@ async def host(
 
 
 async def _talk(
-    settings: ServiceSettings,
+    connection: Connection,
     store: SqlStore,
     published: tuple[Topic, SubjectOf],
     *,
@@ -180,7 +181,8 @@ async def _talk(
     follower: Follower,
     numbers: LogNumbers,
 ) -> None:
-    async with await connect(settings.nats_url.get_secret_value(), published[0].program) as connection:
+    async with connection:
+        await connection.open()
         relay = numbers.relay = Relay(store, connection, *published)
         telling = Relay(store, connection, *views, gather=VIEWS_GATHER_SECONDS)
         async with asyncio.TaskGroup() as parts:

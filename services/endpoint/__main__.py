@@ -1,5 +1,6 @@
 """`python -m services.endpoint`: the composition root of the endpoint service."""
 
+import asyncio
 import sys
 
 from services.common.clock import SECOND
@@ -10,7 +11,7 @@ from services.common.evidence.archive import Unfit
 from services.common.hosting import Interfaces, host, watch_limits
 from services.common.identity.certificates import Certificates, NoCertificate
 from services.common.identity.tokens import Verifier
-from services.common.messaging.connection import Connection
+from services.common.messaging.connection import Connection, NoCredential
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import ENDPOINT_VIEWS
 from services.common.program import CannotListen, run
@@ -21,6 +22,7 @@ from services.common.telemetry.logs import configure_logging
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
 from services.endpoint.application.service import EndpointApplication
+from services.endpoint.gateway_readers import GatewayReaders
 from services.endpoint.gateway_servicer import GatewayServicer
 from services.endpoint.internal_servicer import EndpointInternalServicer
 from services.endpoint.policies import RegistryPolicy, Upkeep
@@ -64,9 +66,13 @@ def public_of(application: EndpointApplication) -> list[Hosted]:
     ]
 
 
-def internal_of(application: EndpointApplication, store: SqlStore, limits: Limits) -> list[Hosted]:
+def internal_of(
+    application: EndpointApplication, store: SqlStore, limits: Limits, readers: GatewayReaders
+) -> list[Hosted]:
     internal = EndpointInternalServicer(application.endpoints)
-    gateways = GatewayServicer(store, application.cells, application.feed, limits, application.probes)
+    gateways = GatewayServicer(
+        store, application.cells, application.feed, limits, application.probes, joined=readers.nudge
+    )
     api = "sidegate.api"
     return [
         Hosted(
@@ -88,10 +94,13 @@ async def serve(settings: EndpointSettings) -> None:
     registry, limits = RegistryClient(settings.registry_address, ours), limits_of(settings)
     trust = TokenTrust(registry)
     application = await EndpointApplication.open(store, registry, limits, watch_limits=watch_limits(settings))
-    caller = Caller(settings.registry_address, ours)
+    caller, readers = Caller(settings.registry_address, ours), GatewayReaders(application.cells)
 
     async def follow_registry(connection: Connection) -> None:
-        await RegistryPolicy(application.forwarding, trust).run(FollowRemote(connection, REGISTRY, caller))
+        policy = RegistryPolicy(application.forwarding, trust)
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(policy.run(FollowRemote(connection, REGISTRY, caller)))
+            parts.create_task(readers.run(connection))
 
     upkeep = Upkeep(
         agenda=application.agenda,
@@ -102,7 +111,7 @@ async def serve(settings: EndpointSettings) -> None:
     )
     try:
         verifier = Verifier(trust, trust.ended)
-        interfaces = Interfaces(public_of(application), internal_of(application, store, limits), verifier)
+        interfaces = Interfaces(public_of(application), internal_of(application, store, limits, readers), verifier)
         await host(
             settings,
             store,
@@ -125,7 +134,7 @@ def main() -> int:
     tracing.configure("endpoint")
     try:
         run(serve(settings))
-    except (StoreError, CannotListen, Unfit, NoCertificate, OSError) as error:
+    except (StoreError, CannotListen, Unfit, NoCertificate, NoCredential, OSError) as error:
         print(f"endpoint: {error}", file=sys.stderr)
         return 1
     return 0

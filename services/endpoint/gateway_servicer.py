@@ -1,11 +1,12 @@
 """What gateway agents ask, and what they report."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from google.protobuf.duration_pb2 import Duration
 
 from services.common.eventsourcing.store import EventStore
+from services.common.identity.nats import rights
 from services.common.messaging import subjects
 from services.common.messaging.stream import ENDPOINT
 from services.common.rpc.calls import Context
@@ -23,12 +24,24 @@ from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
 
 
 class GatewayServicer(gateway_grpc.GatewayServiceServicer):
-    def __init__(self, store: EventStore, cells: Cells, feed: Feed, limits: Limits, probes: Probes) -> None:
+    """`joined` is told when a gateway has joined."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        cells: Cells,
+        feed: Feed,
+        limits: Limits,
+        probes: Probes,
+        *,
+        joined: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store, self._cells, self._feed, self._limits = store, cells, feed, limits
-        self._probes = probes
+        self._probes, self._joined = probes, joined
 
     async def Join(self, request: gateway_pb.JoinRequest, context: Context) -> gateway_pb.JoinResponse:
         session = await self._cells.join(request.gateway_id, request.cell)
+        self._joined()
         head = await self._store.head()
         return gateway_pb.JoinResponse(
             session_id=session,
@@ -38,6 +51,7 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
             subject_filter=subjects.of_cell(request.cell).subject,
             lease=_duration(self._limits.lease),
             fence_after=_duration(self._limits.fence_after),
+            consumer=rights.gateway(request.cell, request.gateway_id),
         )
 
     async def Snapshot(
@@ -64,7 +78,8 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
     ) -> gateway_pb.ReportStateResponse:
         statements = [statement_of(request.gateway_id, report) for report in request.endpoints]
         joined = await self._cells.report(request.gateway_id, request.session_id, statements)
-        return gateway_pb.ReportStateResponse(joined=joined)
+        head = await self._store.head()
+        return gateway_pb.ReportStateResponse(joined=joined, log_id=head.log_id, epoch=head.epoch)
 
     async def Digest(self, request: gateway_pb.DigestRequest, context: Context) -> gateway_pb.DigestResponse:
         found = await self._feed.digest(request.cell, request.position, request.gateway_id)

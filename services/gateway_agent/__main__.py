@@ -6,7 +6,7 @@ import sys
 
 from services.common.config import GatewaySettings
 from services.common.identity.certificates import Certificates, NoCertificate
-from services.common.messaging.connection import Connection, connect
+from services.common.messaging.connection import Connection, NoCredential
 from services.common.program import CannotListen, run, write_ready
 from services.common.telemetry import tracing
 from services.common.telemetry.exposition import exposed
@@ -27,8 +27,11 @@ def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
 async def serve(settings: GatewaySettings) -> None:
     caller = Caller(settings.endpoint_address, Certified(Certificates(settings.tls).calling()))
 
+    nats = Connection(settings.nats_url, settings.gateway_id, settings.nats_user)
+
     async def to_nats() -> Connection:
-        return await connect(settings.nats_url.get_secret_value(), settings.gateway_id)
+        await nats.open()
+        return nats
 
     about = AgentSettings(settings.gateway_id, settings.cell, settings.socket)
     agent = Agent(about, dataplane_of(settings), caller, to_nats)
@@ -67,7 +70,7 @@ def main() -> int:
             run(serve(settings))
         if settings.uninstall or settings.uninstall_on_stop:
             run(uninstall(settings))
-    except (Unusable, CannotListen, NoCertificate) as error:
+    except (Unusable, CannotListen, NoCertificate, NoCredential) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     return 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from services.common.eventsourcing.store import RecordedEvent
@@ -27,12 +27,16 @@ RETIRED = "GATEWAY_RETIRED"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What a Join gave: a session, and where the cell's events are. Times are in seconds."""
+    """What a Join gave: a session, and where the cell's events are, with the consumer that is made for us there.
+
+    Times are in seconds.
+    """
 
     session: str
     log: LogEpoch
     topic: Topic
     selection: Selection
+    consumer: str
     lease: float
     fence_after: float
 
@@ -72,6 +76,14 @@ class ControlPlane:
             await self._joined.wait()
         return self._membership
 
+    async def another_than(self, membership: Membership, seconds: float) -> Membership:
+        """The present membership: as soon as it is another, or after a time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._membership is membership:
+                    await self._joined.wait()
+        return await self.membership()
+
     async def join(self) -> Membership:
         """Joins the cell, whatever there was before."""
         async with self._joining:
@@ -97,7 +109,8 @@ class ControlPlane:
         self._membership = membership
         self._fence.after = membership.fence_after
         self._fence.hear(asked_at)
-        self._joined.set()
+        joined, self._joined = self._joined, asyncio.Event()
+        joined.set()
         return membership
 
     async def snapshot(self) -> Snapshot:
@@ -129,7 +142,7 @@ class ControlPlane:
                 yield to_recorded_event(record)
 
     async def report(self, membership: Membership, position: int, facts: Iterable[Fact]) -> bool:
-        """Tells what is forwarded; False where the membership is void."""
+        """Tells what is forwarded; False where the membership is void, or of a log that is another now."""
         asked_at = self._fence.now()
         request = gateway_pb.ReportStateRequest(
             gateway_id=self.gateway,
@@ -140,7 +153,8 @@ class ControlPlane:
         answer = await self._caller.ask(self._stub.ReportState, request)
         if answer.joined:
             self._fence.hear(asked_at)
-        return answer.joined
+        # NATS cannot tell us that the log goes on in another epoch: the stream that we may read ends, and no more.
+        return answer.joined and LogEpoch(answer.log_id, answer.epoch) == membership.log
 
     async def probes(self) -> AsyncGenerator[Probe, None]:
         """Endpoints to try out, as they come; ends when the control plane stops, or this gateway asks again."""
@@ -165,6 +179,7 @@ def _membership(answer: gateway_pb.JoinResponse, cell: str) -> Membership:
         log=LogEpoch(answer.log_id, answer.epoch),
         topic=Topic(answer.stream_prefix, ENDPOINT.program),
         selection=Selection(answer.subject_filter, partition=cell),
+        consumer=answer.consumer,
         lease=answer.lease.ToTimedelta().total_seconds(),
         fence_after=answer.fence_after.ToTimedelta().total_seconds(),
     )

@@ -137,6 +137,7 @@ class Feed:
             after=self._desired.position,
             gap_fill=self._fill,
             log=membership.log,
+            consumer=membership.consumer,
         ) as subscription:
             self._subscription = subscription
             try:
@@ -150,10 +151,9 @@ class Feed:
     async def _watch(self, membership: Membership) -> None:
         """Asks the log itself while nothing comes from NATS, and looks whether we still follow the right one."""
         while True:
-            await asyncio.sleep(self._pace.poll)
+            present = await self._control.another_than(membership, self._pace.poll)
             if not self._desired.synced:
                 raise Resync("forwarding was stopped, since the control plane was not heard for too long")
-            present = await self._control.membership()
             if present.log != membership.log:
                 raise Resync(f"the log is now {present.log.log_id}, epoch {present.log.epoch}")
             with suppress(SidegateError):
@@ -161,7 +161,7 @@ class Feed:
                     await self.compare()
                     membership = present
                 elif not self.follows_nats:
-                    await self._catch_up()
+                    await self._go_around(membership)
 
     async def _compare_regularly(self) -> None:
         while True:
@@ -184,6 +184,13 @@ class Feed:
                 return
         self.differences += 1
         raise Resync(f"our table differs from the control plane's at position {position}")
+
+    async def _go_around(self, membership: Membership) -> None:
+        """What NATS gave us before: events, and word of another epoch."""
+        if not await self._control.report(membership, self._desired.position, ()):
+            await self._control.join_again(membership)
+            return
+        await self._catch_up()
 
     async def _catch_up(self) -> None:
         async with aclosing(self._control.events(self._desired.position)) as events:

@@ -1,5 +1,6 @@
 """`python -m services.registry`: the composition root of the registry."""
 
+import asyncio
 import sys
 
 from services.common.clock import now
@@ -10,8 +11,9 @@ from services.common.evidence.archive import Unfit
 from services.common.history.history import History
 from services.common.hosting import Interfaces, host, watch_limits
 from services.common.identity.certificates import Certificates, NoCertificate
+from services.common.identity.nats.authority import OFFICE_FILE, NoOffice, Office
 from services.common.identity.tokens import Issuer
-from services.common.messaging.connection import Connection
+from services.common.messaging.connection import Connection, NoCredential
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import SERVICE_VIEWS
 from services.common.program import CannotListen, run
@@ -22,9 +24,11 @@ from services.common.telemetry.logs import configure_logging
 from services.registry.accounts_servicer import AccountsServicer, TokenServicer
 from services.registry.application.access import Access
 from services.registry.application.accounts import owners_of_secrets
+from services.registry.application.credentials import Credentials
 from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
+from services.registry.credentials_servicer import CredentialsServicer
 from services.registry.endpoint_client import EndpointClient
 from services.registry.internal_servicer import RegistryInternalServicer
 from services.registry.master_key import BadMasterKey, MasterKey
@@ -32,18 +36,22 @@ from services.registry.nonces import TakenNonces
 from services.registry.policies import EndpointPolicy, Upkeep
 from services.registry.projections import Resources, projections
 from services.registry.servicer import RegistryServicer
+from services.registry.subscribers import Subscribers
 from services.registry.vault import Vault
 from services.registry.wire.envelope import subject_of
 from services.registry.wire.views import VIEWS
 from sidegate.access import Certified
 from sidegate.api.registry.v1 import account_service_pb2_grpc as account_grpc
+from sidegate.api.registry.v1 import credential_service_pb2_grpc as credential_grpc
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from sidegate.credentials import BadCredential
 from sidegate.transport import Caller
 
+UNPROVED = (NoCertificate, NoCredential, NoOffice, BadMasterKey, BadCredential)
 
-def public_of(registry: Registry, access: Access) -> list[Hosted]:
+
+def public_of(registry: Registry, access: Access, issued: CredentialsServicer) -> list[Hosted]:
     public, accounts, tokens = (
         RegistryServicer(registry),
         AccountsServicer(access.accounts),
@@ -59,6 +67,10 @@ def public_of(registry: Registry, access: Access) -> list[Hosted]:
         Hosted(
             f"{api}.AccountsService",
             lambda server: account_grpc.add_AccountsServiceServicer_to_server(accounts, server),
+        ),
+        Hosted(
+            f"{api}.CredentialsService",
+            lambda server: credential_grpc.add_CredentialsServiceServicer_to_server(issued, server),
         ),
         Hosted(f"{api}.TokenService", lambda server: account_grpc.add_TokenServiceServicer_to_server(tokens, server)),
     ]
@@ -91,6 +103,7 @@ async def access_of(settings: RegistrySettings, store: SqlStore, master: MasterK
 
 async def serve(settings: RegistrySettings) -> None:
     database = settings.database.get_secret_value()
+    office = Office.read(settings.tls / OFFICE_FILE)
     master, ours = MasterKey.at(settings.master_key), Certified(Certificates(settings.tls).calling())
     store = await SqlStore.open(database, projections=projections(), program="registry")
     access = await access_of(settings, store, master)
@@ -101,12 +114,19 @@ async def serve(settings: RegistrySettings) -> None:
     if settings.default_namespaces:
         await registry.defaults.begin(settings.default_cell, settings.default_namespaces, now())
 
+    credentials = Credentials(registry.streams, registry.resources, office)
+    subscribers = Subscribers(credentials, office)
+
     async def follow_endpoint(connection: Connection) -> None:
-        await EndpointPolicy(store, registry.reservations, now).run(FollowRemote(connection, ENDPOINT, caller))
+        policy = EndpointPolicy(store, registry.reservations, now)
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(policy.run(FollowRemote(connection, ENDPOINT, caller)))
+            parts.create_task(subscribers.run(connection))
 
     upkeep = Upkeep(registry.deletions, registry.reservations, now)
     try:
-        interfaces = Interfaces(public_of(registry, access), internal_of(registry, access), access.verifier)
+        public = public_of(registry, access, CredentialsServicer(credentials, subscribers.nudge))
+        interfaces = Interfaces(public, internal_of(registry, access), access.verifier)
         await host(
             settings,
             store,
@@ -129,7 +149,7 @@ def main() -> int:
     tracing.configure("registry")
     try:
         run(serve(settings))
-    except (StoreError, CannotListen, Unfit, NoCertificate, BadMasterKey, BadCredential, OSError) as error:
+    except (StoreError, CannotListen, Unfit, *UNPROVED, OSError) as error:
         print(f"registry: {error}", file=sys.stderr)
         return 1
     return 0

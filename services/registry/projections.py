@@ -20,6 +20,7 @@ from services.registry.domain.account import REVOKED, VALID
 from services.registry.domain.publication import EVERYBODY
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import account_pb2, vpc_pb2
+from sidegate.api.registry.v1.credential_pb2 import EventsCredential
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.api.registry.v1.tag_pb2 import Tag
 
@@ -47,6 +48,8 @@ VPC_STREAM, VPC_DELETED = "vpc-", "registry.v1.VpcDeleted"
 ACCOUNT: Kind[account_pb2.Account] = Kind("account", lambda event: event.account)
 ACCESS_KEY: Kind[RegistryEvent] = Kind("key", lambda event: event)
 """With the fact: it says where the key's secret lies."""
+
+CREDENTIAL: Kind[EventsCredential] = Kind("credential", lambda event: event.events_credential)
 
 AVAILABLE, CLOSING, DELETING = "AVAILABLE", "CLOSING", "DELETING"
 PUBLIC = "*"
@@ -92,13 +95,15 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
             key, valid = stored.access_key, not stored.access_key.HasField("revoke_time")
             state = VALID if valid else REVOKED
             return ResourceRow(ACCESS_KEY.name, key.id, OPERATOR, event.data, key.account, state=state)
+        case "events_credential":
+            return _row(CREDENTIAL, stored.events_credential, event, live)
         case None:
             return None
 
 
 def _row(
     kind: Kind[R],
-    resource: vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port,
+    resource: vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port | EventsCredential,
     event: RecordedEvent,
     live: bool,
     parent: str = "",

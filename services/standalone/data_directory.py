@@ -7,6 +7,8 @@ import secrets
 from pathlib import Path
 from typing import IO
 
+from services.common.identity.nats.authority import SERVER_FILE
+
 FORMAT = 1
 
 
@@ -68,6 +70,11 @@ class DataDirectory:
     @property
     def nats(self) -> Path:
         return self.path / "nats"
+
+    @property
+    def nats_accounts(self) -> Path:
+        """What NATS is told of who may do what."""
+        return self.tls / SERVER_FILE
 
     @property
     def bpffs(self) -> Path:

@@ -29,7 +29,7 @@ class System:
     def __init__(self, settings: StandaloneSettings, data: DataDirectory) -> None:
         self._settings, self._data = settings, data
         self._stack = contextlib.AsyncExitStack()
-        self._nats = NatsServer(data.nats, listen=settings.listen, port=settings.nats_port)
+        self._nats = NatsServer(data.nats, data.nats_accounts, listen=settings.listen, port=settings.nats_port)
         self._programs: dict[str, Supervised] = {}
         self._addresses: dict[str, str] = {}
         self._internal: dict[str, str] = {}
@@ -37,6 +37,7 @@ class System:
 
     async def start(self) -> None:
         """Starts NATS, then services and HTTPS API side by side, then the gateway agent; writes the ready file."""
+        provide(self._data, self._settings)
         await self._stack.enter_async_context(self._nats)
         self._telling = asyncio.create_task(asyncio.sleep(0))
         self._stack.push_async_callback(lambda: _cancel(self._telling))
@@ -47,7 +48,6 @@ class System:
             self._internal[name] = self._reserve(0)
         if self._settings.http:
             self._addresses["http_api"] = self._reserve(self._settings.http_port)
-        provide(self._data, self._settings)
         services = (self._service("registry", "endpoint"), self._service("endpoint", "registry"))
         await self._run_side_by_side(*services, *([self._http_api()] if self._settings.http else []))
         if not self.no_gateway:
@@ -76,7 +76,7 @@ class System:
             "http_api": self._http_facts(),
             "ca": str(self._data.tls / CA_FILE),
             "credential": str(self._data.operator_credential),
-            "nats": {"address": self._nats.address, "token_file": str(self._data.nats / "nats.token")},
+            "nats": {"address": self._nats.address},
             "gateway": gateway,
             "no_gateway_because": self.no_gateway,
             "pids": {"nats": self._nats.pid, **{name: each.pid for name, each in self._programs.items()}},

@@ -152,6 +152,9 @@ def _registry_subject(event: RegistryEvent) -> Subject | None:
             return Subject("account", event.account.name)
         case "access_key":
             return Subject("key", event.access_key.id, f"of {event.access_key.account}/{event.access_key.project}")
+        case "events_credential":
+            shown = event.events_credential
+            return Subject("credential", shown.id, f"of {shown.account}/{shown.project}")
         case "service":
             return Subject("service", event.service.id, event.service.name)
         case _:

@@ -18,6 +18,7 @@ from sidegate.cli.view import Output, View
 NOUNS = (
     "account",
     "key",
+    "credential",
     "vpc",
     "subnet",
     "port",

@@ -9,9 +9,10 @@ from services.common.eventsourcing.store import RecordedEvent
 from services.common.messaging import subjects
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel
 from services.gateway_agent.pace import Pace
-from tests.support.agent import BASE, QUICK, Harness, agent, endpoint, eventually, id_of
-from tests.support.control_plane import ABSENT, FORWARDING, ControlPlane, control_plane
-from tests.support.nats import Nats, cell_subject, connected, relaying, running
+from tests.support.agent import BASE, GATEWAY, QUICK, Harness, agent, endpoint, eventually, id_of
+from tests.support.cell import cell_subject
+from tests.support.control_plane import ABSENT, CELL, FORWARDING, ControlPlane, control_plane
+from tests.support.nats import Nats, connected, relaying, running, serving
 
 NATS_ALONE = replace(QUICK, poll=3600.0)
 """The log itself is not asked, so what is heard was heard from NATS."""
@@ -44,6 +45,7 @@ async def site(directory: Path, pace: Pace = QUICK) -> AsyncIterator[Site]:
         running(directory / "nats") as nats,
         connected(nats, "relay") as connection,
         relaying(control.log, connection, subject_of=subject_of),
+        serving(connection, CELL, GATEWAY),
     ):
         await control.tell(*BASE, endpoint("1"))
         async with agent(control, FakeKernel(), directory, nats=nats.server.url, pace=pace) as gateway:
@@ -117,6 +119,7 @@ async def test_another_log_on_nats_is_followed_from_its_snapshot(tmp_path: Path)
         control_plane() as control,
         running(tmp_path / "nats") as nats,
         connected(nats, "relay") as connection,
+        serving(connection, CELL, GATEWAY),
     ):
         await control.tell(*BASE, endpoint("1"))
         async with agent(control, FakeKernel(), tmp_path, nats=nats.server.url, pace=NATS_ALONE) as gateway:

@@ -146,8 +146,10 @@ async def test_the_registrys_program_outlives_its_server_and_publishes_what_foll
 async def published(broker: nats.Nats, count: int) -> None:
     """Waits until the registry's stream has so many events."""
 
+    user = identity.nats_user("registry")
+
     async def has_them() -> bool:
-        async with nats.connected(broker, "test") as connection, connection.exchange() as jetstream:
+        async with nats.connected(broker, "test", user) as connection, connection.exchange() as jetstream:
             streams = await jetstream.streams_info()
             return any(stream.state.messages >= count for stream in streams)
 

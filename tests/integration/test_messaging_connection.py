@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.common.messaging.connection import Address, Connection, Unsettled, connect, parse
+from services.common.messaging.connection import Connection, NoCredential, Unsettled, connect, parse
+from tests.support import identity
 from tests.support.nats import DEADLINE, Nats, connected, running, within
 
 
@@ -25,18 +26,15 @@ async def connection(nats: Nats) -> AsyncIterator[Connection]:
 
 
 @pytest.mark.parametrize(
-    ("url", "address"),
+    ("url", "servers"),
     [
-        ("nats://h:1", Address(["nats://h:1"])),
-        ("h:1", Address(["nats://h:1"])),
-        ("nats://s3%2Fcret@h:1", Address(["nats://h:1"], None, None, "s3/cret")),
-        ("tls://u:p%40@h:1,tls://u:p%40@[::1]:2", Address(["tls://h:1", "tls://[::1]:2"], "u", "p@")),
+        ("nats://h:1", ["nats://h:1"]),
+        ("h:1", ["nats://h:1"]),
+        ("tls://h:1,tls://[::1]:2", ["tls://h:1", "tls://[::1]:2"]),
     ],
 )
-def test_credentials_are_taken_out_of_a_url(url: str, address: Address) -> None:
-    assert parse(url) == address
-    assert "cret" not in repr(parse(url))
-    assert "p@" not in repr(parse(url))
+def test_a_url_names_servers(url: str, servers: list[str]) -> None:
+    assert parse(url) == servers
 
 
 @pytest.mark.parametrize(
@@ -48,13 +46,30 @@ def test_what_is_no_address_is_refused_without_the_credentials_in_it(url: str) -
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["nats://s3cret@h:1", "nats://u:s3cret@h:1", "nats://h:1,nats://s3cret@h:1"])
+def test_a_url_with_a_secret_in_it_is_refused_and_the_way_out_named(url: str) -> None:
+    with pytest.raises(ValueError, match="credentials in files") as refused:
+        parse(url)
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", [None, "", "s3cret", "-----BEGIN NATS USER JWT-----\ns3cret\n"])
+def test_a_file_that_is_no_credential_is_named_and_not_shown(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "nats.creds"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(NoCredential, match=r"nats\.creds is no credential of NATS") as refused:
+        Connection("nats://h:1", "one", path)
+    assert "s3cret" not in str(refused.value)
+
+
 async def test_connecting_ends_when_it_is_cancelled_at_the_moment_of_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse_and_cancel(*_: object, **__: object) -> None:
         opening.cancel()
         raise ConnectionRefusedError
 
     monkeypatch.setattr(asyncio, "open_connection", refuse_and_cancel)
-    opening = asyncio.create_task(Connection("nats://token@127.0.0.1:9", "one").open())
+    opening = asyncio.create_task(Connection("nats://127.0.0.1:9", "one", identity.nats_user()).open())
 
     await asyncio.wait([opening], timeout=DEADLINE)
 
@@ -69,7 +84,7 @@ async def test_an_exchange_ends_when_the_connection_is_lost_and_not_when_its_tim
 
         async def ask() -> None:
             async with connection.exchange() as jetstream:
-                await jetstream.account_info()
+                await jetstream.streams_info()
 
         asking = asyncio.create_task(ask())
         await asyncio.sleep(0)
@@ -84,7 +99,7 @@ async def test_an_exchange_ends_when_the_connection_is_lost_and_not_when_its_tim
 async def test_a_server_that_is_silent_is_not_waited_for_for_ever(nats: Nats, connection: Connection) -> None:
     with nats.frozen(), pytest.raises(Unsettled):
         async with connection.exchange() as jetstream:
-            await jetstream.account_info()
+            await jetstream.streams_info()
 
 
 async def test_a_connection_comes_back_after_the_server_does(nats: Nats, connection: Connection) -> None:
@@ -93,7 +108,7 @@ async def test_a_connection_comes_back_after_the_server_does(nats: Nats, connect
         await nats.crash()
         await within(partial(returned, connection, before))
     async with connection.exchange() as jetstream:
-        await jetstream.account_info()
+        await jetstream.streams_info()
 
 
 def returned(connection: Connection, before: int) -> bool:
@@ -106,7 +121,7 @@ async def test_a_client_that_gave_up_is_replaced(nats: Nats, connection: Connect
     await within(lambda: connection.connected)
     assert connection.client is not given_up
     async with connection.exchange() as jetstream:
-        await jetstream.account_info()
+        await jetstream.streams_info()
 
 
 async def test_a_wait_ends_when_the_connection_changes(nats: Nats, connection: Connection) -> None:
@@ -128,7 +143,7 @@ async def test_a_wait_ends_when_the_connection_changes(nats: Nats, connection: C
 async def test_connecting_waits_for_a_server_that_comes_later(tmp_path: Path) -> None:
     async with running(tmp_path / "later") as nats:
         await nats.server.stop()
-        connecting = asyncio.create_task(connect(nats.server.url, "early"))
+        connecting = asyncio.create_task(connect(nats.server.url, "early", identity.nats_user()))
         await nats.server.start()
         async with asyncio.timeout(DEADLINE):
             connection = await connecting

@@ -17,7 +17,8 @@ from services.common.messaging.following import Followed, OwnerAway
 from services.common.messaging.stream import ENDPOINT
 from services.common.messaging.subjects import Selection
 from services.common.messaging.subscription import LogChanged
-from tests.support.nats import DEADLINE, WHOLE_LOG, Nats, append, connected, filler, relaying, running
+from tests.support.cell import WHOLE_LOG
+from tests.support.nats import DEADLINE, Nats, append, connected, filler, relaying, running
 
 LOOK = 0.1
 

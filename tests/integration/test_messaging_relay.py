@@ -18,18 +18,8 @@ from services.common.messaging.envelope import from_message, to_message
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subscription import LogChanged
-from tests.support.nats import (
-    DEADLINE,
-    Nats,
-    append,
-    cell_subject,
-    connected,
-    follower,
-    relaying,
-    running,
-    take,
-    within,
-)
+from tests.support.cell import cell_subject
+from tests.support.nats import DEADLINE, Nats, append, connected, follower, relaying, running, take, within
 
 
 @pytest.fixture

@@ -17,19 +17,8 @@ from services.common.messaging.envelope import Message, to_message
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subscription import Gap, LogChanged, Subscription
-from tests.support.nats import (
-    DEADLINE,
-    WHOLE_LOG,
-    Nats,
-    append,
-    cell_subject,
-    connected,
-    follower,
-    relaying,
-    running,
-    take,
-    within,
-)
+from tests.support.cell import WHOLE_LOG, cell_subject
+from tests.support.nats import DEADLINE, Nats, append, connected, follower, relaying, running, take, within
 
 
 @dataclass(frozen=True, slots=True)

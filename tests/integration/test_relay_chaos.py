@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from services.common.eventsourcing.store import RecordedEvent
-from services.common.messaging.connection import connect
 from services.common.messaging.stream import ENDPOINT
 from services.common.messaging.subscription import Subscription
 from sidegate.evidence import Link
+from tests.support.cell import WHOLE_LOG
 from tests.support.chaos.log_scene import CELLS, RELAYS, SUBSCRIBERS, LogScene, log_scene
 from tests.support.chaos.run import SOAK, Course, dice, told
-from tests.support.nats import DEADLINE, WHOLE_LOG, within
+from tests.support.nats import DEADLINE, connected, within
 
 SHORT = 9.0
 SOAKS = 4
@@ -119,7 +119,7 @@ async def in_jetstream(scene: LogScene, upto: int) -> list[Link]:
         raise AssertionError(f"the stream has no events between {after} and {upto}")
 
     (live,) = [stream for stream in await scene.streams.there() if stream.live]
-    async with asyncio.timeout(DEADLINE), await connect(scene.nats.server.url, "reader") as connection:
+    async with asyncio.timeout(DEADLINE), connected(scene.nats, "reader") as connection:
         async with connection.exchange() as jetstream:
             first = (await jetstream.stream_info(live.name)).state.first_seq
         found: list[Link] = []

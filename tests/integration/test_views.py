@@ -24,10 +24,11 @@ from services.common.principal import Principal
 from services.endpoint.wire import views as endpoint_views
 from services.registry.wire import views as registry_views
 from sidegate.api.events.v1.view_pb2 import View
+from tests.support import identity
 from tests.support.endpoint_service import CONSUMER, PROVIDER, SERVICE, STRANGER, EndpointWorld, endpoint_world
 from tests.support.nats import Nats, connected, relaying, running
 from tests.support.registry_service import Client, RegistryWorld, running_registry
-from tests.support.subscriber import Subscriber, expected
+from tests.support.subscriber import Subscriber, admitting, expected
 
 DEADLINE = 40.0
 ROUNDS = 60
@@ -66,11 +67,12 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         stack.push_async_callback(payments.close)
         relays = []
         for name, gather in (("one", 0.0), ("two", 0.05)):
-            connection = await stack.enter_async_context(connected(nats, name))
             for store, topic, form in (
                 (registry.store, SERVICE_VIEWS, registry_views.VIEWS),
                 (endpoint.store, ENDPOINT_VIEWS, endpoint_views.VIEWS),
             ):
+                user = identity.nats_user(topic.program)
+                connection = await stack.enter_async_context(connected(nats, name, user))
                 relay = relaying(store, connection, topic, form, recheck=0.5, gather=gather)
                 relays.append(await stack.enter_async_context(relay))
         yield Scene(registry, endpoint, nats, payments, relays)
@@ -100,9 +102,11 @@ async def test_the_example_subscriber_sees_each_change_once_whatever_is_killed(s
     there = [(await scene.endpoint.create(SERVICE)).id]
     vpc = await scene.payments.vpc()
     async with AsyncExitStack() as stack:
+        admitted = await stack.enter_async_context(admitting(scene.nats, tmp_path))
+        files = {owner: admitted.admit(owner) for owner in (CONSUMER, PROVIDER)}
         subscribers = {
-            owner: await stack.enter_async_context(Subscriber(tmp_path, scene.nats.server.url, owner))
-            for owner in (CONSUMER, PROVIDER)
+            owner: await stack.enter_async_context(Subscriber(tmp_path, scene.nats.server.url, owner, file))
+            for owner, file in files.items()
         }
         for subscriber in subscribers.values():
             await subscriber.until(lambda told=subscriber: bool(told.resources))  # type: ignore[misc] # mypy cannot infer a default
@@ -139,7 +143,8 @@ async def test_a_restored_log_begins_a_new_epoch_and_the_subscriber_begins_anew(
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(running(tmp_path / "nats"))
         connection = await stack.enter_async_context(connected(nats, "relay"))
-        subscriber = await stack.enter_async_context(Subscriber(tmp_path, nats.server.url, CONSUMER))
+        file = (await stack.enter_async_context(admitting(nats, tmp_path))).admit(CONSUMER)
+        subscriber = await stack.enter_async_context(Subscriber(tmp_path, nats.server.url, CONSUMER, file))
         path = tmp_path / "endpoint.db"
         async with endpoint_world(tmp_path) as world:
             await world.create()
@@ -178,7 +183,8 @@ async def test_a_stream_that_is_being_made_again_tells_nothing_twice(tmp_path: P
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(running(tmp_path / "nats"))
         connection = await stack.enter_async_context(connected(nats, "relay"))
-        subscriber = await stack.enter_async_context(Subscriber(tmp_path, nats.server.url, CONSUMER))
+        file = (await stack.enter_async_context(admitting(nats, tmp_path))).admit(CONSUMER)
+        subscriber = await stack.enter_async_context(Subscriber(tmp_path, nats.server.url, CONSUMER, file))
         world = await stack.enter_async_context(endpoint_world(tmp_path))
         made = [await world.create() for _ in range(4)]
         async with relaying(world.store, connection, ENDPOINT_VIEWS, endpoint_views.VIEWS):
@@ -196,13 +202,13 @@ async def test_a_stream_that_is_being_made_again_tells_nothing_twice(tmp_path: P
 
 
 async def readers(connection: Connection) -> int:
-    """How many read the stream, but for the relay's witness."""
+    """How many wait for views of the endpoint service's."""
     try:
         async with connection.exchange() as jetstream:
             consumers = await jetstream.consumers_info("VIEW-EP-1")
     except (Unsettled, NotFoundError):
         return 0
-    return sum(consumer.config.durable_name is None for consumer in consumers)
+    return sum(bool(consumer.num_waiting) for consumer in consumers)
 
 
 async def everything_in(nats: Nats, stream: str) -> list[tuple[str, dict[str, str], bytes]]:

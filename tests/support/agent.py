@@ -196,7 +196,7 @@ async def agent(
     async def reach() -> Connection:
         if not nats:
             return await never()
-        connection = Connection(nats, GATEWAY)
+        connection = Connection(nats, GATEWAY, identity.nats_gateway(CELL, GATEWAY))
         await connection.open()
         return connection
 

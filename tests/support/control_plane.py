@@ -12,6 +12,7 @@ from services.common.errors import Outdated, OutOfRange, WrongState
 from services.common.eventsourcing.memory_store import MemoryStore
 from services.common.eventsourcing.store import AnyVersion, Append, NewEvent, RecordedEvent
 from services.common.forwarding_digest import digest, line
+from services.common.identity.nats import rights
 from services.common.rpc.calls import Context
 from services.common.rpc.records import to_log_record
 from services.common.rpc.server import Hosted, RpcServer
@@ -166,6 +167,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
             subject_filter=f"endpoint.v1.{request.cell}.>",
             lease=duration(self.lease),
             fence_after=duration(self.fence_after),
+            consumer=rights.gateway(request.cell, request.gateway_id),
         )
 
     async def Snapshot(
@@ -202,11 +204,12 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
             raise Outdated("CHANGED_MEANWHILE", "a refusal that no channel tries again by itself")
         if request.session_id not in self.valid:
             return gateway_pb.ReportStateResponse(joined=False)
+        head = await self.log.head()
         async with self._news:
             self.calls.append(request)
             self.reports.update({report.endpoint_id: report for report in request.endpoints})
             self._news.notify_all()
-        return gateway_pb.ReportStateResponse(joined=True)
+        return gateway_pb.ReportStateResponse(joined=True, log_id=head.log_id, epoch=head.epoch)
 
     async def Digest(self, request: gateway_pb.DigestRequest, context: Context) -> gateway_pb.DigestResponse:
         self.digests += 1

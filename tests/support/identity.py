@@ -11,6 +11,8 @@ import grpc
 from services.common.identity.access_log import AccessLog
 from services.common.identity.certificates import Certificates
 from services.common.identity.ended import EndedTokens
+from services.common.identity.nats.authority import CREDENTIAL_FILE, OFFICE_FILE, NatsAuthority, Office
+from services.common.identity.nats.rights import Rights
 from services.common.identity.pki import CA_FILE, LOCAL, Authority, Subject, gateway_uri, program_uri
 from services.common.identity.tokens import Issuer, Verifier
 from services.common.principal import OPERATOR, SYSTEM, Principal, Role
@@ -26,6 +28,8 @@ REGION = "local"
 MASTER = b"m" * 32
 """The master key of every registry here: so a test's issuer signs what a registry that is a program trusts, too."""
 
+EVERYTHING = Rights((">",), (">",))
+
 
 @cache
 def authority() -> Authority:
@@ -36,18 +40,49 @@ def authority() -> Authority:
 
 
 @cache
+def nats_authority() -> NatsAuthority:
+    return NatsAuthority(authority().directory)
+
+
+@cache
 def directory_of(program: str) -> Path:
-    """The certificate of the registry or the endpoint service."""
+    """The certificate of the registry or the endpoint service, and its user of NATS."""
     directory = authority().directory / program
     authority().provide(directory, Subject(program, program_uri(REGION, program), LOCAL))
+    nats_authority().program(directory, program)
     return directory
+
+
+def nats_user(program: str = "endpoint") -> Path:
+    """The credential of the registry or the endpoint service on NATS."""
+    return directory_of(program) / CREDENTIAL_FILE
+
+
+@cache
+def office() -> Office:
+    """What a registry makes subscribers with."""
+    return Office.read(directory_of("registry") / OFFICE_FILE)
+
+
+@cache
+def nats_anybody(name: str = "anybody", rights: Rights = EVERYTHING, account: str = "programs") -> Path:
+    """A credential with rights that Sidegate gives nobody, to look with and to break things."""
+    directory = authority().directory / f"nats-{account}-{name}"
+    nats_authority().user(directory, name, rights, account)
+    return directory / CREDENTIAL_FILE
 
 
 @cache
 def directory_of_gateway(cell: str, gateway_id: str) -> Path:
     directory = authority().directory / f"{cell}-{gateway_id}"
     authority().provide(directory, Subject(gateway_id, gateway_uri(REGION, cell, gateway_id)))
+    nats_authority().gateway(directory, cell, gateway_id)
     return directory
+
+
+def nats_gateway(cell: str, gateway_id: str) -> Path:
+    """The credential of a gateway on NATS."""
+    return directory_of_gateway(cell, gateway_id) / CREDENTIAL_FILE
 
 
 def ca() -> bytes:

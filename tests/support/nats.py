@@ -8,24 +8,21 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from services.common.eventsourcing.store import AnyVersion, Append, EventStore, NewEvent, RecordedEvent
+from services.common.identity.nats import rights
 from services.common.messaging import subjects
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.form import Form, SubjectOf
+from services.common.messaging.readers import Readers, Round, keep
 from services.common.messaging.relay import RECHECK, GrowingLog, Relay
 from services.common.messaging.server import NatsServer
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subjects import Selection
 from services.common.messaging.subscription import GapFill, Subscription
+from tests.support import identity
+from tests.support.cell import WHOLE_LOG, cell_subject
 
 DEADLINE = 20.0
 """Seconds that anything here may take; what takes longer is stuck."""
-
-
-WHOLE_LOG = subjects.everything("endpoint")
-
-
-def cell_subject(event: RecordedEvent) -> str:
-    return subjects.endpoint(event.partition, "endpoint", "p1", event.stream.partition("-")[2])
 
 
 async def append(store: EventStore, count: int = 1, partition: str = "c1", data: bytes = b"fact") -> int:
@@ -70,6 +67,8 @@ class Nats:
     def frozen(self) -> Iterator[None]:
         """SIGSTOP for a while: connected, and silent."""
         self.server.signal(signal.SIGSTOP)
+        while "\nState:\tT" not in Path(f"/proc/{self.server.pid}/status").read_text():
+            pass  # it may answer until then
         try:
             yield
         finally:
@@ -78,14 +77,20 @@ class Nats:
 
 @asynccontextmanager
 async def running(directory: Path) -> AsyncIterator[Nats]:
-    async with NatsServer(directory) as server:
+    async with server_at(directory) as server:
         yield Nats(server)
 
 
+def server_at(directory: Path, port: int = 0) -> NatsServer:
+    """A server with the users of this test run."""
+    return NatsServer(directory, identity.nats_authority().server_file, port=port)
+
+
 @asynccontextmanager
-async def connected(nats: Nats, name: str) -> AsyncIterator[Connection]:
+async def connected(nats: Nats, name: str, user: Path | None = None) -> AsyncIterator[Connection]:
+    """A connection of the endpoint service's user, or of another."""
     async with asyncio.timeout(DEADLINE):
-        connection = await connect(nats.server.url, name)
+        connection = await connect(nats.server.url, name, user or identity.nats_user())
     async with connection:
         yield connection
 
@@ -104,6 +109,23 @@ async def relaying(
     task = asyncio.create_task(relay.run())
     try:
         yield relay
+    finally:
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError), ended
+
+
+@asynccontextmanager
+async def serving(connection: Connection, cell: str, *gateways: str) -> AsyncIterator[None]:
+    """Makes what gateways of a cell read from, as the endpoint service does."""
+    wanted = {rights.gateway(cell, gateway): subjects.of_cell(cell).subject for gateway in gateways}
+
+    async def serve(connection: Connection) -> bool:
+        return await keep(connection, Readers(ENDPOINT, rights.GATEWAY, wanted)) is not None
+
+    task = asyncio.create_task(Round(serve, look=0.1).run(connection))
+    try:
+        yield
     finally:
         task.cancel()
         (ended,) = await asyncio.gather(task, return_exceptions=True)
@@ -132,9 +154,9 @@ async def take(subscription: Subscription, upto: int) -> list[RecordedEvent]:
     return events
 
 
-async def within(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+async def within(condition: Callable[[], bool | Awaitable[bool]], seconds: float = DEADLINE) -> None:
     """Waits until something that nobody tells of is so."""
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(seconds):
         while True:
             holds = condition()
             if holds if isinstance(holds, bool) else await holds:

@@ -18,9 +18,11 @@ from services.common.rpc.history import HistoryServicer
 from services.common.rpc.server import RpcServer
 from services.registry.__main__ import internal_of, public_of
 from services.registry.application.access import Access
+from services.registry.application.credentials import Credentials
 from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
+from services.registry.credentials_servicer import CredentialsServicer
 from services.registry.master_key import MasterKey
 from services.registry.nonces import TakenNonces
 from services.registry.projections import projections
@@ -200,6 +202,11 @@ class RegistryWorld:
     program: Client
 
 
+def issued_by(registry: Registry) -> CredentialsServicer:
+    """The credentials of a registry that talks to no NATS."""
+    return CredentialsServicer(Credentials(registry.streams, registry.resources, identity.office()), lambda: None)
+
+
 @asynccontextmanager
 async def running_registry(
     directory: Path,
@@ -219,7 +226,8 @@ async def running_registry(
     past = HistoryServicer(store, "registry", History(store, PAST.reducer), PAST)
     access_log, access = AccessLog(), await access_to(store)
     public = RpcServer(
-        identity.public(log=access_log, verified_by=access.verifier), [*public_of(registry, access), past.hosted()]
+        identity.public(log=access_log, verified_by=access.verifier),
+        [*public_of(registry, access, issued_by(registry)), past.hosted()],
     )
     internal = RpcServer(identity.internal(log=access_log), internal_of(registry, access))
     address, internal_address = await public.start(), await internal.start()

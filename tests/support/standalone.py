@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from services.common.identity.nats.authority import CREDENTIAL_FILE, NatsAuthority
+from services.common.identity.nats.rights import Rights
 from services.common.offspring import ends_with_us
 from sidegate.client import Client
 from sidegate.credentials import Credential
@@ -72,6 +74,12 @@ class Standalone:
     def ca(self) -> bytes:
         """What its certificates are verified with (PEM)."""
         return Path(self.ready["ca"]).read_bytes()
+
+    def nats_anybody(self) -> Path:
+        """A credential on its NATS with rights that Sidegate gives nobody, to look with and to break things."""
+        directory = self.data.parent / "nats-anybody"
+        NatsAuthority(self.data / "tls").user(directory, "anybody", Rights((">",), (">",)))
+        return directory / CREDENTIAL_FILE
 
     @property
     def https(self) -> str:

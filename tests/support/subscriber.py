@@ -6,13 +6,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
+from services.common.clock import now
 from services.common.eventsourcing.store import RecordedEvent
+from services.common.identity.nats import rights
 from services.common.messaging.views import ViewsOf
 from services.common.principal import Principal
+from services.registry.application.credentials import SECOND
+from services.registry.domain.credential import Credential
+from services.registry.subscribers import Subscribers
+from sidegate.nkeys import KeyPair, Role, UserCredential
+from tests.support import identity
+from tests.support.nats import Nats, connected
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 40.0
@@ -21,9 +32,9 @@ Resources = dict[str, dict[str, Any]]
 
 
 class Subscriber:
-    def __init__(self, directory: Path, url: str, owner: Principal) -> None:
+    def __init__(self, directory: Path, url: str, owner: Principal, credential: Path) -> None:
         self._table, self._output = directory / f"{owner.project}.json", directory / f"{owner.project}.out"
-        self._arguments = [url, owner.account, owner.project, str(self._table)]
+        self._arguments = [url, str(credential), str(self._table)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -64,6 +75,48 @@ class Subscriber:
 
     async def __aexit__(self, *_: object) -> None:
         await self.kill()
+
+
+@dataclass
+class Admitted:
+    """Owners who have a credential, whoever gave it to them."""
+
+    directory: Path
+    credentials: list[Credential] = field(default_factory=list)
+
+    async def all(self) -> list[Credential]:
+        return self.credentials
+
+    def admit(self, owner: Principal, lasts: int = 3600) -> Path:
+        """The file of a new credential of the owner's."""
+        key, at = KeyPair.new(Role.USER), now()
+        made = Credential(str(uuid4()), owner, key.public, at, at + lasts * SECOND)
+        self.credentials.append(made)
+        file = self.directory / f"{owner.account}-{owner.project}-{made.id}.creds"
+        jwt = identity.office().user(key.public, made.id, made.expires_at // SECOND)
+        file.write_text(UserCredential(jwt, key).text)
+        return file
+
+    def revoke(self, file: Path) -> None:
+        name = UserCredential.parse(file.read_text()).name
+        made = next(each for each in self.credentials if rights.subscriber(each.id) == name)
+        self.credentials[self.credentials.index(made)] = replace(made, revoked_at=now())
+
+
+@asynccontextmanager
+async def admitting(nats: Nats, directory: Path) -> AsyncIterator[Admitted]:
+    """Lets subscribers of whoever is admitted in, as the registry does."""
+    admitted = Admitted(directory)
+    async with connected(nats, "registry", identity.nats_user("registry")) as connection:
+        subscribers = Subscribers(admitted, identity.office())
+        subscribers.look = 0.1
+        task = asyncio.create_task(subscribers.run(connection))
+        try:
+            yield admitted
+        finally:
+            task.cancel()
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError), ended
 
 
 def expected(owner: Principal, logs: Sequence[tuple[Sequence[RecordedEvent], ViewsOf]]) -> Resources:

@@ -20,6 +20,7 @@ from services.endpoint.__main__ import internal_of as endpoint_internal
 from services.endpoint.__main__ import public_of as endpoint_public
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.service import EndpointApplication
+from services.endpoint.gateway_readers import GatewayReaders
 from services.endpoint.policies import RegistryPolicy, Upkeep
 from services.endpoint.projections import TABLE
 from services.endpoint.registry_client import RegistryClient
@@ -38,7 +39,7 @@ from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from tests.support import identity
-from tests.support.registry_service import access_to
+from tests.support.registry_service import access_to, issued_by
 
 DEADLINE = 60.0
 """Seconds until something has become true, on a machine that has much else to do."""
@@ -175,7 +176,9 @@ async def two_services(
         access = await access_to(registry_store)
         audit = audit_of(registry_store, "registry")
         server, registry_address = await _start(
-            stack, identity.public(verified_by=access.verifier), [*registry_public(registry, access), audit]
+            stack,
+            identity.public(verified_by=access.verifier),
+            [*registry_public(registry, access, issued_by(registry)), audit],
         )
         internal_server, registry_internal = await _start(
             stack, identity.internal(), [*registry_internal_parts(registry, access), audit]
@@ -187,7 +190,7 @@ async def two_services(
         _, endpoint_address = await _start(
             stack, identity.public(verified_by=Verifier(trust, trust.ended)), endpoint_public(application)
         )
-        parts = endpoint_internal(application, endpoint_store, limits)
+        parts = endpoint_internal(application, endpoint_store, limits, GatewayReaders(application.cells))
         _, endpoint_internal_address = await _start(stack, identity.internal(), parts)
         late.client = EndpointClient(endpoint_internal_address, identity.program("registry"))
         stack.push_async_callback(late.client.close)

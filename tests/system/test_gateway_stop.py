@@ -26,7 +26,7 @@ def run_and_stop(directory: Path, *arguments: str) -> Path:
         *("--tls", str(identity.directory_of_gateway("default", gateway_id))),
         *("--socket", str(directory / "socket"), "--ready-file", str(ready), "--endpoint-address", NOWHERE),
     ]
-    environment = {**os.environ, "SIDEGATE_NATS_URL": f"nats://token@{NOWHERE}"}
+    environment = {**os.environ, "SIDEGATE_NATS_URL": f"nats://{NOWHERE}"}
     agent = subprocess.Popen([*command, *arguments], env=environment, stderr=subprocess.DEVNULL)
     try:
         wait_for(ready, agent)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,13 @@ DEADLINE = 60.0
 
 async def test_who_watches_and_who_subscribes_hear_of_a_service(tmp_path: Path) -> None:
     async with Standalone(tmp_path, rootless=True) as sidegate:
-        nats, data = sidegate.ready["nats"], Path(sidegate.ready["data_dir"])
-        url = f"nats://{Path(nats['token_file']).read_text().strip()}@{nats['address'].rpartition('/')[2]}"
+        url, data = f"nats://{sidegate.ready['nats']['address']}", Path(sidegate.ready["data_dir"])
+        file = tmp_path / "payments.creds"
+        sidegate.answer("credential", "create", "--events", "--out", str(file), account="payments")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
         ready = ["--config", str(data / "ready.json"), "--account", "payments"]
         vpc = sidegate.answer("vpc", "create", "main", "--cidr", "10.0.0.0/24", account="payments")
-        subscribed = Subscriber(tmp_path, url, Principal("payments", "default"))
+        subscribed = Subscriber(tmp_path, url, Principal("payments", "default"), file)
         with subprocess.Popen(
             [PROGRAM, *ready, "service", "watch", "--from", "0", "-o", "json"], stdout=subprocess.PIPE, text=True
         ) as watching:

@@ -17,6 +17,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 EXPECTED = {
     "account": {"create", "get", "list", "create-project"},
     "key": {"create", "list", "rotate", "revoke"},
+    "credential": {"create", "list", "revoke"},
     "vpc": {"create", "get", "list", "update", "delete"},
     "subnet": {"create", "get", "list", "update", "delete"},
     "port": {"create", "get", "list", "delete"},

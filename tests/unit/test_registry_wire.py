@@ -14,8 +14,8 @@ from services.common.eventsourcing.aggregate import Codec
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.labels import Tag
-from services.common.principal import Role
-from services.registry.domain import account, attachment, default_attachment, port, service, vpc
+from services.common.principal import Principal, Role
+from services.registry.domain import account, attachment, credential, default_attachment, port, service, vpc
 from services.registry.domain.publication import Backend, Protocol
 from services.registry.domain.reach import DefaultAttachment, NetnsPattern
 from services.registry.domain.service_events import (
@@ -33,6 +33,7 @@ from services.registry.domain.service_events import (
 from services.registry.projections import row_of
 from services.registry.wire.accounts import AccountCodec
 from services.registry.wire.attachments import AttachmentCodec
+from services.registry.wire.credentials import CredentialCodec
 from services.registry.wire.default_attachments import DefaultAttachmentCodec
 from services.registry.wire.envelope import STORED_NAMES, UnknownEvent, subject_of
 from services.registry.wire.ports import PortCodec
@@ -75,6 +76,8 @@ class Life:
 SERVICE = make.service("10.0.0.10", "10.0.0.11", mappings=[make.mapping(), make.mapping(53, 53, Protocol.UDP)])
 CHANGE = ServiceChanged(AT + 2, (Backend(IPv4Address("10.0.0.20")),), (make.mapping(443, 8443),), False)
 KEY = account.AccessKey("AK0123", "shop", "default", Role.VIEWER, AT)
+USER = "UDQN2JQJ4P4M3NKZCCZVTSDYJ5XYQPXCEIVLBRVSBBZQPRLIXQ5Q5V4T"
+CREDENTIAL = credential.Credential(make.uuid(8), Principal("shop", "default"), USER, AT, AT + credential.DAY)
 LIVES = (
     Life(
         f"vpc-{make.uuid(1)}",
@@ -154,6 +157,12 @@ LIVES = (
             account.AccessKeyRotated(replace(KEY, generation=2, rotated_at=AT + 1), "secret-2"),
             account.AccessKeyRevoked(replace(KEY, generation=2, rotated_at=AT + 1, revoked_at=AT + 2)),
         ],
+    ),
+    Life(
+        f"credential-{make.uuid(8)}",
+        credential.DECIDER,
+        CredentialCodec(),
+        [credential.CredentialCreated(CREDENTIAL), credential.CredentialRevoked(AT + 2)],
     ),
 )
 

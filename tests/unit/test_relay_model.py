@@ -22,7 +22,7 @@ from services.common.messaging.verdict import KEPT
 from services.common.messaging.views import ENDPOINT_VIEWS, Viewed, view_form
 from sidegate.api.events.v1.view_pb2 import View
 from sidegate.evidence import Link, link_hash
-from tests.support.nats import cell_subject
+from tests.support.cell import cell_subject
 
 RELAYS = 2
 ROUND = 30

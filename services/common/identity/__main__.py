@@ -1,4 +1,4 @@
-"""`python -m services.common.identity`: makes a certificate authority, and certificates of it for programs.
+"""`python -m services.common.identity`: makes a certificate authority, and programs' certificates and users of NATS.
 
 python -m services.common.identity DIRECTORY --region local --program registry=registry,127.0.0.1 --gateway default/gw-1
 """
@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from services.common.identity.nats.authority import NatsAuthority
 from services.common.identity.pki import CA_FILE, LOCAL, Authority, Subject, Unfit, gateway_uri, program_uri
 
 
@@ -34,15 +35,17 @@ def _give(directory: Path, owner: int | None) -> None:
 def main() -> int:
     told = _arguments()
     try:
-        authority = Authority(told.directory, told.region)
+        authority, users = Authority(told.directory, told.region), NatsAuthority(told.directory)
         for program in told.program:
             name, _, hosts = program.partition("=")
             subject = Subject(name, program_uri(told.region, name), (*LOCAL, *filter(None, hosts.split(","))))
             authority.provide(told.directory / name, subject)
+            users.program(told.directory / name, name)
             _give(told.directory / name, told.owner)
         for gateway in told.gateway:
             cell, _, name = gateway.partition("/")
             authority.provide(told.directory / name, Subject(name, gateway_uri(told.region, cell, name)))
+            users.gateway(told.directory / name, cell, name)
         if told.copy_ca is not None:
             shutil.copyfile(told.directory / CA_FILE, told.copy_ca / CA_FILE)
     except (Unfit, OSError) as error:

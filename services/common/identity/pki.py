@@ -1,6 +1,5 @@
 """Our own certificate authority: who may speak as which program, and what clients know our servers by."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from services.common.identity.private_file import write_private
 
 CA_DAYS, DAYS, RENEWED_BEFORE_DAYS = 3650, 365, 120
 CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "ca.key", "cert.pem", "key.pem"
@@ -71,9 +72,9 @@ class Authority:
             return
         key = ec.generate_private_key(ec.SECP256R1())
         # The key last: whoever reloads takes both once the second has changed.
-        _write(directory / CA_FILE, ca, 0o644)
-        _write(directory / CERTIFICATE_FILE, self._issue(key, subject).public_bytes(Encoding.PEM), 0o644)
-        _write(directory / KEY_FILE, _private(key), 0o600)
+        write_private(directory / CA_FILE, ca, 0o644)
+        write_private(directory / CERTIFICATE_FILE, self._issue(key, subject).public_bytes(Encoding.PEM), 0o644)
+        write_private(directory / KEY_FILE, _private(key))
 
     def _is_good(self, directory: Path, subject: Subject) -> bool:
         try:
@@ -108,8 +109,8 @@ def _make_authority(path: Path, key_path: Path, region: str) -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write(key_path, _private(key), 0o600)
-    _write(path, certificate.public_bytes(Encoding.PEM), 0o644)
+    write_private(key_path, _private(key))
+    write_private(path, certificate.public_bytes(Encoding.PEM), 0o644)
 
 
 def _builder(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
@@ -138,15 +139,3 @@ def _host(host: str) -> x509.GeneralName:
 
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """As a whole or not at all, never readable for longer than it should be."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        os.write(opened, content)
-    finally:
-        os.close(opened)
-    part.replace(path)

@@ -1,19 +1,22 @@
 """A connection to NATS that outlives the server, and the one place where the client's errors become ours."""
 
 import asyncio
+import base64
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import nats.errors
 import structlog
 from nats.aio.client import Client, Server
 from nats.js import JetStreamContext
 
+from services.common.identity.nats.rights import inbox
 from services.common.messaging import metrics
+from sidegate.nkeys import UserCredential
 
 logger = structlog.get_logger(__name__)
 
@@ -25,26 +28,25 @@ PING_INTERVAL = 10
 RETRY_FLOOR, RETRY_CAP = 0.05, 2.0
 
 
+class NoCredential(Exception):
+    """There is no file to connect with, or nothing useful in it; the text names the file."""
+
+
 class Unsettled(Exception):
     """The server is away, refused, or did not answer in time: what was asked may or may not have happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the servers are and who we are there; only the former is ever shown."""
-
-    servers: list[str]
-    user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
-
-
 class Connection:
-    """One client. `changes` counts how often it was lost or made: a server that was away may have forgotten things."""
+    """One client. `changes` counts how often it was lost or made: a server that was away may have forgotten things.
 
-    def __init__(self, url: str, name: str) -> None:
-        self._address = parse(url)
+    `credential` is the file that says which user it is; it is read again at each attempt. Raises NoCredential.
+    """
+
+    def __init__(self, url: str, name: str, credential: Path) -> None:
+        self._servers = parse(url)
         self._name = name
+        self._credential = credential
+        self._inbox = inbox(credential_of(credential).name)
         self._client = Client()
         self._closing = False
         self._reopening: asyncio.Task[None] | None = None
@@ -53,7 +55,7 @@ class Connection:
         self.changes = 0
 
     def __repr__(self) -> str:
-        return f"Connection({self._name!r}, {self._address!r})"
+        return f"Connection({self._name!r}, {self._servers!r})"
 
     @property
     def connected(self) -> bool:
@@ -108,11 +110,10 @@ class Connection:
 
     async def _connect(self, client: Client) -> None:
         await client.connect(
-            self._address.servers,
+            self._servers,
             name=self._name,
-            user=self._address.user,
-            password=self._address.password,
-            token=self._address.token,
+            user_jwt_cb=self._jwt,
+            signature_cb=self._sign,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_connected,
@@ -124,8 +125,14 @@ class Connection:
             ping_interval=PING_INTERVAL,
             # Nothing is kept for later: what cannot be sent now, its caller decides again.
             pending_size=0,
-            inbox_prefix="_INBOX_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in self._name),
+            inbox_prefix=self._inbox,
         )
+
+    def _jwt(self) -> bytes:
+        return credential_of(self._credential).jwt.encode()
+
+    def _sign(self, nonce: str) -> bytes:
+        return base64.b64encode(credential_of(self._credential).key.sign(nonce.encode()))
 
     async def close(self) -> None:
         """Ends the connection for good."""
@@ -180,24 +187,34 @@ class Connection:
             self._reopening = asyncio.get_running_loop().create_task(self.open())
 
 
-async def connect(url: str, name: str) -> Connection:
-    """Connects to `nats://[token@|user:password@]host:port[,...]`; waits for a server for as long as it takes."""
-    connection = Connection(url, name)
+async def connect(url: str, name: str, credential: Path) -> Connection:
+    """Connects to `nats://host:port[,...]`; waits for a server for as long as it takes. Raises NoCredential."""
+    connection = Connection(url, name, credential)
     await connection.open()
     return connection
 
 
-def parse(url: str) -> Address:
-    """Takes the credentials out of a URL, so that no message of the client can show them. Raises ValueError."""
+def credential_of(path: Path) -> UserCredential:
+    """Raises NoCredential."""
+    try:
+        credential = UserCredential.parse(path.read_text())
+        _ = credential.name
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise NoCredential(f"{path} is no credential of NATS: {why}") from None
+    return credential
+
+
+def parse(url: str) -> list[str]:
+    """The servers of a URL. Raises ValueError, which shows no credential that is in it."""
     parts = [urlsplit(one if "://" in one else f"nats://{one}") for one in url.split(",")]
     servers = [f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts]
     for part, server in zip(parts, servers, strict=True):
         if part.scheme not in ("nats", "tls") or not part.hostname or not part.netloc.rpartition(":")[2].isdecimal():
             raise ValueError(f"{server} is not the address of a NATS server: nats://host:port")
-    username, password = parts[0].username, parts[0].password
-    if username is None or password is None:
-        return Address(servers, token=unquote(username) if username else None)
-    return Address(servers, unquote(username), unquote(password))
+        if "@" in part.netloc:
+            raise ValueError(f"{server} has a user or token before it: users of NATS have credentials in files")
+    return servers
 
 
 @contextmanager

@@ -29,17 +29,22 @@ HEARTBEAT_STATUS, EXPIRED_STATUS = "100", "408"
 
 
 class Pull:
-    """An ephemeral consumer of one stream, kept in the server's memory: a restart ends it, and it is made again.
+    """A consumer of one stream, read by nobody else.
+
+    Without `consumer` it is made for us, in the server's memory, and made again after a restart. With it, it is one
+    that the control plane has made: it may be read and moved, and nothing else.
 
     `start` is the position before the first that it can deliver: above the one that was asked for if the stream
-    does not reach back so far. `pending` is how many messages the server has beyond those that have arrived.
+    does not reach back so far. `pending` is how many messages the server has beyond those that have arrived, `about`
+    what was written beside the consumer when it was made.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str) -> None:
+    def __init__(self, connection: Connection, stream: str, subject: str, consumer: str = "") -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
-        self._name = uuid4().hex
+        self._ours = not consumer
+        self._name = consumer or uuid4().hex
         self._changes = connection.changes
         self._inbox = ""
         self._subscription: Subscription | None = None
@@ -49,10 +54,24 @@ class Pull:
         self._ended = ""
         self.start = 0
         self.pending = 0
+        self.about: dict[str, str] = {}
 
     async def open(self, after: int) -> None:
-        """Makes the consumer, to deliver what is above the position `after`."""
-        config = ConsumerConfig(
+        """Makes the consumer, or moves it, to deliver what is above the position `after`."""
+        async with self._connection.exchange() as jetstream:
+            client = self._connection.client
+            self._inbox = client.new_inbox()
+            self._subscription = await client.subscribe(self._inbox, cb=self._receive)
+            if self._ours:
+                info = await jetstream.add_consumer(self._stream, self._config(after))
+            else:
+                info = (await jetstream.reset_consumer(self._stream, self._name, after + 1)).info
+        self.start = info.delivered.stream_seq if info.delivered else after
+        self.pending = info.num_pending or 0
+        self.about = info.config.metadata or {}
+
+    def _config(self, after: int) -> ConsumerConfig:
+        return ConsumerConfig(
             name=self._name,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=after + 1,
@@ -62,13 +81,6 @@ class Pull:
             mem_storage=True,
             num_replicas=1,
         )
-        async with self._connection.exchange() as jetstream:
-            client = self._connection.client
-            self._inbox = client.new_inbox()
-            self._subscription = await client.subscribe(self._inbox, cb=self._receive)
-            info = await jetstream.add_consumer(self._stream, config)
-        self.start = info.delivered.stream_seq if info.delivered else after
-        self.pending = info.num_pending or 0
 
     async def next(self) -> Msg:
         """The next message, as soon as it is there. Raises Unsettled when the consumer is gone or gives no sign."""
@@ -88,9 +100,10 @@ class Pull:
         with suppress(Unsettled), settled(), cancellable():
             if self._subscription is not None:
                 await self._subscription.unsubscribe()
-            client = self._connection.client
-            subject = f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}"
-            await client.publish(subject, reply=client.new_inbox())
+            if self._ours:
+                client = self._connection.client
+                subject = f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}"
+                await client.publish(subject, reply=client.new_inbox())
 
     async def _wait(self) -> None:
         if self._ended:

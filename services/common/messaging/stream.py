@@ -1,6 +1,7 @@
 """A log as a JetStream stream: its name, its subjects, its configuration."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
@@ -17,6 +18,17 @@ class LogEpoch:
 
     log_id: str
     epoch: int
+
+
+def metadata_of(log: LogEpoch) -> dict[str, str]:
+    """What stands beside a stream, and beside a consumer of it."""
+    return {"log_id": log.log_id, "epoch": str(log.epoch)}
+
+
+def log_of(metadata: Mapping[str, str]) -> LogEpoch | None:
+    """The log that stands there; None if none does."""
+    epoch = metadata.get("epoch", "")
+    return LogEpoch(metadata.get("log_id", ""), int(epoch)) if epoch.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,7 @@ class Topic:
             deny_delete=True,
             allow_atomic=True,
             allow_direct=True,
-            metadata={"log_id": log.log_id, "epoch": str(log.epoch)},
+            metadata=metadata_of(log),
         )
 
     def state(self, info: StreamInfo) -> StreamState | None:

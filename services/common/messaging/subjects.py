@@ -63,8 +63,16 @@ def endpoint(cell: str, kind: str, project: str, resource: str) -> str:
 
 def view(account: str, project: str, kind: str, resource: str) -> str:
     """The subject of what a project hears of a resource; `shop~live` is a project of an account, in one token."""
-    owner = "~".join(token(name).replace("~", "%7E") for name in (account, project))
-    return f"sidegate.v1.{owner}.{token(kind)}.{token(resource)}"
+    return f"sidegate.v1.{_owner(account, project)}.{token(kind)}.{token(resource)}"
+
+
+def of_project(account: str, project: str) -> str:
+    """All that a project hears."""
+    return f"sidegate.v1.{_owner(account, project)}.{REST}"
+
+
+def _owner(account: str, project: str) -> str:
+    return "~".join(token(name).replace("~", "%7E") for name in (account, project))
 
 
 def everything(program: str) -> Selection:

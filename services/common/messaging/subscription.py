@@ -14,7 +14,7 @@ from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.envelope import NotAnEvent, from_message
 from services.common.messaging.pull import Pull
 from services.common.messaging.sequencer import Gap, Sequencer
-from services.common.messaging.stream import LogEpoch, StreamState, Topic
+from services.common.messaging.stream import LogEpoch, StreamState, Topic, log_of
 from services.common.messaging.subjects import Selection
 from sidegate.evidence import link_hash
 
@@ -45,6 +45,8 @@ class Subscription:
 
     Of a whole log each event has to follow the one before it by its hash, the first that of `after` where it is given:
     a log that was restored while NATS lost all it knew has the same name, but other events.
+
+    `consumer` is one that the control plane has made for us in the stream of `log`; without it, it makes its own.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Subscription:
         gap_fill: GapFill,
         log: LogEpoch | None = None,
         hash_: bytes | None = None,
+        consumer: str = "",
     ) -> None:
         self._connection = connection
         self._topic = topic
         self._selection = selection
         self._gap_fill = gap_fill
         self._log = log
+        self._consumer = consumer
         self._hash = GENESIS if after == 0 else hash_
         self._sequencer = Sequencer(after, selection.partition)
         self._position = after
@@ -134,6 +138,28 @@ class Subscription:
             await self._receive(self._pull)
 
     async def _bind(self) -> Pull:
+        pull = await (self._bind_given(self._log) if self._consumer and self._log else self._bind_own())
+        self._sequencer.miss(pull.start)
+        self.binds += 1
+        return pull
+
+    async def _bind_given(self, log: LogEpoch) -> Pull:
+        name = self._topic.stream(log.epoch)
+        pull = Pull(self._connection, name, self._selection.subject, self._consumer)
+        try:
+            await pull.open(self._sequencer.position)
+            self._check_given(name, log, log_of(pull.about))
+        except BaseException:
+            await pull.close()
+            raise
+        return pull
+
+    @staticmethod
+    def _check_given(name: str, wanted: LogEpoch, found: LogEpoch | None) -> None:
+        if found != wanted:
+            raise Unsettled(f"{name} is of another log")
+
+    async def _bind_own(self) -> Pull:
         async with self._connection.exchange() as jetstream:
             try:
                 name = await jetstream.find_stream_name_by_subject(self._selection.subject)
@@ -147,8 +173,6 @@ class Subscription:
         except BaseException:
             await pull.close()
             raise
-        self._sequencer.miss(pull.start)
-        self.binds += 1
         return pull
 
     def _check(self, name: str, state: StreamState | None) -> None:

@@ -35,6 +35,10 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
         **dict.fromkeys(("CreateAccount", "GetAccount", "ListAccounts", "CreateProject"), OPERATOR),
         **dict.fromkeys(("CreateAccessKey", "ListAccessKeys", "RotateAccessKey", "RevokeAccessKey"), OPERATOR),
     },
+    "registry.v1.CredentialsService": {
+        **dict.fromkeys(("CreateEventsCredential", "RevokeEventsCredential"), ADMINS),
+        "ListEventsCredentials": READERS,
+    },
     "registry.v1.TokenService": {"GetIdentity": READERS},
     "registry.v1.RegistryInternalService": {
         **dict.fromkeys(("ReserveEndpointPort", "ReleaseEndpointPort"), ENDPOINT),
@@ -75,7 +79,7 @@ ALLOWED: Mapping[str, frozenset[Role]] = MappingProxyType(
 OPEN = frozenset({"/sidegate.api.registry.v1.TokenService/IssueToken"})
 """What anybody may call: it is how one proves to be somebody."""
 
-KINDS = {"EndpointService": "service", "Permissions": "service", "AccessKey": "key"}
+KINDS = {"EndpointService": "service", "Permissions": "service", "AccessKey": "key", "EventsCredential": "credential"}
 VERBS = (
     "Create",
     "Get",

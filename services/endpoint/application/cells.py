@@ -64,6 +64,10 @@ class Cells:
     def joined(self, cell: str) -> frozenset[str]:
         return self._membership.joined(cell)
 
+    def readers(self) -> dict[str, str]:
+        """Those that were not retired, each with its cell."""
+        return self._membership.gateways()
+
     def show(self, state: State) -> endpoint_pb.Endpoint:
         """The endpoint for its owner, with what its gateways say of it."""
         if isinstance(state, Absent):

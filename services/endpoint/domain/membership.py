@@ -54,6 +54,10 @@ class Membership:
     def cells(self) -> frozenset[str]:
         return frozenset(member.cell for member in self._members.values())
 
+    def gateways(self) -> dict[str, str]:
+        """Those that are joined or lost, each with its cell."""
+        return {id_: member.cell for id_, member in self._members.items() if isinstance(member, Joined | Lost)}
+
     def joined(self, cell: str) -> frozenset[str]:
         """Those that must forward an endpoint before it is Accepted."""
         return frozenset(

@@ -9,9 +9,10 @@ from services.common.eventsourcing.store import Head
 from services.common.principal import Principal
 from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, PUBLIC, SERVICE, VPC, Kind, Resources
 from sidegate.api.registry.v1 import vpc_pb2
+from sidegate.api.registry.v1.credential_pb2 import EventsCredential
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
-Owned = TypeVar("Owned", vpc_pb2.Vpc, vpc_pb2.Subnet, vpc_pb2.Port, EndpointService)
+Owned = TypeVar("Owned", vpc_pb2.Vpc, vpc_pb2.Subnet, vpc_pb2.Port, EndpointService, EventsCredential)
 R = TypeVar("R")
 
 MOST_CELLS = 1000

@@ -22,6 +22,7 @@ from services.common.rpc.records import event_meta
 from services.registry.domain import (
     account,
     attachment,
+    credential,
     default_attachment,
     port,
     service,
@@ -32,6 +33,7 @@ from services.registry.domain import (
 )
 from services.registry.wire.accounts import AccountCodec
 from services.registry.wire.attachments import AttachmentCodec
+from services.registry.wire.credentials import CredentialCodec
 from services.registry.wire.default_attachments import DefaultAttachmentCodec
 from services.registry.wire.ports import PortCodec
 from services.registry.wire.services import ServiceCodec
@@ -68,6 +70,10 @@ class Streams:
             store, account.DECIDER, AccountCodec(), event_meta
         )
 
+        self.credentials: Aggregate[credential.Command, credential.State, credential.Event] = Aggregate(
+            store, credential.DECIDER, CredentialCodec(), event_meta
+        )
+
     async def first_answer(self, context: CommandContext) -> bytes | None:
         """What the same request was answered before; None if it is new, or has no id."""
         key = context.request_key
@@ -91,6 +97,7 @@ class Streams:
             "default_attachment": self.defaults.meaning(),
             "service": self.services.meaning(),
             "account": self.accounts.meaning(),
+            "credential": self.credentials.meaning(),
         }
         return lambda event: by_kind[event.stream.partition("-")[0]](event)
 
@@ -139,6 +146,9 @@ def _refusal(error: AlreadyClaimed | NotClaimed | LimitReached) -> Refused | Non
         case LimitReached(count=Count(service.SERVICES, limit=limit)):
             text = f"the project has {limit} endpoint services, as many as it may: delete one first"
             return QuotaReached("SERVICE_QUOTA", text)
+        case LimitReached(count=Count(credential.IN_USE, limit=limit)):
+            text = f"the project has {limit} credentials for events, as many as it may: revoke one first"
+            return QuotaReached("CREDENTIAL_QUOTA", text)
         case _:
             return None
 
@@ -151,6 +161,9 @@ def _taken(claim: Claim) -> Refused | None:
         case "service-name":
             text = f"the project has an endpoint service {name} already"
             return AlreadyExists("NAME_TAKEN", text, field="endpoint_service.name")
+        case credential.KEY:
+            text = "there is, or was, a credential with this key already: make another"
+            return AlreadyExists("KEY_TAKEN", text, field="credential.public_key")
         case "attachment-target":
             return _target_taken(claim)
         case "attachment-vpc":

@@ -37,6 +37,8 @@ STORED_NAMES: Mapping[str, str] = {
     "access_key_created": "registry.v1.AccessKeyCreated",
     "access_key_rotated": "registry.v1.AccessKeyRotated",
     "access_key_revoked": "registry.v1.AccessKeyRevoked",
+    "events_credential_created": "registry.v1.EventsCredentialCreated",
+    "events_credential_revoked": "registry.v1.EventsCredentialRevoked",
 }
 """What each fact of a RegistryEvent is stored as: for ever, whatever the code is called."""
 

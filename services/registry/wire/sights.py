@@ -38,6 +38,7 @@ WORDS: Mapping[str, str] = {
 UNTOLD = frozenset(
     {
         *("account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"),
+        *("events_credential_created", "events_credential_revoked"),
         *("default_attachment_set", "default_attachment_deleted"),
     }
 )

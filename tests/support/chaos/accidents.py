@@ -158,8 +158,8 @@ class Accidents:
     @asynccontextmanager
     async def _operator(self) -> AsyncIterator[Connection]:
         nats = self._sidegate.ready["nats"]
-        token = Path(nats["token_file"]).read_text().strip()
-        async with await connect(f"nats://{token}@{nats['address']}", "operator") as connection:
+        user = self._sidegate.nats_anybody()
+        async with await connect(f"nats://{nats['address']}", "operator", user) as connection:
             yield connection
 
     async def _while_it_lasts(self) -> None:

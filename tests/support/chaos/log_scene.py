@@ -55,7 +55,8 @@ class LogScene:
 
     def start(self) -> None:
         for relay in RELAYS:
-            self.processes.start(relay, f"{PACKAGE}.relay_program", str(self._database), self.nats.server.url)
+            told = (str(self._database), self.nats.server.url, str(identity.nats_user("endpoint")))
+            self.processes.start(relay, f"{PACKAGE}.relay_program", *told)
         for name, cell in SUBSCRIBERS.items():
             certificate = str(identity.directory_of("registry"))
             places = (self.nats.server.url, self._listen, certificate, str(self._journal(name)))
@@ -114,14 +115,14 @@ class LogScene:
 async def log_scene(directory: Path, chance: random.Random) -> AsyncIterator[LogScene]:
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(running(directory / "nats"))
-        connection = await stack.enter_async_context(connected(nats, "operator"))
+        connection = await stack.enter_async_context(connected(nats, "operator", identity.nats_anybody()))
         scene = LogScene(directory, chance, nats, connection)
         await scene.open()
         stack.push_async_callback(scene.close)
         stack.callback(scene.processes.end)
         scene.start()
         async with asyncio.timeout(PATIENCE):
-            await scene.streams.witnessed(await scene.append(1, "a"))
+            await scene.streams.witnessed(await scene.append(1, "a"), PATIENCE)
         await scene.nats.copy(scene.copy)
         await scene.back_up()
         yield scene

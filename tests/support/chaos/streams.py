@@ -7,7 +7,7 @@ from functools import partial
 from services.common.messaging.broker import JetStreamBroker
 from services.common.messaging.connection import Connection, Unsettled
 from services.common.messaging.stream import StreamState, Topic
-from tests.support.nats import within
+from tests.support.nats import DEADLINE, within
 
 OLD = 0.2
 """Seconds after which a message is too old, while messages are to grow old."""
@@ -23,7 +23,7 @@ class Streams:
     async def there(self) -> Sequence[StreamState]:
         return await self._broker.streams()
 
-    async def witnessed(self, position: int) -> None:
+    async def witnessed(self, position: int, seconds: float = DEADLINE) -> None:
         """Returns when the live stream ends at a position and its witness says so."""
 
         async def is_so() -> bool:
@@ -33,7 +33,7 @@ class Streams:
                 return any(link and link.position == position for link in links)
             return False
 
-        await within(is_so)
+        await within(is_so, seconds)
 
     async def shorten_life(self) -> None:
         """What the streams hold is soon too old, and so is what comes, until `lengthen_life`."""

@@ -1,4 +1,5 @@
-"""A subscriber as a program of its own: subscriber_program NATS_URL OWNER TLS JOURNAL [CELL]. OWNER is host:port."""
+"""A subscriber as a program of its own: subscriber_program NATS_URL OWNER TLS JOURNAL [CELL]. OWNER is host:port,
+TLS the directory of its certificate and credential."""
 
 import asyncio
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.identity.certificates import Certificates
+from services.common.identity.nats.authority import CREDENTIAL_FILE
 from services.common.messaging import subjects
 from services.common.messaging.connection import connect
 from services.common.messaging.following import Followed, OwnerAway
@@ -17,8 +19,8 @@ from services.common.program import run
 from services.common.rpc.following import RemoteLog
 from sidegate.access import Certified
 from sidegate.transport import Caller
+from tests.support.cell import WHOLE_LOG
 from tests.support.chaos.journal import Journal
-from tests.support.nats import WHOLE_LOG
 
 LOOK = 1.0
 PAUSE = 0.1
@@ -48,7 +50,7 @@ async def main(nats: str, owner: str, tls: str, journal_path: str, cell: str = "
     of = CellOfRemoteLog(log, cell) if cell else log
     selection = subjects.of_cell(cell) if cell else WHOLE_LOG
     try:
-        async with await connect(nats, "subscriber") as connection:
+        async with await connect(nats, "subscriber", Path(tls) / CREDENTIAL_FILE) as connection:
             while True:
                 try:
                     place = journal.place

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from sidegate.api.registry.v1 import account_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_account__pb2
+from sidegate.api.registry.v1 import credential_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_credential__pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2
 from sidegate.api.registry.v1 import tag_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_tag__pb2
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/registry_events.proto\x12\x16sidegate.api.events.v1\x1a&sidegate/api/registry/v1/account.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/tag.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xac\x12\n\rRegistryEvent\x12\x39\n\x0bvpc_created\x18\x01 \x01(\x0b\x32\".sidegate.api.events.v1.VpcCreatedH\x00\x12\x39\n\x0bvpc_deleted\x18\x02 \x01(\x0b\x32\".sidegate.api.events.v1.VpcDeletedH\x00\x12?\n\x0esubnet_created\x18\x03 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetCreatedH\x00\x12?\n\x0esubnet_deleted\x18\x04 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetDeletedH\x00\x12=\n\rport_reserved\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.PortReservedH\x00\x12=\n\rport_released\x18\x06 \x01(\x0b\x32$.sidegate.api.events.v1.PortReleasedH\x00\x12G\n\x12\x61ttachment_created\x18\x07 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentCreatedH\x00\x12G\n\x12\x61ttachment_deleted\x18\x08 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentDeletedH\x00\x12\x41\n\x0fservice_created\x18\t \x01(\x0b\x32&.sidegate.api.events.v1.ServiceCreatedH\x00\x12?\n\x0eservice_opened\x18\n \x01(\x0b\x32%.sidegate.api.events.v1.ServiceOpenedH\x00\x12\x41\n\x0fservice_changed\x18\x0b \x01(\x0b\x32&.sidegate.api.events.v1.ServiceChangedH\x00\x12\x45\n\x11permissions_added\x18\x0c \x01(\x0b\x32(.sidegate.api.events.v1.PermissionsAddedH\x00\x12I\n\x13permissions_removed\x18\r \x01(\x0b\x32*.sidegate.api.events.v1.PermissionsRemovedH\x00\x12?\n\x0eservice_closed\x18\x0e \x01(\x0b\x32%.sidegate.api.events.v1.ServiceClosedH\x00\x12\x43\n\x10service_reopened\x18\x0f \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceReopenedH\x00\x12R\n\x18service_deletion_started\x18\x10 \x01(\x0b\x32..sidegate.api.events.v1.ServiceDeletionStartedH\x00\x12\x41\n\x0fservice_deleted\x18\x11 \x01(\x0b\x32&.sidegate.api.events.v1.ServiceDeletedH\x00\x12?\n\x0eservice_failed\x18\x12 \x01(\x0b\x32%.sidegate.api.events.v1.ServiceFailedH\x00\x12\x39\n\x0bvpc_changed\x18\x1e \x01(\x0b\x32\".sidegate.api.events.v1.VpcChangedH\x00\x12?\n\x0esubnet_changed\x18\x1f \x01(\x0b\x32%.sidegate.api.events.v1.SubnetChangedH\x00\x12N\n\x16\x64\x65\x66\x61ult_attachment_set\x18  \x01(\x0b\x32,.sidegate.api.events.v1.DefaultAttachmentSetH\x00\x12V\n\x1a\x64\x65\x66\x61ult_attachment_deleted\x18! \x01(\x0b\x32\x30.sidegate.api.events.v1.DefaultAttachmentDeletedH\x00\x12\x41\n\x0f\x61\x63\x63ount_created\x18( \x01(\x0b\x32&.sidegate.api.events.v1.AccountCreatedH\x00\x12\x41\n\x0fproject_created\x18) \x01(\x0b\x32&.sidegate.api.events.v1.ProjectCreatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_created\x18* \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyCreatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_rotated\x18+ \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyRotatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_revoked\x18, \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyRevokedH\x00\x12,\n\x03vpc\x18\x32 \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x01\x12\x32\n\x06subnet\x18\x33 \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x01\x12.\n\x04port\x18\x34 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x01\x12:\n\nattachment\x18\x35 \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x01\x12<\n\x07service\x18\x36 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x01\x12I\n\x12\x64\x65\x66\x61ult_attachment\x18\x37 \x01(\x0b\x32+.sidegate.api.registry.v1.DefaultAttachmentH\x01\x12\x34\n\x07\x61\x63\x63ount\x18< \x01(\x0b\x32!.sidegate.api.registry.v1.AccountH\x01\x12\x39\n\naccess_key\x18= \x01(\x0b\x32#.sidegate.api.registry.v1.AccessKeyH\x01\x42\x06\n\x04\x66\x61\x63tB\n\n\x08resource\"\x0c\n\nVpcCreated\"\x0c\n\nVpcDeleted\"\x0f\n\rSubnetCreated\"\"\n\rSubnetDeleted\x12\x11\n\tsubnet_id\x18\x01 \x01(\t\"\x0e\n\x0cPortReserved\"\x0e\n\x0cPortReleased\"\x0c\n\nVpcChanged\"\x0f\n\rSubnetChanged\"\x16\n\x14\x44\x65\x66\x61ultAttachmentSet\"\x1a\n\x18\x44\x65\x66\x61ultAttachmentDeleted\"\x13\n\x11\x41ttachmentCreated\"\x13\n\x11\x41ttachmentDeleted\"\x10\n\x0eServiceCreated\"\x0f\n\rServiceOpened\"\xa7\x04\n\x0eServiceChanged\x12\x39\n\x08\x62\x61\x63kends\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceBackends\x12\x42\n\rport_mappings\x18\x02 \x01(\x0b\x32+.sidegate.api.events.v1.ServicePortMappings\x12\x1e\n\x11\x61pproval_required\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x05 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12V\n\x0f\x63lient_identity\x18\x06 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityH\x02\x88\x01\x01\x12?\n\x0e\x61pproval_rules\x18\x07 \x01(\x0b\x32\'.sidegate.api.registry.v1.ApprovalRules\x12\x41\n\x0f\x63onsumer_limits\x18\x08 \x01(\x0b\x32(.sidegate.api.registry.v1.ConsumerLimits\x12\x11\n\x04name\x18\t \x01(\tH\x03\x88\x01\x01\x42\x14\n\x12_approval_requiredB\x0e\n\x0c_descriptionB\x12\n\x10_client_identityB\x07\n\x05_name\"3\n\x04Tags\x12+\n\x04tags\x18\x01 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Tag\"F\n\x0fServiceBackends\x12\x33\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Backend\"S\n\x13ServicePortMappings\x12<\n\rport_mappings\x18\x01 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\"\xae\x01\n\x10PermissionsAdded\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12P\n\x0c\x64\x65scriptions\x18\x02 \x03(\x0b\x32:.sidegate.api.events.v1.PermissionsAdded.DescriptionsEntry\x1a\x33\n\x11\x44\x65scriptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x12PermissionsRemoved\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\r\n\x05\x65nded\x18\x02 \x03(\t\"0\n\rServiceClosed\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x03\"!\n\x0fServiceReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x18\n\x16ServiceDeletionStarted\"\x10\n\x0eServiceDeleted\"\x1f\n\rServiceFailed\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x10\n\x0e\x41\x63\x63ountCreated\"!\n\x0eProjectCreated\x12\x0f\n\x07project\x18\x01 \x01(\t\"%\n\x10\x41\x63\x63\x65ssKeyCreated\x12\x11\n\tsecret_id\x18\x01 \x01(\t\"%\n\x10\x41\x63\x63\x65ssKeyRotated\x12\x11\n\tsecret_id\x18\x01 \x01(\t\"\x12\n\x10\x41\x63\x63\x65ssKeyRevokedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/registry_events.proto\x12\x16sidegate.api.events.v1\x1a&sidegate/api/registry/v1/account.proto\x1a)sidegate/api/registry/v1/credential.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/tag.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xa1\x14\n\rRegistryEvent\x12\x39\n\x0bvpc_created\x18\x01 \x01(\x0b\x32\".sidegate.api.events.v1.VpcCreatedH\x00\x12\x39\n\x0bvpc_deleted\x18\x02 \x01(\x0b\x32\".sidegate.api.events.v1.VpcDeletedH\x00\x12?\n\x0esubnet_created\x18\x03 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetCreatedH\x00\x12?\n\x0esubnet_deleted\x18\x04 \x01(\x0b\x32%.sidegate.api.events.v1.SubnetDeletedH\x00\x12=\n\rport_reserved\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.PortReservedH\x00\x12=\n\rport_released\x18\x06 \x01(\x0b\x32$.sidegate.api.events.v1.PortReleasedH\x00\x12G\n\x12\x61ttachment_created\x18\x07 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentCreatedH\x00\x12G\n\x12\x61ttachment_deleted\x18\x08 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentDeletedH\x00\x12\x41\n\x0fservice_created\x18\t \x01(\x0b\x32&.sidegate.api.events.v1.ServiceCreatedH\x00\x12?\n\x0eservice_opened\x18\n \x01(\x0b\x32%.sidegate.api.events.v1.ServiceOpenedH\x00\x12\x41\n\x0fservice_changed\x18\x0b \x01(\x0b\x32&.sidegate.api.events.v1.ServiceChangedH\x00\x12\x45\n\x11permissions_added\x18\x0c \x01(\x0b\x32(.sidegate.api.events.v1.PermissionsAddedH\x00\x12I\n\x13permissions_removed\x18\r \x01(\x0b\x32*.sidegate.api.events.v1.PermissionsRemovedH\x00\x12?\n\x0eservice_closed\x18\x0e \x01(\x0b\x32%.sidegate.api.events.v1.ServiceClosedH\x00\x12\x43\n\x10service_reopened\x18\x0f \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceReopenedH\x00\x12R\n\x18service_deletion_started\x18\x10 \x01(\x0b\x32..sidegate.api.events.v1.ServiceDeletionStartedH\x00\x12\x41\n\x0fservice_deleted\x18\x11 \x01(\x0b\x32&.sidegate.api.events.v1.ServiceDeletedH\x00\x12?\n\x0eservice_failed\x18\x12 \x01(\x0b\x32%.sidegate.api.events.v1.ServiceFailedH\x00\x12\x39\n\x0bvpc_changed\x18\x1e \x01(\x0b\x32\".sidegate.api.events.v1.VpcChangedH\x00\x12?\n\x0esubnet_changed\x18\x1f \x01(\x0b\x32%.sidegate.api.events.v1.SubnetChangedH\x00\x12N\n\x16\x64\x65\x66\x61ult_attachment_set\x18  \x01(\x0b\x32,.sidegate.api.events.v1.DefaultAttachmentSetH\x00\x12V\n\x1a\x64\x65\x66\x61ult_attachment_deleted\x18! \x01(\x0b\x32\x30.sidegate.api.events.v1.DefaultAttachmentDeletedH\x00\x12\x41\n\x0f\x61\x63\x63ount_created\x18( \x01(\x0b\x32&.sidegate.api.events.v1.AccountCreatedH\x00\x12\x41\n\x0fproject_created\x18) \x01(\x0b\x32&.sidegate.api.events.v1.ProjectCreatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_created\x18* \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyCreatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_rotated\x18+ \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyRotatedH\x00\x12\x46\n\x12\x61\x63\x63\x65ss_key_revoked\x18, \x01(\x0b\x32(.sidegate.api.events.v1.AccessKeyRevokedH\x00\x12T\n\x19\x65vents_credential_created\x18- \x01(\x0b\x32/.sidegate.api.events.v1.EventsCredentialCreatedH\x00\x12T\n\x19\x65vents_credential_revoked\x18. \x01(\x0b\x32/.sidegate.api.events.v1.EventsCredentialRevokedH\x00\x12,\n\x03vpc\x18\x32 \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x01\x12\x32\n\x06subnet\x18\x33 \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x01\x12.\n\x04port\x18\x34 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x01\x12:\n\nattachment\x18\x35 \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x01\x12<\n\x07service\x18\x36 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x01\x12I\n\x12\x64\x65\x66\x61ult_attachment\x18\x37 \x01(\x0b\x32+.sidegate.api.registry.v1.DefaultAttachmentH\x01\x12\x34\n\x07\x61\x63\x63ount\x18< \x01(\x0b\x32!.sidegate.api.registry.v1.AccountH\x01\x12\x39\n\naccess_key\x18= \x01(\x0b\x32#.sidegate.api.registry.v1.AccessKeyH\x01\x12G\n\x11\x65vents_credential\x18> \x01(\x0b\x32*.sidegate.api.registry.v1.EventsCredentialH\x01\x42\x06\n\x04\x66\x61\x63tB\n\n\x08resource\"\x0c\n\nVpcCreated\"\x0c\n\nVpcDeleted\"\x0f\n\rSubnetCreated\"\"\n\rSubnetDeleted\x12\x11\n\tsubnet_id\x18\x01 \x01(\t\"\x0e\n\x0cPortReserved\"\x0e\n\x0cPortReleased\"\x0c\n\nVpcChanged\"\x0f\n\rSubnetChanged\"\x16\n\x14\x44\x65\x66\x61ultAttachmentSet\"\x1a\n\x18\x44\x65\x66\x61ultAttachmentDeleted\"\x13\n\x11\x41ttachmentCreated\"\x13\n\x11\x41ttachmentDeleted\"\x10\n\x0eServiceCreated\"\x0f\n\rServiceOpened\"\xa7\x04\n\x0eServiceChanged\x12\x39\n\x08\x62\x61\x63kends\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ServiceBackends\x12\x42\n\rport_mappings\x18\x02 \x01(\x0b\x32+.sidegate.api.events.v1.ServicePortMappings\x12\x1e\n\x11\x61pproval_required\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x05 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12V\n\x0f\x63lient_identity\x18\x06 \x01(\x0e\x32\x38.sidegate.api.registry.v1.EndpointService.ClientIdentityH\x02\x88\x01\x01\x12?\n\x0e\x61pproval_rules\x18\x07 \x01(\x0b\x32\'.sidegate.api.registry.v1.ApprovalRules\x12\x41\n\x0f\x63onsumer_limits\x18\x08 \x01(\x0b\x32(.sidegate.api.registry.v1.ConsumerLimits\x12\x11\n\x04name\x18\t \x01(\tH\x03\x88\x01\x01\x42\x14\n\x12_approval_requiredB\x0e\n\x0c_descriptionB\x12\n\x10_client_identityB\x07\n\x05_name\"3\n\x04Tags\x12+\n\x04tags\x18\x01 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Tag\"F\n\x0fServiceBackends\x12\x33\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32!.sidegate.api.registry.v1.Backend\"S\n\x13ServicePortMappings\x12<\n\rport_mappings\x18\x01 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\"\xae\x01\n\x10PermissionsAdded\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12P\n\x0c\x64\x65scriptions\x18\x02 \x03(\x0b\x32:.sidegate.api.events.v1.PermissionsAdded.DescriptionsEntry\x1a\x33\n\x11\x44\x65scriptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x12PermissionsRemoved\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\r\n\x05\x65nded\x18\x02 \x03(\t\"0\n\rServiceClosed\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x03\"!\n\x0fServiceReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x18\n\x16ServiceDeletionStarted\"\x10\n\x0eServiceDeleted\"\x1f\n\rServiceFailed\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x10\n\x0e\x41\x63\x63ountCreated\"!\n\x0eProjectCreated\x12\x0f\n\x07project\x18\x01 \x01(\t\"%\n\x10\x41\x63\x63\x65ssKeyCreated\x12\x11\n\tsecret_id\x18\x01 \x01(\t\"%\n\x10\x41\x63\x63\x65ssKeyRotated\x12\x11\n\tsecret_id\x18\x01 \x01(\t\"\x12\n\x10\x41\x63\x63\x65ssKeyRevoked\"\x19\n\x17\x45ventsCredentialCreated\"\x19\n\x17\x45ventsCredentialRevokedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,68 +38,72 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._loaded_options = None
   _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_REGISTRYEVENT']._serialized_start=234
-  _globals['_REGISTRYEVENT']._serialized_end=2582
-  _globals['_VPCCREATED']._serialized_start=2584
-  _globals['_VPCCREATED']._serialized_end=2596
-  _globals['_VPCDELETED']._serialized_start=2598
-  _globals['_VPCDELETED']._serialized_end=2610
-  _globals['_SUBNETCREATED']._serialized_start=2612
-  _globals['_SUBNETCREATED']._serialized_end=2627
-  _globals['_SUBNETDELETED']._serialized_start=2629
-  _globals['_SUBNETDELETED']._serialized_end=2663
-  _globals['_PORTRESERVED']._serialized_start=2665
-  _globals['_PORTRESERVED']._serialized_end=2679
-  _globals['_PORTRELEASED']._serialized_start=2681
-  _globals['_PORTRELEASED']._serialized_end=2695
-  _globals['_VPCCHANGED']._serialized_start=2697
-  _globals['_VPCCHANGED']._serialized_end=2709
-  _globals['_SUBNETCHANGED']._serialized_start=2711
-  _globals['_SUBNETCHANGED']._serialized_end=2726
-  _globals['_DEFAULTATTACHMENTSET']._serialized_start=2728
-  _globals['_DEFAULTATTACHMENTSET']._serialized_end=2750
-  _globals['_DEFAULTATTACHMENTDELETED']._serialized_start=2752
-  _globals['_DEFAULTATTACHMENTDELETED']._serialized_end=2778
-  _globals['_ATTACHMENTCREATED']._serialized_start=2780
-  _globals['_ATTACHMENTCREATED']._serialized_end=2799
-  _globals['_ATTACHMENTDELETED']._serialized_start=2801
-  _globals['_ATTACHMENTDELETED']._serialized_end=2820
-  _globals['_SERVICECREATED']._serialized_start=2822
-  _globals['_SERVICECREATED']._serialized_end=2838
-  _globals['_SERVICEOPENED']._serialized_start=2840
-  _globals['_SERVICEOPENED']._serialized_end=2855
-  _globals['_SERVICECHANGED']._serialized_start=2858
-  _globals['_SERVICECHANGED']._serialized_end=3409
-  _globals['_TAGS']._serialized_start=3411
-  _globals['_TAGS']._serialized_end=3462
-  _globals['_SERVICEBACKENDS']._serialized_start=3464
-  _globals['_SERVICEBACKENDS']._serialized_end=3534
-  _globals['_SERVICEPORTMAPPINGS']._serialized_start=3536
-  _globals['_SERVICEPORTMAPPINGS']._serialized_end=3619
-  _globals['_PERMISSIONSADDED']._serialized_start=3622
-  _globals['_PERMISSIONSADDED']._serialized_end=3796
-  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_start=3745
-  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_end=3796
-  _globals['_PERMISSIONSREMOVED']._serialized_start=3798
-  _globals['_PERMISSIONSREMOVED']._serialized_end=3854
-  _globals['_SERVICECLOSED']._serialized_start=3856
-  _globals['_SERVICECLOSED']._serialized_end=3904
-  _globals['_SERVICEREOPENED']._serialized_start=3906
-  _globals['_SERVICEREOPENED']._serialized_end=3939
-  _globals['_SERVICEDELETIONSTARTED']._serialized_start=3941
-  _globals['_SERVICEDELETIONSTARTED']._serialized_end=3965
-  _globals['_SERVICEDELETED']._serialized_start=3967
-  _globals['_SERVICEDELETED']._serialized_end=3983
-  _globals['_SERVICEFAILED']._serialized_start=3985
-  _globals['_SERVICEFAILED']._serialized_end=4016
-  _globals['_ACCOUNTCREATED']._serialized_start=4018
-  _globals['_ACCOUNTCREATED']._serialized_end=4034
-  _globals['_PROJECTCREATED']._serialized_start=4036
-  _globals['_PROJECTCREATED']._serialized_end=4069
-  _globals['_ACCESSKEYCREATED']._serialized_start=4071
-  _globals['_ACCESSKEYCREATED']._serialized_end=4108
-  _globals['_ACCESSKEYROTATED']._serialized_start=4110
-  _globals['_ACCESSKEYROTATED']._serialized_end=4147
-  _globals['_ACCESSKEYREVOKED']._serialized_start=4149
-  _globals['_ACCESSKEYREVOKED']._serialized_end=4167
+  _globals['_REGISTRYEVENT']._serialized_start=277
+  _globals['_REGISTRYEVENT']._serialized_end=2870
+  _globals['_VPCCREATED']._serialized_start=2872
+  _globals['_VPCCREATED']._serialized_end=2884
+  _globals['_VPCDELETED']._serialized_start=2886
+  _globals['_VPCDELETED']._serialized_end=2898
+  _globals['_SUBNETCREATED']._serialized_start=2900
+  _globals['_SUBNETCREATED']._serialized_end=2915
+  _globals['_SUBNETDELETED']._serialized_start=2917
+  _globals['_SUBNETDELETED']._serialized_end=2951
+  _globals['_PORTRESERVED']._serialized_start=2953
+  _globals['_PORTRESERVED']._serialized_end=2967
+  _globals['_PORTRELEASED']._serialized_start=2969
+  _globals['_PORTRELEASED']._serialized_end=2983
+  _globals['_VPCCHANGED']._serialized_start=2985
+  _globals['_VPCCHANGED']._serialized_end=2997
+  _globals['_SUBNETCHANGED']._serialized_start=2999
+  _globals['_SUBNETCHANGED']._serialized_end=3014
+  _globals['_DEFAULTATTACHMENTSET']._serialized_start=3016
+  _globals['_DEFAULTATTACHMENTSET']._serialized_end=3038
+  _globals['_DEFAULTATTACHMENTDELETED']._serialized_start=3040
+  _globals['_DEFAULTATTACHMENTDELETED']._serialized_end=3066
+  _globals['_ATTACHMENTCREATED']._serialized_start=3068
+  _globals['_ATTACHMENTCREATED']._serialized_end=3087
+  _globals['_ATTACHMENTDELETED']._serialized_start=3089
+  _globals['_ATTACHMENTDELETED']._serialized_end=3108
+  _globals['_SERVICECREATED']._serialized_start=3110
+  _globals['_SERVICECREATED']._serialized_end=3126
+  _globals['_SERVICEOPENED']._serialized_start=3128
+  _globals['_SERVICEOPENED']._serialized_end=3143
+  _globals['_SERVICECHANGED']._serialized_start=3146
+  _globals['_SERVICECHANGED']._serialized_end=3697
+  _globals['_TAGS']._serialized_start=3699
+  _globals['_TAGS']._serialized_end=3750
+  _globals['_SERVICEBACKENDS']._serialized_start=3752
+  _globals['_SERVICEBACKENDS']._serialized_end=3822
+  _globals['_SERVICEPORTMAPPINGS']._serialized_start=3824
+  _globals['_SERVICEPORTMAPPINGS']._serialized_end=3907
+  _globals['_PERMISSIONSADDED']._serialized_start=3910
+  _globals['_PERMISSIONSADDED']._serialized_end=4084
+  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_start=4033
+  _globals['_PERMISSIONSADDED_DESCRIPTIONSENTRY']._serialized_end=4084
+  _globals['_PERMISSIONSREMOVED']._serialized_start=4086
+  _globals['_PERMISSIONSREMOVED']._serialized_end=4142
+  _globals['_SERVICECLOSED']._serialized_start=4144
+  _globals['_SERVICECLOSED']._serialized_end=4192
+  _globals['_SERVICEREOPENED']._serialized_start=4194
+  _globals['_SERVICEREOPENED']._serialized_end=4227
+  _globals['_SERVICEDELETIONSTARTED']._serialized_start=4229
+  _globals['_SERVICEDELETIONSTARTED']._serialized_end=4253
+  _globals['_SERVICEDELETED']._serialized_start=4255
+  _globals['_SERVICEDELETED']._serialized_end=4271
+  _globals['_SERVICEFAILED']._serialized_start=4273
+  _globals['_SERVICEFAILED']._serialized_end=4304
+  _globals['_ACCOUNTCREATED']._serialized_start=4306
+  _globals['_ACCOUNTCREATED']._serialized_end=4322
+  _globals['_PROJECTCREATED']._serialized_start=4324
+  _globals['_PROJECTCREATED']._serialized_end=4357
+  _globals['_ACCESSKEYCREATED']._serialized_start=4359
+  _globals['_ACCESSKEYCREATED']._serialized_end=4396
+  _globals['_ACCESSKEYROTATED']._serialized_start=4398
+  _globals['_ACCESSKEYROTATED']._serialized_end=4435
+  _globals['_ACCESSKEYREVOKED']._serialized_start=4437
+  _globals['_ACCESSKEYREVOKED']._serialized_end=4455
+  _globals['_EVENTSCREDENTIALCREATED']._serialized_start=4457
+  _globals['_EVENTSCREDENTIALCREATED']._serialized_end=4482
+  _globals['_EVENTSCREDENTIALREVOKED']._serialized_start=4484
+  _globals['_EVENTSCREDENTIALREVOKED']._serialized_end=4509
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from sidegate.api.registry.v1 import account_pb2 as _account_pb2
+from sidegate.api.registry.v1 import credential_pb2 as _credential_pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
@@ -55,6 +56,8 @@ class RegistryEvent(_message.Message):
     ACCESS_KEY_CREATED_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_ROTATED_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_REVOKED_FIELD_NUMBER: _builtins.int
+    EVENTS_CREDENTIAL_CREATED_FIELD_NUMBER: _builtins.int
+    EVENTS_CREDENTIAL_REVOKED_FIELD_NUMBER: _builtins.int
     VPC_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
@@ -63,6 +66,7 @@ class RegistryEvent(_message.Message):
     DEFAULT_ATTACHMENT_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_FIELD_NUMBER: _builtins.int
+    EVENTS_CREDENTIAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def vpc_created(self) -> Global___VpcCreated:
         """A VPC was created; `vpc` has all of it."""
@@ -172,6 +176,14 @@ class RegistryEvent(_message.Message):
         """An access key is worth nothing any more."""
 
     @_builtins.property
+    def events_credential_created(self) -> Global___EventsCredentialCreated:
+        """A project's credential for events was created; `events_credential` has all of it."""
+
+    @_builtins.property
+    def events_credential_revoked(self) -> Global___EventsCredentialRevoked:
+        """A project's credential for events is worth nothing any more."""
+
+    @_builtins.property
     def vpc(self) -> _vpc_pb2.Vpc:
         """A VPC."""
 
@@ -203,6 +215,10 @@ class RegistryEvent(_message.Message):
     def access_key(self) -> _account_pb2.AccessKey:
         """An access key."""
 
+    @_builtins.property
+    def events_credential(self) -> _credential_pb2.EventsCredential:
+        """A project's credential for events."""
+
     def __init__(
         self,
         *,
@@ -233,6 +249,8 @@ class RegistryEvent(_message.Message):
         access_key_created: Global___AccessKeyCreated | None = ...,
         access_key_rotated: Global___AccessKeyRotated | None = ...,
         access_key_revoked: Global___AccessKeyRevoked | None = ...,
+        events_credential_created: Global___EventsCredentialCreated | None = ...,
+        events_credential_revoked: Global___EventsCredentialRevoked | None = ...,
         vpc: _vpc_pb2.Vpc | None = ...,
         subnet: _vpc_pb2.Subnet | None = ...,
         port: _vpc_pb2.Port | None = ...,
@@ -241,14 +259,15 @@ class RegistryEvent(_message.Message):
         default_attachment: _vpc_pb2.DefaultAttachment | None = ...,
         account: _account_pb2.Account | None = ...,
         access_key: _account_pb2.AccessKey | None = ...,
+        events_credential: _credential_pb2.EventsCredential | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "vpc_changed", "subnet_changed", "default_attachment_set", "default_attachment_deleted", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "vpc_changed", "subnet_changed", "default_attachment_set", "default_attachment_deleted", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked", "events_credential_created", "events_credential_revoked"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
-    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "default_attachment", "account", "access_key"]  # noqa: Y015
+    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "default_attachment", "account", "access_key", "events_credential"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
@@ -934,3 +953,37 @@ class AccessKeyRevoked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccessKeyRevoked: _TypeAlias = AccessKeyRevoked  # noqa: Y015
+
+@_typing.final
+class EventsCredentialCreated(_message.Message):
+    """A credential for events was created: project and public key are the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventsCredentialCreated: _TypeAlias = EventsCredentialCreated  # noqa: Y015
+
+@_typing.final
+class EventsCredentialRevoked(_message.Message):
+    """A credential for events was ended for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventsCredentialRevoked: _TypeAlias = EventsCredentialRevoked  # noqa: Y015

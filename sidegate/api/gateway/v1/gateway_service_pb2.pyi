@@ -61,6 +61,7 @@ class JoinResponse(_message.Message):
     SUBJECT_FILTER_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
     FENCE_AFTER_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Names this membership in reports; another one makes it void."""
     log_id: _builtins.str
@@ -71,6 +72,8 @@ class JoinResponse(_message.Message):
     """The JetStream stream's name without the epoch."""
     subject_filter: _builtins.str
     """The subject filter of this cell's events."""
+    consumer: _builtins.str
+    """The consumer that is made for this gateway in that stream: it may read and move it, and do nothing else on NATS."""
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """A gateway that reports nothing for so long counts as lost."""
@@ -89,10 +92,11 @@ class JoinResponse(_message.Message):
         subject_filter: _builtins.str = ...,
         lease: _duration_pb2.Duration | None = ...,
         fence_after: _duration_pb2.Duration | None = ...,
+        consumer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fence_after", b"fence_after", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence_after", b"fence_after", "lease", b"lease", "log_id", b"log_id", "session_id", b"session_id", "stream_prefix", b"stream_prefix", "subject_filter", b"subject_filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "epoch", b"epoch", "fence_after", b"fence_after", "lease", b"lease", "log_id", b"log_id", "session_id", b"session_id", "stream_prefix", b"stream_prefix", "subject_filter", b"subject_filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,16 +324,24 @@ class ReportStateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOINED_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     joined: _builtins.bool
     """The membership is known. Where it is not: join again, and report everything."""
+    log_id: _builtins.str
+    """The log that the cell's events are in now (UUID). Where it is another than JoinResponse said: join again."""
+    epoch: _builtins.int
+    """The log's epoch now; likewise."""
     def __init__(
         self,
         *,
         joined: _builtins.bool = ...,
+        log_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["joined", b"joined"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "joined", b"joined", "log_id", b"log_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
