@@ -117,16 +117,21 @@ class Feed:
         return membership
 
     async def _follow(self, membership: Membership, connecting: asyncio.Future[Connection]) -> None:
+        # In a task of its own: a group cancels the task that it is in when one of its own fails, and before Python 3.13
+        # leaves it marked so; and where we are cancelled at that moment, the failure is all that the group tells of.
+        following = asyncio.create_task(self._side_by_side(membership, connecting))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen(membership, connecting))
-                tasks.create_task(self._watch(membership))
-                tasks.create_task(self._compare_regularly())
+            await following
         except BaseExceptionGroup:
-            # Before Python 3.13 a task that fails while we are cancelled is all that a group tells of.
             if (ourselves := asyncio.current_task()) is not None and ourselves.cancelling():
                 raise asyncio.CancelledError from None
             raise
+
+    async def _side_by_side(self, membership: Membership, connecting: asyncio.Future[Connection]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(membership, connecting))
+            tasks.create_task(self._watch(membership))
+            tasks.create_task(self._compare_regularly())
 
     async def _listen(self, membership: Membership, connecting: asyncio.Future[Connection]) -> None:
         connection = await asyncio.shield(connecting)
