@@ -37,6 +37,7 @@ class CredentialsServicer(credential_grpc.CredentialsServiceServicer):
     async def RevokeEventsCredential(
         self, request: rpc.RevokeEventsCredentialRequest, context: Context
     ) -> credential_pb2.EventsCredential:
-        revoked = await self._credentials.revoke(request.id, command_context(request, "RevokeEventsCredential"))
+        told = command_context(request, "RevokeEventsCredential", request.etag)
+        revoked = await self._credentials.revoke(request.id, told)
         self._changed()
         return revoked

@@ -15,6 +15,7 @@ FIXED = "it never changes: its id names all that there ever is of it"
 WITHOUT_ETAG = {
     **dict.fromkeys(("CreateVpc", "CreateSubnet", "CreatePort", "CreateAttachment"), NEW),
     **dict.fromkeys(("CreateEndpointService", "CreateEndpoint", "CreateAccount", "CreateAccessKey"), NEW),
+    "CreateEventsCredential": NEW,
     **dict.fromkeys(("DeletePort", "DeleteAttachment"), FIXED),
 }
 """Writes that take no etag, and why. IssueToken is none: it leaves nothing, and nobody's role allows it."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.common.errors import Invalid
+from services.common.etags import revision_of, stamped
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.selection import Found, Selection, Window
 from services.common.principal import Principal
@@ -42,15 +43,19 @@ class Credentials:
         made = Credential(new_id(context), owner, wanted.public_key, context.at_ns, until)
         with explained():
             outcome = await self._streams.credentials.execute(
-                stream("credential", made.id), Create(made), context, lambda state, _: self._answer(domain.of(state))
+                stream("credential", made.id), Create(made), context, lambda state, _: self._answer(state)
             )
-        return credential_service_pb2.CreateEventsCredentialResponse.FromString(outcome.response)
+        told = credential_service_pb2.CreateEventsCredentialResponse.FromString(outcome.response)
+        if context.validate_only:
+            told.jwt = ""  # nobody would know of its user, to revoke it
+        return told
 
     async def listed(
         self, caller: Principal, window: Window, newest_first: bool = False
     ) -> Found[credential_pb2.EventsCredential]:
         selection = Selection(newest_first=newest_first)
-        return await self._inventory.listed(CREDENTIAL, caller, window, selection=selection)
+        found = await self._inventory.listed(CREDENTIAL, caller, window, selection=selection)
+        return Found([(at, stamped(each)) for at, each in found.rows], found.total)
 
     async def revoke(self, id_: str, context: CommandContext) -> credential_pb2.EventsCredential:
         await self._inventory.owned(CREDENTIAL, id_, context.principal)
@@ -58,7 +63,8 @@ class Credentials:
             stream("credential", id_),
             Revoke(context.at_ns),
             context,
-            lambda state, _: credential_message(domain.of(state)).SerializeToString(deterministic=True),
+            lambda state, _: _shown(state).SerializeToString(deterministic=True),
+            revision=lambda state, _: revision_of(credential_message(domain.of(state))),
         )
         return credential_pb2.EventsCredential.FromString(outcome.response)
 
@@ -67,8 +73,12 @@ class Credentials:
         found = await self._resources.read(lambda now: list(now.all(CREDENTIAL, states=())))
         return [credential_of(each) for each in found]
 
-    def _answer(self, credential: Credential) -> bytes:
+    def _answer(self, state: domain.State) -> bytes:
+        credential = domain.of(state)
         jwt = self._signer.user(credential.public_key, credential.id, credential.expires_at // SECOND)
-        shown = credential_message(credential)
-        response = credential_service_pb2.CreateEventsCredentialResponse(credential=shown, jwt=jwt)
+        response = credential_service_pb2.CreateEventsCredentialResponse(credential=_shown(state), jwt=jwt)
         return response.SerializeToString(deterministic=True)
+
+
+def _shown(state: domain.State) -> credential_pb2.EventsCredential:
+    return stamped(credential_message(domain.of(state)))

@@ -23,7 +23,7 @@ SHOWN_ONCE = "its seed is shown this once: keep it in a file that its program al
 Credential = Annotated[str, typer.Argument(metavar="CREDENTIAL", help="The credential's id.")]
 
 
-@noun.verb(
+@noun.write(
     "create",
     "sidegate --account shop credential create --events --out shop.creds",
     "sidegate credential create --events --days 30 -o json",
@@ -45,8 +45,10 @@ async def create(
     with _private(out) as file:
         until = datetime.now(UTC) + timedelta(days=days)
         made, credential = await session.sidegate.credentials.create_events(until)
-        if file is not None:
+        if file is not None and credential.jwt:
             file.write(credential.text)
+    if not credential.jwt:
+        return View(facts.of(made), lambda _: sheet({"project": f"{made.account}/{made.project}"}))
     told = {**facts.of(made), **({"file": str(out)} if out else {"credential": credential.text})}
     rows = {"id": made.id, "project": f"{made.account}/{made.project}", "file": str(out or "")}
     return View(told, lambda _: sheet(rows) if out else credential.text, remark="" if out else SHOWN_ONCE)
@@ -58,7 +60,7 @@ async def list_(session: Session) -> Sequence[EventsCredential]:
     return [each async for each in session.sidegate.credentials.events()]
 
 
-@noun.verb("revoke", "sidegate credential revoke 5d2c6a10-7b43-4f0e-8f6b-2f6f5c6f8f11")
+@noun.write("revoke", "sidegate credential revoke 5d2c6a10-7b43-4f0e-8f6b-2f6f5c6f8f11", etag=True)
 async def revoke(session: Session, credential: Credential) -> EventsCredential:
     """End a credential and its connections, for good."""
     return await session.sidegate.credentials.revoke_events(credential)
@@ -66,7 +68,7 @@ async def revoke(session: Session, credential: Credential) -> EventsCredential:
 
 @contextmanager
 def _private(path: Path | None) -> Iterator[IO[str] | None]:
-    """The new file, for its owner alone, made before there is anything to lose; gone if it stays empty."""
+    """The new file, for its owner alone, made before there is anything to lose; gone again if it stays empty."""
     if path is None:
         yield None
         return
@@ -74,9 +76,9 @@ def _private(path: Path | None) -> Iterator[IO[str] | None]:
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise Complaint(f"cannot write to {path}: {error.strerror}", Exit.REFUSED, "name another file") from error
-    with os.fdopen(opened, "w") as file:
-        try:
+    try:
+        with os.fdopen(opened, "w") as file:
             yield file
-        except BaseException:
+    finally:
+        if not path.stat().st_size:
             path.unlink()
-            raise

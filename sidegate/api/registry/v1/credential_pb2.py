@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sidegate/api/registry/v1/credential.proto\x12\x18sidegate.api.registry.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x02\n\x10\x45ventsCredential\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\npublic_key\x18\x04 \x01(\t\x12\x16\n\x08\x63onsumer\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sidegate/api/registry/v1/credential.proto\x12\x18sidegate.api.registry.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x02\n\x10\x45ventsCredential\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07project\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\npublic_key\x18\x04 \x01(\t\x12\x16\n\x08\x63onsumer\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSCREDENTIAL'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_EVENTSCREDENTIAL'].fields_by_name['revoke_time']._loaded_options = None
   _globals['_EVENTSCREDENTIAL'].fields_by_name['revoke_time']._serialized_options = b'\342A\001\003'
+  _globals['_EVENTSCREDENTIAL'].fields_by_name['etag']._loaded_options = None
+  _globals['_EVENTSCREDENTIAL'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
   _globals['_EVENTSCREDENTIAL']._serialized_start=138
-  _globals['_EVENTSCREDENTIAL']._serialized_end=423
+  _globals['_EVENTSCREDENTIAL']._serialized_end=443
 # @@protoc_insertion_point(module_scope)

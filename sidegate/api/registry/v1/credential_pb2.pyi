@@ -33,6 +33,7 @@ class EventsCredential(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The credential (UUID)."""
     account: _builtins.str
@@ -43,6 +44,8 @@ class EventsCredential(_message.Message):
     """Its public key, as NATS spells users' keys."""
     consumer: _builtins.str
     """The name of its consumers, one in each stream of views; what stands behind `_INBOX_` in its inboxes, too."""
+    etag: _builtins.str
+    """Changes with the credential, and with nothing else."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -66,10 +69,11 @@ class EventsCredential(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "consumer", b"consumer", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "project", b"project", "public_key", b"public_key", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "consumer", b"consumer", "create_time", b"create_time", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "project", b"project", "public_key", b"public_key", "revoke_time", b"revoke_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

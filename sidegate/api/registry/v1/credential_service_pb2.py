@@ -26,7 +26,7 @@ from sidegate.api.buf.validate import validate_pb2 as buf_dot_validate_dot_valid
 from sidegate.api.registry.v1 import credential_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_credential__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1sidegate/api/registry/v1/credential_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a)sidegate/api/registry/v1/credential.proto\"\x84\x01\n\x1d\x43reateEventsCredentialRequest\x12\x46\n\ncredential\x18\x01 \x01(\x0b\x32*.sidegate.api.registry.v1.EventsCredentialB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"m\n\x1e\x43reateEventsCredentialResponse\x12>\n\ncredential\x18\x01 \x01(\x0b\x32*.sidegate.api.registry.v1.EventsCredential\x12\x0b\n\x03jwt\x18\x02 \x01(\t\"\x9c\x01\n\x1cListEventsCredentialsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x15\n\x04skip\x18\x0b \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\nwant_total\x18\x0c \x01(\x08\x12\x14\n\x0cnewest_first\x18\x0e \x01(\x08\"\x8d\x01\n\x1dListEventsCredentialsResponse\x12?\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32*.sidegate.api.registry.v1.EventsCredential\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"S\n\x1dRevokeEventsCredentialRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@2\xac\x03\n\x12\x43redentialsService\x12\x8b\x01\n\x16\x43reateEventsCredential\x12\x37.sidegate.api.registry.v1.CreateEventsCredentialRequest\x1a\x38.sidegate.api.registry.v1.CreateEventsCredentialResponse\x12\x88\x01\n\x15ListEventsCredentials\x12\x36.sidegate.api.registry.v1.ListEventsCredentialsRequest\x1a\x37.sidegate.api.registry.v1.ListEventsCredentialsResponse\x12}\n\x16RevokeEventsCredential\x12\x37.sidegate.api.registry.v1.RevokeEventsCredentialRequest\x1a*.sidegate.api.registry.v1.EventsCredentialb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1sidegate/api/registry/v1/credential_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a)sidegate/api/registry/v1/credential.proto\"\x9b\x01\n\x1d\x43reateEventsCredentialRequest\x12\x46\n\ncredential\x18\x01 \x01(\x0b\x32*.sidegate.api.registry.v1.EventsCredentialB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"m\n\x1e\x43reateEventsCredentialResponse\x12>\n\ncredential\x18\x01 \x01(\x0b\x32*.sidegate.api.registry.v1.EventsCredential\x12\x0b\n\x03jwt\x18\x02 \x01(\t\"\x9c\x01\n\x1cListEventsCredentialsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x15\n\x04skip\x18\x0b \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\nwant_total\x18\x0c \x01(\x08\x12\x14\n\x0cnewest_first\x18\x0e \x01(\x08\"\x8d\x01\n\x1dListEventsCredentialsResponse\x12?\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32*.sidegate.api.registry.v1.EventsCredential\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x81\x01\n\x1dRevokeEventsCredentialRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x32\xac\x03\n\x12\x43redentialsService\x12\x8b\x01\n\x16\x43reateEventsCredential\x12\x37.sidegate.api.registry.v1.CreateEventsCredentialRequest\x1a\x38.sidegate.api.registry.v1.CreateEventsCredentialResponse\x12\x88\x01\n\x15ListEventsCredentials\x12\x36.sidegate.api.registry.v1.ListEventsCredentialsRequest\x1a\x37.sidegate.api.registry.v1.ListEventsCredentialsResponse\x12}\n\x16RevokeEventsCredential\x12\x37.sidegate.api.registry.v1.RevokeEventsCredentialRequest\x1a*.sidegate.api.registry.v1.EventsCredentialb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,16 +47,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEEVENTSCREDENTIALREQUEST'].fields_by_name['id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_REVOKEEVENTSCREDENTIALREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEEVENTSCREDENTIALREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_REVOKEEVENTSCREDENTIALREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REVOKEEVENTSCREDENTIALREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030 '
   _globals['_CREATEEVENTSCREDENTIALREQUEST']._serialized_start=152
-  _globals['_CREATEEVENTSCREDENTIALREQUEST']._serialized_end=284
-  _globals['_CREATEEVENTSCREDENTIALRESPONSE']._serialized_start=286
-  _globals['_CREATEEVENTSCREDENTIALRESPONSE']._serialized_end=395
-  _globals['_LISTEVENTSCREDENTIALSREQUEST']._serialized_start=398
-  _globals['_LISTEVENTSCREDENTIALSREQUEST']._serialized_end=554
-  _globals['_LISTEVENTSCREDENTIALSRESPONSE']._serialized_start=557
-  _globals['_LISTEVENTSCREDENTIALSRESPONSE']._serialized_end=698
-  _globals['_REVOKEEVENTSCREDENTIALREQUEST']._serialized_start=700
-  _globals['_REVOKEEVENTSCREDENTIALREQUEST']._serialized_end=783
-  _globals['_CREDENTIALSSERVICE']._serialized_start=786
-  _globals['_CREDENTIALSSERVICE']._serialized_end=1214
+  _globals['_CREATEEVENTSCREDENTIALREQUEST']._serialized_end=307
+  _globals['_CREATEEVENTSCREDENTIALRESPONSE']._serialized_start=309
+  _globals['_CREATEEVENTSCREDENTIALRESPONSE']._serialized_end=418
+  _globals['_LISTEVENTSCREDENTIALSREQUEST']._serialized_start=421
+  _globals['_LISTEVENTSCREDENTIALSREQUEST']._serialized_end=577
+  _globals['_LISTEVENTSCREDENTIALSRESPONSE']._serialized_start=580
+  _globals['_LISTEVENTSCREDENTIALSRESPONSE']._serialized_end=721
+  _globals['_REVOKEEVENTSCREDENTIALREQUEST']._serialized_start=724
+  _globals['_REVOKEEVENTSCREDENTIALREQUEST']._serialized_end=853
+  _globals['_CREDENTIALSSERVICE']._serialized_start=856
+  _globals['_CREDENTIALSSERVICE']._serialized_end=1284
 # @@protoc_insertion_point(module_scope)
