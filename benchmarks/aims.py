@@ -65,6 +65,11 @@ AIMS = (
 )
 
 
+def about(figures: Iterable[Figure]) -> set[Aim]:
+    """The aims that these figures say something of."""
+    return {aim for figure in figures for aim in AIMS if aim.is_about(figure)}
+
+
 def unmet(figures: Iterable[Figure]) -> list[tuple[Aim, Figure]]:
     """Each aim once, whatever its figure is compared with."""
     found = [(aim, figure) for figure in figures for aim in AIMS if aim.is_about(figure) and not aim.met_by(figure)]

@@ -41,6 +41,9 @@ OURS, THEIRS = 500, 20
 OF_A_SERVICE = 30_000
 """Endpoints of a service at most: its VPC has source addresses for 32,766."""
 
+PATIENCE = 600
+"""Seconds for a system to start: its gateway has the whole table to put into the kernel."""
+
 AT_ONCE = 256
 ADDRESS = IPv4Address("10.64.0.1")
 """From here on: the first endpoints are in 10.0.0.0/24."""
@@ -54,7 +57,7 @@ async def crowded(
     async with contextlib.AsyncExitStack() as stack:
         providers = [f"provider{number}" for number in range(-(-endpoints // OF_A_SERVICE))]
         spaces = stack.enter_context(namespaces.make("crowd", *providers))
-        sidegate = Standalone(directory, databases=databases)
+        sidegate = Standalone(directory, databases=databases, start_seconds=PATIENCE)
         async with sidegate:
             first = await _first_of_each(sidegate, spaces)
         store = await SqlStore.open(sidegate.database("endpoint"), projections=[TABLE], program="endpoint")

@@ -15,7 +15,9 @@ import structlog
 
 from services.common.offspring import ends_with_us
 
-READY_SECONDS = 30.0
+READY_SECONDS = 300.0
+"""How long a program may take to be ready: a gateway agent puts its cell's whole table into the kernel first."""
+
 STOP_SECONDS = 15.0
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0

@@ -55,6 +55,7 @@ class Standalone:
         *arguments: str,
         rootless: bool = False,
         databases: Mapping[str, str] | None = None,
+        start_seconds: float = START_SECONDS,
         http: bool = False,
     ) -> None:
         self.data = directory / "data"
@@ -62,6 +63,7 @@ class Standalone:
         self._output = directory / "standalone.log"
         self._arguments = (*arguments, "--http" if http else "--no-http")
         self._databases = databases or {}
+        self._start_seconds = start_seconds
         # A user namespace without a mapping: files are still ours, but nothing may be done that needs root.
         self._prefix = [shutil.which("unshare") or "unshare", "--user"] if rootless else []
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,7 +116,7 @@ class Standalone:
                 stderr=output,
                 start_new_session=True,
             )
-        await until("standalone", self._is_ready, START_SECONDS)
+        await until("standalone", self._is_ready, self._start_seconds)
         if gateway := self.ready["gateway"]:
             GATEWAYS.add(gateway["id"])
 

@@ -197,4 +197,4 @@ class SqlStore:
         self._watch.saw(self._writer.position)
 
     async def _position(self) -> int:
-        return (await self.head()).position
+        return (await self.query(self._queries.tail)).position

@@ -17,6 +17,7 @@ class TailWatch:
         self._seen = 0
         self._closed = False
         self._waiting: dict[asyncio.Event, int] = {}
+        self._due = 0.0
 
     @property
     def seen(self) -> int:
@@ -51,6 +52,13 @@ class TailWatch:
             async with asyncio.timeout(POLL_SECONDS):
                 await waiter.wait()
         except TimeoutError:
-            self.saw(await self._look())
+            await self._look_for_all()
         finally:
             del self._waiting[waiter]
+
+    async def _look_for_all(self) -> None:
+        """One look at a time is enough for all who wait."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._due:
+            self._due = now + POLL_SECONDS
+            self.saw(await self._look())
