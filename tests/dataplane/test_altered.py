@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from services.gateway_agent.control_plane import ControlPlane
-from services.gateway_agent.dataplane.maps import Maps
+from services.gateway_agent.dataplane.maps import EndpointValue, Maps, pack_id
 from services.gateway_agent.desired import Desired, Versioned
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.fence import Fence
@@ -64,6 +64,18 @@ async def test_an_entry_of_a_map_that_is_gone_is_made_again_by_the_next_audit(
         await settle(reconciler)
         assert (await world.dataplane.read(), reconciler.repaired) == (whole, 1)
         assert await world.reaches(shop, CLIENT, ENDPOINT, 80)
+
+
+async def test_an_endpoint_whose_vpc_was_taken_from_the_table_is_cut_before_its_entry_goes(world: KernelWorld) -> None:
+    shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
+    await world.serve(payments, BACKEND, 8080)
+    await world.lead(shop, await world.publish(payments, BACKEND))
+    ((_, value),) = world.maps.endpoints.items()
+    endpoint = EndpointValue.unpack(value)
+    world.maps.attachments.delete(pack_id(shop.id))
+    await world.dataplane.read()
+    assert list(world.maps.endpoints.items()) == []
+    assert world.maps.slots[endpoint.slot].low == endpoint.epoch + 1
 
 
 async def settle(reconciler: Reconciler) -> None:

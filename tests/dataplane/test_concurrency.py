@@ -13,7 +13,12 @@ import pytest
 
 from services.common.clock import SECOND
 from services.gateway_agent.dataplane.libbpf import Pair
-from services.gateway_agent.dataplane.maps import SESSION, Counter, EndpointValue, SessionValue
+from services.gateway_agent.dataplane.maps import (
+    SESSION,
+    Counter,
+    EndpointValue,
+    SessionValue,
+)
 from services.gateway_agent.table import Endpoint, Service
 from tests.support.tables import backends
 from tests.support.wire import ACK, IPV4, Segment, Wire, ethernet
@@ -102,6 +107,22 @@ async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(s
     sessions = [SessionValue._make(SESSION.unpack(entry)) for _, entry in scene.world.maps.sessions.items()]
     assert sessions
     assert {session.epoch for session in sessions} == {endpoint.epoch}
+
+
+async def test_an_entry_that_is_filled_anew_for_another_tenant_opens_nothing_of_his(scene: Scene) -> None:
+    world = scene.world
+    other_shop, other_payments = await world.vpc("other-shop", "10.0.0.10"), await world.vpc("other", BACKENDS[0])
+    other = await world.lead(other_shop, await world.publish(other_payments, BACKENDS[0]))
+    to_other, last = world.wire(other_payments), replace(OPENING, source_port=1000, payload=b"last")
+    with scene.sending(scene.openings()):
+        turns = itertools.cycle([(scene.endpoint, other), (other, scene.endpoint)])
+        for leaving, coming in itertools.islice(turns, ROUNDS + 1):
+            await world.remove(leaving)
+            await world.put(coming)
+            await asyncio.sleep(0)
+    assert await scene.counts(Counter.SESSION_NEW) > 0
+    await world.wire(other_shop).send_ipv4(last.pack())
+    assert [packet.payload for packet in await to_other.receive_through(b"last")] == [b"last"]
 
 
 async def test_from_the_moment_in_which_it_drains_no_session_opens(scene: Scene) -> None:

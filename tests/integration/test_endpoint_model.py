@@ -42,6 +42,7 @@ providers = st.sampled_from([PROVIDER, PROVIDER, PROVIDER, CONSUMER, STRANGER])
 gateways = st.sampled_from(["gw-1", "gw-1", "gw-2"])
 trials = st.sampled_from([False, False, False, True])
 names = st.sampled_from(["a", "b"])
+drains = st.sampled_from([0, 0, 5, 60])
 
 
 class Sides(EndpointScene):
@@ -103,9 +104,9 @@ class Sides(EndpointScene):
             trial=trial,
         )
 
-    @rule(who=whose, number=numbers, trial=trials)
-    def delete(self, who: Principal, number: int, trial: bool) -> None:
-        command = Delete(self.clock(), who, self.pick(number))
+    @rule(who=whose, number=numbers, drain=drains, trial=trials)
+    def delete(self, who: Principal, number: int, drain: int, trial: bool) -> None:
+        command = Delete(self.clock(), who, self.pick(number), drain * SECOND)
         answer = self.give(
             lambda context: self.world.app.endpoints.delete(command, context),
             self.context(who, "DeleteEndpoint", command),
@@ -114,7 +115,7 @@ class Sides(EndpointScene):
         )
         if answer is not None:
             self.note(command.endpoint, answer.generation)
-            self.model.deleted(command.endpoint)
+            self.model.deleted(command.endpoint, drain)
 
     @rule(who=providers, number=numbers, seconds=st.sampled_from([0, 0, 50]), trial=trials)
     def accept(self, who: Principal, number: int, seconds: int, trial: bool) -> None:
@@ -123,12 +124,12 @@ class Sides(EndpointScene):
         if self.decide(command, who, self.model.decide(who, command.service, id_), trial=trial):
             self.model.accepted(id_, until)
 
-    @rule(who=providers, number=numbers, trial=trials)
-    def reject(self, who: Principal, number: int, trial: bool) -> None:
+    @rule(who=providers, number=numbers, drain=drains, trial=trials)
+    def reject(self, who: Principal, number: int, drain: int, trial: bool) -> None:
         id_ = self.pick(number)
-        command = Reject(self.clock(), who, self.service_of(id_), id_)
+        command = Reject(self.clock(), who, self.service_of(id_), id_, drain * SECOND)
         if self.decide(command, who, self.model.decide(who, command.service, id_), trial=trial):
-            self.model.rejected(id_)
+            self.model.rejected(id_, drain)
 
     @rule(who=providers, number=numbers, note=names, trial=trials)
     def put_a_note(self, who: Principal, number: int, note: str, trial: bool) -> None:
@@ -225,7 +226,7 @@ class EndpointMachine(Registry):
         self.request(CONSUMER, 0)
         self.request(CONSUMER, 1)
         self.request(CONSUMER, 1)
-        self.delete(CONSUMER, 2, trial=False)
+        self.delete(CONSUMER, 2, drain=0, trial=False)
 
     @rule(gateway=gateways, cell=st.sampled_from(["default", "default", "default", "west"]))
     def join(self, gateway: str, cell: str) -> None:

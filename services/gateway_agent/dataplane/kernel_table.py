@@ -68,6 +68,8 @@ class KernelTable:
         """Reads the index from the kernel, and takes away what an interrupted change has left there."""
         contents = read_contents(self._maps)
         for source, key in contents.leftovers:
+            if source is self._maps.endpoints:
+                self._cut_leftover(source.get(key) or b"")
             source.delete(key)
         self.entries = Entries()
         for entry in sorted(contents.entries.values(), key=lambda entry: list(Kind).index(entry.key.kind)):
@@ -77,6 +79,13 @@ class KernelTable:
         self._vpcs = Numbers("VPCs", self._maps.vpcs.max_entries, self._used(Kind.ATTACHMENT))
         self._services = Numbers("services", self._maps.service_names.max_entries, self._used(Kind.SERVICE))
         self._slots = Numbers("endpoints", self._maps.endpoints.max_entries, self._used(Kind.ENDPOINT))
+
+    def _cut_leftover(self, data: bytes) -> None:
+        """One that others have robbed of its VPC or service may have its epoch still."""
+        endpoint = EndpointValue.unpack(data)
+        word = self._slot(endpoint.slot)
+        if word.epoch == endpoint.epoch:
+            self._maps.slots[endpoint.slot] = replace(word, epoch=word.next_epoch).pack()
 
     def read(self) -> tuple[ForwardingTable, bool]:
         """What the kernel has, and whether it is what was put there."""

@@ -47,6 +47,7 @@ class Endpoint:
     approved_at: int = 0
     by_owner: bool = False
     expires_at: int = 0
+    drain_until: int = 0
     name: str = ""
     note: str = ""
     generation: int = 1
@@ -112,9 +113,9 @@ class Endpoints:
         """Again, and of what is gone, is not an error."""
         return self._owned(who, id_, even_gone=True)
 
-    def deleted(self, id_: str) -> None:
+    def deleted(self, id_: str, drain: int = 0) -> None:
         if self.endpoints[id_].state != DELETED:
-            self._become(self.endpoints[id_], DELETING)
+            self._end(self.endpoints[id_], DELETING, drain)
 
     # what the service's owner asks
 
@@ -134,16 +135,23 @@ class Endpoints:
             self._approve(endpoint, until)
             endpoint.by_owner = True
 
-    def rejected(self, id_: str) -> None:
-        self._become(self.endpoints[id_], REJECTED)
+    def rejected(self, id_: str, drain: int = 0) -> None:
+        self._end(self.endpoints[id_], REJECTED, drain)
+
+    def _end(self, endpoint: Endpoint, state: str, drain: int) -> None:
+        """What is under way is not lengthened, and where no packet passed there is nothing to drain."""
+        until = self.now + drain if drain else 0
+        drained = until if endpoint.state in PASSES else min(until, endpoint.drain_until)
+        self._become(endpoint, state)
+        endpoint.drain_until = drained
 
     def _approve(self, endpoint: Endpoint, until: int = 0) -> None:
         for_ = self.services[endpoint.service].accepted_for
-        endpoint.approved_at, endpoint.state = self.now, CREATING
+        endpoint.approved_at, endpoint.state, endpoint.drain_until = self.now, CREATING, 0
         endpoint.expires_at = until or (self.now + for_ if for_ else 0)
 
     def _become(self, endpoint: Endpoint, state: str) -> None:
-        endpoint.state, endpoint.expires_at = state, 0
+        endpoint.state, endpoint.expires_at, endpoint.drain_until = state, 0, 0
 
     # what the registry tells
 
@@ -152,6 +160,8 @@ class Endpoints:
         for _, endpoint in self.there():
             if endpoint.service == service and endpoint.state in LIVE:
                 self._become(endpoint, FAILED)
+            if endpoint.service == service:
+                endpoint.drain_until = 0
 
     def forbidden(self, service: str, account: str) -> None:
         """A permission is removed with the connections that it had let in; not with what its owner accepts just now."""
@@ -217,6 +227,8 @@ class Endpoints:
             self._conclude(endpoint)
             if endpoint.state in CONNECTED and 0 < endpoint.expires_at <= self.now:
                 self._become(endpoint, REJECTED)
+            if endpoint.drain_until <= self.now:
+                endpoint.drain_until = 0
 
     def _conclude(self, endpoint: Endpoint) -> None:
         if endpoint.state == CREATING:

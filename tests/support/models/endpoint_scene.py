@@ -144,6 +144,9 @@ class EndpointScene(RuleBasedStateMachine):
         assert {id_: (each.name, each.service) for id_, each in shown.items()} == {
             id_: (each.name, each.service) for id_, each in there.items()
         }
+        assert {id_: each.drain_end_time.seconds for id_, each in shown.items()} == {
+            id_: each.drain_until for id_, each in there.items()
+        }
         services = list(self.model.services)
         self.the_provider_sees_connections_and_nothing_more(services[self.steps % len(services)], shown)
         known = [*self.model.endpoints, NOBODYS]
@@ -209,7 +212,7 @@ class EndpointScene(RuleBasedStateMachine):
         entries, snapshot = fold(self.run(self._events())), self.run(self.world.app.feed.snapshot("default"))
         held = {_key(entry): entry for entry in snapshot.entries()}
         assert present(held) == present(entries)
-        passing = {id_ for id_, each in self.model.there() if each.state in PASSES}
+        passing = {id_ for id_, each in self.model.there() if each.state in PASSES or each.drain_until}
         assert {id_ for id_, entry in present(held).items() if entry.WhichOneof("entry") == "endpoint"} == passing
         leases: list[str] = []
         for id_, entry in held.items():
@@ -217,6 +220,8 @@ class EndpointScene(RuleBasedStateMachine):
                 continue
             leases += [lease.address for lease in entry.endpoint.sources]
             assert entry.endpoint.generation == shown[id_].generation
+            assert entry.endpoint.removed == (self.model.endpoints[id_].state not in PASSES)
+            assert entry.endpoint.draining_until // SECOND == self.model.endpoints[id_].drain_until
             before = self.last.get(id_)
             if before is not None and _without_generation(before) != _without_generation(entry):
                 assert entry.endpoint.generation > before.endpoint.generation, "an alteration that nobody would hear of"
@@ -280,6 +285,7 @@ def present(entries: Entries) -> Entries:
         id_: entry
         for id_, entry in entries.items()
         if not (entry.attachment.removed or entry.service.removed or entry.endpoint.removed)
+        or entry.endpoint.draining_until
     }
 
 

@@ -112,7 +112,7 @@ class EndpointChange(_message.Message):
     position: _builtins.int
     """The position of the event in the log."""
     what: _builtins.str
-    """What happened: requested, approved, rejected, activated, changed, deletion_requested, deleted, failed."""
+    """What happened: requested, approved, rejected, activated, changed, deletion_requested, drained, deleted, failed."""
     deleted: _builtins.bool
     """The endpoint is gone; what is shown is its last state."""
     @_builtins.property
@@ -234,7 +234,7 @@ class ConnectionChange(_message.Message):
     position: _builtins.int
     """The position of the event in the log."""
     what: _builtins.str
-    """What happened: requested, approved, rejected, activated, changed, noted, deletion_requested, deleted, failed."""
+    """What happened: requested, approved, rejected, activated, changed, noted, deletion_requested, drained, deleted, failed."""
     deleted: _builtins.bool
     """The connection is gone; what is shown is its last state."""
     @_builtins.property
