@@ -19,12 +19,10 @@ from services.common.messaging.subscription import Subscription
 from sidegate.evidence import Link
 from tests.support.cell import WHOLE_LOG
 from tests.support.chaos.log_scene import CELLS, RELAYS, SUBSCRIBERS, LogScene, log_scene
-from tests.support.chaos.run import SOAK, Course, dice, told
+from tests.support.chaos.run import SHARE, Course, dice, told
 from tests.support.nats import DEADLINE, connected, within
 
 SHORT = 9.0
-SOAKS = 4
-"""How many long runs there are: this one twice, and two of the whole system."""
 
 FAITHFUL = ("kill relay 1", "kill relay 2", "kill whole", "kill cell a", "stop relay 1", "stop relay 2", "stop whole",
             "stop cell b", "crash", "freeze", "copy", "roll back", "wipe", "quiet week")  # fmt: skip
@@ -158,7 +156,7 @@ async def nothing_came_to_harm(scene: LogScene) -> None:
 
 SECONDS = [
     pytest.param(SHORT, id="short"),
-    pytest.param(SOAK / SOAKS, id="soak", marks=[pytest.mark.soak, pytest.mark.timeout(SOAK + 300)]),
+    pytest.param(SHARE, id="soak", marks=[pytest.mark.soak, pytest.mark.timeout(SHARE + 300)]),
 ]
 
 

@@ -18,7 +18,7 @@ from tests.support.chaos.accidents import Accidents, fixed_ports
 from tests.support.chaos.disk import small_disk
 from tests.support.chaos.judges import Judges
 from tests.support.chaos.postgres import PostgresAccidents
-from tests.support.chaos.run import SOAK, Course, dice, told
+from tests.support.chaos.run import SHARE, Course, dice, told
 from tests.support.chaos.traffic import Traffic
 from tests.support.standalone import Standalone, require_root
 from tests.support.world import Conversation, Site, call, machine, site
@@ -26,7 +26,6 @@ from tests.support.world import Conversation, Site, call, machine, site
 pytestmark = pytest.mark.root
 
 SHORT = 12.0
-SOAKS = 4
 PROGRAMS = ("registry", "endpoint")
 PATIENCE = 30.0
 """Seconds within which an answer comes over an established connection, on a machine that has much else to do."""
@@ -89,7 +88,7 @@ async def keep_talking(conversation: Conversation, stop: asyncio.Event) -> None:
     "seconds",
     [
         pytest.param(SHORT, id="short", marks=pytest.mark.timeout(300)),
-        pytest.param(SOAK / SOAKS, id="soak", marks=[pytest.mark.soak, pytest.mark.timeout(SOAK + 300)]),
+        pytest.param(SHARE, id="soak", marks=[pytest.mark.soak, pytest.mark.timeout(SHARE + 300)]),
     ],
 )
 async def test_nothing_acknowledged_is_lost_and_no_packet_is_wrong_whatever_breaks(
