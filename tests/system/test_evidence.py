@@ -18,7 +18,7 @@ def rewrite(database: Path) -> None:
         previous = GENESIS
         for row in connection.execute(f"SELECT {COLUMNS} FROM events ORDER BY position").fetchall():  # noqa: S608 - names of columns
             event = RecordedEvent(*row)
-            if event.position == 3:
+            if event.position == 4:
                 event = event._replace(meta=event.meta.replace(b"shop", b"sh0p"))
             previous = link_hash(log_id, previous, event)
             connection.execute(
@@ -32,7 +32,7 @@ async def test_a_rewritten_history_verifies_but_not_against_a_head_that_was_sign
     async with Standalone(tmp_path, rootless=True) as sidegate:
         sidegate.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24", account="shop")
         head = sidegate.answer("audit", "head", "--append", str(heads))[0]
-        assert (head["log"], head["position"]) == ("registry", 3)  # the operator's account and key come first
+        assert (head["log"], head["position"]) == ("registry", 4)  # the operator's account and key and the default attachment come first
         key.write_text(sidegate.cli("audit", "key", "registry").stdout)
         endpoint.write_text(sidegate.cli("audit", "key", "endpoint").stdout)
         options = ("--log", "registry", "--heads", str(heads), "--key", str(key), "--key", str(endpoint))
@@ -44,4 +44,4 @@ async def test_a_rewritten_history_verifies_but_not_against_a_head_that_was_sign
         assert sidegate.answer("audit", "verify", "--log", "registry")[0]["ok"]
         done = sidegate.cli("audit", "verify", *options)
         assert done.returncode == 1
-        assert "position 3: the head that was signed here has another hash" in done.stdout
+        assert "position 4: the head that was signed here has another hash" in done.stdout
