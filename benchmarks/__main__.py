@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import commands, dataplane, latency, machine, past, store, stored
+from benchmarks import commands, dataplane, front, latency, machine, past, store, stored
 from benchmarks.figures import Figure, table, write
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Failed
@@ -36,6 +36,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "store": Subject("Event store", store.steps, store.measure, packets=False),
     "commands": Subject("Commands", commands.steps, commands.measure, packets=True),
     "stored": Subject("Many endpoints", stored.steps, stored.measure, packets=True),
+    "http": Subject("HTTPS API", front.steps, front.measure, packets=True),
     "past": Subject("Reading the log", past.steps, past.measure, packets=False),
     "latency": Subject("Latency of the whole system", latency.steps, latency.measure, packets=True),
     "dataplane": Subject("Data plane", dataplane.steps, dataplane.measure, packets=True),

@@ -63,6 +63,12 @@ SECTIONS = (
         ("stored_",),
     ),
     Section(
+        "http",
+        "HTTPS API",
+        "The HTTPS API beside the gRPC that it calls",
+        ("http_",),
+    ),
+    Section(
         "latency",
         "Latency of the whole system",
         "Milliseconds, beside the least that any such system must do",

@@ -11,6 +11,7 @@ from sidegate import errors
 from sidegate.access import Speaking, Tokens, Untold
 from sidegate.credentials import Credential
 from sidegate.resources.accounts import Accounts
+from sidegate.resources.connections import Connections
 from sidegate.resources.credentials import Credentials
 from sidegate.resources.endpoints import Endpoints
 from sidegate.resources.gateways import Gateway
@@ -18,7 +19,7 @@ from sidegate.resources.history import History
 from sidegate.resources.inventory import Attachments, Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
 from sidegate.resources.programs import Program
-from sidegate.resources.services import Connections, Services
+from sidegate.resources.services import Services
 from sidegate.transport import DEFAULT_TIMEOUT_SECONDS, Access, Caller
 
 

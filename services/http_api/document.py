@@ -1,11 +1,12 @@
 """The OpenAPI document: what the routes say of themselves, and what is so of every one of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import compile_path
 
 WRITES = frozenset({"post", "put", "patch", "delete"})
 METHODS = WRITES | {"get", "head", "options"}
@@ -80,6 +81,14 @@ def documented(app: FastAPI) -> None:
         return app.openapi_schema
 
     vars(app)["openapi"] = openapi
+    app.state.methods_of = lambda path: ", ".join(methods_of(openapi(), path))
+
+
+def methods_of(document: Node, path: str) -> Sequence[str]:
+    """The methods of a path, as its most literal description has them: `Allow`."""
+    fitting = [template for template in document["paths"] if compile_path(template)[0].match(path)]
+    found = min(fitting, key=lambda template: template.count("{"), default="")
+    return sorted(method.upper() for method in document["paths"].get(found, {}) if method in METHODS)
 
 
 def complete(document: Node) -> Node:
@@ -101,6 +110,8 @@ def _complete(operation: Node, *, writes: bool) -> None:
     for code, response in responses.items():
         response.setdefault("headers", TAGGED if code == str(int(HTTPStatus.OK)) else HEADERS)
     proved = bool(operation.get("security"))
+    if not proved and writes:  # it is itself a way to prove something
+        responses.setdefault("401", _refusal(401, CALLERS[401]))
     errors = {**EVERYBODYS, **(CALLERS if proved else {}), **(WRITERS if proved and writes else {})}
     for status, text in errors.items():
         responses.setdefault(str(status), _refusal(status, text))

@@ -77,12 +77,14 @@ def answer_refusals(app: FastAPI) -> None:
         return answer(invalid(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def on_http(_request: Request, error: HTTPException) -> Response:
+    async def on_http(request: Request, error: HTTPException) -> Response:
         match error.status_code:
             case HTTPStatus.NOT_FOUND:
                 code = UNKNOWN_PATH
             case HTTPStatus.METHOD_NOT_ALLOWED:
-                code = WRONG_METHOD
+                return JSONResponse(
+                    body(WRONG_METHOD), WRONG_METHOD.status, {"Allow": request.app.state.methods_of(request.url.path)}
+                )
             case _:
                 code = CODES[INVALID]
         return JSONResponse(body(code), code.status, error.headers)

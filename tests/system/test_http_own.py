@@ -317,3 +317,64 @@ async def test_who_floods_is_told_to_come_again_and_another_is_served_as_ever(sc
         assert refused
         assert {(each.status_code, each.json()["error_code"]) for each in refused} == {(429, "EndPoint.0022")}
         assert all(each.headers["Retry-After"] == "1" for each in refused)
+
+
+async def test_writes_of_the_compatible_api_take_a_key_an_etag_and_can_be_only_validated(scene: Scene) -> None:
+    async with scene.sidegate.client("payments") as client:
+        subnet = await anext(client.subnets.list())
+        port = await client.ports.create(subnet.id, "machine/headers", "")
+    path = f"/v1/{scene.payments.project_id}/vpc-endpoint-services"
+    body: dict[str, Any] = {"service_name": "headers", "vpc_id": subnet.vpc_id, "port_id": port.id, "server_type": "VM"}
+    body |= {"ports": [{"client_port": 80, "server_port": 8080, "protocol": "TCP"}]}
+    async with scene.http(scene.payments) as http:
+        only = await http.post(path, json=body, headers={"X-Validate-Only": "true"})
+        assert only.status_code == 200, only.text
+        listed = (await http.get(path, params={"endpoint_service_name": "headers"})).json()
+        assert listed["endpoint_services"] == []
+
+        made = await http.post(path, json=body, headers={"X-Idempotency-Key": "made-once"})
+        again = await http.post(path, json=body, headers={"X-Idempotency-Key": "made-once"})
+        assert (made.status_code, again.status_code) == (200, 200), again.text + made.text
+        assert made.json()["id"] == again.json()["id"]
+        one = f"{path}/{made.json()['id']}"
+
+        etag = (await http.get(one)).headers["ETag"]
+        changed = await http.put(one, json={"description": "first"}, headers={"If-Match": etag})
+        assert changed.status_code == 200, changed.text
+        assert changed.headers["ETag"] != etag
+        late = await http.put(one, json={"description": "second"}, headers={"If-Match": etag})
+        assert (late.status_code, late.json()["error_code"][:9]) == (412, "EndPoint.")
+        assert (await http.delete(one, headers={"If-Match": etag})).status_code == 412
+        assert (await http.delete(one, headers={"X-Validate-Only": "true"})).status_code == 204
+        assert (await http.get(one)).status_code == 200
+        assert (await http.delete(one, headers={"If-Match": changed.headers["ETag"]})).status_code == 204
+
+
+async def test_a_header_of_ours_that_the_signature_leaves_out_is_refused(scene: Scene) -> None:
+    """To overlook X-Validate-Only would do what was only to be checked."""
+    url = f"{scene.sidegate.https}{scene.own(scene.payments, f'services/{uuid4()}/connections/decide')}"
+    request = httpx.Request("POST", url, json={"endpoint_ids": [str(uuid4())], "decision": "accept"})
+    request.headers["X-Sdk-Date"] = datetime.now(UTC).strftime(DATE_FORM)
+    request.headers["Authorization"] = authorization(scene.payments, request)
+    request.headers["X-Validate-Only"] = "true"
+    async with httpx.AsyncClient(verify=trust(scene.sidegate)) as http:
+        refused = await http.send(request)
+    assert (refused.status_code, refused.json()["error_code"]) == (400, "EndPoint.0002")
+
+
+async def test_the_document_names_every_refusal_and_the_headers_that_writes_take(scene: Scene) -> None:
+    async with scene.http(scene.shop) as http:
+        document = (await http.get("/openapi.json")).json()
+    operations = [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    assert len(operations) >= 60
+    for path, method, operation in operations:
+        assert "422" not in operation["responses"], path
+        assert {"400", "429", "500", "503"} <= operation["responses"].keys(), path
+        if operation.get("security"):
+            assert {"401", "403", "404"} <= operation["responses"].keys(), path
+            taken = {parameter["name"] for parameter in operation.get("parameters", ())}
+            assert ("X-Validate-Only" in taken) == (method != "get"), path

@@ -16,7 +16,6 @@ SOURCE_ADDRESS = "source-address"
 ENDPOINTS = "endpoints"
 """The counter of a project's endpoints: each counts until it is Deleted, since it holds an address until then."""
 
-
 NOBODY = (IPv4Network("255.255.255.255/32"),)
 """A whitelist for gateways that lets nobody in: an address that is nobody's source."""
 
@@ -294,7 +293,7 @@ def _next(state: Known, event: Event) -> Known:
         case SourceAddressLeased(at, lease):
             return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, lease)))
         case ConnectionNoted(at, note, unseen):
-            return replace(state, facts=replace(_noted(facts, at) if unseen else _touched(facts, at), note=note))
+            return replace(state, facts=_noted(facts, at, note) if unseen else replace(_touched(facts, at), note=note))
         case _:
             assert_never(event)
 
@@ -303,8 +302,8 @@ def _touched(facts: Facts, at: int) -> Facts:
     return replace(facts, updated_at=at, version=facts.version + 1)
 
 
-def _noted(facts: Facts, at: int) -> Facts:
-    return replace(facts, noted_at=at, version=facts.version + 1, unseen=facts.unseen + 1)
+def _noted(facts: Facts, at: int, note: str) -> Facts:
+    return replace(facts, noted_at=at, note=note, version=facts.version + 1, unseen=facts.unseen + 1)
 
 
 def _regenerated(facts: Facts, at: int) -> Facts:
@@ -336,10 +335,8 @@ def constraints(state: State, event: Event) -> Constraints:
             return Constraints(claims=(_claim(state.facts, lease),))
         case EndpointDeleted() if not isinstance(state, Absent):
             facts = state.facts
-            return Constraints(
-                releases=tuple(_claim(facts, lease) for lease in facts.sources),
-                counts=_counts(facts, -1),
-            )
+            sources = tuple(_claim(facts, lease) for lease in facts.sources)
+            return Constraints(releases=sources, counts=_counts(facts, -1))
         case _:
             return Constraints()
 

@@ -19,13 +19,16 @@ def wish_of(headers: Sequence[tuple[bytes, bytes]], signed: Collection[str] | No
     """
     said = {name: _said(headers, name) for name in (KEY, MATCH, ONLY)}
     for name, value in said.items():
-        if value and signed is not None and name not in signed:
+        if value == "":
+            raise Refused("0002", f"{name} is empty: leave it out.")
+        if value is not None and signed is not None and name not in signed:
             raise Refused("0002", f"{name} is not among the headers that are signed.")
-    if said[KEY] and not SHAPE.fullmatch(said[KEY]):
+    key, only = said[KEY] or "", said[ONLY]
+    if key and not SHAPE.fullmatch(key):
         raise Refused("0002", f"{KEY} is up to 64 printable characters without blanks.")
-    if said[ONLY] and said[ONLY].lower() not in WORDS:
+    if only is not None and only not in WORDS:
         raise Refused("0002", f"{ONLY} is true or false.")
-    return Wish(said[KEY], _etag(said[MATCH]), WORDS.get(said[ONLY].lower(), False))
+    return Wish(key, _etag(said[MATCH]), WORDS[only] if only else False)
 
 
 def quoted(etag: str) -> str:
@@ -33,18 +36,18 @@ def quoted(etag: str) -> str:
     return f'"{etag}"'
 
 
-def _etag(said: str) -> str:
+def _etag(said: str | None) -> str:
     """`*` asks for nothing but that the thing is there, which every change does."""
-    if said in ("", "*"):
+    if said in (None, "*"):
         return ""
-    found = ETAG.fullmatch(said)
+    found = ETAG.fullmatch(said or "")
     if found is None:
         raise Refused("0002", f"{MATCH} is one etag, as the header ETag of an answer gave it.")
     return found["etag"]
 
 
-def _said(headers: Sequence[tuple[bytes, bytes]], name: str) -> str:
+def _said(headers: Sequence[tuple[bytes, bytes]], name: str) -> str | None:
     values = [value.decode("latin-1").strip() for known, value in headers if known.decode("latin-1").lower() == name]
     if len(values) > 1:
         raise Refused("0002", f"{name} is said more than once.")
-    return values[0] if values else ""
+    return values[0] if values else None

@@ -47,7 +47,20 @@ STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events without end: `changes`, `bookmark` at least every 5 s, `error` last. "
         "Data is an Event; `id` says where to go on.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "required": ["event", "data"],
+                    "properties": {
+                        "event": {"type": "string", "enum": ["changes", "bookmark", "error"]},
+                        "id": {"type": "string"},
+                        "retry": {"type": "integer"},
+                        "data": {"type": "string", "contentMediaType": "application/json"},
+                    },
+                }
+            }
+        },
     }
 }
 

@@ -65,6 +65,8 @@ async def _require_ports_free(caller: Acting, service_id: str, port_id: str, wan
         if other.id == service_id or other.state in OVER or mapping.port_of(other) != port_id:
             continue
         if clash := asked & {(each.server_port, each.protocol) for each in other.port_mappings}:
+            if not service_id and caller.wish.request_id and wanted.name and wanted.name == other.name:
+                return  # said again, it gives its first answer; else the registry refuses the name
             raise Refused("3044", f"Service {other.full_name} has server port {min(clash)[0]} of this port_id.")
 
 

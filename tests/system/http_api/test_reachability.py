@@ -15,10 +15,10 @@ from sidegate.api.endpoint.v1 import reachability_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from tests.support import namespaces
-from tests.support.standalone import Standalone, require_root, until
+from tests.support.standalone import Standalone, until
 from tests.support.world import MACHINE, Site, machine, site
 
-pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
 Step, Backend = reachability_pb2.ReachabilityStep, reachability_pb2.TestedBackend
 
 HALVES = ("198.19.128.0/18", "198.19.192.0/18")
@@ -44,23 +44,17 @@ class Scene:
         }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    require_root()
-    os.environ["SIDEGATE_TESTS_PER_MINUTE"] = "20"
-    try:
-        async with contextlib.AsyncExitStack() as stack:
-            sidegate = await stack.enter_async_context(Standalone(tmp_path_factory.mktemp("sidegate")))
-            pair = stack.enter_context(namespaces.make("shop", "payments"))
-            shop, payments = [
-                await stack.enter_async_context(site(sidegate, account, namespace))
-                for account, namespace in zip(("shop", "payments"), pair, strict=True)
-            ]
-            service = await payments.publish("web", approval=True)
-            await payments.client.services.permit(service.id, ["iam:domain::shop"])
-            yield Scene(sidegate, shop, payments, service, await shop.request(service, "10.0.0.77"))
-    finally:
-        del os.environ["SIDEGATE_TESTS_PER_MINUTE"]
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def scene(sidegate: Standalone) -> AsyncIterator[Scene]:
+    async with contextlib.AsyncExitStack() as stack:
+        pair = stack.enter_context(namespaces.make("buyer", "seller"))
+        shop, payments = [
+            await stack.enter_async_context(site(sidegate, account, namespace))
+            for account, namespace in zip(("buyer", "seller"), pair, strict=True)
+        ]
+        service = await payments.publish("web", approval=True)
+        await payments.client.services.permit(service.id, ["iam:domain::buyer"])
+        yield Scene(sidegate, shop, payments, service, await shop.request(service, "10.0.0.77"))
 
 
 async def test_each_thing_in_the_way_is_named_and_nothing_is_once_packets_pass(scene: Scene) -> None:
@@ -113,11 +107,11 @@ async def test_the_services_owner_sees_each_backend_and_nothing_of_the_consumer(
 
 
 async def test_the_command_line_draws_the_steps_and_its_exit_code_is_the_answer(scene: Scene) -> None:
-    done = scene.sidegate.cli("endpoint", "test", scene.endpoint.id, account="shop")
+    done = scene.sidegate.cli("endpoint", "test", scene.endpoint.id, account="buyer")
     assert done.returncode == 1
     assert "the service's backend refused" in done.stdout
     async with machine(scene.payments.namespace, "payments"):
-        done = scene.sidegate.cli("endpoint", "test", scene.endpoint.id, "-o", "json", account="shop")
+        done = scene.sidegate.cli("endpoint", "test", scene.endpoint.id, "-o", "json", account="buyer")
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(done.stdout)["reachable"] is True
 
