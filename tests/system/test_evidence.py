@@ -32,7 +32,8 @@ async def test_a_rewritten_history_verifies_but_not_against_a_head_that_was_sign
     async with Standalone(tmp_path, rootless=True) as sidegate:
         sidegate.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24", account="shop")
         head = sidegate.answer("audit", "head", "--append", str(heads))[0]
-        assert (head["log"], head["position"]) == ("registry", 4)  # the operator's account and key and the default attachment come first
+        # The operator's account and key come first, and the default attachment.
+        assert (head["log"], head["position"]) == ("registry", 4)
         key.write_text(sidegate.cli("audit", "key", "registry").stdout)
         endpoint.write_text(sidegate.cli("audit", "key", "endpoint").stdout)
         options = ("--log", "registry", "--heads", str(heads), "--key", str(key), "--key", str(endpoint))
