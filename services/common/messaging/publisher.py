@@ -26,7 +26,7 @@ logger = structlog.get_logger(__name__)
 
 BATCH = 300
 SINGLY = 3
-"""An atomic batch is made durable once, but costs some milliseconds: it pays from the fourth event on."""
+"""An atomic batch is made durable once, but costs some milliseconds: it pays from the fourth message on."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 FARTHEST = 1000
@@ -101,10 +101,19 @@ class Publisher:
         # A stream that lost its tail may end within an event.
         there = footing.sequence - footing.position * self._form.messages
         messages = [message for of_event in made for message in of_event][there:]
-        given = await self._broker.publish(footing.stream, footing.sequence, messages)
+        given = await self._sent(footing, messages)
         if given != last.position * self._form.messages:
             raise Unsettled(f"the stream gave sequence {given} to event {last.position}")
         return Footing(footing.log, footing.stream, last.position, last.hash, given)
+
+    async def _sent(self, footing: Footing, messages: Sequence[Message]) -> int:
+        """Gives the sequence of the last one."""
+        if len(messages) > SINGLY:
+            return await self._broker.publish(footing.stream, footing.sequence, messages)
+        given = footing.sequence
+        for message in messages:
+            given = await self._broker.publish(footing.stream, given, [message])
+        return given
 
     def _messages(self, footing: Footing, events: Sequence[RecordedEvent]) -> Sequence[Sequence[Message]]:
         """The events as messages, up to one that cannot be; raises Unpublishable if that is the first."""
