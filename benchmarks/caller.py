@@ -21,7 +21,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
-from sidegate.transport import OPTIONS
+from sidegate.channels import OPTIONS
 
 DEADLINE_SECONDS = 30.0
 NAME = FieldMask(paths=["name"])

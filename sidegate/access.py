@@ -10,6 +10,7 @@ import grpc
 from sidegate import errors
 from sidegate.api.registry.v1 import account_service_pb2 as token_pb2
 from sidegate.api.registry.v1.account_service_pb2_grpc import TokenServiceStub
+from sidegate.channels import Credentials
 from sidegate.credentials import Credential
 from sidegate.transport import Caller, Metadata
 
@@ -22,7 +23,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 class Untold:
     """Nothing to prove: a unix socket lets in whoever may open it; getting a token is what proves everything else."""
 
-    def __init__(self, credentials: grpc.ChannelCredentials | None = None) -> None:
+    def __init__(self, credentials: Credentials = None) -> None:
         self.credentials = credentials
 
     async def metadata(self) -> Metadata:
@@ -33,7 +34,7 @@ class Untold:
 
 
 class Certified(Untold):
-    """A program's certificate: TLS proves all of it."""
+    """A program's certificate: TLS proves all of it. What gives the one of the moment is asked at each call."""
 
 
 class Tokens:

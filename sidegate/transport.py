@@ -1,6 +1,5 @@
 """How calls are made: who asks, deadlines, retries that are safe, page after page."""
 
-import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol, TypeVar
@@ -8,40 +7,11 @@ from typing import Protocol, TypeVar
 import grpc
 
 from sidegate import conditions, errors, tracing
+from sidegate.channels import Credentials, channel_to
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 LONGEST_TIMEOUT_SECONDS = 30.0
 PAGE_SIZE = 200
-LARGEST_ANSWER_BYTES = 256 * 1024 * 1024  # the whole table of a gateway comes in one
-
-# Only what was certainly not answered is tried again; a request id makes that safe for writes too.
-RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-OPTIONS = (
-    ("grpc.service_config", json.dumps(RETRIES)),
-    ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    # Left to itself, a channel looks for a program that was away for long only every two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # An address is dialled as it stands: a proxy for the web is not one for the control plane.
-    ("grpc.enable_http_proxy", 0),
-)
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -73,20 +43,14 @@ class Access(Protocol):
     """How a caller is let in: what TLS is told, and what each call says."""
 
     @property
-    def credentials(self) -> grpc.ChannelCredentials | None:
-        """What the channel is secured with; None for a unix socket, which needs nothing."""
+    def credentials(self) -> Credentials:
+        """What the channel is secured with, or what gives that anew for each call; None for a unix socket."""
 
     async def metadata(self) -> Metadata:
         """What proves who asks. Raises SidegateError."""
 
     def refused(self) -> bool:
         """Told that the proof was refused: whether another may be had, so that the call is worth repeating."""
-
-
-def channel_to(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-    if credentials is None:
-        return grpc.aio.insecure_channel(address, options=OPTIONS)
-    return grpc.aio.secure_channel(address, credentials, options=OPTIONS)
 
 
 class Caller:

@@ -89,7 +89,7 @@ def internal_of(
 
 async def serve(settings: EndpointSettings) -> None:
     database = settings.database.get_secret_value()
-    ours = Certified(Certificates(settings.tls).calling())
+    ours = Certified(Certificates(settings.tls).calling)
     store = await SqlStore.open(database, projections=[TABLE], program="endpoint")
     registry, limits = RegistryClient(settings.registry_address, ours), limits_of(settings)
     trust = TokenTrust(registry)

@@ -25,7 +25,7 @@ def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
 
 
 async def serve(settings: GatewaySettings) -> None:
-    caller = Caller(settings.endpoint_address, Certified(Certificates(settings.tls).calling()))
+    caller = Caller(settings.endpoint_address, Certified(Certificates(settings.tls).calling))
 
     nats = Connection(settings.nats_url, settings.gateway_id, settings.nats_user)
 

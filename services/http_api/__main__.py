@@ -44,7 +44,7 @@ def limits_of(settings: HttpApiSettings) -> Limits:
 async def serve(settings: HttpApiSettings) -> None:
     certificates = Certificates(settings.tls)
     upstream = Upstream(settings.registry_address, settings.endpoint_address, certificates.trusting())
-    internal = Caller(settings.registry_internal_address, Certified(certificates.calling()))
+    internal = Caller(settings.registry_internal_address, Certified(certificates.calling))
     recognition = Recognition(upstream, RegistryChecks(internal), Replays())
     limits = limits_of(settings)
     ports = Ports(recognition, settings.region, limits)

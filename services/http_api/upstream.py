@@ -13,8 +13,9 @@ from sidegate.api.events.v1.history_pb2_grpc import HistoryServiceStub
 from sidegate.api.events.v1.log_pb2_grpc import AuditServiceStub
 from sidegate.api.registry.v1.account_service_pb2_grpc import TokenServiceStub
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from sidegate.channels import channel_to
 from sidegate.project_ids import project_id
-from sidegate.transport import PQ, Caller, Metadata, P, Q, R, W, channel_to
+from sidegate.transport import PQ, Caller, Metadata, P, Q, R, W
 
 PARTS = uuid.UUID("6b1c1a5e-7b1e-4b52-9a5c-0a8f8c1d2e3f")
 """The name space of requests that are a part of another."""

@@ -104,7 +104,7 @@ async def access_of(settings: RegistrySettings, store: SqlStore, master: MasterK
 async def serve(settings: RegistrySettings) -> None:
     database = settings.database.get_secret_value()
     office = Office.read(settings.tls / OFFICE_FILE)
-    master, ours = MasterKey.at(settings.master_key), Certified(Certificates(settings.tls).calling())
+    master, ours = MasterKey.at(settings.master_key), Certified(Certificates(settings.tls).calling)
     store = await SqlStore.open(database, projections=projections(), program="registry")
     access = await access_of(settings, store, master)
     endpoints = EndpointClient(settings.endpoint_address, ours)

@@ -14,7 +14,7 @@ import structlog
 from services.common.identity.pki import CA_FILE
 from services.common.messaging.server import NatsServer
 from services.common.program import write_ready
-from services.standalone.certificates import provide
+from services.standalone.certificates import keep, provide
 from services.standalone.data_directory import DataDirectory, may_forward
 from services.standalone.ports import ReservedPort
 from services.standalone.settings import StandaloneSettings
@@ -48,6 +48,8 @@ class System:
             self._internal[name] = self._reserve(0)
         if self._settings.http:
             self._addresses["http_api"] = self._reserve(self._settings.http_port)
+        renewing = asyncio.create_task(keep(self._data, self._settings))
+        self._stack.push_async_callback(_cancel, renewing)
         services = (self._service("registry", "endpoint"), self._service("endpoint", "registry"))
         await self._run_side_by_side(*services, *([self._http_api()] if self._settings.http else []))
         if not self.no_gateway:

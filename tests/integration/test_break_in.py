@@ -18,6 +18,7 @@ from services.common.identity.tokens import LIFETIME_SECONDS, Issuer
 from services.common.principal import Principal, Role
 from services.endpoint.application.limits import Limits
 from services.registry.application.accounts import new_credential
+from services.registry.master_key import MasterKey
 from services.registry.nonces import TakenNonces
 from sidegate import errors
 from sidegate.access import Certified, Untold
@@ -327,6 +328,19 @@ async def test_a_request_for_a_token_that_was_overheard_is_worth_nothing(
     assert answers["KEY_UNKNOWN"][0] == grpc.StatusCode.UNAUTHENTICATED
     assert [each.reason for each in house.log()] == list(attempts)
     assert house.log()[-1].access_key == unknown.access_key, "claimed, not proved"
+
+
+async def test_forging_tokens_is_refused_unseen_after_a_while_and_locks_nobody_else_out(house: House) -> None:
+    await house.shop.accounts.who_am_i()
+    stranger = Issuer(MasterKey(b"x" * 32).signing_key(), identity.REGION)
+    for _ in range(25):
+        forged, _ends = stranger.issue(house.shops.access_key, "shop", "default", Role.ADMIN, 1)
+        with pytest.raises(errors.Unauthenticated):
+            await house.call(Bearing(forged))
+    assert [each.reason for each in house.log()[-25:]].count("TOO_MANY_ATTEMPTS") >= 3
+    assert {each.access_key for each in house.log()[-25:]} == {house.shops.access_key}, "claimed, not proved"
+    assert (await house.shop.accounts.who_am_i()).account == "shop", "a token that is known is worth what it was"
+    assert (await house.operator.accounts.who_am_i()).account == "operator"
 
 
 async def test_guessing_is_refused_unseen_after_a_while_and_locks_nobody_else_out(

@@ -1,9 +1,12 @@
 """Certificates while they are in use: made once, renewed in time, taken without a restart, and useless elsewhere."""
 
+import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -18,8 +21,16 @@ from services.common.rpc.auth import Doorman
 from services.common.rpc.probe import is_healthy
 from services.common.rpc.recognition import Programs
 from services.common.rpc.server import Entrance, RpcServer
+from services.standalone.certificates import keep, provide
+from services.standalone.data_directory import DataDirectory
+from sidegate import errors
+from sidegate.access import Certified
+from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
+from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
+from sidegate.transport import Caller
 from tests.support import identity
 from tests.support.program import ROOT
+from tests.support.registry_service import running_registry
 
 SUBJECT = Subject("registry", program_uri("local", "registry"), ("localhost", "127.0.0.1"))
 
@@ -122,3 +133,45 @@ def test_the_command_makes_an_authority_and_certificates_once(tmp_path: Path) ->
     assert (tmp_path / "authority" / "gw-1" / "key.pem").exists()
     assert (tmp_path / "ca.pem").read_bytes() == (tmp_path / "authority" / "ca.pem").read_bytes()
     assert not is_healthy("127.0.0.1:1", ca=(tmp_path / "ca.pem").read_bytes())
+
+
+async def test_a_program_calls_with_its_new_certificate_without_a_restart(tmp_path: Path) -> None:
+    authority, place = identity.authority(), tmp_path / "program"
+
+    def become(program: str) -> None:
+        authority.provide(place, Subject(program, program_uri(identity.REGION, program), ("127.0.0.1",)))
+
+    become("endpoint")
+    async with running_registry(tmp_path) as world:
+        caller = Caller(world.internal_address, Certified(Certificates(place).calling))
+        stub = internal_grpc.RegistryInternalServiceStub(caller.channel)
+        request = internal_pb2.GetTokenTrustRequest()
+        try:
+            assert (await caller.ask(stub.GetTokenTrust, request)).keys
+            become("registry")
+            with pytest.raises(errors.NotFound):
+                await caller.ask(stub.GetTokenTrust, request)
+            become("endpoint")
+            assert (await caller.ask(stub.GetTokenTrust, request)).keys
+            (place / "key.pem").unlink()
+            assert (await caller.ask(stub.GetTokenTrust, request)).keys, "the one before stays"
+        finally:
+            await caller.close()
+
+
+async def test_standalone_makes_certificates_anew_that_are_near_their_end(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path / "data")
+    settings = cast(Any, SimpleNamespace(region="local", listen="127.0.0.1", cell="east"))
+    data.open()
+    try:
+        provide(data, settings)
+        path, before = data.tls / "registry" / "cert.pem", certificate(data.tls / "registry")
+        path.write_text("as if it were near its end")
+        keeping = asyncio.create_task(keep(data, settings, every=0.01))
+        async with asyncio.timeout(30):
+            while "CERTIFICATE" not in path.read_text():
+                await asyncio.sleep(0)
+        keeping.cancel()
+        assert certificate(data.tls / "registry").serial_number != before.serial_number
+    finally:
+        data.close()

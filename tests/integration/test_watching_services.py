@@ -20,7 +20,7 @@ from services.endpoint.application.limits import Limits
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.servicer import RegistryServicer
-from sidegate import errors, transport
+from sidegate import channels, errors
 from sidegate.api.events.v1 import log_pb2_grpc
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from sidegate.api.registry.v1 import watch_pb2
@@ -282,7 +282,7 @@ async def test_a_reader_that_reads_too_slowly_is_cut_off_and_loses_nothing(
     world: RegistryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Windows that do not grow with what a fast reader beside it takes.
-    monkeypatch.setattr(transport, "OPTIONS", (*transport.OPTIONS, ("grpc.http2.bdp_probe", 0)))
+    monkeypatch.setattr(channels, "OPTIONS", (*channels.OPTIONS, ("grpc.http2.bdp_probe", 0)))
     service = await world.payments.service(await world.payments.vpc())
     await world.payments.permit(service.id, *(f"{'long-' * 11}{number}" for number in range(150)))
     begun = (await world.store.head()).position

@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from services.common.identity.attempts import BURST
 from services.common.identity.ended import EndedTokens
 from services.common.identity.tokens import Issuer
 from services.common.principal import Role
 from services.common.rpc.auth import NotProved
-from services.registry.application.tokens import BURST, RENEWED_BEFORE_SECONDS, Signed, Tokens
+from services.registry.application.tokens import RENEWED_BEFORE_SECONDS, Signed, Tokens
 from services.registry.domain.account import AccessKey
 from services.registry.master_key import MasterKey
 from services.registry.projections import Resources

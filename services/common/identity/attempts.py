@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 MOST_BUCKETS = 10_000
+BURST, EVERY_SECONDS = 20, 3.0
+"""Failed attempts to prove oneself with one access key from one address: more are refused unseen."""
 
 
 class Buckets:

@@ -29,6 +29,7 @@ class Certificates:
             text = f"no certificate in {directory}: {error.filename} cannot be read ({error.strerror})"
             raise NoCertificate(f"{text}; `python -m services.common.identity` makes one") from error
         self._seen = self._stamp()
+        self._called: tuple[Sequence[tuple[int, int]], grpc.ChannelCredentials] | None = None
 
     def serving(self, *, client_needed: bool) -> grpc.ServerCredentials:
         """What to serve with, on one port; with `client_needed` nobody gets in without a certificate of ours."""
@@ -37,8 +38,18 @@ class Certificates:
         return grpc.dynamic_ssl_server_credentials(self._configuration(), changed, client_needed)
 
     def calling(self) -> grpc.ChannelCredentials:
-        """What to call other programs with."""
-        return grpc.ssl_channel_credentials(self._ca, self._key, self._chain)
+        """What to call other programs with: the same as before, as long as the files are."""
+        with self._lock:
+            try:
+                stamp = self._stamp()
+                if self._called is None or stamp != self._called[0]:
+                    ca, chain, key = self._read()
+                    self._called = stamp, grpc.ssl_channel_credentials(ca, key, chain)
+            except OSError as error:
+                if self._called is None:
+                    raise
+                log.warning("the certificate cannot be read, the one before stays", why=str(error))
+            return self._called[1]
 
     def trusting(self) -> grpc.ChannelCredentials:
         """What to call others with that do not ask for a certificate."""

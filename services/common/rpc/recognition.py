@@ -3,7 +3,8 @@
 import re
 from urllib.parse import urlsplit
 
-from services.common.identity.tokens import Bearer, Untrusted, Verifier
+from services.common.identity.attempts import BURST, EVERY_SECONDS, Buckets
+from services.common.identity.tokens import FORGED, Bearer, Untrusted, Verifier, claimed_by
 from services.common.principal import OPERATOR, SYSTEM, Identity, Principal, Role
 from services.common.rpc.auth import Metadata, NotProved
 from services.common.rpc.calls import Context
@@ -23,16 +24,35 @@ class Bearers:
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
+        self._forgeries = Buckets(BURST, EVERY_SECONDS)
 
     async def identify(self, metadata: Metadata, context: Context) -> Identity:
         said = metadata.get(TOKEN_KEY, "")
         if not said.startswith(SCHEME):
             raise NotProved("NO_TOKEN")
-        try:
-            bearer = await self._verifier.bearer(said.removeprefix(SCHEME))
-        except Untrusted as error:
-            raise NotProved(str(error)) from None
+        bearer = await self._bearer(said.removeprefix(SCHEME), str(context.peer()).rpartition(":")[0])
         return Identity(self._principal(bearer, metadata), bearer.role)
+
+    async def _bearer(self, token: str, address: str) -> Bearer:
+        """A token that is known is taken at once: forgeries in the name of its key hinder nobody who has it."""
+        if self._verifier.knows(token):
+            return await self._proved(token)
+        claimed = claimed_by(token)
+        suspect = f"{address} {claimed}"
+        if self._forgeries.empty(suspect):
+            raise NotProved("TOO_MANY_ATTEMPTS", claimed)
+        try:
+            return await self._proved(token, claimed)
+        except NotProved as error:
+            if error.why == FORGED:
+                self._forgeries.take(suspect)
+            raise
+
+    async def _proved(self, token: str, claimed: str = "") -> Bearer:
+        try:
+            return await self._verifier.bearer(token)
+        except Untrusted as error:
+            raise NotProved(str(error), claimed) from None
 
     def _principal(self, bearer: Bearer, metadata: Metadata) -> Principal:
         own = Principal(bearer.account, bearer.project, access_key=bearer.access_key)

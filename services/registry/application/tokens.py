@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.common.errors import QuotaReached
-from services.common.identity.attempts import Buckets
+from services.common.identity.attempts import BURST, EVERY_SECONDS, Buckets
 from services.common.identity.ended import EVERY, REMEMBERED_SECONDS, SECOND, Ended, EndedTokens
 from services.common.identity.tokens import Issuer
 from services.common.rpc.auth import NotProved
@@ -25,9 +25,6 @@ WINDOW_SECONDS = 300
 """How far a caller's clock may be off."""
 
 MOST_NONCES = 100_000
-BURST, EVERY_SECONDS = 20, 3.0
-"""Failed attempts with one access key from one address: more are refused unseen."""
-
 
 RENEWED_BEFORE_SECONDS = 5 * 60
 """A token that ends so soon is not given again."""
