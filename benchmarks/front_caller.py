@@ -24,7 +24,7 @@ from services.http_api.auth.signature import ALGORITHM, DATE_FORM, Request, Sign
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from sidegate.transport import OPTIONS
+from sidegate.channels import OPTIONS
 
 PAGE = 10
 OK = 200
