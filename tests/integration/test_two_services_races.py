@@ -1,11 +1,11 @@
 """Both sides at once, over gRPC and both logs: whichever comes first, nothing is left that should not be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TypeVar
 from uuid import uuid4
 
@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from services.endpoint.application.limits import Limits
+from services.registry.application.settings import Settings
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.api.registry.v1.account_pb2 import ROLE_ADMIN
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 T = TypeVar("T")
 
-MANY = 16
+MANY, MANY_MORE = 16, 20
 ROUNDS = 4
 QUOTA = 12
 CREATING = ConnectionState.CONNECTION_STATE_CREATING
@@ -50,6 +51,8 @@ class Scene:
     subnet: str
     vpc: str
     permission: str
+    consumer: str
+    provider: str
 
     async def publish(self, name: str, *, approval: bool = False, per_account: int = 0) -> EndpointService:
         limits = ConsumerLimits(endpoints_per_account=per_account)
@@ -98,7 +101,7 @@ async def scene(services: TwoServices) -> AsyncIterator[Scene]:
         for vpc in vpcs:
             await operator.attachments.create(vpc.id, NetnsTarget(namespace=vpc.id))
         subnet = await shop.subnets.create("main", vpcs[0].id, "10.0.0.0/24")
-        yield Scene(services, operator, shop, payments, subnet.id, vpcs[1].id, f"iam:domain::shop-{who}")
+        yield Scene(services, operator, shop, payments, subnet.id, vpcs[1].id, f"iam:domain::shop-{who}", *accounts[1:])
 
 
 async def at_once(*attempts: Awaitable[T]) -> tuple[list[T], list[BaseException]]:
@@ -202,6 +205,34 @@ async def test_the_last_places_of_a_quota_and_of_a_service_are_given_out_once(sc
     addresses = {each.address for each in (*won, *more)}
     assert {port.address for port in ports} == addresses
     assert len(addresses) == QUOTA, "what was refused holds an address"
+
+
+async def race_for_the_last(one: Callable[[], Awaitable[object]], places: int) -> None:
+    """I7: all places but one are taken, then many want it at once."""
+    for _ in range(places - 1):
+        await one()
+    won, lost = await at_once(*(one() for _ in range(MANY_MORE)))
+    assert (len(won), len(lost), kinds(lost)) == (1, MANY_MORE - 1, {errors.QuotaReached})
+
+
+async def test_of_twenty_at_once_one_publishes_the_last_service(scene: Scene) -> None:
+    names = (f"service-{number}" for number in count())
+    await race_for_the_last(lambda: scene.publish(next(names)), Settings().services)
+    used = await scene.services.registry_store.count("services", f"{scene.provider}/live")
+    assert used == Settings().services
+
+
+async def test_of_twenty_at_once_one_gets_the_projects_last_endpoint(scene: Scene) -> None:
+    service = await scene.publish("web")
+    await race_for_the_last(lambda: scene.request(service), QUOTA)
+    assert await scene.services.endpoint_store.count("endpoints", f"{scene.consumer}/live") == QUOTA
+
+
+async def test_of_twenty_at_once_one_gets_the_last_endpoint_that_a_service_lets_an_account_have(scene: Scene) -> None:
+    service = await scene.publish("web", per_account=3)
+    await race_for_the_last(lambda: scene.request(service), 3)
+    used = await scene.services.endpoint_store.count("consumer-endpoints", f"{service.id}/{scene.consumer}")
+    assert used == len(await scene.endpoints(service)) == 3
 
 
 async def test_one_address_goes_to_one_endpoint_or_one_machine(scene: Scene) -> None:
