@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import namespaces, postgres, standalone
+from tests.support import namespaces, postgres, standalone, sweeping
 
 pytest.register_assert_rewrite("tests.support.models")
 
@@ -63,6 +63,12 @@ def a_database_server_ends_with_the_run(nothing_is_left_behind: None) -> Iterato
     """The one that tests have asked for, if any has."""
     yield
     postgres.remove_shared()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Whoever has given tests to workers takes away what they were kept from taking away themselves."""
+    if config.getoption("numprocesses", None):
+        sweeping.sweep(config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined] # it is not public
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

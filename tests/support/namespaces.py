@@ -25,7 +25,10 @@ from pathlib import Path
 from typing import TypeVar
 
 RUN = Path("/run/netns")
-PREFIX = f"sgt-{secrets.token_hex(3)}"  # of every namespace of this test run
+VARIABLE = "SIDEGATE_TEST_NAMESPACES"
+RUN_PREFIX = f"sgt-{os.environ.setdefault(VARIABLE, secrets.token_hex(3))}"
+"""Of every namespace of this test run; its workers inherit it."""
+PREFIX = RUN_PREFIX + os.environ.get("PYTEST_XDIST_WORKER", "")[2:]
 DEVICE = "sidegate0"
 CLONE_NEWNET = 0x40000000
 SIOCETHTOOL = 0x8946
