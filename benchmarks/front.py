@@ -20,7 +20,6 @@ from sidegate.credentials import Credential
 from sidegate.project_ids import project_id
 from tests.support.standalone import Standalone
 
-ACCOUNT = "front"
 IN_FLIGHT = (1, 16)
 DOES = {"list": "a page of 10 endpoint services and their number", "create": "an endpoint service, durable"}
 WAYS = ("https", "grpc")
@@ -32,7 +31,9 @@ UNBOUNDED = {
 }
 GRPC = "the same by gRPC"
 SERVICES = 10
-WARMING_SECONDS = 0.5
+WARMING, CREATES, MANY = 3, 40, 1_000_000
+"""Calls at most; a project has fewer than 200 services, one page, at the end of a round."""
+
 METHOD = (
     "{}, {} in flight at once, by the HTTPS API: signed as the SDK signs, on connections that are kept, TLS; the same "
     "client has it by gRPC from the registry, with TLS and a token. Client, HTTPS API, registry and all else share two "
@@ -41,6 +42,7 @@ METHOD = (
 CPU = "What the HTTPS API's process takes of a processor for one of them, with 16 in flight"
 
 Numbers = Mapping[str, float]
+Case = tuple[str, str, int]
 
 
 def steps(plan: Plan) -> int:
@@ -49,32 +51,32 @@ def steps(plan: Plan) -> int:
 
 async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
     step("a system with the HTTPS API")
-    rounds: dict[tuple[str, str, int], list[Numbers]] = defaultdict(list)
+    rounds: dict[Case, list[Numbers]] = defaultdict(list)
     with TemporaryDirectory(prefix="sidegate-bench-") as directory:
-        async with _fronted(Path(directory)) as (sidegate, client):
-            for case in product(WAYS, DOES, IN_FLIGHT):
-                await _calls(sidegate, client, case, WARMING_SECONDS)
+        async with _fronted(Path(directory)) as sidegate:
             for number in range(plan.rounds):
                 step(f"round {number + 1}")
-                for do in DOES:
-                    for in_flight in IN_FLIGHT:
-                        for way in WAYS:
-                            said = await _calls(sidegate, client, (way, do, in_flight), plan.seconds)
-                            rounds[way, do, in_flight].append(said)
+                async with _client(sidegate, f"front{number}") as client:
+                    for way, do in product(WAYS, DOES):
+                        await _calls(sidegate, client, (way, do, 1), plan.seconds, WARMING)
+                    for do, in_flight, way in product(DOES, IN_FLIGHT, WAYS):
+                        calls = CREATES if do == "create" else MANY
+                        said = await _calls(sidegate, client, (way, do, in_flight), plan.seconds, calls)
+                        rounds[way, do, in_flight].append(said)
     return list(_figures(rounds))
 
 
-async def _calls(sidegate: Standalone, client: Child, case: tuple[str, str, int], seconds: float) -> Numbers:
+async def _calls(sidegate: Standalone, client: Child, case: Case, seconds: float, calls: int) -> Numbers:
     """Calls per second, the 99th percentile of their milliseconds, the HTTPS API's microseconds for each."""
     way, do, in_flight = case
     before = cpu_seconds(sidegate.pid_of("http_api"))
-    await client.tell(way=way, do=do, in_flight=in_flight, seconds=seconds)
+    await client.tell(way=way, do=do, in_flight=in_flight, seconds=seconds, calls=calls)
     said = await client.hear()
     taken = cpu_seconds(sidegate.pid_of("http_api")) - before
     return {"rate": said["rate"], "p99": quantile(said["took"], 0.99), "cpu": taken / len(said["took"]) * 1e6}
 
 
-def _figures(rounds: Mapping[tuple[str, str, int], Sequence[Numbers]]) -> Iterator[Figure]:
+def _figures(rounds: Mapping[Case, Sequence[Numbers]]) -> Iterator[Figure]:
     for do, what in DOES.items():
         for in_flight in IN_FLIGHT:
             name, method = f"http_{do}_{in_flight}", f"{METHOD.format(what.capitalize(), in_flight)}."
@@ -87,31 +89,38 @@ def _figures(rounds: Mapping[tuple[str, str, int], Sequence[Numbers]]) -> Iterat
 
 
 @asynccontextmanager
-async def _fronted(directory: Path) -> AsyncIterator[tuple[Standalone, Child]]:
-    """A running system, and a client that knows an account of it."""
+async def _fronted(directory: Path) -> AsyncIterator[Standalone]:
+    """A running system that hinders nobody."""
     before = dict(os.environ)
     os.environ.update(UNBOUNDED)
     try:
-        async with Standalone(directory, http=True) as sidegate, child(module("benchmarks.front_caller")) as client:
-            await client.tell(**await _facts(sidegate))
-            await client.hear()
-            yield sidegate, client
+        async with Standalone(directory, http=True) as sidegate:
+            yield sidegate
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-async def _facts(sidegate: Standalone) -> Mapping[str, str]:
+@asynccontextmanager
+async def _client(sidegate: Standalone, account: str) -> AsyncIterator[Child]:
+    """A client of a new account's."""
+    async with child(module("benchmarks.front_caller")) as client:
+        await client.tell(**await _facts(sidegate, account))
+        await client.hear()
+        yield client
+
+
+async def _facts(sidegate: Standalone, account: str) -> Mapping[str, str]:
     async with sidegate.client("operator") as operator:
-        made = (await operator.accounts.create(ACCOUNT)).key
-    async with sidegate.client(ACCOUNT) as client:
+        made = (await operator.accounts.create(account)).key
+    async with sidegate.client(account) as client:
         vpc = await client.vpcs.create("net", ["10.0.0.0/24"])
         subnet = await client.subnets.create("main", vpc.id, "10.0.0.0/24")
         port = await client.ports.create(subnet.id, "machine/web", "10.0.0.10")
         for number in range(SERVICES):
             mapping = PortMapping(client_port=80, server_port=80)
             await client.services.create(f"s{number}", vpc.id, [Backend(address="10.0.0.11")], [mapping])
-    credential = Credential(ACCOUNT, "default", made.key.id, made.secret_key)
+    credential = Credential(account, "default", made.key.id, made.secret_key)
     address = sidegate.ready["registry"]["grpc"]
     tokens = Tokens(address, credential, grpc.ssl_channel_credentials(sidegate.ca))
     try:
@@ -125,7 +134,7 @@ async def _facts(sidegate: Standalone) -> Mapping[str, str]:
         "access": made.key.id,
         "secret": made.secret_key,
         "token": token,
-        "project_id": project_id(ACCOUNT, "default"),
+        "project_id": project_id(account, "default"),
         "vpc_id": vpc.id,
         "port_id": port.id,
     }

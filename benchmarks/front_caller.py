@@ -2,7 +2,8 @@
 
 Takes a JSON line with `https` and `grpc` (host:port), `ca` (PEM), `access`, `secret`, `token`, `project_id`, `vpc_id`,
 `port_id`; says `{"ready": true}`. Then each line is a job: `way` ("https" or "grpc"), `do` ("list" or "create"),
-`in_flight` and `seconds`. It says the job's calls per second, and each call's milliseconds in `took`.
+`in_flight`, and `seconds` or `calls`, whichever ends it first. It says the job's calls per second, and each call's
+milliseconds in `took`.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceSt
 from sidegate.channels import OPTIONS
 
 PAGE = 10
+PORTS = iter(range(1000, 65536))
 OK = 200
 
 
@@ -116,7 +118,7 @@ class ByHttps:
 
 def _port() -> int:
     """One that no other service has of the machine."""
-    return 1 + uuid.uuid4().int % 65535
+    return next(PORTS)
 
 
 async def main() -> None:
@@ -129,7 +131,7 @@ async def main() -> None:
         while line := await asyncio.to_thread(sys.stdin.readline):
             job = json.loads(line)
             call = getattr(ways[job["way"]], job["do"])
-            print(json.dumps(await measured(call, job["in_flight"], job["seconds"], sys.maxsize)), flush=True)
+            print(json.dumps(await measured(call, job["in_flight"], job["seconds"], job["calls"])), flush=True)
 
 
 if __name__ == "__main__":
