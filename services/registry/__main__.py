@@ -18,6 +18,7 @@ from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import SERVICE_VIEWS
 from services.common.program import CannotListen, run
 from services.common.rpc.following import FollowRemote
+from services.common.rpc.recognition import Tokens
 from services.common.rpc.server import Hosted
 from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
@@ -77,7 +78,8 @@ def public_of(registry: Registry, access: Access, issued: CredentialsServicer) -
 
 
 def internal_of(registry: Registry, access: Access) -> list[Hosted]:
-    internal = RegistryInternalServicer(registry.reservations, registry.inventory, access.tokens)
+    carried = Tokens(access.verifier)
+    internal = RegistryInternalServicer(registry.reservations, registry.inventory, access.tokens, carried)
     return [
         Hosted(
             "sidegate.api.registry.v1.RegistryInternalService",

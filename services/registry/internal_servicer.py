@@ -4,8 +4,10 @@ from google.protobuf.empty_pb2 import Empty
 
 from services.common.identity.tokens import to_pem
 from services.common.principal import Principal
+from services.common.rpc.auth import NotProved
 from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
+from services.common.rpc.recognition import Tokens as CarriedTokens
 from services.registry.application.inventory import Inventory
 from services.registry.application.reservations import Reservations, Wanted
 from services.registry.application.tokens import Signed, Tokens
@@ -15,8 +17,11 @@ from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as inter
 
 
 class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
-    def __init__(self, reservations: Reservations, inventory: Inventory, tokens: Tokens) -> None:
+    def __init__(
+        self, reservations: Reservations, inventory: Inventory, tokens: Tokens, carried: CarriedTokens
+    ) -> None:
         self._reservations, self._inventory, self._tokens = reservations, inventory, tokens
+        self._carried = carried
 
     async def ReserveEndpointPort(
         self, request: internal_pb2.ReserveEndpointPortRequest, context: Context
@@ -70,3 +75,14 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
         )
         answer.expire_time.FromSeconds(found.ends)
         return answer
+
+    async def VerifyToken(
+        self, request: internal_pb2.VerifyTokenRequest, context: Context
+    ) -> internal_pb2.VerifyTokenResponse:
+        try:
+            found = await self._carried.bearer(request.token, request.peer)
+        except NotProved as error:
+            raise NotProved(error.why, error.claimed, request.peer) from None
+        return internal_pb2.VerifyTokenResponse(
+            access_key=found.access_key, account=found.account, project=found.project, role=ROLES[found.role]
+        )

@@ -43,7 +43,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     "registry.v1.RegistryInternalService": {
         **dict.fromkeys(("ReserveEndpointPort", "ReleaseEndpointPort"), ENDPOINT),
         **dict.fromkeys(("GetForwardingSources", "GetTokenTrust"), ENDPOINT),
-        "VerifySignature": frozenset({Role.HTTP_API}),
+        **dict.fromkeys(("VerifySignature", "VerifyToken"), frozenset({Role.HTTP_API})),
     },
     "endpoint.v1.EndpointsService": {
         **dict.fromkeys(("CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint"), ADMINS),

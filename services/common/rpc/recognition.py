@@ -19,22 +19,18 @@ DEFAULT_PROJECT = "default"
 SERVICES = {"registry": Role.REGISTRY, "endpoint": Role.ENDPOINT, "http_api": Role.HTTP_API}
 
 
-class Bearers:
-    """Tokens. The operator's lets it act for another account, which it names; others are whom their token says."""
+class Tokens:
+    """Who carries a token. Forgeries in the name of one key from one address are limited, as guesses are."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
         self._forgeries = Buckets(BURST, EVERY_SECONDS)
 
-    async def identify(self, metadata: Metadata, context: Context) -> Identity:
-        said = metadata.get(TOKEN_KEY, "")
-        if not said.startswith(SCHEME):
-            raise NotProved("NO_TOKEN")
-        bearer = await self._bearer(said.removeprefix(SCHEME), str(context.peer()).rpartition(":")[0])
-        return Identity(self._principal(bearer, metadata), bearer.role)
+    async def bearer(self, token: str, address: str) -> Bearer:
+        """One that is known is taken at once: forgeries in the name of its key hinder nobody who has it.
 
-    async def _bearer(self, token: str, address: str) -> Bearer:
-        """A token that is known is taken at once: forgeries in the name of its key hinder nobody who has it."""
+        Raises NotProved.
+        """
         if self._verifier.knows(token):
             return await self._proved(token)
         claimed = claimed_by(token)
@@ -53,6 +49,20 @@ class Bearers:
             return await self._verifier.bearer(token)
         except Untrusted as error:
             raise NotProved(str(error), claimed) from None
+
+
+class Bearers:
+    """Tokens. The operator's lets it act for another account, which it names; others are whom their token says."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._tokens = Tokens(verifier)
+
+    async def identify(self, metadata: Metadata, context: Context) -> Identity:
+        said = metadata.get(TOKEN_KEY, "")
+        if not said.startswith(SCHEME):
+            raise NotProved("NO_TOKEN")
+        bearer = await self._tokens.bearer(said.removeprefix(SCHEME), str(context.peer()).rpartition(":")[0])
+        return Identity(self._principal(bearer, metadata), bearer.role)
 
     def _principal(self, bearer: Bearer, metadata: Metadata) -> Principal:
         own = Principal(bearer.account, bearer.project, access_key=bearer.access_key)

@@ -17,7 +17,6 @@ from services.http_api.error_codes import THROTTLED
 from services.http_api.errors import Refused
 from services.http_api.upstream import Acting, Upstream
 from sidegate import errors
-from sidegate.api.registry.v1 import account_service_pb2 as token_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
 
 READS = frozenset({"GET", "HEAD"})
@@ -40,9 +39,12 @@ class NotProved(Refused):
 
 
 class Checks(Protocol):
-    """Who checks signatures: the registry, which has the secrets."""
+    """Who checks signatures and tokens: the registry, which has the secrets."""
 
     async def verify(self, request: internal_pb2.VerifySignatureRequest) -> internal_pb2.VerifySignatureResponse:
+        """Raises SidegateError."""
+
+    async def verify_token(self, request: internal_pb2.VerifyTokenRequest) -> internal_pb2.VerifyTokenResponse:
         """Raises SidegateError."""
 
 
@@ -90,7 +92,7 @@ class Recognition:
         tokens = request.values(TOKEN_HEADER)
         if len(tokens) != 1 or not 0 < len(tokens[0]) <= LONGEST_TOKEN or not tokens[0].isascii():
             raise NotProved("NOTHING_SAID")
-        return await self._by_token(tokens[0])
+        return await self._by_token(tokens[0], peer)
 
     async def _by_signature(self, request: Request, said: str, peer: str, *, once: bool) -> Recognized:
         try:
@@ -124,10 +126,9 @@ class Recognition:
             raise Refused(THROTTLED, headers={"Retry-After": "60"}) from None
         raise NotProved("REPLAYED")
 
-    async def _by_token(self, token: str) -> Recognized:
-        caller = self._upstream.speaking(token)
+    async def _by_token(self, token: str, peer: str) -> Recognized:
         try:
-            found = await caller.ask(self._upstream.tokens.GetIdentity, token_pb2.GetIdentityRequest())
+            found = await self._checks.verify_token(internal_pb2.VerifyTokenRequest(token=token, peer=peer))
         except errors.Unauthenticated:
             raise NotProved("TOKEN_REFUSED") from None
         return Recognized(Acting(found.account, found.project, found.access_key, token, self._upstream), None)

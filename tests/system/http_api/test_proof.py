@@ -1,12 +1,15 @@
 """Who is let in by the HTTPS API: what is signed now, once, by a key that is valid; or who has a token."""
 
 import asyncio
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from services.common.identity.attempts import BURST
 from services.http_api.auth.signature import DATE_FORM
 from tests.support.signed import Key, authorization, signed, trust
 from tests.support.standalone import Standalone
@@ -103,6 +106,24 @@ async def test_a_key_that_is_revoked_is_refused_at_once(shop: Tenant) -> None:
         assert written.status_code in (400, 404), "a viewer changes nothing"
         await asyncio.to_thread(sidegate.answer, "key", "revoke", key.access)
         assert refused(await http.get(path))
+
+
+def forged(key: Key, token: str) -> str:
+    """A token in the key's name, as anybody can write one who has seen another."""
+    head, _, _ = token.split(".")
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": key.access, "account": key.account}).encode()).decode()
+    return f"{head}.{claims.rstrip('=')}.{'A' * 86}"
+
+
+async def test_forgeries_in_a_keys_name_hinder_nobody_who_has_it(shop: Tenant) -> None:
+    made = await asyncio.to_thread(shop.sidegate.answer, "key", "create", shop.account, "--role", "viewer")
+    key, path = Key.of(made), f"/v1/{shop.key.project_id}/quotas"
+    async with plain(shop.sidegate) as http, signed(shop.sidegate, key) as owner:
+        seen = (await http.post("/v3/auth/tokens", json=password(shop.key))).headers["X-Subject-Token"]
+        for _ in range(BURST + 5):
+            assert refused(await http.get(path, headers={"X-Auth-Token": forged(key, seen)}))
+        assert (await owner.get(path)).status_code == 200
+        assert (await owner.get(f"/v1/{shop.key.project_id}/vpc-endpoints")).status_code == 200
 
 
 def password(key: Key, secret: str = "", **scope: Any) -> dict[str, Any]:

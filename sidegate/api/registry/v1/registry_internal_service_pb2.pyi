@@ -392,3 +392,63 @@ class VerifySignatureResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifySignatureResponse: _TypeAlias = VerifySignatureResponse  # noqa: Y015
+
+@_typing.final
+class VerifyTokenRequest(_message.Message):
+    """Asks whose token it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The token, whatever it is."""
+    peer: _builtins.str
+    """Where the request comes from, for limits of forgeries and the access log."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        peer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyTokenRequest: _TypeAlias = VerifyTokenRequest  # noqa: Y015
+
+@_typing.final
+class VerifyTokenResponse(_message.Message):
+    """Whose token it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_KEY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    access_key: _builtins.str
+    """The access key that it was had for."""
+    account: _builtins.str
+    """The account that the key speaks for."""
+    project: _builtins.str
+    """The project that the key speaks for."""
+    role: _account_pb2.Role.ValueType
+    """What the key may be used for."""
+    def __init__(
+        self,
+        *,
+        access_key: _builtins.str = ...,
+        account: _builtins.str = ...,
+        project: _builtins.str = ...,
+        role: _account_pb2.Role.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "account", b"account", "project", b"project", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyTokenResponse: _TypeAlias = VerifyTokenResponse  # noqa: Y015

@@ -61,6 +61,11 @@ class RegistryInternalServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureResponse.FromString,
                 _registered_method=True)
+        self.VerifyToken = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryInternalService/VerifyToken',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifyTokenRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifyTokenResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryInternalServiceServicer:
@@ -106,6 +111,13 @@ class RegistryInternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyToken(self, request, context):
+        """Says whose a token is that came to the HTTPS API. UNAUTHENTICATED, whatever was wrong with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryInternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +145,11 @@ def add_RegistryInternalServiceServicer_to_server(servicer, server):
                     servicer.VerifySignature,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureResponse.SerializeToString,
+            ),
+            'VerifyToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyToken,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifyTokenRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifyTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -271,6 +288,33 @@ class RegistryInternalService:
             '/sidegate.api.registry.v1.RegistryInternalService/VerifySignature',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifySignatureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryInternalService/VerifyToken',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifyTokenRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.VerifyTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

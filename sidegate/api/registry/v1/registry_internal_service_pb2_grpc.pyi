@@ -33,6 +33,8 @@ class RegistryInternalServiceStub:
     """Checks the signature of a request to the HTTPS API, and gives a token to act for whoever made it. UNAUTHENTICATED,
     whatever was wrong with it.
     """
+    VerifyToken: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.VerifyTokenRequest, _registry_internal_service_pb2.VerifyTokenResponse]
+    """Says whose a token is that came to the HTTPS API. UNAUTHENTICATED, whatever was wrong with it."""
 
 class RegistryInternalServiceServicer(metaclass=_abc_1.ABCMeta):
     """The registry's side of an endpoint's life. Programs call it, with their certificates."""
@@ -82,5 +84,13 @@ class RegistryInternalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Checks the signature of a request to the HTTPS API, and gives a token to act for whoever made it. UNAUTHENTICATED,
         whatever was wrong with it.
         """
+
+    @_abc_1.abstractmethod
+    def VerifyToken(
+        self,
+        request: _registry_internal_service_pb2.VerifyTokenRequest,
+        context: _aio.ServicerContext[_registry_internal_service_pb2.VerifyTokenRequest, _abc.Awaitable[_registry_internal_service_pb2.VerifyTokenResponse]],
+    ) -> _abc.Awaitable[_registry_internal_service_pb2.VerifyTokenResponse]:
+        """Says whose a token is that came to the HTTPS API. UNAUTHENTICATED, whatever was wrong with it."""
 
 def add_RegistryInternalServiceServicer_to_server(servicer: RegistryInternalServiceServicer, server: _aio.Server) -> None: ...
