@@ -421,6 +421,7 @@ def _without_secret(answer: Any) -> bytes:
 HISTORIES = {"memory": 7, "sqlite": 3, "postgres": 2}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", SERVICE_LOGS)
 def test_whatever_anybody_asks_the_registry_does_as_its_rules_say(kind: str) -> None:
     proof.run(proof.machine_on(kind, RegistryMachine), histories=HISTORIES[kind], steps=30)

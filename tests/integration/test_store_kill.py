@@ -20,7 +20,7 @@ from tests.support import postgres
 from tests.support.appender import ACKNOWLEDGED, WRITERS, append_of, meaning, request_of
 from tests.support.stores import LOGS, Tally, whole_log
 
-KILLS = {"sqlite": 8, "postgres": 4}
+KILLS = {"sqlite": 5, "postgres": 3}
 SERVER_KILLS = 5
 
 
