@@ -75,7 +75,7 @@ async def test_a_tenants_file_is_all_that_it_needs_and_its_secret_lies_nowhere_e
 
 
 @pytest.mark.timeout(240)
-async def test_keys_and_certificates_are_the_same_after_a_restart(tmp_path: Path) -> None:
+async def test_keys_and_certificates_are_the_same_after_a_restart_with_another_master_key_too(tmp_path: Path) -> None:
     async with Standalone(tmp_path, rootless=True) as sidegate:
         async with sidegate.client("operator") as operator:
             before = await operator.accounts.who_am_i()
@@ -86,7 +86,15 @@ async def test_keys_and_certificates_are_the_same_after_a_restart(tmp_path: Path
             assert (await operator.accounts.who_am_i()).access_key == before.access_key
             assert sidegate.ca == ca
         await sidegate.stop()
-        (sidegate.data / "credentials" / "master.key").write_text("00" * 32)
+        master = sidegate.data / "credentials" / "master.key"
+        old = master.rename(master.with_name("master.key.previous")).read_text()
+        await sidegate.start()
+        async with sidegate.client("operator") as operator:
+            assert (await operator.accounts.who_am_i()).access_key == before.access_key
+        assert master.read_text() != old
+        await sidegate.stop()
+        master.with_name("master.key.previous").unlink()
+        master.write_text("00" * 32)
         with pytest.raises(AssertionError, match="the master key is not the one"):
             await sidegate.start()
         sidegate._process = None
