@@ -92,7 +92,7 @@ async def read(jetstream: JetStreamContext, stream: str, consumer: str, table: T
     while True:
         try:
             messages = await subscription.fetch(100, timeout=1)
-        except nats.errors.TimeoutError:
+        except TimeoutError:
             # Nothing new, or the consumer is not there any more, or another one is.
             known, heard = await begin(jetstream, stream, consumer, table), 0
             messages = []

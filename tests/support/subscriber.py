@@ -49,6 +49,12 @@ class Subscriber:
             await asyncio.to_thread(self._process.wait, DEADLINE)
             self._process = None
 
+    async def ended(self) -> None:
+        """Waits until it has ended by itself."""
+        assert self._process is not None
+        assert await asyncio.to_thread(self._process.wait, DEADLINE) == 1
+        self._process = None
+
     @property
     def said(self) -> str:
         return self._output.read_text() if self._output.exists() else ""

@@ -19,7 +19,7 @@ async def test_who_watches_and_who_subscribes_hear_of_a_service(tmp_path: Path) 
     async with Standalone(tmp_path, rootless=True) as sidegate:
         url, data = f"nats://{sidegate.ready['nats']['address']}", Path(sidegate.ready["data_dir"])
         file = tmp_path / "payments.creds"
-        sidegate.answer("credential", "create", "--events", "--out", str(file), account="payments")
+        made = sidegate.answer("credential", "create", "--events", "--out", str(file), account="payments")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         ready = ["--config", str(data / "ready.json"), "--account", "payments"]
         vpc = sidegate.answer("vpc", "create", "main", "--cidr", "10.0.0.0/24", account="payments")
@@ -37,6 +37,9 @@ async def test_who_watches_and_who_subscribes_hear_of_a_service(tmp_path: Path) 
                     await subscribed.until(lambda: bool(subscribed.resources))
                     known = f"service/{service['id']}"
                     await subscribed.until(lambda: subscribed.resources[known]["what"] == "opened")
+                    sidegate.answer("credential", "revoke", made["id"], account="payments")
+                    await subscribed.ended()
+                    assert "was revoked" in subscribed.said
             finally:
                 watching.terminate()
         assert [(each["what"], each["service"]["id"]) for each in told] == [
