@@ -114,6 +114,7 @@ class Services:
         client_identity: Identity | None = None,
         approval_rules: ApprovalRules | None = None,
         consumer_limits: ConsumerLimits | None = None,
+        name: str | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> EndpointService:
@@ -127,6 +128,7 @@ class Services:
             "client_identity": client_identity,
             "approval_rules": approval_rules,
             "consumer_limits": consumer_limits,
+            "name": name,
         }
         service = EndpointService(
             id=id,
@@ -139,6 +141,7 @@ class Services:
             client_identity=client_identity or EndpointService.CLIENT_IDENTITY_UNSPECIFIED,
             approval_rules=approval_rules,
             consumer_limits=consumer_limits,
+            name=name or "",
         )
         request = rpc.UpdateEndpointServiceRequest(
             endpoint_service=service,

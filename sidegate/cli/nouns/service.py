@@ -171,6 +171,7 @@ async def update(
     session: Session,
     *,
     service: OneService,
+    name: Annotated[str | None, typer.Option("--name", help="Another name; empty for none.")] = None,
     backend: Backends = None,
     backend_port: BackendPorts = None,
     port: PortMappings = None,
@@ -199,7 +200,7 @@ async def update(
     tags = parsing.other_tags(tag, no_tags)
     rules = ApprovalRules() if no_rules else rules_of(accept_account, accept_tag, pending, accepted)
     limits = limits_of(account_endpoints, connections, new_connections, bits)
-    said = (approval, description, tags, identity, rules, limits)
+    said = (name, approval, description, tags, identity, rules, limits)
     if not backends and not port and all(each is None for each in said):
         raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
     id = await resolve.service(session.sidegate, service)
@@ -213,6 +214,7 @@ async def update(
         client_identity=None if identity is None else IDENTITIES[identity],
         approval_rules=rules,
         consumer_limits=limits,
+        name=name,
     )
 
 
