@@ -1,14 +1,19 @@
-"""What is told of every request: an id in its answer, a line in the log, numbers."""
+"""What is told of every request: an id in its answer, a line in the log, numbers, a step of its trace."""
 
 import time
 import uuid
 
 import structlog
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.common.telemetry import tracing
 from services.common.telemetry.metrics import REGISTRY, SECONDS
+from sidegate.tracing import KEY
 
 REQUEST_ID = "X-Request-Id"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,6 +42,8 @@ class Observing:
             await self._app(scope, receive, send)
             return
         number, status, began = uuid.uuid4().hex, 0, time.perf_counter()
+        span = tracing.start("HTTP", Headers(scope=scope).get(KEY, ""), SpanKind.SERVER)
+        contexts.attach(trace.set_span_in_context(span))  # a request has a task, so a context, of its own
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -53,13 +60,18 @@ class Observing:
             await self._app(scope, receive, answer)
         finally:
             IN_FLIGHT.dec()
-            _tell(scope, status, time.perf_counter() - began)
+            _tell(scope, status, time.perf_counter() - began, span)
 
 
-def _tell(scope: Scope, status: int, took: float) -> None:
+def _tell(scope: Scope, status: int, took: float, span: Span) -> None:
     # The route's name is one of few; the path is the caller's to choose, and no label.
     operation = str(getattr(scope.get("route"), "name", "") or "none")
     HANDLED.labels(operation, str(status)).inc()
     SECONDS_TAKEN.labels(operation).observe(took)
     say = log.error if status >= 500 else log.debug if status < 400 and scope["method"] in READS else log.info
+    span.update_name(f"HTTP {operation}")
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        span.set_status(StatusCode.ERROR, str(status))
+    span.end()
     say("request", operation=operation, method=scope["method"], status=status, duration=round(took, 6))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
+import structlog
 from fastapi import Depends, Path, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
@@ -52,6 +53,8 @@ class SignedRoute(APIRoute):
             peer = request.client.host if request.client else ""
             # With a key of its own a request makes nothing new when it is said again.
             found = await recognition.identify(came, peer, once=once and KEY not in request.headers)
+            who = found.acting
+            structlog.contextvars.bind_contextvars(account=who.account, project=who.project, access_key=who.access_key)
             gate: Gate = request.app.state.gate
             with gate.turn(found.acting.access_key, peer):
                 wish = NO_WISH if request.method in READS else wish_of(request.headers.raw, found.signed)

@@ -67,7 +67,10 @@ async def create_endpoint(caller: ProjectCaller, body: CreateEndpointBody) -> En
         request = rpc.CreateEndpointRequest(endpoint=wanted)
         return mapping.shown(await caller.write(caller.upstream.endpoints.CreateEndpoint, request))
     except errors.NotFound as error:
-        raise Refused(KINDS.get(error.metadata.get("kind", ""), "0002"), error.text) from error
+        code = KINDS.get(error.metadata.get("kind", ""))
+        if code is None:
+            raise
+        raise Refused(code, error.text) from error
 
 
 @router.get("", operation_id="ListEndpoints")
@@ -115,6 +118,8 @@ async def update_route_tables(caller: ProjectCaller, vpc_endpoint_id: str, body:
 @router.put("/{vpc_endpoint_id}/policy", operation_id="UpdateEndpointPolicy")
 async def update_policy(caller: ProjectCaller, vpc_endpoint_id: str, body: PolicyBody) -> Endpoint:
     id_ = required(vpc_endpoint_id, NOT_THERE)
+    if body.policy_statement is None and body.policy_document is None:
+        raise Refused(policies.INVALID, "Give policy_statement or policy_document.")
     policy = policies.document(body.policy_statement, body.policy_document)
     return mapping.shown(await update(caller, Found(id=id_, policy=policy), ["policy"]))
 

@@ -94,7 +94,7 @@ def changed(body: UpdateServiceBody, known: EndpointService) -> tuple[EndpointSe
 def _backend(body: UpdateServiceBody, known: EndpointService) -> Backend | None:
     """The one backend that is to take the place of all; None where nothing is said, or what is so already."""
     if body.ip:
-        return Backend(address=body.ip)
+        return Backend(address=str(body.ip))
     if not body.port_id or body.port_id.lower() == port_of(known):
         return None
     return Backend(port_id=body.port_id.lower())

@@ -1,5 +1,6 @@
 """Endpoint services, as clients send them and get them."""
 
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -44,7 +45,7 @@ class UpdateServiceBody(Body):
     port_id: Annotated[Id | None, Optionally] = None
     tcp_proxy: Annotated[TcpProxy | None, Optionally] = None
     description: Said | None = None
-    ip: Annotated[str | None, Optionally] = None
+    ip: Annotated[IPv4Address | None, Optionally] = None
 
 
 class RenameBody(Body):

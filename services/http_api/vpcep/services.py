@@ -36,6 +36,9 @@ router = APIRouter(prefix="/v1/{project_id}/vpc-endpoint-services", tags=["servi
 
 NOT_THERE = "0005"
 OVER = frozenset({EndpointService.STATE_DELETING, EndpointService.STATE_DELETED})
+AT_ONCE = 16
+"""Services whose connections are counted at the same time."""
+
 CONNECTED = (ConnectionState.CONNECTION_STATE_CREATING, ConnectionState.CONNECTION_STATE_ACCEPTED)
 
 
@@ -90,7 +93,13 @@ async def list_services(caller: ProjectCaller, query: Annotated[ServicesQuery, Q
         server_type=mapping.SERVERS.get(query.server_type, EndpointService.SERVER_TYPE_UNSPECIFIED),
     )
     found = await part(caller, caller.upstream.registry.ListEndpointServices, request, "endpoint_services", query)
-    counts = await asyncio.gather(*(_connected(caller, each.id) for each in found.items))
+    counts = [
+        count
+        for start in range(0, len(found.items), AT_ONCE)
+        for count in await asyncio.gather(
+            *(_connected(caller, each.id) for each in found.items[start : start + AT_ONCE])
+        )
+    ]
     shown = [mapping.listed(each, count) for each, count in zip(found.items, counts, strict=True)]
     return ServicesAnswer(endpoint_services=shown, total_count=found.total)
 

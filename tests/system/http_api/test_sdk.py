@@ -426,3 +426,26 @@ def test_a_wrong_key_and_another_project_are_refused(sidegate: Standalone, shop:
     client = without.with_endpoint(sidegate.https).build()
     assert refusal(lambda: client.list_endpoints(request)) == (400, "EndPoint.0014")
     assert re.fullmatch("[0-9a-f]{32}", shop.key.project_id)
+
+
+def test_a_backend_is_an_address_or_a_port_and_a_viewer_changes_neither(pay: Tenant) -> None:
+    service = pay.publish(ports=[{"client_port": 11, "server_port": 11}])
+
+    def update(**what: Any) -> Any:
+        body = sdk.UpdateEndpointServiceRequestBody(**what)
+        request = sdk.UpdateEndpointServiceRequest(vpc_endpoint_service_id=service.id, body=body)
+        return pay.client.update_endpoint_service(request)
+
+    moved = update(ip="10.0.0.77")
+    assert (moved.ip, moved.port_id) == ("10.0.0.77", "")
+    assert update(port_id=pay.ports[1]).ip == ""
+    assert refusal(lambda: update(ip="ten")) == (400, "EndPoint.3010")
+    assert refusal(lambda: update(ip="10.9.9.9")) == (400, "EndPoint.3042")
+    assert refusal(lambda: update(ip="10.0.0.77", port_id=pay.ports[0])) == (400, "EndPoint.3052")
+    made = pay.sidegate.answer("key", "create", pay.account, "--role", "viewer")
+    viewer = sdk_client(pay.sidegate, Key.of(made))
+    request = sdk.ListServiceDetailsRequest(vpc_endpoint_service_id=service.id)
+    assert viewer.list_service_details(request).id == service.id
+    delete = sdk.DeleteEndpointServiceRequest(vpc_endpoint_service_id=service.id)
+    assert refusal(lambda: viewer.delete_endpoint_service(delete)) == (404, "EndPoint.0005")
+    pay.delete_service(service.id)
