@@ -1,20 +1,27 @@
 """`/v2.0/{project_id}/vpcs/{id}/tags` and the same of subnets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Literal
 
 from services.http_api.auth.caller import ProjectCaller
+from services.http_api.errors import Refused
 from services.http_api.upstream import Acting
 from services.http_api.vpc import subnets, vpcs
 from services.http_api.vpc.models import OneTagBody, Tag, TagActionBody, TagsAnswer
+from services.http_api.vpc.refusals import CHANGED
 from services.http_api.vpc.refusals import router as router_of
+from sidegate import errors
 from sidegate.api.registry.v1 import tag_pb2, vpc_pb2
 
 router = router_of("tags")
 
 Kind = Literal["vpcs", "subnets"]
 Tags = dict[str, str]
+
+ATTEMPTS = 10
+"""How often tags are read anew that others change at the same moment."""
 
 OF = "/v2.0/{project_id}/{kind}/{resource_id}/tags"
 
@@ -46,21 +53,28 @@ async def delete(caller: ProjectCaller, kind: Kind, resource_id: str, key: str) 
 
 
 async def _tags(caller: Acting, kind: Kind, resource_id: str) -> Tags:
-    found: Sequence[tag_pb2.Tag]
-    if kind == "vpcs":
-        found = (await vpcs.got(caller, resource_id)).tags
-    else:
-        found = (await subnets.got(caller, resource_id)).tags
-    return {tag.key: tag.value for tag in found}
+    return {tag.key: tag.value for tag in (await _found(caller, kind, resource_id)).tags}
 
 
 async def _change(caller: Acting, kind: Kind, resource_id: str, change: Callable[[Tags], Tags]) -> None:
-    changed = change(await _tags(caller, kind, resource_id))
-    tags = [tag_pb2.Tag(key=key, value=value) for key, value in changed.items()]
+    """Of what is there at that moment: read anew where somebody changed it in between."""
+    for _ in range(ATTEMPTS):
+        found = await _found(caller, kind, resource_id)
+        changed = change({tag.key: tag.value for tag in found.tags})
+        tags = [tag_pb2.Tag(key=key, value=value) for key, value in changed.items()]
+        with suppress(errors.Outdated):
+            if kind == "vpcs":
+                await vpcs.written(caller, vpc_pb2.Vpc(id=resource_id, etag=found.etag, tags=tags), "tags")
+            else:
+                await subnets.written(caller, vpc_pb2.Subnet(id=resource_id, etag=found.etag, tags=tags), "tags")
+            return
+    raise Refused(CHANGED)
+
+
+async def _found(caller: Acting, kind: Kind, resource_id: str) -> vpc_pb2.Vpc | vpc_pb2.Subnet:
     if kind == "vpcs":
-        await vpcs.written(caller, vpc_pb2.Vpc(id=resource_id, tags=tags), "tags")
-    else:
-        await subnets.written(caller, vpc_pb2.Subnet(id=resource_id, tags=tags), "tags")
+        return await vpcs.got(caller, resource_id)
+    return await subnets.got(caller, resource_id)
 
 
 def _without(tags: Tags, named: Tags) -> Tags:

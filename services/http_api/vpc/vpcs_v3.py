@@ -61,17 +61,19 @@ async def delete(caller: ProjectCaller, vpc_id: str) -> None:
 async def add_cidrs(caller: ProjectCaller, vpc_id: str, body: ExtendCidrsBody) -> VpcV3Answer:
     before = await vpcs.got(caller, vpc_id)
     more = [each for each in body.vpc.extend_cidrs if each not in before.cidrs]
-    return await _with_cidrs(caller, vpc_id, [*before.cidrs, *more])
+    return await _with_cidrs(caller, before, [*before.cidrs, *more])
 
 
 @router.put(f"{ONE}/remove-extend-cidr", operation_id="RemoveVpcExtendCidrV3")
 async def remove_cidrs(caller: ProjectCaller, vpc_id: str, body: ExtendCidrsBody) -> VpcV3Answer:
-    first, *others = (await vpcs.got(caller, vpc_id)).cidrs
-    return await _with_cidrs(caller, vpc_id, [first, *(each for each in others if each not in body.vpc.extend_cidrs)])
+    before = await vpcs.got(caller, vpc_id)
+    first, *others = before.cidrs
+    return await _with_cidrs(caller, before, [first, *(each for each in others if each not in body.vpc.extend_cidrs)])
 
 
-async def _with_cidrs(caller: ProjectCaller, vpc_id: str, cidrs: Sequence[str]) -> VpcV3Answer:
-    return _answer(await vpcs.written(caller, vpc_pb2.Vpc(id=vpc_id, cidrs=cidrs), "cidrs"), caller)
+async def _with_cidrs(caller: ProjectCaller, before: vpc_pb2.Vpc, cidrs: Sequence[str]) -> VpcV3Answer:
+    changed = vpc_pb2.Vpc(id=before.id, etag=before.etag, cidrs=cidrs)
+    return _answer(await vpcs.written(caller, changed, "cidrs"), caller)
 
 
 def _answer(found: vpc_pb2.Vpc, caller: ProjectCaller) -> VpcV3Answer:

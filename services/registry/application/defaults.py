@@ -6,7 +6,7 @@ from services.common.errors import NotFound
 from services.common.etags import revision_of, stamped
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.selection import Window
-from services.registry.application.inventory import require_operator
+from services.registry.application.inventory import MOST_CELLS, require_operator
 from services.registry.application.streams import NAMES, Streams, no_answer, on_our_own, stream
 from services.registry.domain import default_attachment as domain
 from services.registry.domain.default_attachment import Delete, Set, SetFirst
@@ -25,8 +25,6 @@ from services.registry.wire.default_attachments import default_message, default_
 from sidegate.api.registry.v1 import vpc_pb2
 
 FIRST_CELL = "default"
-MOST_CELLS = 1000
-"""A region has no more cells than this."""
 
 
 class Defaults:

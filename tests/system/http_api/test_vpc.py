@@ -177,6 +177,18 @@ async def test_the_sdk_makes_reads_changes_and_deletes_vpcs_subnets_and_ports(sh
     await asyncio.to_thread(life_of_a_vpc, shop)
 
 
+async def test_tags_that_many_set_at_once_are_all_there(
+    sidegate: Standalone, accounts: Mapping[str, Mapping[str, Any]], shop: VpcClient
+) -> None:
+    vpc = await asyncio.to_thread(make_vpc, shop, "tagged")
+    async with Go(sidegate, Key.of(accounts["shop"])) as go:
+        tags = f"/v2.0/{{project_id}}/vpcs/{vpc.id}/tags"
+        bodies = [{"action": "create", "tags": [{"key": f"k{number}", "value": "v"}]} for number in range(4)]
+        await asyncio.gather(*(go.ask("POST", f"{tags}/action", body, ok={204}) for body in bodies))
+        assert {tag["key"] for tag in (await go.ask("GET", tags))["tags"]} == {"k0", "k1", "k2", "k3"}
+    await asyncio.to_thread(clear, shop, vpc)
+
+
 async def test_lists_go_on_after_their_marker(shop: VpcClient) -> None:
     def story() -> None:
         vpcs = [make_vpc(shop, f"page-{number}") for number in range(3)]
