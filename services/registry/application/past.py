@@ -1,5 +1,6 @@
 """The registry's past, as the contract shows it."""
 
+from services.common.etags import stamped
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.history.index import Index
 from services.common.history.past import Facet, Past, Shown, of_project
@@ -18,7 +19,7 @@ def show(shown: Shown, event: RecordedEvent, index: Index) -> ResourceState:
             vpc.etag = str(index[REVISION, shown.id].version)
             return ResourceState(vpc=vpc)
         case SUBNET.name:
-            return ResourceState(subnet=stored.subnet)
+            return ResourceState(subnet=stamped(stored.subnet))
         case PORT.name:
             return ResourceState(port=stored.port)
         case ATTACHMENT.name:
