@@ -167,7 +167,7 @@ class Endpoints:
         """A permission is removed with the connections that it had let in; not with what its owner accepts just now."""
         for _, endpoint in self.there():
             if (endpoint.service, endpoint.owner.account) == (service, account) and account != self.provider.account:
-                accepted_now = endpoint.by_owner and endpoint.approved_at == self.now
+                accepted_now = endpoint.by_owner and endpoint.requested_at < endpoint.approved_at == self.now
                 if endpoint.state == PENDING or (endpoint.state in PASSES and not accepted_now):
                     self._become(endpoint, REJECTED)
 
