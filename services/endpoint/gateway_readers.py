@@ -3,7 +3,7 @@
 from services.common.identity.nats import rights
 from services.common.messaging import subjects
 from services.common.messaging.connection import Connection
-from services.common.messaging.readers import Readers, Round, keep
+from services.common.messaging.readers import Round, keep, live
 from services.common.messaging.stream import ENDPOINT
 from services.endpoint.application.cells import Cells
 
@@ -20,5 +20,7 @@ class GatewayReaders(Round):
             rights.gateway(cell, gateway): subjects.of_cell(cell).subject
             for gateway, cell in self._cells.readers().items()
         }
-        readers = Readers(ENDPOINT, rights.GATEWAY, wanted)
-        return await keep(connection, readers) is not None or not wanted
+        for stream in (await live(connection, ENDPOINT)).values():
+            await keep(connection, stream, rights.GATEWAY, wanted)
+            return True
+        return not wanted

@@ -13,12 +13,15 @@ from services.common.identity.nats.authority import Office
 from services.common.identity.nats.claims import read
 from services.common.messaging import subjects
 from services.common.messaging.connection import REQUEST_TIMEOUT, Connection, Unsettled
-from services.common.messaging.readers import Readers, Round, keep, live
+from services.common.messaging.readers import Round, keep, live
 from services.common.messaging.views import ENDPOINT_VIEWS, SERVICE_VIEWS
 from services.registry.application.credentials import SECOND
 from services.registry.domain.credential import Credential
 
 VIEWS = (SERVICE_VIEWS, ENDPOINT_VIEWS)
+REREAD = 60 * SECOND
+"""Nanoseconds after which credentials are read anew though nobody has told of another: another program may write."""
+
 MOST_REVOKED = 8_000
 """The server takes no longer list: of more the newest. An older one connects again, to nothing that it may read."""
 
@@ -37,20 +40,37 @@ class Subscribers(Round):
     def __init__(self, credentials: Issued, office: Office, clock: Clock = now) -> None:
         super().__init__(self._serve)
         self._credentials, self._office, self._clock = credentials, office, clock
+        self._known: Sequence[Credential] = ()
+        self._read_at = 0
+
+    def nudge(self) -> None:
+        self._read_at = 0
+        super().nudge()
 
     async def _serve(self, connection: Connection) -> bool:
         at = self._clock()
-        lasting = [each for each in await self._credentials.all() if each.expires_at > at]
-        streams = {topic.prefix: await live(connection, topic) for topic in VIEWS}
-        epochs = {prefix: stream.log.epoch for prefix, stream in streams.items() if stream is not None}
+        lasting = [each for each in await self._all(at) if each.expires_at > at]
+        streams = await live(connection, *VIEWS)
+        epochs = {topic.prefix: stream.log.epoch for topic, stream in streams.items()}
         await self._admit(connection, Admission(_revoked(lasting), epochs))
         wanted = {
             rights.subscriber(each.id): subjects.of_project(each.owner.account, each.owner.project)
             for each in lasting
             if not each.revoked_at
         }
-        served = [await keep(connection, Readers(topic, rights.SUBSCRIBER, wanted)) for topic in VIEWS]
-        return all(stream is not None for stream in served) or not wanted
+        for stream in streams.values():
+            await keep(connection, stream, rights.SUBSCRIBER, wanted)
+        return len(streams) == len(VIEWS) or not wanted
+
+    async def _all(self, at: int) -> Sequence[Credential]:
+        if at - self._read_at > REREAD:
+            self._read_at = at  # before it is read: whoever nudges meanwhile has it read again
+            try:
+                self._known = await self._credentials.all()
+            except BaseException:
+                self._read_at = 0
+                raise
+        return self._known
 
     async def _admit(self, connection: Connection, admission: Admission) -> None:
         """First of all who is revoked: the server ends his connections when it is told."""

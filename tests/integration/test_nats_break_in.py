@@ -19,7 +19,7 @@ from services.common.messaging import subjects
 from services.common.messaging.broker import JetStreamBroker
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.envelope import Message
-from services.common.messaging.readers import Readers, keep
+from services.common.messaging.readers import keep, live
 from services.common.messaging.stream import ENDPOINT, REGISTRY, LogEpoch, Topic
 from services.common.messaging.views import ENDPOINT_VIEWS, SERVICE_VIEWS
 from services.common.principal import Principal
@@ -113,7 +113,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         await fill(endpoint, ENDPOINT_VIEWS, *owned)
         await fill(registry, SERVICE_VIEWS, subjects.view("payments", "default", "service", "1"))
         gateways = {OURS: subjects.of_cell("c1").subject, THEIRS: subjects.of_cell("c2").subject}
-        await keep(endpoint, Readers(ENDPOINT, rights.GATEWAY, gateways))
+        await keep(endpoint, (await live(endpoint, ENDPOINT))[ENDPOINT], rights.GATEWAY, gateways)
         admitted = await stack.enter_async_context(admitting(nats_, directory))
         made = Site(nats_, endpoint, registry, admitted, admitted.admit(SHOP), admitted.admit(PAYMENTS))
         await within(lambda: served(made, 2))

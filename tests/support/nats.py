@@ -12,7 +12,7 @@ from services.common.identity.nats import rights
 from services.common.messaging import subjects
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.form import Form, SubjectOf
-from services.common.messaging.readers import Readers, Round, keep
+from services.common.messaging.readers import Round, keep, live
 from services.common.messaging.relay import RECHECK, GrowingLog, Relay
 from services.common.messaging.server import NatsServer
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
@@ -121,7 +121,10 @@ async def serving(connection: Connection, cell: str, *gateways: str) -> AsyncIte
     wanted = {rights.gateway(cell, gateway): subjects.of_cell(cell).subject for gateway in gateways}
 
     async def serve(connection: Connection) -> bool:
-        return await keep(connection, Readers(ENDPOINT, rights.GATEWAY, wanted)) is not None
+        streams = await live(connection, ENDPOINT)
+        for stream in streams.values():
+            await keep(connection, stream, rights.GATEWAY, wanted)
+        return bool(streams)
 
     task = asyncio.create_task(Round(serve, look=0.1).run(connection))
     try:

@@ -89,6 +89,7 @@ class Admitted:
 
     directory: Path
     credentials: list[Credential] = field(default_factory=list)
+    changed: Callable[[], None] = lambda: None
 
     async def all(self) -> list[Credential]:
         return self.credentials
@@ -98,6 +99,7 @@ class Admitted:
         key, at = KeyPair.new(Role.USER), now()
         made = Credential(str(uuid4()), owner, key.public, at, at + lasts * SECOND)
         self.credentials.append(made)
+        self.changed()
         file = self.directory / f"{owner.account}-{owner.project}-{made.id}.creds"
         jwt = identity.office().user(key.public, made.id, made.expires_at // SECOND)
         file.write_text(UserCredential(jwt, key).text)
@@ -107,6 +109,7 @@ class Admitted:
         name = UserCredential.parse(file.read_text()).name
         made = next(each for each in self.credentials if rights.subscriber(each.id) == name)
         self.credentials[self.credentials.index(made)] = replace(made, revoked_at=now())
+        self.changed()
 
 
 @asynccontextmanager
@@ -116,6 +119,7 @@ async def admitting(nats: Nats, directory: Path) -> AsyncIterator[Admitted]:
     async with connected(nats, "registry", identity.nats_user("registry")) as connection:
         subscribers = Subscribers(admitted, identity.office())
         subscribers.look = 0.1
+        admitted.changed = subscribers.nudge
         task = asyncio.create_task(subscribers.run(connection))
         try:
             yield admitted

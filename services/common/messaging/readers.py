@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
@@ -24,45 +23,31 @@ INACTIVE = 7 * 86400.0
 """Seconds after which the server drops a consumer that nobody reads from; who may read is given another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Readers:
-    """Who reads a topic: the name of each one's consumer, and what it delivers. All names begin with `prefix`."""
-
-    topic: Topic
-    prefix: str
-    subjects: Mapping[str, str]
-
-
-async def keep(connection: Connection, readers: Readers) -> StreamState | None:
-    """Makes the consumers that are missing and deletes those that are too many; gives the stream that they are in.
-
-    None where there is none yet, nor anything to be done. Raises Unsettled.
-    """
-    stream = await live(connection, readers.topic)
-    if stream is None:
-        return None
-    there = {name: subject for name, subject in (await _consumers(connection, stream.name)).items()
-             if name.startswith(readers.prefix)}  # fmt: skip
-    for name in there.keys() - readers.subjects.keys():
-        await _delete(connection, stream.name, name)
-    for name, subject in readers.subjects.items():
-        if there.get(name) != subject:
-            if name in there:
-                await _delete(connection, stream.name, name)
-            await _make(connection, stream, name, subject)
-    return stream
-
-
-async def live(connection: Connection, topic: Topic) -> StreamState | None:
-    """The stream that takes the topic's subjects now. Raises Unsettled."""
-    found: list[StreamInfo] = []
+async def live(connection: Connection, *topics: Topic) -> dict[Topic, StreamState]:
+    """The streams that take these topics' subjects now, as far as there are any. Raises Unsettled."""
+    infos: list[StreamInfo] = []
     async with connection.exchange() as jetstream:
-        while page := await jetstream.streams_info(offset=len(found)):
-            found += page
+        while page := await jetstream.streams_info(offset=len(infos)):
+            infos += page
             if len(page) < PAGE:
                 break
-    last = newest([state for info in found if (state := topic.state(info)) is not None])
-    return last if last is not None and last.live else None
+    last = {topic: newest([state for info in infos if (state := topic.state(info)) is not None]) for topic in topics}
+    return {topic: stream for topic, stream in last.items() if stream is not None and stream.live}
+
+
+async def keep(connection: Connection, stream: StreamState, prefix: str, readers: Mapping[str, str]) -> None:
+    """Makes the readers' consumers that are missing, and deletes those of nobody.
+
+    `readers` are the names of the consumers, which all begin with the prefix, and what each delivers. Raises Unsettled.
+    """
+    found = await _consumers(connection, stream.name)
+    there = {name: subject for name, subject in found.items() if name.startswith(prefix)}
+    for name, subject in there.items():
+        if readers.get(name) != subject:
+            await _delete(connection, stream.name, name)
+    for name, subject in readers.items():
+        if there.get(name) != subject:
+            await _make(connection, stream, name, subject)
 
 
 async def _consumers(connection: Connection, stream: str) -> dict[str, str]:
