@@ -9,6 +9,7 @@ import pytest
 
 from services.common.errors import Invalid
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.common.rpc.guard import check
 from services.endpoint.domain import forwarding, gateway
 from services.endpoint.domain.endpoint import (
     Absent,
@@ -198,6 +199,24 @@ def test_both_sides_see_until_when_sessions_drain() -> None:
     for shown in (endpoint_resource(state), connection_resource(state)):
         assert shown.drain_end_time.ToNanoseconds() == 9_000
     assert not connection_resource(known(STATES["rejected"])).HasField("drain_end_time")
+
+
+@pytest.mark.parametrize(("seconds", "fits"), [(0, True), (3600, True), (3601, False), (-1, False)])
+def test_sessions_drain_for_an_hour_at_most(seconds: int, fits: bool) -> None:
+    decided = service_pb.DecideConnectionsRequest.DECISION_REJECT
+    for request in (
+        service_pb.RejectConnectionRequest(service_id=SERVICE_ID, endpoint_id=ENDPOINT_ID, drain=seconds),
+        service_pb.DeleteEndpointRequest(id=ENDPOINT_ID, drain=seconds),
+        service_pb.DecideConnectionsRequest(
+            service_id=SERVICE_ID, endpoint_ids=[ENDPOINT_ID], decision=decided, drain=seconds
+        ),
+    ):
+        if fits:
+            check(request)
+            continue
+        with pytest.raises(Invalid) as refused:
+            check(request)
+        assert refused.value.field == "drain"
 
 
 def test_only_rejections_drain() -> None:
