@@ -30,6 +30,7 @@ from services.endpoint.wire.request import (
     endpoints_of,
     name_of,
     networks_of,
+    states_of,
     until_of,
     uuid_of,
     versions_of,
@@ -129,6 +130,13 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
         found = await self._connections.listed(service, principal(), asked.window, connections_of(request))
         shown, token = asked.cut(found)
         return service_pb.ListConnectionsResponse(connections=shown, next_page_token=token, total_size=found.total)
+
+    async def ListConnectionCounts(
+        self, request: service_pb.ListConnectionCountsRequest, context: Context
+    ) -> service_pb.ListConnectionCountsResponse:
+        services = [uuid_of(id_, f"service_ids[{place}]") for place, id_ in enumerate(request.service_ids)]
+        counts = await self._connections.counts(services, principal(), states_of(request.states))
+        return service_pb.ListConnectionCountsResponse(counts=counts)
 
     async def AcceptConnection(
         self, request: service_pb.AcceptConnectionRequest, context: Context

@@ -77,6 +77,15 @@ async def test_the_owner_sees_the_account_and_the_marker_and_nothing_of_the_netw
     }
 
 
+async def test_connections_of_many_services_are_counted_at_once_and_of_others_none(world: EndpointWorld) -> None:
+    first, _ = await world.create(SERVICE), await world.create(SERVICE)
+    await world.accept(first.id)
+    counts, asked = world.app.connections.counts, [SERVICE, OPEN_SERVICE, NOWHERE]
+    assert await counts(asked, PROVIDER, ()) == {SERVICE: 2}
+    assert await counts(asked, PROVIDER, ("CREATING",)) == {SERVICE: 1}
+    assert await counts(asked, STRANGER, ()) == {}
+
+
 async def test_a_service_lists_its_own_connections_and_to_others_none(world: EndpointWorld) -> None:
     first, second = await world.create(SERVICE), await world.create(SERVICE)
     await world.create(OPEN_SERVICE)

@@ -1,6 +1,6 @@
 """What is read of the read table: one resource, a part of a list, how long the list is, the tags of a project."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, tuple_
@@ -48,6 +48,20 @@ def listed(
     if window.counted:
         total = connection.execute(select(func.count()).select_from(RESOURCES).where(*conditions)).scalar_one()
     return Found([(Cursor(found._mapping[order], found.created_position), _row(found)) for found in rows], total)
+
+
+def counts(
+    connection: Connection, kind: str, parents: Sequence[str], counterpart: str, states: Sequence[str]
+) -> Mapping[str, int]:
+    """How many resources of a kind each parent has, of those whose other side is this one; none is left out."""
+    columns = RESOURCES.c
+    query = select(columns.parent, func.count().label("number")).where(
+        columns.kind == kind, columns.counterpart == counterpart
+    )
+    query = query.where(columns.parent.in_(parents)).group_by(columns.parent)
+    if states:
+        query = query.where(columns.state.in_(states))
+    return {found.parent: found.number for found in connection.execute(query)}
 
 
 def tags(

@@ -52,7 +52,8 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     },
     "endpoint.v1.ConnectionsService": {
         **dict.fromkeys(("AcceptConnection", "RejectConnection", "DecideConnections", "NoteConnection"), ADMINS),
-        **dict.fromkeys(("GetConnection", "ListConnections", "WatchConnections", "TestConnection"), READERS),
+        **dict.fromkeys(("GetConnection", "ListConnections", "ListConnectionCounts"), READERS),
+        **dict.fromkeys(("WatchConnections", "TestConnection"), READERS),
     },
     "endpoint.v1.EndpointInternalService": dict.fromkeys(("CheckEndpoints", "ListBlockers"), REGISTRY),
     "gateway.v1.GatewayService": dict.fromkeys(

@@ -55,6 +55,10 @@ class Connections:
             [(place, connection_of(EndpointEvent.FromString(row.data))) for place, row in found.rows], found.total
         )
 
+    async def counts(self, services: Sequence[str], by: Principal, states: Sequence[str]) -> Mapping[str, int]:
+        """How many connections each of the services has; none of another's."""
+        return await self._rows.counts(ENDPOINT, services, str(by), states)
+
     def watch(self, watch: Watch, place: Place) -> AsyncGenerator[Told[Change], None]:
         """What happens to what is watched, as it happens."""
         return self._watching.watch(watch, place)

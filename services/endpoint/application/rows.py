@@ -1,6 +1,6 @@
 """Reading the resource table: one row, a part of a list, or all that match."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from services.common.eventsourcing import resource_lists
 from services.common.eventsourcing.resource_table import ResourceRow
@@ -29,6 +29,14 @@ class Rows:
         """A part of the list of a kind's rows."""
         return await self._store.query(
             lambda connection: resource_lists.listed(connection, kind, window, scope, selection)
+        )
+
+    async def counts(
+        self, kind: str, parents: Sequence[str], counterpart: str, states: Sequence[str]
+    ) -> Mapping[str, int]:
+        """How many rows each parent has that are also this other side's."""
+        return await self._store.query(
+            lambda connection: resource_lists.counts(connection, kind, parents, counterpart, states)
         )
 
     async def tags(self, kind: str, project: str, after: tuple[str, str], limit: int) -> Sequence[tuple[str, str]]:

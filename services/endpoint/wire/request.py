@@ -87,7 +87,7 @@ def versions_of(request: service_pb.DecideConnectionsRequest) -> dict[str, int |
 def endpoints_of(request: service_pb.ListEndpointsRequest) -> Selection:
     """What a list of endpoints is to show."""
     return Selection(
-        states=_states(request.states),
+        states=states_of(request.states),
         name_contains=request.name_contains,
         newest_first=request.newest_first,
         ids=ids_of(request.ids),
@@ -103,7 +103,7 @@ def endpoints_of(request: service_pb.ListEndpointsRequest) -> Selection:
 def connections_of(request: service_pb.ListConnectionsRequest) -> Selection:
     """What a list of connections is to show: they have no names, and no tags that the service's owner sees."""
     return Selection(
-        states=_states(request.states),
+        states=states_of(request.states),
         newest_first=request.newest_first,
         ids=ids_of(request.endpoint_ids),
         number=request.marker_id,
@@ -165,7 +165,7 @@ def statement_of(gateway: str, report: gateway_pb.EndpointReport) -> Statement:
     return Statement(gateway, report.endpoint_id, report.generation, presence, report.reason)
 
 
-def _states(states: Iterable[endpoint_pb.ConnectionState.ValueType]) -> tuple[str, ...]:
+def states_of(states: Iterable[endpoint_pb.ConnectionState.ValueType]) -> tuple[str, ...]:
     return tuple(endpoint_pb.ConnectionState.Name(state).removeprefix("CONNECTION_STATE_") for state in states)
 
 

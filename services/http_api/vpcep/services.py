@@ -1,6 +1,5 @@
 """Endpoint services: published, listed, changed, renamed, deleted, described."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, cast
 
@@ -28,7 +27,7 @@ from services.http_api.vpcep.service_models import (
     UpdateServiceBody,
 )
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
-from sidegate.api.endpoint.v1.endpoint_service_pb2 import ListConnectionsRequest
+from sidegate.api.endpoint.v1.endpoint_service_pb2 import ListConnectionCountsRequest
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
@@ -36,9 +35,6 @@ router = APIRouter(prefix="/v1/{project_id}/vpc-endpoint-services", tags=["servi
 
 NOT_THERE = "0005"
 OVER = frozenset({EndpointService.STATE_DELETING, EndpointService.STATE_DELETED})
-AT_ONCE = 16
-"""Services whose connections are counted at the same time."""
-
 CONNECTED = (ConnectionState.CONNECTION_STATE_CREATING, ConnectionState.CONNECTION_STATE_ACCEPTED)
 
 
@@ -93,20 +89,10 @@ async def list_services(caller: ProjectCaller, query: Annotated[ServicesQuery, Q
         server_type=mapping.SERVERS.get(query.server_type, EndpointService.SERVER_TYPE_UNSPECIFIED),
     )
     found = await part(caller, caller.upstream.registry.ListEndpointServices, request, "endpoint_services", query)
-    counts = [
-        count
-        for start in range(0, len(found.items), AT_ONCE)
-        for count in await asyncio.gather(
-            *(_connected(caller, each.id) for each in found.items[start : start + AT_ONCE])
-        )
-    ]
-    shown = [mapping.listed(each, count) for each, count in zip(found.items, counts, strict=True)]
+    wanted = ListConnectionCountsRequest(service_ids=[each.id for each in found.items], states=CONNECTED)
+    counts = (await caller.ask(caller.upstream.connections.ListConnectionCounts, wanted)).counts
+    shown = [mapping.listed(each, counts[each.id]) for each in found.items]
     return ServicesAnswer(endpoint_services=shown, total_count=found.total)
-
-
-async def _connected(caller: Acting, service_id: str) -> int:
-    request = ListConnectionsRequest(service_id=service_id, states=CONNECTED, page_size=1, want_total=True)
-    return (await caller.ask(caller.upstream.connections.ListConnections, request)).total_size
 
 
 @router.get("/public", operation_id="ListServicePublicDetails")

@@ -1,5 +1,6 @@
 """The endpoint service's public interface, in memory."""
 
+from collections import Counter
 from typing import Any
 
 from sidegate.api.endpoint.v1 import (
@@ -147,6 +148,12 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
         endpoints, token = page(wanted, request)
         connections = map(self._seen, endpoints)
         return endpoint_service_pb2.ListConnectionsResponse(connections=connections, next_page_token=token)
+
+    async def ListConnectionCounts(
+        self, request: endpoint_service_pb2.ListConnectionCountsRequest, context: Context
+    ) -> endpoint_service_pb2.ListConnectionCountsResponse:
+        counts = Counter(each.service for each in self._all.endpoints.values() if each.service in request.service_ids)
+        return endpoint_service_pb2.ListConnectionCountsResponse(counts=counts)
 
     async def AcceptConnection(
         self, request: endpoint_service_pb2.AcceptConnectionRequest, context: Context

@@ -30,10 +30,14 @@ MEANINGS: Mapping[str, str] = {
     "CreateSubnet": "names a VPC, and its range must be a part of the VPC's",
     "CreateVpc": "the range must be one",
     "CreateVpcV3": "the range must be one",
+    "ListHistory": "a position may be ahead of the log",
     "ListPorts": "a marker must be in the list",
     "ListServiceDescribeDetails": "either a name or an id",
     "ListSubnets": "a marker must be in the list",
     "ListVpcs": "a marker must be in the list",
+    "ListVpcsV3": "a marker must be in the list",
+    "ShowDifferences": "a position may be ahead of the log",
+    "ShowState": "a position may be ahead of the log",
     "UpdatePort": "what Sidegate would not do is refused",
     "UpdateSubnet": "what Sidegate would not do is refused",
     "UpdateVpc": "a name is not empty; what Sidegate would not do is refused",
@@ -57,6 +61,7 @@ request-timeout = 30
 suppress-health-check = ["all"]
 [parameters]
 "path.project_id" = "{project_id}"
+"header.If-Match" = "*"
 [generation]
 max-examples = {examples}
 [phases]

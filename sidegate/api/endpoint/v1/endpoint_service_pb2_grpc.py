@@ -491,6 +491,11 @@ class ConnectionsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionsRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionsResponse.FromString,
                 _registered_method=True)
+        self.ListConnectionCounts = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.ConnectionsService/ListConnectionCounts',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionCountsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionCountsResponse.FromString,
+                _registered_method=True)
         self.AcceptConnection = channel.unary_unary(
                 '/sidegate.api.endpoint.v1.ConnectionsService/AcceptConnection',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.AcceptConnectionRequest.SerializeToString,
@@ -536,6 +541,13 @@ class ConnectionsServiceServicer:
 
     def ListConnections(self, request, context):
         """Lists the connections of a service of the caller's project, in order of creation; none for one that is not his.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConnectionCounts(self, request, context):
+        """Counts the connections of services of the caller's project: one answer for all of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -597,6 +609,11 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
                     servicer.ListConnections,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionsRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionsResponse.SerializeToString,
+            ),
+            'ListConnectionCounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConnectionCounts,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionCountsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionCountsResponse.SerializeToString,
             ),
             'AcceptConnection': grpc.unary_unary_rpc_method_handler(
                     servicer.AcceptConnection,
@@ -684,6 +701,33 @@ class ConnectionsService:
             '/sidegate.api.endpoint.v1.ConnectionsService/ListConnections',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionsRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConnectionCounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.ConnectionsService/ListConnectionCounts',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionCountsRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2.ListConnectionCountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -142,6 +142,8 @@ class ConnectionsServiceStub:
     """Gives one connection of a service of the caller's project."""
     ListConnections: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListConnectionsRequest, _endpoint_service_pb2.ListConnectionsResponse]
     """Lists the connections of a service of the caller's project, in order of creation; none for one that is not his."""
+    ListConnectionCounts: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListConnectionCountsRequest, _endpoint_service_pb2.ListConnectionCountsResponse]
+    """Counts the connections of services of the caller's project: one answer for all of them."""
     AcceptConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.AcceptConnectionRequest, _endpoint_pb2.Connection]
     """Lets packets pass. Again is not an error. Sessions that drain after a rejection are established as before."""
     RejectConnection: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.RejectConnectionRequest, _endpoint_pb2.Connection]
@@ -176,6 +178,14 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_endpoint_service_pb2.ListConnectionsRequest, _abc.Awaitable[_endpoint_service_pb2.ListConnectionsResponse]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.ListConnectionsResponse]:
         """Lists the connections of a service of the caller's project, in order of creation; none for one that is not his."""
+
+    @_abc_1.abstractmethod
+    def ListConnectionCounts(
+        self,
+        request: _endpoint_service_pb2.ListConnectionCountsRequest,
+        context: _aio.ServicerContext[_endpoint_service_pb2.ListConnectionCountsRequest, _abc.Awaitable[_endpoint_service_pb2.ListConnectionCountsResponse]],
+    ) -> _abc.Awaitable[_endpoint_service_pb2.ListConnectionCountsResponse]:
+        """Counts the connections of services of the caller's project: one answer for all of them."""
 
     @_abc_1.abstractmethod
     def AcceptConnection(
