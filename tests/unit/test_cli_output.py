@@ -65,7 +65,7 @@ def test_bytes_are_in_base64() -> None:
 
 
 def test_of_alternatives_only_the_chosen_one_is_there() -> None:
-    assert facts.of(Backend(address="10.0.0.1")) == {"address": "10.0.0.1", "weight": 0, "draining": False}
+    assert facts.of(Backend(address="10.0.0.1")) == {"address": "10.0.0.1", "weight": 0, "draining": False, "port": ""}
     assert "netns" not in facts.of(Attachment())
     assert "port_id" not in facts.of(Backend())
 
@@ -147,7 +147,7 @@ def test_a_table_has_the_columns_of_its_kind_and_wide_has_every_field(cli: Comma
 
 def test_every_kind_that_is_listed_has_its_columns() -> None:
     owned = {"Vpc", "Subnet", "Port", "Attachment", "EndpointService", "Connection", "DecidedConnection", "Endpoint"}
-    assert set(tables.COLUMNS) == owned | {"Account", "AccessKey", "DefaultAttachment"}
+    assert set(tables.COLUMNS) == owned | {"Account", "AccessKey", "DefaultAttachment", "EventsCredential"}
 
 
 def test_the_service_of_an_endpoint_is_shown_by_its_name() -> None:
