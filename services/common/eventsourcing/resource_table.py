@@ -1,10 +1,13 @@
 """The read table of a service: every live resource as its last event left it, found by who owns it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, MetaData, Table, insert, text
+from sqlalchemy import BigInteger, Column, Connection, Dialect, Index, LargeBinary, MetaData, Table, insert, text
 
+from services.common.eventsourcing.driver_statement import DriverStatement
 from services.common.eventsourcing.sql_schema import Name, Number
 from services.common.eventsourcing.store import RecordedEvent
 
@@ -56,6 +59,8 @@ KEPT = (
     *("state", "updated", "counterpart_updated", "data"),
 )
 """What the table has of a row under the same name."""
+
+_kept = attrgetter(*KEPT)
 
 _NAMES, _VALUES = ", ".join(KEPT), ", ".join(f":{name}" for name in KEPT)
 _REPLACED = ", ".join(f"{name} = excluded.{name}" for name in KEPT[2:])
@@ -125,24 +130,13 @@ class ResourceTable:
 
     def apply_all(self, connection: Connection, events: Sequence[RecordedEvent]) -> None:
         """Of a resource that many of the events are about only the last one is written."""
-        left = self._left_by(events)
-        if gone := [{"kind": kind, "id": id_} for (kind, id_), outcome in left.items() if outcome.gone]:
-            connection.execute(DELETE, gone)
-            connection.execute(UNTAG, gone)
-        if rows := [outcome.columns for outcome in left.values() if outcome.row is not None]:
-            connection.execute(UPSERT, rows)
-            self._tag(connection, [outcome.row for outcome in left.values() if outcome.row is not None])
-
-    def _tag(self, connection: Connection, rows: Iterable[ResourceRow]) -> None:
-        tagged = [row for row in rows if row.tags is not None]
-        if tagged:
-            connection.execute(UNTAG, [{"kind": row.kind, "id": row.id} for row in tagged])
-        if tags := [
-            {"kind": row.kind, "id": row.id, "key": key, "project": row.project, "value": value}
-            for row in tagged
-            for key, value in row.tags or ()
-        ]:
-            connection.execute(insert(TAGS), tags)
+        left, statements = self._left_by(events), _statements(connection.dialect)
+        if gone := [key for key, outcome in left.items() if outcome.gone]:
+            statements.delete.execute_many(connection, gone)
+            statements.untag.execute_many(connection, gone)
+        if kept := [outcome for outcome in left.values() if outcome.row is not None]:
+            statements.upsert.execute_many(connection, [outcome.columns for outcome in kept])
+            _tag(connection, statements, [outcome.row for outcome in kept if outcome.row is not None])
 
     def _left_by(self, events: Iterable[RecordedEvent]) -> dict[tuple[str, str], "_Outcome"]:
         left: dict[tuple[str, str], _Outcome] = {}
@@ -171,6 +165,25 @@ class _Outcome(NamedTuple):
     gone: bool
 
     @property
-    def columns(self) -> Mapping[str, Any]:
-        columns = {} if self.row is None else {name: getattr(self.row, name) for name in KEPT}
-        return {**columns, "created": self.created, "at": self.position}
+    def columns(self) -> tuple[Any, ...]:
+        """In the order of UPSERT's names."""
+        return (*_kept(self.row), self.created, self.position)
+
+
+class _Statements(NamedTuple):
+    delete: DriverStatement
+    untag: DriverStatement
+    upsert: DriverStatement
+    tag: DriverStatement
+
+
+@lru_cache
+def _statements(dialect: Dialect) -> _Statements:
+    return _Statements(*(DriverStatement(each, dialect) for each in (DELETE, UNTAG, UPSERT, insert(TAGS))))
+
+
+def _tag(connection: Connection, statements: _Statements, rows: Iterable[ResourceRow]) -> None:
+    tagged = [row for row in rows if row.tags is not None]
+    statements.untag.execute_many(connection, [(row.kind, row.id) for row in tagged])
+    tags = [(row.kind, row.id, key, row.project, value) for row in tagged for key, value in row.tags or ()]
+    statements.tag.execute_many(connection, tags)
