@@ -274,7 +274,7 @@ async def test_a_database_that_cannot_be_written_to_makes_its_program_unhealthy_
         assert refused.returncode == 5
     finally:
         resource.prlimit(registry, resource.RLIMIT_FSIZE, before)
-    await until("the registry to serve again", lambda: _is(healths, [*[("serving", 0)] * 3, ("", 0)]))
+    await until("the registry to serve again", lambda: _is(healths, [*[("serving", 0)] * len(PROGRAMS), ("", 0)]))
     assert is_healthy(sidegate.ready["registry"]["grpc"], ca=sidegate.ca)
     assert sidegate.pid_of("registry") == registry, "it has not ended for want of a place for its log"
 

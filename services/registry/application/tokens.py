@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from services.common.errors import QuotaReached
+from services.common.eventsourcing.store import Unavailable
 from services.common.identity.attempts import BURST, EVERY_SECONDS, Buckets
 from services.common.identity.ended import EVERY, REMEMBERED_SECONDS, SECOND, Ended, EndedTokens
 from services.common.identity.tokens import Issuer
@@ -30,6 +33,9 @@ RENEWED_BEFORE_SECONDS = 5 * 60
 """A token that ends so soon is not given again."""
 
 MOST_GIVEN = 10_000
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,17 @@ class Nonces:
         if len(taken) >= MOST_NONCES:
             raise QuotaReached("TOO_MANY_TOKENS", "more tokens are asked for than can be given: use each for longer")
         taken[digest] = now + 2 * WINDOW_SECONDS
-        await self._kept.keep(digest, taken[digest], over)
+        try:
+            await self._kept.keep(digest, taken[digest], over)
+        except (
+            Unavailable
+        ) as error:  # a full disk must not lock out who comes to look: until a restart this one is known
+            log.warning("a nonce is not kept", why=str(error))
         return True
+
+    async def recall(self) -> None:
+        """At a start, while the database can be written to."""
+        await self._recalled()
 
     async def _recalled(self) -> OrderedDict[bytes, float]:
         async with self._turn:
@@ -182,6 +197,7 @@ class Tokens:
 
     async def recall(self) -> None:
         """After a start: tokens that were ended a moment before it stay ended."""
+        await self._nonces.recall()
         since = int((self._clock() - REMEMBERED_SECONDS) * SECOND)
         for ended in await self._resources.read(lambda now: _ended(now, since)):
             self.ended.end(ended)
