@@ -1,12 +1,13 @@
 """What it costs to have many endpoints: Get and List where few and where many are stored, and the programs' memory."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.commands import calling
+from benchmarks.commands import calling, cpu_seconds
 from benchmarks.crowd import OURS, crowded
 from benchmarks.figures import Figure, compare_quantiles, rounded
 from benchmarks.plan import Plan, Step
@@ -26,6 +27,9 @@ IN_A_ROW = 10
 
 PATIENCE = 900
 """Seconds for a gateway to take a whole table in, and for NATS to be told of everything."""
+
+QUIET, QUIET_SECONDS = 0.15, 3.0
+"""Of a processor, and for so long: what a service takes that has nothing to do."""
 
 MIB = 1 << 20
 PER = 100_000
@@ -91,6 +95,14 @@ async def settled(sidegate: Standalone) -> None:
             return info.state.last_seq >= head.position * VIEWS.messages
 
         await until("everything to be published", published, PATIENCE)
+
+    async def reported() -> bool:
+        """Nothing tells that a gateway has reported of every endpoint, but that there is nothing more to do."""
+        before = cpu_seconds(sidegate.pid_of("endpoint"))
+        await asyncio.sleep(QUIET_SECONDS)
+        return cpu_seconds(sidegate.pid_of("endpoint")) - before < QUIET * QUIET_SECONDS
+
+    await until("the gateway to have reported", reported, PATIENCE)
 
 
 def memory(few: Standalone, many: Standalone, endpoints: int) -> Iterator[Figure]:
