@@ -18,6 +18,7 @@ from services.common.messaging.envelope import from_message, to_message
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subscription import LogChanged
+from tests.support import identity
 from tests.support.cell import cell_subject
 from tests.support.nats import DEADLINE, Nats, append, connected, follower, relaying, running, take, within
 
@@ -367,13 +368,14 @@ async def test_an_event_that_cannot_be_published_holds_back_what_follows_and_is_
 
 
 async def test_two_logs_share_a_server_and_nothing_else(
-    store: SqlStore, connection: Connection, tmp_path: Path
+    store: SqlStore, nats: Nats, connection: Connection, tmp_path: Path
 ) -> None:
     registry = Topic("REG", "registry")
     async with (
         opened(tmp_path / "registry.sqlite") as other,
+        connected(nats, "registry", identity.nats_user("registry")) as registrys,
         relaying(store, connection) as relay,
-        relaying(other, connection, registry, lambda event: f"registry.v1.vpc.p1.{event.position}") as second,
+        relaying(other, registrys, registry, lambda event: f"registry.v1.vpc.p1.{event.position}") as second,
     ):
         await catch_up(relay, await append(store, 5))
         await catch_up(second, await append(other, 7))

@@ -17,6 +17,7 @@ from services.common.messaging.envelope import Message, to_message
 from services.common.messaging.relay import Relay
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subscription import Gap, LogChanged, Subscription
+from tests.support import identity
 from tests.support.cell import WHOLE_LOG, cell_subject
 from tests.support.nats import DEADLINE, Nats, append, connected, follower, relaying, running, take, within
 
@@ -37,7 +38,7 @@ async def nats(tmp_path: Path) -> AsyncIterator[Nats]:
 
 @pytest.fixture
 async def connection(nats: Nats) -> AsyncIterator[Connection]:
-    async with connected(nats, "relay") as made:
+    async with connected(nats, "relay", identity.nats_anybody()) as made:
         yield made
 
 
