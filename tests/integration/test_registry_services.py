@@ -113,7 +113,7 @@ async def test_only_what_the_mask_names_is_changed(world: RegistryWorld) -> None
     ("wanted", "paths", "field"),
     [
         (EndpointService(), [], "update_mask"),
-        (EndpointService(), ["name"], "update_mask"),
+        (EndpointService(), ["vpc_id"], "update_mask"),
         (EndpointService(), ["backends"], "endpoint_service.backends"),
         (EndpointService(backends=[Backend()]), ["backends"], "endpoint_service.backends[0]"),
         (EndpointService(backends=[Backend(address="1")]), ["backends"], "endpoint_service.backends[0].address"),
