@@ -101,7 +101,11 @@ async def test_a_key_is_taken_once_even_by_another_project(site: Site) -> None:
             await caller.ask(stub.CreateEventsCredential, request)
 
 
-@pytest.mark.parametrize("key", ["", "guessed", KeyPair.new(KeyOf.ACCOUNT).public, KeyPair.new(KeyOf.USER).seed])
+@pytest.mark.parametrize(
+    "key",
+    ["", "guessed", KeyPair.new(KeyOf.ACCOUNT).public, KeyPair.new(KeyOf.USER).seed],
+    ids=["nothing", "no key", "an account's", "a secret"],
+)
 async def test_what_is_no_key_of_a_user_is_refused(site: Site, key: str) -> None:
     request = rpc.CreateEventsCredentialRequest(credential=EventsCredential(public_key=key))
     async with asking(site, Bearing(identity.token("shop"))) as (caller, stub):
