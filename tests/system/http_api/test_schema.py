@@ -38,6 +38,7 @@ MEANINGS: Mapping[str, str] = {
     "ListVpcsV3": "a marker must be in the list",
     "ShowDifferences": "a position may be ahead of the log",
     "ShowState": "a position may be ahead of the log",
+    "UpdateEndpointService": "a port and an address exclude each other",
     "UpdatePort": "what Sidegate would not do is refused",
     "UpdateSubnet": "what Sidegate would not do is refused",
     "UpdateVpc": "a name is not empty; what Sidegate would not do is refused",
@@ -64,6 +65,8 @@ suppress-health-check = ["all"]
 "header.If-Match" = "*"
 [generation]
 max-examples = {examples}
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 428, 429, 431, "5xx"]
 [phases]
 coverage.enabled = {str(thorough).lower()}
 stateful.enabled = {str(thorough).lower()}
