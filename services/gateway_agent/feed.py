@@ -192,7 +192,10 @@ class Feed:
 
     async def _go_around(self, membership: Membership) -> None:
         """What NATS gave us before: events, and word of another epoch."""
-        if not await self._control.report(membership, self._desired.position, ()):
+        joined = True
+        with suppress(SidegateError):  # what is to be forwarded waits for no report
+            joined = await self._control.report(membership, self._desired.position, ())
+        if not joined:
             await self._control.join_again(membership)
             return
         await self._catch_up()

@@ -53,12 +53,19 @@ class EndpointPolicy:
         if heard > head.position:
             heard = 0  # restored, and nobody has noticed yet
         since = Head(head.log_id, head.epoch, heard, hash=b"")
-        async with aclosing(endpoint_log.events(since)) as events:
-            async for event in events:
-                await self.hear(event)
-                if event.position >= heard + KEPT_EVERY:
+        kept = heard
+        try:
+            async with aclosing(endpoint_log.events(since)) as events:
+                async for event in events:
+                    await self.hear(event)
                     heard = event.position
-                    await self._store.save_checkpoint(checkpoint_of(head), heard)
+                    if heard >= kept + KEPT_EVERY:
+                        await self._store.save_checkpoint(checkpoint_of(head), heard)
+                        kept = heard
+        except Exception:
+            if heard > kept:
+                await self._store.save_checkpoint(checkpoint_of(head), heard)
+            raise
 
     async def hear(self, event: RecordedEvent) -> None:
         """Draws the consequences of one event; again, or late, changes nothing."""

@@ -7,6 +7,7 @@ from services.gateway_agent import facts
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, TcpFlags
 from tests.support.agent import BACKEND, BASE, PAYMENTS, QUICK, WEB, agent, endpoint, eventually, id_of, netns, service
 from tests.support.control_plane import ABSENT, FORWARDING, HINDERED, control_plane
+from tests.support.standalone import until
 
 
 async def test_the_deletion_of_an_endpoint_that_was_never_here_is_reported(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ async def test_a_report_that_was_not_answered_is_made_again(tmp_path: Path) -> N
             control.refuse_reports = True
             await control.tell(endpoint("2"))
             await eventually("a refused report", lambda: control.refused > 0)
-            assert await gateway.dataplane.forwards("2"), "forwarding waits for no report"
+            await until("forwarding, which waits for no report", lambda: gateway.dataplane.forwards("2"))
             control.refuse_reports = False
             await control.reported(id_of("2"), FORWARDING)
 
