@@ -70,11 +70,11 @@ SCAN = "SELECT * FROM events WHERE position > {mark} ORDER BY position LIMIT {ma
 
 
 def insert_event(mark: str) -> str:
-    return f"INSERT INTO events VALUES ({', '.join([mark] * len(events.columns))})"  # noqa: S608 - marks
+    return f"INSERT INTO events VALUES ({', '.join([mark] * len(events.columns))})"  # noqa: S608 # placeholders only
 
 
 def insert_request(mark: str) -> str:
-    return f"INSERT INTO requests VALUES ({', '.join([mark] * len(requests.columns))})"  # noqa: S608 - marks
+    return f"INSERT INTO requests VALUES ({', '.join([mark] * len(requests.columns))})"  # noqa: S608 # placeholders only
 
 
 def event_rows(last: int, numbers: Sequence[int]) -> list[Row]:

@@ -94,7 +94,7 @@ def write(log: str, events: Iterator[RecordedEvent]) -> None:
         return
     with closing(sqlite3.connect(log)) as connection:
         (log_id,) = connection.execute(LOG_ID).fetchone()
-        connection.executemany(f"INSERT INTO events VALUES ({','.join('?' * 12)})", _chained(log_id, events))  # noqa: S608 - marks
+        connection.executemany(f"INSERT INTO events VALUES ({','.join('?' * 12)})", _chained(log_id, events))  # noqa: S608 # question marks only
         connection.commit()
 
 

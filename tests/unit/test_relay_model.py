@@ -336,7 +336,7 @@ class Relays(RuleBasedStateMachine):
 
     def step(self, relay: int, *, lost: bool = False) -> None:
         # A coroutine takes nothing but None before its first step.
-        self.relays[relay].send(lost if self.running[relay] else None)  # type: ignore[arg-type]
+        self.relays[relay].send(lost if self.running[relay] else None)  # type: ignore[arg-type] # None is to go on
         self.running[relay] = True
 
 

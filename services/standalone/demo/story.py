@@ -102,7 +102,7 @@ class Story:
     def accept(self) -> None:
         self.narrator.step("payments sees the connection and accepts")
         seen = self.sidegate_says("payments", "connection", "list", self.service["id"])
-        self.narrator.lines(f"{key}: {value}" for key, value in seen[0].items())
+        self.narrator.lines(f"{key}: {value}" for key, value in seen[0].items() if value)
         told = set(seen[0]) & {"vpc_id", "subnet_id", "address", "project", "port_id"}
         expect(not told, f"the provider is told of the consumer's network: {told}")
         milliseconds = asyncio.run(self._first_byte_after_accept())

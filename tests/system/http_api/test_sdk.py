@@ -308,7 +308,7 @@ def test_the_platforms_services_are_everybodys(sidegate: Standalone, shop: Tenan
     by_id = pay.client.list_service_describe_details(sdk.ListServiceDescribeDetailsRequest(id=own.id))
     assert by_id.service_name == own.service_name == f"local.{own.id}"
     for query in (sdk.ListServiceDescribeDetailsRequest(id=own.id), sdk.ListServiceDescribeDetailsRequest(id=NOBODY)):
-        hidden = refusal(lambda query=query: shop.client.list_service_describe_details(query))  # type: ignore[misc]
+        hidden = refusal(lambda query=query: shop.client.list_service_describe_details(query))  # type: ignore[misc] # untyped SDK
         assert hidden == (404, "EndPoint.0005"), "another's looks like one that is not there"
     assert refusal(
         lambda: shop.client.list_service_describe_details(
@@ -416,7 +416,7 @@ def test_a_wrong_key_and_another_project_are_refused(sidegate: Standalone, shop:
     request = sdk.ListEndpointsRequest()
     for access, secret in ((shop.key.access, "wrong"), ("AKUNKNOWN", shop.key.secret)):
         stranger = sdk_client(sidegate, Key(access, secret, shop.account))
-        assert refusal(lambda s=stranger: s.list_endpoints(request)) == (401, "EndPoint.0003")  # type: ignore[misc]
+        assert refusal(lambda s=stranger: s.list_endpoints(request)) == (401, "EndPoint.0003")  # type: ignore[misc] # untyped SDK
     astray = sdk_client(sidegate, Key(shop.key.access, shop.key.secret, pay.account))
     assert refusal(lambda: astray.list_endpoints(request)) == (403, "EndPoint.0004")
     config = HttpConfig.get_default_config()

@@ -17,7 +17,7 @@ from tests.support.tenants import Tenant
 
 pytestmark = pytest.mark.root
 
-DOCUMENT: Mapping[str, Any] = application(Ports(None, "local", Limits())).openapi()  # type: ignore[arg-type]
+DOCUMENT: Mapping[str, Any] = application(Ports(None, "local", Limits())).openapi()  # type: ignore[arg-type] # nobody is called
 ENDLESS = {"FollowEvents"}
 OPERATIONS = [
     (method, path, operation)
