@@ -3,12 +3,18 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 from services.gateway_agent.targets import Target
 
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
 ANYWHERE = IPv4Network("0.0.0.0/0")
+ANYWHERE_V6 = IPv6Network("::/0")
+SOURCE_RANGE = IPv4Network("198.19.128.0/17")
+SOURCE_PREFIX_V6 = IPv6Network("fd73:6964:6567:6174::/96")  # an IPv6 source address ends with the leased IPv4 address
 
 
 class Kind(StrEnum):
@@ -65,14 +71,71 @@ class Backend:
     draining: bool = False
 
 
+class Affinity(StrEnum):
+    """What a new session's backend depends on."""
+
+    NONE = "none"  # the session's addresses and ports: every session for itself
+    SOURCE_ADDRESS = (
+        "source_address"  # the client's address and the endpoint: the same backend as long as it takes sessions
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds without a packet in either direction after which a session is removed."""
+
+    tcp_established: int = 350
+    tcp_half_open: int = 30
+    tcp_closed: int = 10
+    udp_two_way: int = 120
+    udp_one_way: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What each endpoint of a service may take; 0 is no limit."""
+
+    connections: int = 0  # sessions that are open at once
+    new_connections_per_second: int = 0
+    bits_per_second: int = 0  # of both directions together
+
+
+class HealthProtocol(StrEnum):
+    TCP = "tcp"  # a connection is accepted
+    HTTP = "http"  # GET is answered by one of the statuses
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How backends are asked whether they are well; `interval` and `timeout` in seconds."""
+
+    protocol: HealthProtocol
+    port: int
+    path: str = "/"
+    statuses: tuple[int, int] = (200, 399)  # first and last
+    interval: int = 5
+    timeout: int = 2
+    healthy_after: int = 2  # as many answers one after another
+    unhealthy_after: int = 2  # as many failures one after another
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where an endpoint leads: backends in the provider's VPC, each once, and the published ports."""
+    """Where an endpoint leads: backends in the provider's VPC, each once, and the published ports.
+
+    All backends are of one family, IPv4 or IPv6, and so are the endpoints that lead there. With `reset_expired` a TCP
+    segment that belongs to no session is answered with RST.
+    """
 
     id: str
     vpc: str
     ports: tuple[PortMapping, ...]
     backends: tuple[Backend, ...]
+    timeouts: Timeouts = Timeouts()
+    affinity: Affinity = Affinity.NONE
+    limits: Limits = Limits()
+    reset_expired: bool = False
+    health_check: HealthCheck | None = None
 
     @property
     def key(self) -> Key:
@@ -88,8 +151,10 @@ class Endpoint:
     """An address of a consumer's VPC that leads to a service.
 
     `admission` counts the approvals of the endpoint: another number means that it was rejected in between,
-    so the sessions of the earlier admission must be cut. `source_address` is what backends see. An endpoint that is
-    draining opens no session; those that are open go on until then (nanoseconds since the epoch; 0: it is not).
+    so the sessions of the earlier admission must be cut. `source_address` is what backends see, or one of
+    `more_sources`, each of which adds 64,512 sessions to each port of a backend; in IPv6, the address in
+    SOURCE_PREFIX_V6 that ends with it. An endpoint that is draining opens no session; those that are open go on until
+    then (nanoseconds since the epoch; 0: it is not).
     """
 
     id: str
@@ -101,6 +166,7 @@ class Endpoint:
     admission: int
     allowed: tuple[IPv4Network, ...] = (ANYWHERE,)
     draining_until: int = 0
+    more_sources: tuple[IPv4Address, ...] = ()
 
     @property
     def key(self) -> Key:

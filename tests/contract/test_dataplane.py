@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
-from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.table import (
     Endpoint,
     Entry,
@@ -23,6 +22,7 @@ from services.gateway_agent.table import (
     Put,
     Remove,
     Service,
+    Timeouts,
 )
 from tests.support.tables import backends
 from tests.support.worlds import DNS, ENDPOINT, PATIENCE, WEB, Vpc, World, fake_world, kernel_world

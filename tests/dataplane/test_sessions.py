@@ -16,8 +16,8 @@ import pytest
 from services.common.clock import SECOND
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import SESSION, TUPLE, Counter, Direction, SessionValue
-from services.gateway_agent.dataplane.sessions import Timeouts, collect
-from services.gateway_agent.table import Endpoint, Service
+from services.gateway_agent.dataplane.sessions import collect
+from services.gateway_agent.table import Endpoint, Service, Timeouts
 from tests.support.tables import backends
 from tests.support.wire import ACK, FIN, IPV4, RST, SYN, UDP, Segment, Wire, ethernet
 from tests.support.worlds import DNS, ENDPOINT, PATIENCE, SESSIONS, WEB, KernelWorld, kernel_world

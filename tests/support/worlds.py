@@ -25,8 +25,17 @@ from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.maps import Counter, Maps, pack_id
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.dataplane.records import AttachmentRecord
-from services.gateway_agent.dataplane.sessions import Timeouts
-from services.gateway_agent.table import Attachment, Endpoint, Entry, PortMapping, Protocol, Put, Remove, Service
+from services.gateway_agent.table import (
+    Attachment,
+    Endpoint,
+    Entry,
+    PortMapping,
+    Protocol,
+    Put,
+    Remove,
+    Service,
+    Timeouts,
+)
 from services.gateway_agent.targets import Netns
 from tests.support import namespaces, tables
 from tests.support.hosts import TcpClient, TcpEcho, UdpClient, UdpEcho

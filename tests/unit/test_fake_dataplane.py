@@ -9,7 +9,6 @@ import pytest
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.port import NotReady
-from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.table import (
     Attachment,
     Endpoint,
@@ -20,6 +19,7 @@ from services.gateway_agent.table import (
     Put,
     Remove,
     Service,
+    Timeouts,
 )
 from services.gateway_agent.targets import Interface, Netns, Selector
 from tests.support.tables import backends

@@ -18,6 +18,7 @@ from services.gateway_agent.reconciler import LONGEST_REST, PATIENCE, Reconciler
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.table import Change, Entry, ForwardingTable, Key, Put, Remove
 from services.gateway_agent.tracker import Tracker
+from services.gateway_agent.traffic import Traffic
 from sidegate.access import Untold
 from sidegate.transport import Caller
 from tests.support.operations import operations
@@ -67,6 +68,9 @@ class Switch:
         return 0
 
     async def counters(self) -> Mapping[str, int]:
+        return {}
+
+    async def traffic(self) -> Mapping[str, Traffic]:
         return {}
 
     async def collect(self) -> int:

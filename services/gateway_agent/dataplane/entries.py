@@ -47,6 +47,9 @@ class Entries:
     def services(self) -> list[Service]:
         return [entry for entry in self if isinstance(entry, Service)]
 
+    def endpoints(self) -> list[Endpoint]:
+        return [entry for entry in self if isinstance(entry, Endpoint)]
+
     def attachment(self, vpc: str) -> Attachment | None:
         entry = self._entries.get(Key(Kind.ATTACHMENT, vpc))
         return entry if isinstance(entry, Attachment) else None

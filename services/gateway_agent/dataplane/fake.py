@@ -11,10 +11,21 @@ from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
-from services.gateway_agent.dataplane.sessions import Timeouts
 from services.gateway_agent.reach import Reach
-from services.gateway_agent.table import Attachment, Change, Endpoint, Entry, ForwardingTable, Key, Put, Remove, Service
+from services.gateway_agent.table import (
+    Attachment,
+    Change,
+    Endpoint,
+    Entry,
+    ForwardingTable,
+    Key,
+    Put,
+    Remove,
+    Service,
+    Timeouts,
+)
 from services.gateway_agent.targets import Target
+from services.gateway_agent.traffic import Traffic
 
 
 class FakeDataplane:
@@ -65,6 +76,9 @@ class FakeDataplane:
     async def counters(self) -> Mapping[str, int]:
         counts = self._kernel.counts
         return {counter.value: counts[counter] for counter in Counter}
+
+    async def traffic(self) -> Mapping[str, Traffic]:
+        return self._kernel.traffic()
 
     async def collect(self) -> int:
         return self._kernel.collect(self._clock(), self._timeouts)

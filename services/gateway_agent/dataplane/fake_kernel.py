@@ -1,6 +1,7 @@
 """What the fake data plane has for a kernel: a table, sessions, and the rules by which packets pass."""
 
 from collections import Counter as Tally
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from hashlib import blake2b
@@ -10,11 +11,12 @@ from typing import Self
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
-from services.gateway_agent.dataplane.sessions import Timeouts
+from services.gateway_agent.dataplane.sessions import timeout_of
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
 from services.gateway_agent.reach import Attempt, Outcome, Reach, served
-from services.gateway_agent.table import Backend, Endpoint, PortMapping, Protocol, Service
+from services.gateway_agent.table import Backend, Endpoint, PortMapping, Protocol, Service, Timeouts
 from services.gateway_agent.targets import Interface, Target
+from services.gateway_agent.traffic import Traffic
 
 SOURCE_PORTS = range(1024, 65536)
 BOTH = 2
@@ -81,7 +83,7 @@ class Session:
 
     def is_over(self, now: float, timeouts: Timeouts) -> bool:
         two_way = len(self.confirmed) == BOTH
-        return now - self.last_seen >= timeouts.of(self.consumer.protocol, two_way, self.closed)
+        return now - self.last_seen >= timeout_of(timeouts, self.consumer.protocol, two_way, self.closed)
 
     def note(self, packet: Packet, now: float) -> None:
         self.last_seen = now
@@ -172,6 +174,10 @@ class FakeKernel:
         if out.vpc in self.lost_devices:
             raise Refused(Counter.REFUSED_NO_DEVICE)
         return Packet(out, packet.flags)
+
+    def traffic(self) -> Mapping[str, Traffic]:
+        listed = Tally(session.endpoint for session in self.sessions.values())  # twice, once per direction
+        return {endpoint.id: Traffic(sessions=listed[endpoint.id] // BOTH) for endpoint in self.entries.endpoints()}
 
     def cut(self, endpoint: str) -> None:
         self._drop([session for session in self.sessions.values() if session.endpoint == endpoint])

@@ -17,10 +17,22 @@ from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, Loa
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady, Unusable
 from services.gateway_agent.dataplane.resolution import Resolution
-from services.gateway_agent.dataplane.sessions import Timeouts, collect
+from services.gateway_agent.dataplane.sessions import collect
 from services.gateway_agent.dataplane.trial import Trial
 from services.gateway_agent.reach import Reach
-from services.gateway_agent.table import Attachment, Change, Endpoint, ForwardingTable, Key, Kind, Put, Remove, Service
+from services.gateway_agent.table import (
+    Attachment,
+    Change,
+    Endpoint,
+    ForwardingTable,
+    Key,
+    Kind,
+    Put,
+    Remove,
+    Service,
+    Timeouts,
+)
+from services.gateway_agent.traffic import Traffic
 
 PROGRAM = "forward"
 DEFAULT_SESSIONS = 131_072
@@ -101,6 +113,9 @@ class KernelDataplane:
 
     async def counters(self) -> Mapping[str, int]:
         return self._kernel.counters()
+
+    async def traffic(self) -> Mapping[str, Traffic]:
+        return {}
 
     async def collect(self) -> int:
         async with self._collecting:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Change, ForwardingTable, Key
+from services.gateway_agent.traffic import Traffic
 
 
 class DataplaneError(Exception):
@@ -43,6 +44,9 @@ class Dataplane(Protocol):
 
     async def counters(self) -> Mapping[str, int]:
         """Packets forwarded and refused since the maps were made, by reason."""
+
+    async def traffic(self) -> Mapping[str, Traffic]:
+        """What has passed for every endpoint in the table, by its id."""
 
     async def collect(self) -> int:
         """Removes sessions that are idle or closed; returns how many. Never stalls forwarding."""

@@ -1,33 +1,24 @@
 """Removing sessions that are over: idle, closed, or cut with their endpoint."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple
 
 from services.gateway_agent.dataplane.libbpf import Map, Words
 from services.gateway_agent.dataplane.maps import PROTOCOLS, SESSION, Direction, SessionValue
-from services.gateway_agent.table import Protocol
+from services.gateway_agent.table import Protocol, Timeouts
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds without a packet in either direction after which a session is removed."""
+def timeout_of(timeouts: Timeouts, protocol: Protocol, two_way: bool, closed: bool) -> int:
+    if protocol is Protocol.UDP:
+        return timeouts.udp_two_way if two_way else timeouts.udp_one_way
+    if closed:
+        return timeouts.tcp_closed
+    return timeouts.tcp_established if two_way else timeouts.tcp_half_open
 
-    tcp_half_open: int = 30
-    tcp_established: int = 350
-    tcp_closed: int = 10
-    udp_one_way: int = 30
-    udp_two_way: int = 120
 
-    def of(self, protocol: Protocol, two_way: bool, closed: bool) -> int:
-        if protocol is Protocol.UDP:
-            return self.udp_two_way if two_way else self.udp_one_way
-        if closed:
-            return self.tcp_closed
-        return self.tcp_established if two_way else self.tcp_half_open
-
-    @property
-    def shortest(self) -> int:
-        return min(self.tcp_half_open, self.tcp_established, self.tcp_closed, self.udp_one_way, self.udp_two_way)
+def shortest(timeouts: Timeouts) -> int:
+    seconds: tuple[int, ...] = astuple(timeouts)
+    return min(seconds)
 
 
 def _nobody(_entries: int) -> None:
@@ -42,7 +33,7 @@ def collect(sessions: Map, slots: Words, timeouts: Timeouts, now: int, seen: Cal
     removed, entries = 0, 0
     for batch in sessions.batches():
         entries += len(batch)
-        for entry in _candidates(batch, slots, now - timeouts.shortest):
+        for entry in _candidates(batch, slots, now - shortest(timeouts)):
             removed += _remove_if_over(sessions, slots, entry, timeouts, now)
     seen(entries)
     return removed
@@ -74,7 +65,7 @@ def _remove_if_over(sessions: Map, slots: Words, entry: SessionValue, timeouts: 
 def _timeout(consumer: SessionValue, provider: SessionValue, timeouts: Timeouts) -> int:
     two_way = bool(consumer.confirmed and provider.confirmed)
     closed = bool(consumer.reset or provider.reset or (consumer.finished and provider.finished))
-    return timeouts.of(PROTOCOLS[consumer.protocol], two_way, closed)
+    return timeout_of(timeouts, PROTOCOLS[consumer.protocol], two_way, closed)
 
 
 def _read(sessions: Map, key: bytes) -> SessionValue | None:
