@@ -20,8 +20,8 @@ OFF: Final = 0
 class FlowRecord:
     """One session as it is in the consumer's VPC, or an attempt at one. `endpoint`, `service`, `vpc`: UUIDs.
 
-    `in` is from the client, `out` to it; bytes are those of IP packets. `began` and `ended` are in nanoseconds since the
-    epoch: of the first packet, and of the last one. A refused opening is one packet.
+    `in` is from the client, `out` to it; bytes are those of IP packets. `began` and `ended` are in nanoseconds since
+    the epoch: of the first packet, and of the last one. A refused opening is one packet.
     """
 
     endpoint: str
