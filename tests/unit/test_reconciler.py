@@ -13,6 +13,7 @@ from services.gateway_agent.desired import REMOVED, Desired, Versioned
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.fence import Fence
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.reconciler import LONGEST_REST, PATIENCE, Reconciler
 from services.gateway_agent.reporter import Reporter
@@ -77,6 +78,9 @@ class Switch:
         return 0
 
     async def reach(self, endpoint: str, seconds: float) -> Reach | None:
+        return None
+
+    async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
         return None
 
     async def close(self) -> None: ...

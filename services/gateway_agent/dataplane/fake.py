@@ -9,8 +9,10 @@ from services.common.clock import SECOND
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
+from services.gateway_agent.dataplane.fake_trace import fake_trace
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import (
     Attachment,
@@ -88,6 +90,9 @@ class FakeDataplane:
 
     async def reach(self, endpoint: str, seconds: float) -> Reach | None:
         return self._kernel.reach(endpoint)
+
+    async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
+        return fake_trace(self._kernel, endpoint, opening, self._clock())
 
     async def close(self) -> None:
         self._open = False

@@ -11,6 +11,7 @@ from services.gateway_agent.dataplane.bpffs import Pins
 from services.gateway_agent.dataplane.build import OBJECT
 from services.gateway_agent.dataplane.devices import Devices
 from services.gateway_agent.dataplane.difficulties import Difficulties
+from services.gateway_agent.dataplane.dry_run import DryRun
 from services.gateway_agent.dataplane.entries import check_ids
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject, pinned_size
@@ -19,6 +20,7 @@ from services.gateway_agent.dataplane.port import DataplaneError, NotReady, Unus
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.sessions import collect
 from services.gateway_agent.dataplane.trial import Trial
+from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import (
     Attachment,
@@ -136,6 +138,12 @@ class KernelDataplane:
         except OSError as error:  # a BpfError is one
             raise NotReady(f"endpoint {endpoint} cannot be tried out: {error}") from error
 
+    async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
+        try:
+            return await self._kernel.dry_run.trace(endpoint, opening)
+        except OSError as error:
+            raise NotReady(f"endpoint {endpoint} cannot be traced: {error}") from error
+
     async def close(self) -> None:
         async with self._changing, self._collecting:
             if self._opened is not None:
@@ -169,6 +177,7 @@ class _Opened:
         self._resolution = Resolution(self.table, difficulties)
         self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
         self.trial = Trial(self.table, self._resolution, loaded)
+        self.dry_run = DryRun(self.table, self.maps, self._resolution, loaded)
         self._checks: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

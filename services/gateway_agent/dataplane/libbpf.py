@@ -3,7 +3,7 @@
 import ctypes
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
@@ -229,27 +229,37 @@ class Words:
 class LoadedObject:
     """An object file in the kernel: its maps, pinned or found pinned, and its program."""
 
-    def __init__(self, handle: int, program: str) -> None:
-        self._handle = handle
+    def __init__(self, handle: int, program: str, origin: tuple[Path, Path]) -> None:
+        self._handle, self._program, self._origin = handle, program, origin
         found = _library().bpf_object__find_program_by_name(handle, program.encode())
         self.program_fd = _checked(_library().bpf_program__fd(found), f"program {program}")
         self.maps = {each.name: each for each in map(_describe, _maps_of(handle))}
 
     @classmethod
-    def load(cls, path: Path, program: str, pins: Path, max_entries: Mapping[str, int]) -> Self:
-        """Loads `path` with every map pinned under `pins`; a map that is pinned there already is taken as it is."""
+    def load(
+        cls, path: Path, program: str, pins: Path, max_entries: Mapping[str, int], own: Container[str] = ()
+    ) -> Self:
+        """Loads `path` with every map pinned under `pins`; a map that is pinned there already is taken as it is.
+
+        Maps that are named in `own` are made anew and not pinned: they end with the object.
+        """
         with _messages() as said:
             handle = _library().bpf_object__open_file(str(path).encode(), None)
             if not handle:
                 raise BpfError(ctypes.get_errno(), f"opening {path}: {_tail(said)}")
             try:
                 for each in _maps_of(handle):
-                    _prepare(each, pins, max_entries)
+                    _prepare(each, pins, max_entries, own)
                 _checked(_library().bpf_object__load(handle), f"loading {path}")
-                return cls(handle, program)
+                return cls(handle, program, (path, pins))
             except BpfError as error:
                 _library().bpf_object__close(handle)
                 raise BpfError(error.errno, f"{error.strerror}: {_tail(said)}") from error
+
+    def copy(self, own: Mapping[str, int]) -> Self:
+        """The same once more, on the same maps but for those in `own`, which it has for itself, of these sizes."""
+        path, pins = self._origin
+        return self.load(path, self._program, pins, own, own)
 
     def try_frame(self, frame: bytes, ifindex: int) -> tuple[int, bytes]:
         """What the program makes of a frame that had come in by a device, and its verdict; no packet is sent."""
@@ -268,6 +278,13 @@ class LoadedObject:
         _checked(_library().bpf_prog_test_run_opts(self.program_fd, ctypes.byref(options)), "trying a frame")
         return options.retval, out.raw[: options.data_size_out]
 
+    @property
+    def tag(self) -> str:
+        """The kernel's hash of the program's instructions."""
+        info, length = ctypes.create_string_buffer(16), c_uint32(16)  # type, id, tag
+        _checked(_library().bpf_obj_get_info_by_fd(self.program_fd, info, ctypes.byref(length)), "reading a program")
+        return info.raw[8:16].hex()
+
     def close(self) -> None:
         """Closes every descriptor; what is pinned or attached lives on."""
         _library().bpf_object__close(self._handle)
@@ -280,12 +297,13 @@ def _maps_of(handle: int) -> Iterator[int]:
         each = _library().bpf_object__next_map(handle, each)
 
 
-def _prepare(each: int, pins: Path, max_entries: Mapping[str, int]) -> None:
+def _prepare(each: int, pins: Path, max_entries: Mapping[str, int], own: Container[str]) -> None:
     name = _library().bpf_map__name(each).decode()
-    size = pinned_size(pins / name) or max_entries.get(name)
+    size = (None if name in own else pinned_size(pins / name)) or max_entries.get(name)
     if size is not None:
         _checked(_library().bpf_map__set_max_entries(each, size), f"sizing map {name}")
-    _checked(_library().bpf_map__set_pin_path(each, str(pins / name).encode()), f"pinning map {name}")
+    if name not in own:
+        _checked(_library().bpf_map__set_pin_path(each, str(pins / name).encode()), f"pinning map {name}")
 
 
 def _tail(said: list[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Change, ForwardingTable, Key
 from services.gateway_agent.traffic import Traffic
@@ -59,6 +60,13 @@ class Dataplane(Protocol):
 
         Nothing is changed by it: no session is opened, and connections to backends are given up as soon as they stand.
         Raises NotReady where a device went away meanwhile.
+        """
+
+    async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
+        """What becomes of a client's first packet to an endpoint, step by step; None if it is not in the table.
+
+        The forwarding itself decides, and is not changed by it: no packet is sent, no session opens, nothing is
+        counted. Raises NotReady where it cannot be asked.
         """
 
     async def close(self) -> None:

@@ -1,0 +1,208 @@
+"""The way of a client's first packet through the maps, looked at step by step: what the program will have seen."""
+
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
+
+from services.gateway_agent.dataplane.kernel_table import KernelTable
+from services.gateway_agent.dataplane.libbpf import Map, Pair
+from services.gateway_agent.dataplane.maps import (
+    NUMBER,
+    PORT_VALUE,
+    PROTOCOL_NUMBERS,
+    SESSION,
+    TUPLE,
+    Counter,
+    EndpointValue,
+    Maps,
+    SessionValue,
+    SlotWord,
+    VpcDevice,
+    allowed_key,
+    endpoint_key,
+    port_key,
+)
+from services.gateway_agent.dataplane.resolution import Resolution
+from services.gateway_agent.packet_trace import Opening, Outcome, Step, Subject
+from services.gateway_agent.table import Address, Endpoint, PortMapping, Protocol
+
+SECOND = 1e9
+UNTOLD = {
+    Counter.REFUSED_NO_SOURCE_PORT.value: "each source port that was tried is taken",
+    Counter.REFUSED_TABLE_FULL.value: "there is no room for another session",
+}
+"""What no list says beforehand."""
+
+
+class Session(NamedTuple):
+    """A session as the consumer's entry tells it: `other` is the key of the provider's entry."""
+
+    other: bytes
+    vpc: int
+    backend: Address
+    server_port: int
+    seen_as: Address
+    seen_port: int
+
+
+class Refusal(Exception):
+    """The packet goes no further, for this reason."""
+
+    def __init__(self, reason: Counter, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Looking:
+    """One look. `foreseen` is what the steps come to, once they were taken."""
+
+    def __init__(
+        self, table: KernelTable, maps: Maps, resolution: Resolution, endpoint: Endpoint, opening: Opening
+    ) -> None:
+        self._table, self._maps, self._resolution = table, maps, resolution
+        self._endpoint, self._opening = endpoint, opening
+        self._slot = 0
+        self._service = 0
+        self._follows = False
+        self.foreseen = Counter.FORWARDED
+
+    def steps(self, session: Session | None, *, opened: bool, verdict: str) -> Iterator[Step]:
+        """`session` is what the program opened or followed, `verdict` what it has said."""
+        looks: list[tuple[Subject, Callable[[], str]]] = [(Subject.DEVICE, self._device)]
+        self._follows = session is not None and not opened
+        if session is not None and not opened:
+            looks.append((Subject.SESSION, lambda: _followed(session)))
+        looks += [
+            (Subject.ENDPOINT, self._element),
+            (Subject.DRAIN, self._drain),
+            (Subject.WHITELIST, self._whitelist),
+            (Subject.PORT, self._port),
+            (Subject.BACKEND, lambda: self._backend(session)),
+            (Subject.SOURCE, lambda: _source(session, verdict)),
+            (Subject.WAY_OUT, lambda: self._way_out(session)),
+        ]
+        for subject, look in looks:
+            if self.foreseen is not Counter.FORWARDED:
+                yield Step(subject, Outcome.NOT_REACHED, "")
+                continue
+            try:
+                yield Step(subject, Outcome.PASSED, look())
+            except Refusal as refusal:
+                self.foreseen = refusal.reason
+                yield Step(subject, Outcome.REFUSED, str(refusal))
+
+    def _device(self) -> str:
+        """Where the packet comes in."""
+        number = self._table.vpc_number(self._endpoint.vpc)
+        device, name = self._table.device(number), self._name(number)
+        if not self._leads_to(device, number):
+            raise Refusal(Counter.REFUSED_NOT_ATTACHED, f"no device faces VPC {self._endpoint.vpc}")
+        return f"{name}, index {device.ifindex}, faces VPC {self._endpoint.vpc}, here number {number}"
+
+    def _element(self) -> str:
+        address, number = self._endpoint.address, self._table.vpc_number(self._endpoint.vpc)
+        data = self._maps.endpoints.get(endpoint_key(number, address))
+        if data is None:
+            raise Refusal(Counter.REFUSED_NO_ENDPOINT, f"nothing is at {address} in the VPC")
+        found = EndpointValue.unpack(data)
+        self._slot, self._service = found.slot, found.service
+        epoch = self._word.epoch
+        if found.epoch != epoch:
+            text = (
+                f"endpoint {found.id} is at {address} with epoch {found.epoch}, and its slot {found.slot} has {epoch}"
+            )
+            raise Refusal(Counter.REFUSED_STALE_EPOCH, f"{text}: it was cut")
+        return f"{found.id} is at {address}: marker {found.marker}, slot {found.slot}, epoch {epoch}"
+
+    def _drain(self) -> str:
+        if not self._word.draining:
+            return "it is not draining"
+        left = (self._maps.deadlines[self._slot].number - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) / SECOND
+        text = f"it is draining for {max(0.0, left):.0f} s more"
+        if self._follows and self._opening.protocol is Protocol.UDP and left > 0:
+            return f"{text}, and the session was open before"
+        raise Refusal(Counter.REFUSED_DRAINING, f"{text}: no session opens")
+
+    def _whitelist(self) -> str:
+        source, word = self._opening.source, self._word
+        place = self._maps.allowed.get(allowed_key(self._slot, word.allow_version, ip_network(source)))  # type: ignore[arg-type]
+        networks = self._endpoint.allowed
+        if place is None:
+            listed = ", ".join(map(str, networks)) or "empty"
+            raise Refusal(Counter.REFUSED_NOT_ALLOWED, f"no range of the whitelist has {source}: {listed}")
+        (number,) = NUMBER.unpack(place)
+        matched = networks[number] if number < len(networks) else f"entry {number}"
+        return f"{matched} has {source}: entry {number + 1} of {len(networks)}, version {word.allow_version}"
+
+    def _port(self) -> str:
+        port, protocol = self._opening.port, self._opening.protocol
+        asked = PortMapping(port, port, protocol)
+        value = self._maps.ports.get(port_key(self._service, self._lists.low, asked))
+        if value is None:
+            raise Refusal(Counter.REFUSED_NO_PORT, f"{protocol} port {port} is not published")
+        server_port, _ = PORT_VALUE.unpack(value)
+        return f"{protocol} port {port} leads to port {int.from_bytes(server_port, 'big')}"
+
+    def _backend(self, session: Session | None) -> str:
+        takers = self._lists.high
+        if not takers:
+            raise Refusal(Counter.REFUSED_NO_BACKEND, "no backend takes new sessions")
+        chosen = f"{session.backend}, one of " if session else ""
+        return f"{chosen}{takers} that take new sessions"
+
+    def _way_out(self, session: Session | None) -> str:
+        number = session.vpc if session else self._table.vpc_number(self._service_vpc)
+        device = self._table.device(number)
+        if not device.ifindex:
+            raise Refusal(Counter.REFUSED_NO_DEVICE, f"no device faces VPC {self._service_vpc}")
+        return f"{self._name(number)}, index {device.ifindex}, faces VPC {self._service_vpc}"
+
+    # ---- the maps
+
+    @property
+    def _word(self) -> SlotWord:
+        return SlotWord.unpack(self._maps.slots[self._slot])
+
+    @property
+    def _lists(self) -> Pair:
+        return self._maps.services[self._service]
+
+    @property
+    def _service_vpc(self) -> str:
+        service = self._table.entries.service(self._endpoint.service)
+        return service.vpc if service else ""
+
+    def _name(self, number: int) -> str:
+        return self._resolution.device_of(number) or "a device"
+
+    def _leads_to(self, device: VpcDevice, number: int) -> bool:
+        """The program compares both directions."""
+        return device.ifindex > 0 and self._maps.devices.get(NUMBER.pack(device.ifindex)) == NUMBER.pack(number)
+
+
+def client_key(vpc: int, opening: Opening, address: Address) -> bytes:
+    """The key of the consumer's entry."""
+    ports = opening.source_port.to_bytes(2, "big"), opening.port.to_bytes(2, "big")
+    return TUPLE.pack(opening.source.packed, address.packed, *ports, vpc, PROTOCOL_NUMBERS[opening.protocol])
+
+
+def session_of(sessions: Map, key: bytes) -> Session | None:
+    """The session whose consumer's entry has this key."""
+    if (data := sessions.get(key)) is None:
+        return None
+    other = SessionValue._make(SESSION.unpack(data)).other
+    backend, seen_as, server_port, seen_port, vpc, _ = TUPLE.unpack(other)
+    ports = int.from_bytes(server_port, "big"), int.from_bytes(seen_port, "big")
+    return Session(other, vpc, ip_address(backend), ports[0], ip_address(seen_as), ports[1])
+
+
+def _followed(session: Session) -> str:
+    return f"a session with these addresses and ports is open, to {session.backend}: the packet belongs to it"
+
+
+def _source(session: Session | None, verdict: str) -> str:
+    """Which ports are free, and whether there is room, the program alone can say."""
+    if verdict in UNTOLD:
+        raise Refusal(Counter(verdict), UNTOLD[verdict])
+    return f"the backend sees {session.seen_as} port {session.seen_port}" if session else "it has not got so far"
