@@ -1,6 +1,7 @@
 """The registry, asked by gRPC."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TypeVar
 
@@ -9,8 +10,10 @@ import grpc
 from services.common import errors as refusals
 from services.common.clock import SECOND
 from services.common.principal import Principal
+from services.common.rpc.service_settings import health_check_of, settings_of
+from services.common.service_settings import HealthCheck
 from services.endpoint.application.registry import PublishedService, Removal, Reservation, Rules, Sources
-from services.endpoint.domain.forwarding import UNKNOWN_LOG, Backend, RegistryLog
+from services.endpoint.domain.forwarding import UNKNOWN_LOG, Backend, Protocol, RegistryLog
 from services.endpoint.domain.targets import Target
 from services.endpoint.wire.forwarding import limits_of, port_mapping
 from services.endpoint.wire.labels import read_tags
@@ -112,7 +115,21 @@ def service_of(stored: service_pb.EndpointService, log: RegistryLog = UNKNOWN_LO
         limits=limits_of(stored.consumer_limits),
         ended={each.permission: Removal(each.time.ToNanoseconds(), each.version) for each in stored.ended_permissions},
         log=log,
+        session_settings=settings_of(stored.session_settings),
+        health_check=check_of(stored),
     )
+
+
+def check_of(stored: service_pb.EndpointService) -> HealthCheck | None:
+    """With the port that is asked, which is that of the first mapping for TCP where none is named."""
+    if not stored.HasField("health_check"):
+        return None
+    check = health_check_of(stored.health_check)
+    ports = [
+        mapping.server_port for mapping in map(port_mapping, stored.port_mappings) if mapping.protocol is Protocol.TCP
+    ]
+    port = check.port or next(iter(ports), 0)
+    return replace(check, port=port) if port else None
 
 
 def rules_of(stored: service_pb.EndpointService) -> Rules:

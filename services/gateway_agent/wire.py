@@ -20,6 +20,7 @@ from services.gateway_agent.table import (
     Protocol,
     Service,
 )
+from services.gateway_agent.wire_settings import fill_settings, with_settings
 from services.gateway_agent.wire_targets import attachment_to_proto, target_of
 from sidegate.api.events.v1 import endpoint_events_pb2, forwarding_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2
@@ -113,7 +114,8 @@ def _service(told: forwarding_pb2.ServiceForwarding) -> Content:
         Backend(IPv4Address(address)) for address in told.backends
     ]
     once = {backend.address: backend for backend in backends}
-    return Service(_id(told.service_id), _id(told.vpc_id), tuple(ports), tuple(once.values()))
+    plain = Service(_id(told.service_id), _id(told.vpc_id), tuple(ports), tuple(once.values()))
+    return with_settings(plain, told)
 
 
 def _backend(told: forwarding_pb2.BackendForwarding) -> Backend:
@@ -180,7 +182,7 @@ def entry_to_proto(entry: Entry, gateway: str) -> forwarding_pb2.ForwardingEntry
 
 
 def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
-    return forwarding_pb2.ServiceForwarding(
+    told = forwarding_pb2.ServiceForwarding(
         service_id=service.id,
         vpc_id=service.vpc,
         backends=(str(backend.address) for backend in service.backends if not backend.draining),
@@ -199,6 +201,8 @@ def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
             for mapping in service.ports
         ),
     )
+    fill_settings(told, service)
+    return told
 
 
 def _endpoint_to_proto(endpoint: Endpoint, gateway: str) -> forwarding_pb2.EndpointForwarding:

@@ -12,7 +12,9 @@ from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
 from services.common.rpc.command import command_context
+from services.common.rpc.guard import check_changed
 from services.common.rpc.listing import tags_shown
+from services.common.rpc.service_settings import settings_of
 from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.registry.application.publishing import Draft, Revision
@@ -36,6 +38,7 @@ from services.registry.wire.permissions import parse_permissions
 from services.registry.wire.profiles import (
     identity_of,
     limits_of,
+    parse_health_check,
     parse_rules,
     parse_tags,
     server_type_of,
@@ -57,6 +60,8 @@ KINDS = {
     watch_pb2.RESOURCE_KIND_SERVICE: SERVICE.name,
 }
 DESCRIPTION = "endpoint_service.description"
+SAID_BY_THE_CONTRACT = frozenset({"name", "approval_rules", "consumer_limits", "session_settings", "health_check"})
+"""Fields whose limits the contract has, and nobody else. Of what is created it is asked before we are."""
 
 R = TypeVar("R")
 ListRequest = (
@@ -287,11 +292,14 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         approval_rules=parse_rules(wanted.approval_rules),
         consumer_limits=limits_of(wanted.consumer_limits),
         policy_enabled=wanted.policy_enabled,
+        session_settings=settings_of(wanted.session_settings),
+        health_check=parse_health_check(wanted),
     )
 
 
 def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
     wanted, paths = request.endpoint_service, paths_of(request.update_mask, CHANGEABLE)
+    check_changed(wanted, paths & SAID_BY_THE_CONTRACT, "endpoint_service")
     return Revision(
         backends=parse_backends(wanted.backends) if "backends" in paths else None,
         port_mappings=parse_mappings(wanted.port_mappings) if "port_mappings" in paths else None,
@@ -302,4 +310,6 @@ def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
         approval_rules=parse_rules(wanted.approval_rules) if "approval_rules" in paths else None,
         consumer_limits=limits_of(wanted.consumer_limits) if "consumer_limits" in paths else None,
         name=wanted.name if "name" in paths else None,
+        session_settings=settings_of(wanted.session_settings) if "session_settings" in paths else None,
+        health_check=parse_health_check(wanted) if "health_check" in paths else None,
     )

@@ -88,7 +88,6 @@ def _canonical(entry: ForwardingEntry) -> ForwardingEntry:
             copy.attachment.ClearField("version")
         case "service":
             copy.service.ClearField("version")
-            copy.service.ClearField("limits")  # gateways do not hold consumers to them yet
             copy.service.backends.sort()
             copy.service.weighted_backends.sort(key=lambda each: each.address)
             copy.service.port_mappings.sort(key=lambda each: (each.client_port, each.protocol))

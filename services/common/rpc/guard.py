@@ -1,7 +1,7 @@
 """What stands before every method: the request's limits, a deadline, and errors that programs can read."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import grpc
 import protovalidate
@@ -30,6 +30,18 @@ def check(request: object) -> None:
         first = error.violations[0]
         field = _path(first)
         raise Invalid("FIELD_INVALID", f"{field}: {first.proto.message}", field=field) from None
+
+
+def check_changed(resource: Message, paths: Collection[str], name: str) -> None:
+    """The same of the fields of a resource that are to change: the others are not what the caller means.
+
+    `name` is what the request calls the resource.
+    """
+    for violation in protovalidate.collect_violations(resource):
+        path = _path(violation)
+        if path.partition(".")[0].partition("[")[0] in paths:
+            field = f"{name}.{path}"
+            raise Invalid("FIELD_INVALID", f"{field}: {violation.proto.message}", field=field)
 
 
 def _deadline(context: Context) -> float:

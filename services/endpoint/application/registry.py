@@ -7,6 +7,7 @@ from typing import Protocol
 
 from services.common.labels import Tag
 from services.common.principal import Principal
+from services.common.service_settings import USUAL, HealthCheck, SessionSettings
 from services.endpoint.domain.forwarding import (
     NO_LIMITS,
     UNKNOWN_LOG,
@@ -66,6 +67,8 @@ class PublishedService:
     endpoints_per_account: int = 0
     limits: Limits = NO_LIMITS
     log: RegistryLog = UNKNOWN_LOG
+    session_settings: SessionSettings = USUAL
+    health_check: HealthCheck | None = None
 
     def decides_on(self, account: str, tags: Collection[Tag]) -> bool:
         """Whether the owner, or nobody yet, decides on a connection of this account with these tags."""
@@ -83,7 +86,18 @@ class PublishedService:
         return Removal(max(each.at for each in removals), max(each.version for each in removals))
 
     def in_cell(self, cell: str) -> ServiceForwarded:
-        return ServiceForwarded(cell, self.id, self.version, self.vpc, self.backends, self.ports, self.limits, self.log)
+        return ServiceForwarded(
+            cell=cell,
+            service=self.id,
+            version=self.version,
+            vpc=self.vpc,
+            backends=self.backends,
+            ports=self.ports,
+            limits=self.limits,
+            log=self.log,
+            session_settings=self.session_settings,
+            health_check=self.health_check,
+        )
 
 
 @dataclass(frozen=True, slots=True)

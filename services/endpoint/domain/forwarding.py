@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from services.common.eventsourcing.decider import Decider
+from services.common.service_settings import USUAL, HealthCheck, SessionSettings
 from services.endpoint.domain.targets import Target
 
 
@@ -67,7 +68,8 @@ UNKNOWN_LOG = RegistryLog()
 class ServiceForwarded:
     """Where endpoints of a service lead.
 
-    `version` is the registry's, and `ahead` more: a registry that was restored counts again from what it was.
+    `version` is the registry's, and `ahead` more: a registry that was restored counts again from what it was. A health
+    check has the port that is asked.
     """
 
     cell: str
@@ -79,6 +81,8 @@ class ServiceForwarded:
     limits: Limits = NO_LIMITS
     log: RegistryLog = UNKNOWN_LOG
     ahead: int = 0
+    session_settings: SessionSettings = USUAL
+    health_check: HealthCheck | None = None
 
     @property
     def registry_version(self) -> int:
@@ -136,8 +140,14 @@ def decide_service(command: ServiceCommand, state: ServiceState) -> Sequence[Ser
 
 def _is_news(service: ServiceForwarded, known: ServiceForwarded) -> bool:
     if service.log == known.log or not _is_known(service.log, known.log):
-        return service.version > known.registry_version
+        return service.version > known.registry_version or _was_read_by_another(service, known)
     return _is_another(service.log, known.log)
+
+
+def _was_read_by_another(service: ServiceForwarded, known: ServiceForwarded) -> bool:
+    """Whether what is known is of this version, but was read by a program that did not know all there is to it."""
+    ours = replace(service, version=known.version, ahead=known.ahead)
+    return service.version == known.registry_version and ours != known and service.log == known.log
 
 
 def _is_another(log: RegistryLog, known: RegistryLog) -> bool:

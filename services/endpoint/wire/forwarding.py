@@ -4,6 +4,12 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
+from services.common.rpc.service_settings import (
+    health_check_message,
+    health_check_of,
+    settings_message,
+    settings_of,
+)
 from services.endpoint.domain.forwarding import (
     AttachmentChanged,
     AttachmentForwarded,
@@ -60,6 +66,8 @@ class ServiceCodec:
                 limits=limits_of(entry.limits),
                 log=_log(entry),
                 ahead=entry.ahead,
+                session_settings=settings_of(entry.session_settings),
+                health_check=health_check_of(entry.health_check) if entry.HasField("health_check") else None,
             )
         )
 
@@ -160,6 +168,8 @@ def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.S
         registry_log_id=entry.log.id,
         registry_epoch=entry.log.epoch,
         ahead=entry.ahead,
+        session_settings=settings_message(entry.session_settings),
+        health_check=None if entry.health_check is None else health_check_message(entry.health_check),
     )
 
 

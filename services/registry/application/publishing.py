@@ -8,6 +8,7 @@ from services.common.errors import Invalid, NotFound
 from services.common.eventsourcing.context import CommandContext
 from services.common.labels import Tag
 from services.common.principal import Principal
+from services.common.service_settings import USUAL, HealthCheck, SessionSettings
 from services.registry.application.inventory import Inventory, owned
 from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
@@ -15,6 +16,7 @@ from services.registry.domain import service as domain
 from services.registry.domain.publication import (
     NO_LIMITS,
     NO_RULES,
+    UNCHECKED,
     ApprovalRules,
     Backend,
     ClientIdentity,
@@ -24,6 +26,7 @@ from services.registry.domain.publication import (
     ServerType,
     Service,
     ServiceType,
+    Unchecked,
     first_permissions,
     full_name,
     may_connect,
@@ -60,6 +63,8 @@ class Draft:
     approval_rules: ApprovalRules = NO_RULES
     consumer_limits: ConsumerLimits = NO_LIMITS
     policy_enabled: bool = False
+    session_settings: SessionSettings = USUAL
+    health_check: HealthCheck | Unchecked = UNCHECKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Revision:
     approval_rules: ApprovalRules | None = None
     consumer_limits: ConsumerLimits | None = None
     name: str | None = None
+    session_settings: SessionSettings | None = None
+    health_check: HealthCheck | Unchecked | None = None
 
 
 class Publishing:
@@ -108,6 +115,8 @@ class Publishing:
             approval_rules=draft.approval_rules,
             consumer_limits=draft.consumer_limits,
             policy_enabled=draft.policy_enabled,
+            session_settings=draft.session_settings,
+            health_check=draft.health_check,
         )
         return await self._execute(id_, Create(made, network), context)
 
@@ -185,6 +194,8 @@ def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext
         revision.approval_rules,
         revision.consumer_limits,
         revision.name,
+        revision.session_settings,
+        revision.health_check,
     )
 
 

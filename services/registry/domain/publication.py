@@ -8,12 +8,14 @@ from ipaddress import IPv4Address, IPv4Network
 from services.common.errors import Forbidden, Invalid
 from services.common.labels import Tag
 from services.common.principal import Principal
+from services.common.service_settings import USUAL, HealthCheck, SessionSettings
 
 MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
 HIGHEST_WEIGHT = 100
 HIGHEST_PORT = 65_535
 EVERYBODY, ALSO_EVERYBODY = "iam:domain::*", "*"
 SERVER_TYPE = "endpoint_service.server_type"
+HEALTH_CHECK = "endpoint_service.health_check"
 
 
 class Protocol(Enum):
@@ -96,6 +98,14 @@ NO_LIMITS = ConsumerLimits()
 
 
 @dataclass(frozen=True, slots=True)
+class Unchecked:
+    """Backends are not asked whether they are well."""
+
+
+UNCHECKED = Unchecked()
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """A permission, the owner's words for it, and when it was added (ns since the epoch)."""
 
@@ -138,6 +148,8 @@ class Service:
     approval_rules: ApprovalRules = NO_RULES
     consumer_limits: ConsumerLimits = NO_LIMITS
     policy_enabled: bool = False
+    session_settings: SessionSettings = USUAL
+    health_check: HealthCheck | Unchecked = UNCHECKED
 
     @property
     def permissions(self) -> tuple[str, ...]:
@@ -220,6 +232,22 @@ def check_port_mappings(port_mappings: Sequence[PortMapping]) -> None:
             text = f"client port {mapping.client_port}/{mapping.protocol.value} is published already"
             raise Invalid("CLIENT_PORT_REPEATED", text, field=f"{field}.client_port")
         seen.add(key)
+
+
+def check_health_check(check: HealthCheck | Unchecked, port_mappings: Sequence[PortMapping]) -> None:
+    """Refuses one that waits longer than until the next, one that no status answers, and one without a port to ask."""
+    if isinstance(check, Unchecked):
+        return
+    first, last = check.statuses
+    if check.timeout > check.interval:
+        text = f"{check.timeout} s are longer than the interval, {check.interval} s: wait shorter, or ask less often"
+        raise Invalid("HEALTH_TIMEOUT_TOO_LONG", text, field=f"{HEALTH_CHECK}.timeout_seconds")
+    if first > last:
+        text = f"the last status, {last}, is below the first, {first}: give both, such as 200 and 299"
+        raise Invalid("HEALTH_STATUSES_REVERSED", text, field=f"{HEALTH_CHECK}.last_status")
+    if not check.port and all(mapping.protocol is not Protocol.TCP for mapping in port_mappings):
+        text = "the service publishes no TCP port that could be asked: name the backends' port, or leave the check away"
+        raise Invalid("HEALTH_PORT_MISSING", text, field=f"{HEALTH_CHECK}.port")
 
 
 def _check_count(items: Sequence[object], most: int, field: str) -> None:

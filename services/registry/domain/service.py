@@ -11,6 +11,7 @@ from services.registry.domain import permissions, vpc
 from services.registry.domain.publication import (
     Service,
     check_backends,
+    check_health_check,
     check_port_mappings,
     check_types,
     keeping_ports,
@@ -56,6 +57,8 @@ CHANGEABLE = (
     "approval_rules",
     "consumer_limits",
     "name",
+    "session_settings",
+    "health_check",
 )
 """What the owner can change of a service, by the names that the service, the command and the event have for it."""
 
@@ -127,6 +130,7 @@ def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 
             check_types(service)
             check_backends(service.backends, network)
             check_port_mappings(service.port_mappings)
+            check_health_check(service.health_check, service.port_mappings)
             return [ServiceCreated(service), ServiceOpened(service.created_at)]
         case Open(at), Creating():
             return [ServiceOpened(at)]
@@ -256,6 +260,9 @@ def _change(command: Change, service: Service) -> Sequence[Event]:
     wanted = _news(command)
     if command.backends is not None:
         wanted["backends"] = keeping_ports(command.backends, service.backends)
+    after = replace(service, **wanted)
+    if (after.health_check, after.port_mappings) != (service.health_check, service.port_mappings):
+        check_health_check(after.health_check, after.port_mappings)
     event = ServiceChanged(command.at, **{name: new for name, new in wanted.items() if new != getattr(service, name)})
     return [] if event == ServiceChanged(command.at) else [event]
 

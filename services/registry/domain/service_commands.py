@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from services.common.labels import Tag
+from services.common.service_settings import HealthCheck, SessionSettings
 from services.registry.domain.publication import (
     ApprovalRules,
     Backend,
@@ -12,6 +13,7 @@ from services.registry.domain.publication import (
     ConsumerLimits,
     PortMapping,
     Service,
+    Unchecked,
 )
 
 Network = tuple[IPv4Network, ...]
@@ -52,6 +54,8 @@ class Change:
     approval_rules: ApprovalRules | None = None
     consumer_limits: ConsumerLimits | None = None
     name: str | None = None
+    session_settings: SessionSettings | None = None
+    health_check: HealthCheck | Unchecked | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.common.labels import Tag
+from services.common.service_settings import HealthCheck, SessionSettings
 from services.registry.domain.publication import (
     ApprovalRules,
     Backend,
@@ -11,6 +12,7 @@ from services.registry.domain.publication import (
     ConsumerLimits,
     PortMapping,
     Service,
+    Unchecked,
 )
 
 
@@ -44,6 +46,8 @@ class ServiceChanged:
     approval_rules: ApprovalRules | None = None
     consumer_limits: ConsumerLimits | None = None
     name: str | None = None
+    session_settings: SessionSettings | None = None
+    health_check: HealthCheck | Unchecked | None = None
 
 
 @dataclass(frozen=True, slots=True)

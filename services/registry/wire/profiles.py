@@ -4,10 +4,23 @@ from collections.abc import Iterable, Mapping
 
 from services.common.errors import Invalid
 from services.common.labels import Tag, tags_of
-from services.registry.domain.publication import ApprovalRules, ClientIdentity, ConsumerLimits, ServerType, ServiceType
+from services.common.rpc.service_settings import health_check_message, health_check_of
+from services.common.service_settings import HealthCheck, HealthProtocol
+from services.registry.domain.publication import (
+    HEALTH_CHECK,
+    UNCHECKED,
+    ApprovalRules,
+    ClientIdentity,
+    ConsumerLimits,
+    ServerType,
+    ServiceType,
+    Unchecked,
+)
+from sidegate.api.events.v1.registry_events_pb2 import ServiceHealthCheck
 from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules as RulesMessage
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConsumerLimits as LimitsMessage
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.api.registry.v1.endpoint_service_pb2 import HealthCheck as HealthCheckMessage
 from sidegate.api.registry.v1.tag_pb2 import Tag as TagMessage
 
 IDENTITIES: Mapping[ClientIdentity, EndpointService.ClientIdentity.ValueType] = {
@@ -110,3 +123,24 @@ def limits_message(limits: ConsumerLimits) -> LimitsMessage | None:
         new_connections_per_second=limits.new_connections_per_second,
         bits_per_second=limits.bits_per_second,
     )
+
+
+def parse_health_check(holder: EndpointService) -> HealthCheck | Unchecked:
+    """The check that a caller asks for. Raises Invalid for one by TCP that asks for what only HTTP has."""
+    asked = stored_health_check(holder)
+    if isinstance(asked, HealthCheck) and asked.protocol is HealthProtocol.TCP:
+        for name in ("path", "first_status", "last_status"):
+            if getattr(holder.health_check, name):
+                text = f"a check by TCP has no {name}: leave it out, or make the protocol HTTP"
+                raise Invalid("HEALTH_CHECK_NOT_HTTP", text, field=f"{HEALTH_CHECK}.{name}")
+    return asked
+
+
+def stored_health_check(holder: EndpointService | ServiceHealthCheck) -> HealthCheck | Unchecked:
+    """The check of a service, or of a change of it."""
+    return health_check_of(holder.health_check) if holder.HasField("health_check") else UNCHECKED
+
+
+def health_message(check: HealthCheck | Unchecked) -> HealthCheckMessage | None:
+    """None where backends are not asked."""
+    return None if isinstance(check, Unchecked) else health_check_message(check)

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.principal import Principal
+from services.common.rpc.service_settings import settings_message, settings_of
 from services.registry.domain.publication import Service
 from services.registry.domain.service import (
     Absent,
@@ -36,6 +37,7 @@ from services.registry.wire.profiles import (
     IDENTITIES,
     SERVER_TYPES,
     SERVICE_TYPES,
+    health_message,
     identity_of,
     limits_message,
     limits_of,
@@ -43,6 +45,7 @@ from services.registry.wire.profiles import (
     rules_of,
     server_type_of,
     service_type_of,
+    stored_health_check,
     tag_message,
     tag_of,
 )
@@ -54,6 +57,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ConsumerLimits,
     EndpointService,
     PortMapping,
+    SessionSettings,
 )
 
 _STATES: Mapping[type[State], EndpointService.State.ValueType] = {
@@ -109,6 +113,8 @@ def service_message(state: State) -> EndpointService:
         approval_rules=rules_message(service.approval_rules),
         consumer_limits=limits_message(service.consumer_limits),
         policy_enabled=service.policy_enabled,
+        session_settings=settings_message(service.session_settings),
+        health_check=health_message(service.health_check),
     )
 
 
@@ -136,6 +142,8 @@ def service_of(message: EndpointService) -> Service:
         approval_rules=rules_of(message.approval_rules),
         consumer_limits=limits_of(message.consumer_limits),
         policy_enabled=message.policy_enabled,
+        session_settings=settings_of(message.session_settings),
+        health_check=stored_health_check(message),
     )
 
 
@@ -225,6 +233,12 @@ def _changed(event: ServiceChanged) -> events_pb2.ServiceChanged:
     if event.consumer_limits is not None:
         message.consumer_limits.SetInParent()
         message.consumer_limits.MergeFrom(limits_message(event.consumer_limits) or ConsumerLimits())
+    if event.session_settings is not None:
+        message.session_settings.SetInParent()
+        message.session_settings.MergeFrom(settings_message(event.session_settings) or SessionSettings())
+    if event.health_check is not None:
+        check = events_pb2.ServiceHealthCheck(health_check=health_message(event.health_check))
+        message.health_check.CopyFrom(check)
     if event.tags is not None:
         message.tags.SetInParent()
         message.tags.tags.extend(map(tag_message, event.tags))
@@ -247,4 +261,6 @@ def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
         rules_of(message.approval_rules) if message.HasField("approval_rules") else None,
         limits_of(message.consumer_limits) if message.HasField("consumer_limits") else None,
         message.name if message.HasField("name") else None,
+        settings_of(message.session_settings) if message.HasField("session_settings") else None,
+        stored_health_check(message.health_check) if message.HasField("health_check") else None,
     )

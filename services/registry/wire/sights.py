@@ -66,12 +66,21 @@ ALLOWED = Allowed(
             *("approval_required", "permissions", "state", "failure", "create_time", "update_time", "etag", "version"),
             *("description", "tags", "client_identity", "service_type", "server_type"),
             *("permission_details", "ended_permissions", "approval_rules", "consumer_limits", "policy_enabled"),
+            *("session_settings", "health_check"),
         ),
         f"{_API}.Permission": ("id", "permission", "type", "description", "create_time"),
         f"{_API}.EndedPermission": ("permission", "time", "version"),
         f"{_API}.ApprovalRules": ("accept_accounts", "accept_tags", "pending_seconds", "accepted_seconds"),
         f"{_API}.ConsumerLimits": (
             *("endpoints_per_account", "connections", "new_connections_per_second", "bits_per_second"),
+        ),
+        f"{_API}.SessionSettings": (
+            *("tcp_established_seconds", "tcp_half_open_seconds", "tcp_closed_seconds"),
+            *("udp_two_way_seconds", "udp_one_way_seconds", "affinity", "reset_expired"),
+        ),
+        f"{_API}.HealthCheck": (
+            *("protocol", "port", "path", "first_status", "last_status"),
+            *("interval_seconds", "timeout_seconds", "healthy_after", "unhealthy_after"),
         ),
         f"{_API}.Tag": ("key", "value"),
         f"{_API}.Backend": ("address", "port_id", "weight", "draining", "port"),

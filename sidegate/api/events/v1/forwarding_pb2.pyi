@@ -123,6 +123,8 @@ class ServiceForwarding(_message.Message):
     REGISTRY_LOG_ID_FIELD_NUMBER: _builtins.int
     REGISTRY_EPOCH_FIELD_NUMBER: _builtins.int
     AHEAD_FIELD_NUMBER: _builtins.int
+    SESSION_SETTINGS_FIELD_NUMBER: _builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """The service (UUID): the entry's key."""
     version: _builtins.int
@@ -157,6 +159,16 @@ class ServiceForwarding(_message.Message):
     def limits(self) -> _endpoint_service_pb2.ConsumerLimits:
         """What each endpoint may take, where there is a limit."""
 
+    @_builtins.property
+    def session_settings(self) -> _endpoint_service_pb2.SessionSettings:
+        """How its sessions are kept, every value as it holds; not set where all are the defaults, as in entries of before there
+        were any.
+        """
+
+    @_builtins.property
+    def health_check(self) -> _endpoint_service_pb2.HealthCheck:
+        """How gateways ask the backends whether they are well, every value as it holds, the port too; not set where they do not."""
+
     def __init__(
         self,
         *,
@@ -171,10 +183,12 @@ class ServiceForwarding(_message.Message):
         registry_log_id: _builtins.str = ...,
         registry_epoch: _builtins.int = ...,
         ahead: _builtins.int = ...,
+        session_settings: _endpoint_service_pb2.SessionSettings | None = ...,
+        health_check: _endpoint_service_pb2.HealthCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["health_check", b"health_check", "limits", b"limits", "session_settings", b"session_settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "backends", b"backends", "limits", b"limits", "port_mappings", b"port_mappings", "registry_epoch", b"registry_epoch", "registry_log_id", b"registry_log_id", "removed", b"removed", "service_id", b"service_id", "version", b"version", "vpc_id", b"vpc_id", "weighted_backends", b"weighted_backends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "backends", b"backends", "health_check", b"health_check", "limits", b"limits", "port_mappings", b"port_mappings", "registry_epoch", b"registry_epoch", "registry_log_id", b"registry_log_id", "removed", b"removed", "service_id", b"service_id", "session_settings", b"session_settings", "version", b"version", "vpc_id", b"vpc_id", "weighted_backends", b"weighted_backends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

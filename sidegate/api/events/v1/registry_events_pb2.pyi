@@ -534,6 +534,8 @@ class ServiceChanged(_message.Message):
     APPROVAL_RULES_FIELD_NUMBER: _builtins.int
     CONSUMER_LIMITS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    SESSION_SETTINGS_FIELD_NUMBER: _builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     approval_required: _builtins.bool
     """The need of approval, if it changed."""
     description: _builtins.str
@@ -562,6 +564,14 @@ class ServiceChanged(_message.Message):
     def consumer_limits(self) -> _endpoint_service_pb2.ConsumerLimits:
         """What each consumer may take, if it changed."""
 
+    @_builtins.property
+    def session_settings(self) -> _endpoint_service_pb2.SessionSettings:
+        """How sessions are kept, if that changed."""
+
+    @_builtins.property
+    def health_check(self) -> Global___ServiceHealthCheck:
+        """How backends are asked whether they are well, if that changed."""
+
     def __init__(
         self,
         *,
@@ -574,10 +584,12 @@ class ServiceChanged(_message.Message):
         approval_rules: _endpoint_service_pb2.ApprovalRules | None = ...,
         consumer_limits: _endpoint_service_pb2.ConsumerLimits | None = ...,
         name: _builtins.str | None = ...,
+        session_settings: _endpoint_service_pb2.SessionSettings | None = ...,
+        health_check: Global___ServiceHealthCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "name", b"name", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "health_check", b"health_check", "name", b"name", "port_mappings", b"port_mappings", "session_settings", b"session_settings", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "name", b"name", "port_mappings", b"port_mappings", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "health_check", b"health_check", "name", b"name", "port_mappings", b"port_mappings", "session_settings", b"session_settings", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__approval_required: _TypeAlias = _typing.Literal["approval_required"]  # noqa: Y015
     _WhichOneofArgType__approval_required: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required"]  # noqa: Y015
@@ -597,6 +609,30 @@ class ServiceChanged(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ServiceChanged: _TypeAlias = ServiceChanged  # noqa: Y015
+
+@_typing.final
+class ServiceHealthCheck(_message.Message):
+    """How backends are asked whether they are well."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def health_check(self) -> _endpoint_service_pb2.HealthCheck:
+        """None where they are not asked any more."""
+
+    def __init__(
+        self,
+        *,
+        health_check: _endpoint_service_pb2.HealthCheck | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["health_check", b"health_check"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["health_check", b"health_check"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceHealthCheck: _TypeAlias = ServiceHealthCheck  # noqa: Y015
 
 @_typing.final
 class Tags(_message.Message):

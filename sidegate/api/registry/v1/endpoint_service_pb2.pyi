@@ -181,6 +181,8 @@ class EndpointService(_message.Message):
     APPROVAL_RULES_FIELD_NUMBER: _builtins.int
     CONSUMER_LIMITS_FIELD_NUMBER: _builtins.int
     POLICY_ENABLED_FIELD_NUMBER: _builtins.int
+    SESSION_SETTINGS_FIELD_NUMBER: _builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -267,6 +269,16 @@ class EndpointService(_message.Message):
     def consumer_limits(self) -> Global___ConsumerLimits:
         """What each consumer may take."""
 
+    @_builtins.property
+    def session_settings(self) -> Global___SessionSettings:
+        """How gateways keep its sessions. Not set: every limit is the default, no affinity, nothing is reset. What is shown is
+        what holds, defaults too.
+        """
+
+    @_builtins.property
+    def health_check(self) -> Global___HealthCheck:
+        """How gateways ask backends whether they are well: one that is not gets no new sessions. Not set: they are not asked."""
+
     def __init__(
         self,
         *,
@@ -296,14 +308,170 @@ class EndpointService(_message.Message):
         approval_rules: Global___ApprovalRules | None = ...,
         consumer_limits: Global___ConsumerLimits | None = ...,
         policy_enabled: _builtins.bool = ...,
+        session_settings: Global___SessionSettings | None = ...,
+        health_check: Global___HealthCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "health_check", b"health_check", "session_settings", b"session_settings", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "health_check", b"health_check", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "session_settings", b"session_settings", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointService: _TypeAlias = EndpointService  # noqa: Y015
+
+@_typing.final
+class SessionSettings(_message.Message):
+    """How gateways keep the sessions of a service. The limits are seconds without a packet in either direction, after which a
+    session is removed; 0 stands for the default. What is changed holds for sessions that are open, too.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Affinity:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _AffinityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SessionSettings._Affinity.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        AFFINITY_UNSPECIFIED: SessionSettings._Affinity.ValueType  # 0
+        """Stands for NONE."""
+        AFFINITY_NONE: SessionSettings._Affinity.ValueType  # 1
+        """The session's addresses and ports: every session for itself."""
+        AFFINITY_SOURCE_ADDRESS: SessionSettings._Affinity.ValueType  # 2
+        """The client's address and the endpoint: a client stays with one backend as long as that takes sessions."""
+
+    class Affinity(_Affinity, metaclass=_AffinityEnumTypeWrapper):
+        """What the backend of a new session depends on."""
+
+    AFFINITY_UNSPECIFIED: SessionSettings.Affinity.ValueType  # 0
+    """Stands for NONE."""
+    AFFINITY_NONE: SessionSettings.Affinity.ValueType  # 1
+    """The session's addresses and ports: every session for itself."""
+    AFFINITY_SOURCE_ADDRESS: SessionSettings.Affinity.ValueType  # 2
+    """The client's address and the endpoint: a client stays with one backend as long as that takes sessions."""
+
+    TCP_ESTABLISHED_SECONDS_FIELD_NUMBER: _builtins.int
+    TCP_HALF_OPEN_SECONDS_FIELD_NUMBER: _builtins.int
+    TCP_CLOSED_SECONDS_FIELD_NUMBER: _builtins.int
+    UDP_TWO_WAY_SECONDS_FIELD_NUMBER: _builtins.int
+    UDP_ONE_WAY_SECONDS_FIELD_NUMBER: _builtins.int
+    AFFINITY_FIELD_NUMBER: _builtins.int
+    RESET_EXPIRED_FIELD_NUMBER: _builtins.int
+    tcp_established_seconds: _builtins.int
+    """TCP, established: 60 to 86,400; 350 is the default."""
+    tcp_half_open_seconds: _builtins.int
+    """TCP before the handshake has ended: 5 to 300; 30 is the default."""
+    tcp_closed_seconds: _builtins.int
+    """TCP after FIN of both sides, or RST: 1 to 120; 10 is the default."""
+    udp_two_way_seconds: _builtins.int
+    """UDP that was answered: 10 to 3,600; 120 is the default."""
+    udp_one_way_seconds: _builtins.int
+    """UDP that was not answered: 5 to 300; 30 is the default."""
+    affinity: Global___SessionSettings.Affinity.ValueType
+    """What the backend of a new session depends on."""
+    reset_expired: _builtins.bool
+    """Whether a TCP segment of a session that is there no more is answered with RST, so that its sender learns of it at
+    once. Else it is dropped.
+    """
+    def __init__(
+        self,
+        *,
+        tcp_established_seconds: _builtins.int = ...,
+        tcp_half_open_seconds: _builtins.int = ...,
+        tcp_closed_seconds: _builtins.int = ...,
+        udp_two_way_seconds: _builtins.int = ...,
+        udp_one_way_seconds: _builtins.int = ...,
+        affinity: Global___SessionSettings.Affinity.ValueType = ...,
+        reset_expired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "reset_expired", b"reset_expired", "tcp_closed_seconds", b"tcp_closed_seconds", "tcp_established_seconds", b"tcp_established_seconds", "tcp_half_open_seconds", b"tcp_half_open_seconds", "udp_one_way_seconds", b"udp_one_way_seconds", "udp_two_way_seconds", b"udp_two_way_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionSettings: _TypeAlias = SessionSettings  # noqa: Y015
+
+@_typing.final
+class HealthCheck(_message.Message):
+    """How gateways ask the backends of a service whether they are well."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Protocol:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[HealthCheck._Protocol.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PROTOCOL_UNSPECIFIED: HealthCheck._Protocol.ValueType  # 0
+        """Stands for TCP."""
+        PROTOCOL_TCP: HealthCheck._Protocol.ValueType  # 1
+        """Whether a connection is accepted."""
+        PROTOCOL_HTTP: HealthCheck._Protocol.ValueType  # 2
+        """Whether GET is answered with one of the statuses."""
+
+    class Protocol(_Protocol, metaclass=_ProtocolEnumTypeWrapper):
+        """What is asked."""
+
+    PROTOCOL_UNSPECIFIED: HealthCheck.Protocol.ValueType  # 0
+    """Stands for TCP."""
+    PROTOCOL_TCP: HealthCheck.Protocol.ValueType  # 1
+    """Whether a connection is accepted."""
+    PROTOCOL_HTTP: HealthCheck.Protocol.ValueType  # 2
+    """Whether GET is answered with one of the statuses."""
+
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    FIRST_STATUS_FIELD_NUMBER: _builtins.int
+    LAST_STATUS_FIELD_NUMBER: _builtins.int
+    INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    HEALTHY_AFTER_FIELD_NUMBER: _builtins.int
+    UNHEALTHY_AFTER_FIELD_NUMBER: _builtins.int
+    protocol: Global___HealthCheck.Protocol.ValueType
+    """What is asked."""
+    port: _builtins.int
+    """The port of the backend that is asked, 1 to 65535, published or not. 0: the server port of the first port mapping for
+    TCP, whichever that is.
+    """
+    path: _builtins.str
+    """HTTP only: what is asked for, "/" and up to 127 more printable characters of ASCII without blanks. Empty stands for "/"."""
+    first_status: _builtins.int
+    """HTTP only: the first status of those that are well, 100 to 599. 0 stands for 200."""
+    last_status: _builtins.int
+    """HTTP only: the last one, not below the first. 0 stands for 399."""
+    interval_seconds: _builtins.int
+    """Seconds from one question to the next, 1 to 300. 0 stands for 5."""
+    timeout_seconds: _builtins.int
+    """Seconds after which no answer is a failure: 1 to 60, the interval at most. 0 stands for 2, or the interval where that is
+    shorter.
+    """
+    healthy_after: _builtins.int
+    """So many answers one after another, and a backend is well: 1 to 10. 0 stands for 2."""
+    unhealthy_after: _builtins.int
+    """So many failures one after another, and it is not: 1 to 10. 0 stands for 2."""
+    def __init__(
+        self,
+        *,
+        protocol: Global___HealthCheck.Protocol.ValueType = ...,
+        port: _builtins.int = ...,
+        path: _builtins.str = ...,
+        first_status: _builtins.int = ...,
+        last_status: _builtins.int = ...,
+        interval_seconds: _builtins.int = ...,
+        timeout_seconds: _builtins.int = ...,
+        healthy_after: _builtins.int = ...,
+        unhealthy_after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_status", b"first_status", "healthy_after", b"healthy_after", "interval_seconds", b"interval_seconds", "last_status", b"last_status", "path", b"path", "port", b"port", "protocol", b"protocol", "timeout_seconds", b"timeout_seconds", "unhealthy_after", b"unhealthy_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthCheck: _TypeAlias = HealthCheck  # noqa: Y015
 
 @_typing.final
 class ConsumerLimits(_message.Message):
@@ -320,8 +488,8 @@ class ConsumerLimits(_message.Message):
     takes none away. Endpoints that were requested before Sidegate knew this limit do not count.
     """
     connections: _builtins.int
-    """Sessions of one endpoint that are open at the same time. Gateways are told of this and of what follows; they do not
-    hold consumers to it yet.
+    """Sessions of one endpoint that are open at the same time. This and what follows each gateway holds consumers to, for the
+    sessions that go through it: what is too much is dropped and counted. A lower limit takes no open session away.
     """
     new_connections_per_second: _builtins.int
     """New sessions of one endpoint in a second."""
