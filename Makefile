@@ -11,10 +11,10 @@ help:  ## list the verbs
 setup:  ## install what is missing: the virtual environment, iproute2, the BPF program
 	@deploy/setup
 
-setup-test: setup  ## install what only tests need: PostgreSQL's programs
+setup-test: setup  ## install what only tests need: PostgreSQL's programs, nftables
 	@deploy/setup-test
 
-setup-bench: setup-test  ## install what only benchmarks need: HAProxy, nginx, iperf3, nftables, matplotlib
+setup-bench: setup-test  ## install what only benchmarks need: HAProxy, nginx, iperf3, matplotlib
 	@deploy/setup-bench
 
 demo: setup  ## tell the whole story on real traffic, print it, leave nothing behind

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import commands, dataplane, front, latency, machine, past, store, stored
+from benchmarks import commands, dataplane, front, latency, machine, packets, past, store, stored
 from benchmarks.figures import Figure, table, write
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Failed
@@ -40,7 +41,20 @@ SUBJECTS: Mapping[str, Subject] = {
     "past": Subject("Reading the log", past.steps, past.measure, packets=False),
     "latency": Subject("Latency of the whole system", latency.steps, latency.measure, packets=True),
     "dataplane": Subject("Data plane", dataplane.steps, dataplane.measure, packets=True),
+    "packets": Subject("Cost of a packet", packets.steps, packets.measure, packets=True),
 }
+
+
+class Lines:
+    """What a bar shows on a terminal, for a file: a line for each step, but not more than one a second."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._next = console, 0.0
+
+    def say(self, text: str) -> None:
+        if not self._console.is_terminal and time.monotonic() >= self._next:
+            self._next = time.monotonic() + 1.0
+            self._console.print(text, highlight=False)
 
 
 @dataclass(slots=True)
@@ -67,6 +81,7 @@ class Session:
         self.whole = True
 
     async def _subject(self, subject: Subject) -> Sequence[Figure]:
+        lines = Lines(self.console)
         columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(subject.title, total=subject.steps(self.plan))
@@ -74,13 +89,14 @@ class Session:
             def step(what: str) -> None:
                 progress.update(task, description=f"{subject.title}: {what}")
                 progress.advance(task)
+                lines.say(f"{subject.title}: {what}")
 
             return await subject.measure(self.plan, step)
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a look of under two minutes; not to be quoted")
+    parser.add_argument("--quick", action="store_true", help="a look of a few minutes; not to be quoted")
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=list(SUBJECTS), help="these subjects")
     parser.add_argument("--rounds", type=int, help="how often each comparison is made (5; 1 with --quick)")
     parser.add_argument("--seconds", type=float, help="of each measurement of a rate (2; 0.5 with --quick)")

@@ -31,6 +31,8 @@ class Aim:
         return f"{self.bound} {shown(self.number)} {unit}"
 
 
+ROUTING, EMPTY = "plain routing", "an empty gateway"
+
 AIMS = (
     Aim("store_append_1_sqlite", "at least", 3_000),
     Aim("store_append_64_sqlite", "at least", 15_000),
@@ -59,9 +61,37 @@ AIMS = (
         for quantile, milliseconds in (("p50", 10.0), ("p99", 50.0))
     ),
     *(
-        Aim(name, "at least", 1.0, ratio_to="plain routing")
-        for name in ("bulk_1_stream", "bulk_8_streams", "connections", "round_trips")
+        Aim(name, "at least", times, ratio_to=other)
+        for name, other, times in (
+            ("bulk_1_stream", ROUTING, 1.0),
+            ("bulk_8_streams", ROUTING, 1.0),
+            ("bulk_mtu", ROUTING, 1.4),
+            ("round_trips", ROUTING, 1.1),
+            ("connections", ROUTING, 1.05),
+            ("connections", "HAProxy", 1.7),
+            ("connections", "nginx stream", 1.7),
+        )
     ),
+    Aim("round_trips_p99", "at most", 1.0, ratio_to=ROUTING),
+    Aim("packet_cost", "at most", 0.4, ratio_to=ROUTING),
+    Aim("sessions_held", "at least", 10_000_000),
+    Aim("sessions_of_an_endpoint", "at least", 1_000_000),
+    Aim("fill_rate", "at least", 150_000),
+    *(
+        aim
+        for crowd in ("100k_endpoints", "1m_sessions", "10m_sessions")
+        for aim in (
+            Aim(f"packet_cost_{crowd}", "at most", 1.05, ratio_to=EMPTY),
+            *(
+                Aim(f"{name}_{crowd}", "at least", 0.95, ratio_to=EMPTY)
+                for name in ("round_trips", "connections", "bulk_1_stream")
+            ),
+        )
+    ),
+    *(Aim(f"endpoint_{what}_p50", "at most", 0.1) for what in ("add", "change", "remove")),
+    Aim("reject_cut_p99", "at most", 5.0),
+    Aim("agent_start_100k", "at most", 3.0),
+    Aim("restart_loss", "at most", 0.0),
 )
 
 

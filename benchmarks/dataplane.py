@@ -1,23 +1,22 @@
 """Packets through an endpoint, beside plain routing, routing with conntrack, HAProxy and nginx."""
 
 import json
-import os
 import shutil
-import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.figures import Figure, compare
+from benchmarks.compiled import load as generator
+from benchmarks.figures import Figure
+from benchmarks.offloads import leave_packets_alone
 from benchmarks.paths import conntrack, endpoint, haproxy, nginx, routing
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import CLIENT_CPU, Failed, child
-from benchmarks.processes import load as generator
+from benchmarks.rounds import ENDPOINT, PATH, Numbers, Rounds
 from benchmarks.stage import BULK_PORT, CLIENT, COUNT, LOAD_PORT, Stage, Way, kinds_of_devices, raised
+from tests.support.namespaces import DEVICE
 
-ENDPOINT = "an endpoint"
 WAYS: Mapping[str, Way] = {
     "plain routing": routing,
     ENDPOINT: endpoint,
@@ -27,7 +26,6 @@ WAYS: Mapping[str, Way] = {
 }
 NEEDED = {"haproxy": "haproxy", "nginx": "nginx-light with libnginx-mod-stream", "iperf3": "iperf3", "nft": "nftables"}
 CONCURRENCY = 64
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 WHERE = (
     "Fresh network namespaces for client, gateway and server on one machine, joined by veth pairs with the same "
@@ -36,6 +34,10 @@ WHERE = (
 METHODS = {
     "bulk_1_stream": "iperf3, one TCP stream, what the receiver got",
     "bulk_8_streams": "iperf3, eight TCP streams, what the receiver got",
+    "bulk_mtu": (
+        "iperf3, one TCP stream whose packets are of the devices' MTU, as from a network: client and server have "
+        "TSO, GSO and GRO off"
+    ),
     "round_trips": f"32 bytes there and back on {CONCURRENCY} open connections, as many as come",
     "round_trips_p99": f"the time of one of them, 99th percentile, with {CONCURRENCY} connections busy",
     "connections": f"connect, 32 bytes there and back, close; {CONCURRENCY} at a time from {COUNT} addresses",
@@ -43,12 +45,11 @@ METHODS = {
 UNITS = {
     "bulk_1_stream": "Gbit/s",
     "bulk_8_streams": "Gbit/s",
+    "bulk_mtu": "Gbit/s",
     "round_trips": "1/s",
     "round_trips_p99": "µs",
     "connections": "1/s",
 }
-
-Numbers = Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -60,17 +61,21 @@ class Case:
     seconds: float
 
     async def numbers(self) -> Numbers:
-        one, eight = [await self._bulk(streams) for streams in (1, 8)]
+        one, eight = [await self.bulk(streams) for streams in (1, 8)]
         trips, connections = [await self.load(verb) for verb in ("round_trips", "connections")]
+        for end in (self.stage.client, self.stage.server):
+            leave_packets_alone(end, DEVICE)
         return {
             "bulk_1_stream": one,
             "bulk_8_streams": eight,
+            "bulk_mtu": await self.bulk(1),
             "round_trips": trips["rate"],
             "round_trips_p99": trips["p99"],
             "connections": connections["rate"],
         }
 
-    async def _bulk(self, streams: int) -> float:
+    async def bulk(self, streams: int) -> float:
+        """Gbit/s."""
         where = ("--client", self.target, "--port", str(BULK_PORT))
         command = ("iperf3", *where, "--parallel", str(streams), "--time", str(max(1, round(self.seconds))), "--json")
         async with child(command, namespace=self.stage.client, cpu=CLIENT_CPU) as client:
@@ -88,45 +93,21 @@ class Case:
         return said
 
 
-class Rounds:
-    """What each way had in each round; nothing where its case failed."""
+class Cases:
+    """Measures ways, and minds that the devices of all of them are of one kind."""
 
-    def __init__(self) -> None:
-        self.numbers: dict[str, list[Numbers | None]] = defaultdict(list)
-        self.failures: list[str] = []
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._kinds: set[str] | None = None
 
-    async def take(self, name: str, way: Way, seconds: float) -> None:
-        """One case; a second one if that failed."""
-        for _ in range(2):
-            try:
-                self.numbers[name].append(await self._measured(way, seconds))
-            except Failed as failure:
-                self.failures.append(f"{name}: {failure}")
-            else:
-                return
-        self.numbers[name].append(None)
-
-    async def _measured(self, way: Way, seconds: float) -> Numbers:
+    async def measure(self, way: Way) -> Numbers:
         with TemporaryDirectory(prefix="sidegate-bench-") as directory:
             async with raised(way, Path(directory)) as (stage, target):
                 kinds = kinds_of_devices(stage)
                 self._kinds = self._kinds or kinds
                 if kinds != self._kinds:
                     raise Failed(f"the devices are {kinds}, elsewhere {self._kinds}")
-                numbers = await Case(stage, target, seconds).numbers()
-        return numbers
-
-    def figures(self, name: str) -> list[Figure]:
-        return [figure for other in WAYS if other != ENDPOINT for figure in self._beside(name, other)]
-
-    def _beside(self, name: str, other: str) -> list[Figure]:
-        both = zip(self.numbers[ENDPOINT], self.numbers[other], strict=True)
-        pairs = [(ours[name], theirs[name]) for ours, theirs in both if ours and theirs]
-        if not pairs:
-            return []
-        ours, theirs = zip(*pairs, strict=True)
-        return [compare(name, ours, UNITS[name], method=f"{METHODS[name]}. {WHERE}.", other=other, theirs=theirs)]
+                return await Case(stage, target, self._seconds).numbers()
 
 
 def missing() -> list[str]:
@@ -142,15 +123,6 @@ async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
     """Raises Failed where a program is missing, or a way never worked."""
     if absent := missing():
         raise Failed(f"not installed: {', '.join(absent)} (make setup-bench)")
-    rounds, ways = Rounds(), list(WAYS.items())
-    for number in range(plan.rounds):
-        first = number % len(ways)
-        for name, way in ways[first:] + ways[:first]:
-            step(f"round {number + 1}: {name}")
-            await rounds.take(name, way, plan.seconds)
-    for failure in rounds.failures:
-        print(f"bench: a case failed and does not count: {failure}", file=sys.stderr)
-    made = [figure for name in UNITS for figure in rounds.figures(name)]
-    if len(made) < len(UNITS) * (len(ways) - 1):
-        raise Failed(f"a way to the server never worked: {'; '.join(rounds.failures)}")
-    return made
+    rounds = Rounds(WAYS, Cases(plan.seconds).measure)
+    await rounds.take_all(plan.rounds, step)
+    return rounds.all_figures(UNITS, lambda name: f"{METHODS[name]}. {WHERE}")

@@ -17,11 +17,12 @@ import grpc
 from grpc_health.v1 import health_pb2
 from nats.aio.client import Client as Nats
 
+from benchmarks.compiled import load
 from benchmarks.figures import Figure, compare_quantiles
 from benchmarks.follower import SUBJECT
 from benchmarks.paths import routing
 from benchmarks.plan import Plan, Step
-from benchmarks.processes import Child, child, load, module
+from benchmarks.processes import Child, child, module
 from benchmarks.stage import LOAD_PORT, Stage, raised
 from services.common.messaging.connection import connect
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService

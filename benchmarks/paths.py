@@ -1,24 +1,26 @@
-"""Ways for a client's packets to a server: plain routing, conntrack, two proxies, and an endpoint."""
+"""Ways for a client's packets to a server: plain routing, conntrack, NAT, two proxies, and an endpoint."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from signal import SIGTERM
 
-from benchmarks.processes import Failed, and_all_it_starts, child, module
+from benchmarks.gateways import forwarding
+from benchmarks.processes import Failed, and_all_it_starts, child
 from benchmarks.stage import (
     BULK_PORT,
+    FLOOD_PORT,
     LOAD_PORT,
+    ROUTERS,
     SERVER,
     TARGET,
     Stage,
     consecutive,
-    give_addresses,
     join_by_routes,
     tracked_connections,
 )
 
 PORTS = (LOAD_PORT, BULK_PORT)
+SOURCE_RANGE = "198.19.128.0/17"
 CONNTRACK = """table ip bench {
     chain pass {
         type filter hook forward priority filter
@@ -47,6 +49,28 @@ async def conntrack(stage: Stage, directory: Path) -> AsyncIterator[str]:
     yield str(SERVER)
     if not tracked_connections(stage):
         raise Failed("conntrack tracked nothing")
+
+
+NAT = """table ip bench {{
+    map targets {{
+        type ifname . ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+        elements = {{ {targets} }}
+    }}
+    chain arrive {{
+        type nat hook prerouting priority dstnat
+        dnat ip to iifname . ip daddr . meta l4proto . th dport map @targets
+    }}
+    chain leave {{
+        type nat hook postrouting priority srcnat
+        oifname "server" ct status dnat snat ip to 198.19.128.1-198.19.128.16
+    }}
+    chain pass {{
+        type filter hook forward priority filter; policy drop
+        ct state invalid drop
+        ct status dnat accept
+    }}
+}}
+"""
 
 
 def give_proxy_addresses(stage: Stage) -> None:
@@ -94,24 +118,27 @@ async def nginx(stage: Stage, directory: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def nft_nat(stage: Stage, directory: Path) -> AsyncIterator[str]:
+    """What an endpoint does, by maps of nftables: however many elements they have, a packet takes one look-up."""
+    rules = directory / "nat.nft"
+    rules.write_text(NAT.format(targets=", ".join(nat_targets())))
+    give_proxy_addresses(stage)
+    stage.server.ip("route", "add", SOURCE_RANGE, "via", ROUTERS["server"])
+    async with child(("nft", "-f", str(rules)), namespace=stage.gateway) as nft:
+        await nft.hear_all()
+    yield str(TARGET)
+    if not tracked_connections(stage):
+        raise Failed("conntrack tracked nothing")
+
+
+def nat_targets() -> Iterator[str]:
+    for protocol, port in (*(("tcp", port) for port in PORTS), ("udp", FLOOD_PORT)):
+        for target, server in zip(consecutive(TARGET), consecutive(SERVER), strict=True):
+            yield f'"client" . {target} . {protocol} . {port} : {server} . {port}'
+
+
+@asynccontextmanager
 async def endpoint(stage: Stage, directory: Path) -> AsyncIterator[str]:
-    wanted = {
-        "gateway": stage.gateway.name,
-        "bpffs": str(directory / "bpf"),
-        "consumer": stage.client.name,
-        "provider": stage.server.name,
-        "ports": PORTS,
-        "backends": consecutive(SERVER),
-        "endpoints": consecutive(TARGET),
-    }
-    async with child(module("benchmarks.gateway"), namespace=stage.gateway, end=SIGTERM) as gateway:
-        await gateway.tell(**wanted)
-        await gateway.hear()
-        give_addresses(stage)
-        await gateway.tell(addresses=True)
-        await gateway.hear()
+    async with forwarding(stage, directory) as gateway:
         yield str(TARGET)
-        await gateway.tell(count=True)
-        counters = await gateway.hear()
-        if refused := {name: count for name, count in counters.items() if name.startswith("refused") and count}:
-            raise Failed(f"the endpoint refused packets: {refused}")
+        await gateway.check()

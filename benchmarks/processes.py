@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +14,6 @@ from typing import Any
 from tests.support.namespaces import RUN, Namespace
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = Path(__file__).with_name("load.c")
 HEARING_SECONDS = 60.0
 ENDING_SECONDS = 15.0
 CLIENT_CPU, SERVER_CPU = 0, (os.cpu_count() or 1) - 1
@@ -24,19 +21,6 @@ CLIENT_CPU, SERVER_CPU = 0, (os.cpu_count() or 1) - 1
 
 class Failed(Exception):
     """A program did not do its part; the text says which, and what it said."""
-
-
-def load() -> str:
-    """The load generator's path; compiled by what the PyPI package `ziglang` brings when its source has changed."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    made = ROOT / "build" / f"bench-load-{digest}"
-    if not made.exists():
-        made.parent.mkdir(exist_ok=True)
-        part = made.with_suffix(f".{os.getpid()}")
-        compiler = [sys.executable, "-m", "ziglang", "cc", "-O2", "-Wall", "-Wextra", "-Werror"]
-        subprocess.run([*compiler, "-o", str(part), str(SOURCE)], check=True)
-        part.replace(made)
-    return str(made)
 
 
 class Child:

@@ -12,11 +12,12 @@ from benchmarks.hindrances import HINDRANCES
 
 HEAD = """# Benchmarks
 
-Made by `make bench` and `make bench-docs`, which take about twenty minutes on a quiet machine with two processors and
-need root; not to be edited. `make bench ARGS="--only commands stored"` measures parts (store, commands, stored, past,
-latency, dataplane), `ARGS=--quick` is a look. Nearly every figure stands beside something that everybody can have,
-measured in the same run and by turns with it: **trust the ratios**, for the absolute numbers are those of one small
-machine that runs clients, servers and Sidegate at once. Nothing here is a test: no figure can fail a build.
+Made by `make bench` and `make bench-docs`, which take about half an hour on a quiet machine with two processors and
+need root; not to be edited. `make bench ARGS="--only commands stored"` measures parts (store, commands, stored, http,
+past, latency, dataplane, packets, sessions, changes), `ARGS=--quick` is a look. Nearly every figure stands beside
+something that everybody can have, measured in the same run and by turns with it: **trust the ratios**, for the absolute
+numbers are those of one small machine that runs clients, servers and Sidegate at once. Nothing here is a test: no
+figure can fail a build.
 
 `ratio` is Sidegate's value divided by that of what it is compared with, the median of rounds that measure both one
 right after the other. The interval is the smallest and the largest ratio of a round (five rounds enclose the true
@@ -31,15 +32,16 @@ BUSY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The figures whose names begin so."""
+    """The figures whose names end so, or begin so and do not end as those of another section."""
 
     file: str
     title: str
     plot: str
     prefixes: tuple[str, ...]
+    suffixes: tuple[str, ...] = ()
 
     def of(self, all_figures: Sequence[Figure]) -> list[Figure]:
-        return [figure for figure in all_figures if figure.name.startswith(self.prefixes)]
+        return [figure for figure in all_figures if section_of(figure.name) is self]
 
 
 SECTIONS = (
@@ -80,7 +82,31 @@ SECTIONS = (
         "Through an endpoint, beside other ways to the same server",
         ("bulk_", "round_trips", "connections"),
     ),
+    Section(
+        "packets",
+        "Cost of a packet",
+        "What a packet costs the gateway, beside other ways",
+        ("packet_cost",),
+    ),
+    Section(
+        "sessions",
+        "Many endpoints and sessions in the data plane",
+        "With so much present, beside an empty gateway",
+        ("sessions_", "fill_rate"),
+        ("_100k_endpoints", "_1m_sessions", "_10m_sessions"),
+    ),
+    Section(
+        "changes",
+        "Changes to the data plane",
+        "Where 100,000 endpoints are, beside ten",
+        ("endpoint_", "reject_cut", "agent_start", "restart_loss"),
+    ),
 )
+
+
+def section_of(name: str) -> Section | None:
+    by_end = next((section for section in SECTIONS if name.endswith(section.suffixes)), None)
+    return by_end or next((section for section in SECTIONS if name.startswith(section.prefixes)), None)
 
 
 def page(found: Sequence[Figure], facts: Mapping[str, str]) -> str:

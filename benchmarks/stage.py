@@ -13,8 +13,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compiled import load
 from benchmarks.offloads import offloads
-from benchmarks.processes import SERVER_CPU, Failed, child, load
+from benchmarks.processes import SERVER_CPU, Failed, child
 from tests.support import namespaces
 from tests.support.namespaces import DEVICE, Namespace
 
@@ -24,6 +25,8 @@ COUNT = 16
 CLIENT, TARGET, SERVER = (IPv4Address(first) for first in ("10.1.0.10", "10.1.0.100", "10.2.0.20"))
 ROUTERS = {"client": "10.1.0.1", "server": "10.2.0.1"}
 LOAD_PORT, BULK_PORT = 7000, 5201
+FLOOD_PORT = 9000
+"""Of generated packets, as far_end.bpf.c has it."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 # inside a namespace that nothing reaches
 
 SYSCTLS = {

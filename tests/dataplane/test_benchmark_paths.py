@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import latency
+from benchmarks import latency, packets
 from benchmarks.dataplane import Case
+from benchmarks.flood import floor, through
 from benchmarks.paths import endpoint, routing
 from benchmarks.plan import Plan
 from benchmarks.stage import Way, kinds_of_devices, raised
@@ -33,6 +34,13 @@ async def carried(way: Way, directory: Path) -> set[str]:
             said = await Case(stage, target, seconds=0.4).load(verb)
             assert said["samples"] > 0
         return kinds_of_devices(stage)
+
+
+@pytest.mark.parametrize("way", packets.WAYS.values(), ids=lambda way: way.__name__)
+async def test_every_way_carries_the_flood_and_loses_nothing(way: Way, tmp_path: Path) -> None:
+    async with floor() as alone, raised(way, tmp_path, bulk=False) as (stage, target):
+        assert await alone.nanoseconds(0.02) > 0
+        assert await through(stage, target).nanoseconds(0.02) > 0
 
 
 async def test_latencies_are_taken_beside_their_floors() -> None:

@@ -1,0 +1,104 @@
+"""A gateway of a stage: the process of gateway.py, and how its table is worded to it."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import Child, Failed, child, module
+from benchmarks.stage import BULK_PORT, COUNT, FLOOD_PORT, LOAD_PORT, SERVER, TARGET, Stage, consecutive, give_addresses
+
+SESSIONS = 400_000
+PORTS = (("tcp", LOAD_PORT), ("tcp", BULK_PORT), ("tcp", FLOOD_PORT), ("udp", FLOOD_PORT))
+FIRST_SOURCE = IPv4Address("198.19.128.1")
+
+Table = Sequence[Mapping[str, Any]]
+
+
+def attachment(vpc: str, namespace: str) -> Mapping[str, Any]:
+    return {"kind": "attachment", "name": vpc, "namespace": namespace}
+
+
+def service(vpc: str, backends: Sequence[str]) -> Mapping[str, Any]:
+    """The one service of a provider's VPC."""
+    return {"kind": "service", "name": f"service of {vpc}", "vpc": vpc, "ports": PORTS, "backends": backends}
+
+
+def endpoints(
+    provider: str, address: IPv4Address, count: int, *, source: IPv4Address = FIRST_SOURCE, sources: int = 1
+) -> Mapping[str, Any]:
+    """So many endpoints in the client's VPC, with so many source addresses each."""
+    return {
+        "kind": "endpoints",
+        "name": f"{provider} at {address}",
+        "vpc": "client",
+        "service": f"service of {provider}",
+        "address": str(address),
+        "count": count,
+        "source": str(source),
+        "sources": sources,
+    }
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running one; `table` is all that it was told to forward."""
+
+    id: str
+    bpffs: Path
+    sessions: int
+    process: Child
+    table: list[Mapping[str, Any]] = field(default_factory=list)
+
+    async def ask(self, do: str, **facts: Any) -> Any:
+        await self.process.tell(do=do, **facts)
+        return await self.process.hear()
+
+    async def put(self, *parts: Mapping[str, Any]) -> float:
+        """Puts them into the table; gives the seconds that this took."""
+        self.table += parts
+        return float((await self.ask("put", table=parts))["seconds"])
+
+    async def memory(self) -> int:
+        """Bytes of kernel memory that its maps take."""
+        return int((await self.ask("memory"))["bytes"])
+
+    async def check(self) -> None:
+        """Raises Failed if a packet was refused."""
+        counters = await self.ask("count")
+        if refused := {name: count for name, count in counters.items() if name.startswith("refused") and count}:
+            raise Failed(f"the endpoint refused packets: {refused}")
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """The process stands still, as if it had nothing to do; the kernel goes on forwarding."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def started(stage: Stage, bpffs: Path, sessions: int) -> AsyncIterator[Gateway]:
+    """A gateway that forwards nothing yet; taken away again at the end."""
+    async with child(module("benchmarks.gateway"), namespace=stage.gateway, end=signal.SIGTERM) as process:
+        gateway = Gateway(stage.gateway.name, bpffs, sessions, process)
+        await process.tell(gateway=gateway.id, bpffs=str(bpffs), sessions=sessions)
+        await process.hear()
+        yield gateway
+
+
+@asynccontextmanager
+async def forwarding(stage: Stage, directory: Path, sessions: int = SESSIONS) -> AsyncIterator[Gateway]:
+    """One that joins the stage's client and server by endpoints from TARGET on."""
+    async with started(stage, directory / "bpf", sessions) as gateway:
+        await gateway.put(attachment("client", stage.client.name), attachment("server", stage.server.name))
+        give_addresses(stage)
+        await gateway.put(service("server", consecutive(SERVER)), endpoints("server", TARGET, COUNT))
+        await gateway.ask("resolve")
+        yield gateway
