@@ -20,6 +20,7 @@ from sidegate.resources.inventory import Attachments, Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
 from sidegate.resources.programs import Program
 from sidegate.resources.services import Services
+from sidegate.resources.traces import Traces
 from sidegate.transport import DEFAULT_TIMEOUT_SECONDS, Access, Caller
 
 
@@ -93,6 +94,10 @@ class Client:
     @cached_property
     def endpoints(self) -> Endpoints:
         return Endpoints(self._caller("endpoint"))
+
+    @cached_property
+    def traces(self) -> Traces:
+        return Traces(self._caller("endpoint"))
 
     @cached_property
     def audit(self) -> Audit:

@@ -22,6 +22,7 @@ from services.common.telemetry.logs import configure_logging
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
 from services.endpoint.application.service import EndpointApplication
+from services.endpoint.application.traces import PacketTraces
 from services.endpoint.gateway_readers import GatewayReaders
 from services.endpoint.gateway_servicer import GatewayServicer
 from services.endpoint.internal_servicer import EndpointInternalServicer
@@ -30,11 +31,13 @@ from services.endpoint.projections import TABLE
 from services.endpoint.registry_client import RegistryClient
 from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
 from services.endpoint.token_trust import TokenTrust
+from services.endpoint.trace_servicer import TraceServicer
 from services.endpoint.wire.stored import subject
 from services.endpoint.wire.views import VIEWS
 from sidegate.access import Certified
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
+from sidegate.api.endpoint.v1 import trace_service_pb2_grpc as trace_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.transport import Caller
 
@@ -52,6 +55,7 @@ def limits_of(settings: EndpointSettings) -> Limits:
 def public_of(application: EndpointApplication) -> list[Hosted]:
     endpoints = EndpointsServicer(application.requests, application.endpoints, application.reachability)
     connections = ConnectionsServicer(application.connections, application.reachability)
+    traces = TraceServicer(PacketTraces(application.reachability))
     api = "sidegate.api"
     return [
         Hosted(
@@ -62,6 +66,10 @@ def public_of(application: EndpointApplication) -> list[Hosted]:
         Hosted(
             f"{api}.endpoint.v1.ConnectionsService",
             lambda server: endpoint_grpc.add_ConnectionsServiceServicer_to_server(connections, server),
+        ),
+        Hosted(
+            f"{api}.endpoint.v1.TraceService",
+            lambda server: trace_grpc.add_TraceServiceServicer_to_server(traces, server),
         ),
     ]
 

@@ -88,7 +88,7 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
     async def Probes(self, request: probe_pb.ProbesRequest, context: Context) -> AsyncIterator[probe_pb.Probe]:
         async with aclosing(self._probes.of(request.gateway_id)) as probes:
             async for probe in probes:
-                yield probe_message(probe.id, probe.endpoint, probe.seconds)
+                yield probe_message(probe.id, probe.endpoint, probe.seconds, probe.opening)
 
     async def AnswerProbe(self, request: probe_pb.AnswerProbeRequest, context: Context) -> probe_pb.AnswerProbeResponse:
         self._probes.answer(request.gateway_id, request.id, finding_of(request))

@@ -1,4 +1,4 @@
-"""Tries endpoints out when the control plane asks, and tells it what was found."""
+"""Tries endpoints out, and traces packets, when the control plane asks, and tells it what was found."""
 
 import asyncio
 from collections.abc import Callable
@@ -61,13 +61,18 @@ class Prober:
                     task.add_done_callback(running.discard)
 
     async def _try(self, probe: Probe) -> None:
-        await self._control.answer_probe(probe, await self._found(Key(Kind.ENDPOINT, probe.endpoint), probe.seconds))
+        await self._control.answer_probe(probe, await self._found(Key(Kind.ENDPOINT, probe.endpoint), probe))
 
-    async def _found(self, endpoint: Key, seconds: float) -> Found:
+    async def _found(self, endpoint: Key, probe: Probe) -> Found:
         known, fact = self._desired.known(endpoint), self._facts.of(endpoint)
         generation, hindrance = known.version if known else 0, fact.reason if fact else ""
+        reach, trace = None, None
         try:
-            reach = await self._dataplane.reach(endpoint.id, seconds)
-        except DataplaneError:
-            reach = None
-        return Found(self._position(), generation, hindrance or ("" if reach else ENDPOINT_NOT_MADE), reach)
+            if probe.opening is None:
+                reach = await self._dataplane.reach(endpoint.id, probe.seconds)
+            else:
+                trace = await self._dataplane.trace(endpoint.id, probe.opening)
+        except DataplaneError as error:
+            hindrance = hindrance or (str(error) if probe.opening else "")  # what is traced only the operator reads
+        hindrance = hindrance or ("" if reach or trace else ENDPOINT_NOT_MADE)
+        return Found(self._position(), generation, hindrance, reach, trace)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.table import Protocol, Service
 
 MOST_ATTEMPTS = 64
@@ -48,21 +49,24 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A wish of the control plane's: try this endpoint out within so many seconds."""
+    """A wish of the control plane's: try this endpoint out within so many seconds, or say what becomes of a packet."""
 
     id: str
     endpoint: str
     seconds: float
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer to a probe. `reach` is None where the endpoint is not in the table, or could not be tried."""
+    """The answer to a probe. `reach` and `trace` are None where the endpoint is not in the table, or could not be
+    tried; and one of them is always, for only the other was asked for."""
 
     position: int
     generation: int
     hindrance: str
-    reach: Reach | None
+    reach: Reach | None = None
+    trace: PacketTrace | None = None
 
 
 def served(service: Service) -> tuple[tuple[int, Protocol], ...]:

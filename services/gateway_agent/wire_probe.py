@@ -1,6 +1,7 @@
 """Probes and what was found, as the contract has them."""
 
 from services.gateway_agent.reach import MOST_ATTEMPTS, Attempt, Found, Outcome, Probe, Reach
+from services.gateway_agent.wire_trace import opening_of, trace_message
 from sidegate.api.gateway.v1 import probe_pb2
 
 MOST_CLAIMANTS = 16
@@ -17,7 +18,8 @@ _OUTCOMES = {
 
 
 def probe_of(told: probe_pb2.Probe) -> Probe:
-    return Probe(told.id, told.endpoint_id, min(told.within.ToTimedelta().total_seconds(), LONGEST_SECONDS))
+    seconds = min(told.within.ToTimedelta().total_seconds(), LONGEST_SECONDS)
+    return Probe(told.id, told.endpoint_id, seconds, opening_of(told.opening) if told.HasField("opening") else None)
 
 
 def answer_to(gateway: str, probe: Probe, found: Found) -> probe_pb2.AnswerProbeRequest:
@@ -28,11 +30,12 @@ def answer_to(gateway: str, probe: Probe, found: Found) -> probe_pb2.AnswerProbe
         position=found.position,
         generation=found.generation,
         hindrance=found.hindrance[:MAX_HINDRANCE],
-        has_it=found.reach is not None,
+        has_it=found.reach is not None or found.trace is not None,
         answers_arp=reach.answers,
         mac=reach.mac,
         claimants=reach.claimants[:MOST_CLAIMANTS],
         ports=map(_port, reach.attempts[:MOST_ATTEMPTS]),
+        trace=trace_message(found.trace) if found.trace else None,
     )
 
 

@@ -47,6 +47,7 @@ STYLES = {
     "notTried": WAITING,
     "open": GOOD,
     "refused": BAD,
+    "notReached": WAITING,
     "unresolved": BAD,
 }
 

@@ -25,8 +25,8 @@ EXPECTED = {
     "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh"}
     | {"permit", "forbid", "lookup", "delete"},
     "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},
-    "endpoint": {"create", "get", "list", "test", "watch", "update", "delete"},
-    "gateway": {"show", "status"},
+    "endpoint": {"create", "get", "list", "test", "trace", "watch", "update", "delete"},
+    "gateway": {"show", "status", "trace"},
     "health": {""},
     "replay": {""},
     "whoami": {""},

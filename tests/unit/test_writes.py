@@ -9,7 +9,7 @@ from services.common.rpc.permissions import ALLOWED
 from tests.support.contract import contract_files
 
 PEOPLE = {Role.OPERATOR, Role.ADMIN, Role.VIEWER}
-READING = (*READS, "Lookup", "Test")
+READING = (*READS, "Lookup", "Test", "Trace")
 NEW = "what it makes is not there yet, and nothing that is there changes"
 FIXED = "it never changes: its id names all that there ever is of it"
 WITHOUT_ETAG = {

@@ -55,6 +55,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
         **dict.fromkeys(("GetConnection", "ListConnections", "ListConnectionCounts"), READERS),
         **dict.fromkeys(("WatchConnections", "TestConnection"), READERS),
     },
+    "endpoint.v1.TraceService": {"TracePacket": OPERATOR, "TraceEndpoint": READERS},
     "endpoint.v1.EndpointInternalService": dict.fromkeys(("CheckEndpoints", "ListBlockers"), REGISTRY),
     "gateway.v1.GatewayService": dict.fromkeys(
         ("Join", "Snapshot", "Events", "ReportState", "Digest", "Probes", "AnswerProbe"), GATEWAY
@@ -80,7 +81,13 @@ ALLOWED: Mapping[str, frozenset[Role]] = MappingProxyType(
 OPEN = frozenset({"/sidegate.api.registry.v1.TokenService/IssueToken"})
 """What anybody may call: it is how one proves to be somebody."""
 
-KINDS = {"EndpointService": "service", "Permissions": "service", "AccessKey": "key", "EventsCredential": "credential"}
+KINDS = {
+    "EndpointService": "service",
+    "Permissions": "service",
+    "AccessKey": "key",
+    "EventsCredential": "credential",
+    "Packet": "endpoint",
+}
 VERBS = (
     "Create",
     "Get",
@@ -97,6 +104,7 @@ VERBS = (
     "Remove",
     "Lookup",
     "Test",
+    "Trace",
 )
 
 

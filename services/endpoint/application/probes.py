@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 
 from services.endpoint.domain.reachability import Finding
+from services.endpoint.domain.traced import Opening
 
 MOST_WAITING = 64
 """Probes that wait for one gateway to take them; more are not asked."""
@@ -13,11 +14,12 @@ MOST_WAITING = 64
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A wish to have an endpoint tried out within so many seconds."""
+    """A wish to have an endpoint tried out within so many seconds, or, with an opening, to have that traced."""
 
     id: str
     endpoint: str
     seconds: float
+    opening: Opening | None = None
 
 
 Waiting = asyncio.Queue[Probe | None]
@@ -44,7 +46,12 @@ class Probes:
                 del self._listening[gateway]
 
     async def ask(
-        self, gateways: Collection[str], endpoint: str, seconds: float, patience: float
+        self,
+        gateways: Collection[str],
+        endpoint: str,
+        seconds: float,
+        patience: float,
+        opening: Opening | None = None,
     ) -> Mapping[str, Finding]:
         """What those found who answered within `patience` seconds."""
         asked = {}
@@ -52,7 +59,7 @@ class Probes:
             waiting = self._listening.get(gateway)
             if waiting is None or waiting.qsize() >= MOST_WAITING:
                 continue
-            probe = Probe(secrets.token_hex(16), endpoint, seconds)
+            probe = Probe(secrets.token_hex(16), endpoint, seconds, opening)
             waiting.put_nowait(probe)
             asked[gateway, probe.id] = asyncio.get_running_loop().create_future()
         self._awaited.update(asked)

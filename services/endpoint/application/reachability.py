@@ -1,6 +1,6 @@
 """Trying out whether an endpoint's packets pass, for its owner and for the service's."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from services.common.errors import NotFound, QuotaReached
@@ -13,6 +13,7 @@ from services.endpoint.domain import reachability
 from services.endpoint.domain.endpoint import Absent, Accepted, Creating, Deleted, Known
 from services.endpoint.domain.endpoint_commands import is_provider
 from services.endpoint.domain.reachability import Finding, Port, PortOutcome, Step
+from services.endpoint.domain.traced import Opening
 from services.endpoint.wire.stored import endpoint_stream
 
 PROBE_SECONDS = 2.0
@@ -48,38 +49,43 @@ class Reachability:
 
     async def of_endpoint(self, endpoint: str, by: Principal) -> Tested:
         """For the endpoint's owner. Raises NotFound for anybody else."""
-        state = await self._state(endpoint)
+        state = await self.state(endpoint)
         if state is None or state.facts.owner != by:
             raise NotFound("endpoint", endpoint)
         found = await self._ask(state, by)
-        return Tested(reachability.for_consumer(state, self._joined(state), found), {})
+        return Tested(reachability.for_consumer(state, self.joined(state), found), {})
 
     async def of_connection(self, service: str, endpoint: str, by: Principal) -> Tested:
         """For the service's owner. Raises NotFound for anybody else."""
-        state = await self._state(endpoint)
+        state = await self.state(endpoint)
         if state is None or not is_provider(state.facts, service, by):
             raise NotFound("connection", endpoint)
         found = await self._ask(state, by)
-        steps = reachability.for_provider(state, self._joined(state), found)
+        steps = reachability.for_provider(state, self.joined(state), found)
         return Tested(steps, reachability.worst(found.values()))
 
-    async def _state(self, endpoint: str) -> Known | None:
+    async def state(self, endpoint: str) -> Known | None:
+        """What there is to be tested; None for what was never there, or is no more."""
         state, _ = await self._streams.endpoints.load(endpoint_stream(endpoint))
         return None if isinstance(state, Absent | Deleted) else state
 
-    def _joined(self, state: Known) -> frozenset[str]:
+    def joined(self, state: Known) -> frozenset[str]:
         return self._cells.joined(state.facts.placement.cell)
 
     async def _ask(self, state: Known, by: Principal) -> Mapping[str, Finding]:
-        if not isinstance(state, Creating | Accepted):
-            return {}
-        if not self._left.take(str(by)):
+        return await self.ask(state, by, self.joined(state)) if isinstance(state, Creating | Accepted) else {}
+
+    async def ask(
+        self, state: Known, by: Principal, gateways: Collection[str], opening: Opening | None = None
+    ) -> Mapping[str, Finding]:
+        """What gateways found who answered in time. Raises QuotaReached; the operator may ask as often as he likes."""
+        if not by.is_operator and not self._left.take(str(by)):
             text = f"project {by.project} may test {self._per_minute} times a minute: try again in a few seconds"
             raise QuotaReached("TOO_MANY_TESTS", text)
         if self._running >= MOST_AT_ONCE:
             raise QuotaReached("TOO_MANY_TESTS", "too many tests are under way: try again in a few seconds")
         self._running += 1
         try:
-            return await self._probes.ask(self._joined(state), state.facts.id, PROBE_SECONDS, PATIENCE_SECONDS)
+            return await self._probes.ask(gateways, state.facts.id, PROBE_SECONDS, PATIENCE_SECONDS, opening)
         finally:
             self._running -= 1

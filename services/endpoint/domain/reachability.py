@@ -9,6 +9,7 @@ from enum import Enum, IntEnum
 
 from services.endpoint.domain.endpoint import Accepted, Creating, Facts, Failed, Known, PendingAcceptance, Rejected
 from services.endpoint.domain.presence import public_reason
+from services.endpoint.domain.traced import Traced
 
 OF_THE_SERVICE = ("backends of the service", "the service ")
 """How hindrances begin that the service's owner may read."""
@@ -45,6 +46,7 @@ class Finding:
     mac: str = ""
     claimants: tuple[str, ...] = ()
     ports: Mapping[Port, PortOutcome] | None = None
+    trace: Traced | None = None
 
 
 class Subject(Enum):
@@ -81,19 +83,19 @@ def for_consumer(state: Known, joined: Collection[str], found: Mapping[str, Find
     address = _passed(Subject.ADDRESS, f"{state.facts.address} is reserved for it in its subnet")
     if not isinstance(state, Creating | Accepted):
         skipped = (Subject.GATEWAYS, Subject.ARP, Subject.BACKENDS)
-        return (_state(state), address, *(Step(each, Outcome.NOT_TRIED, NOT_FORWARDED) for each in skipped))
+        return (of_state(state), address, *(Step(each, Outcome.NOT_TRIED, NOT_FORWARDED) for each in skipped))
     having = [each for each in found.values() if each.has_it]
     gateways = _gateways(state.facts, joined, found, public_reason)
-    return (_state(state), address, gateways, _arp(state.facts, joined, having), _backends(having))
+    return (of_state(state), address, gateways, _arp(state.facts, joined, having), _backends(having))
 
 
 def for_provider(state: Known, joined: Collection[str], found: Mapping[str, Finding]) -> tuple[Step, ...]:
     """The steps on the service's side."""
     if not isinstance(state, Creating | Accepted):
         skipped = (Subject.GATEWAYS, Subject.BACKENDS)
-        return (_state(state), *(Step(each, Outcome.NOT_TRIED, NOT_FORWARDED) for each in skipped))
+        return (of_state(state), *(Step(each, Outcome.NOT_TRIED, NOT_FORWARDED) for each in skipped))
     having = [each for each in found.values() if each.has_it]
-    return (_state(state), _gateways(state.facts, joined, found, _service_reason), _backends(having))
+    return (of_state(state), _gateways(state.facts, joined, found, _service_reason), _backends(having))
 
 
 def worst(found: Iterable[Finding]) -> Mapping[Port, PortOutcome]:
@@ -109,7 +111,7 @@ def passed(steps: Sequence[Step]) -> bool:
     return all(step.outcome is Outcome.PASSED for step in steps)
 
 
-def _state(state: Known) -> Step:
+def of_state(state: Known) -> Step:
     match state:
         case Accepted():
             return _passed(Subject.STATE, "the connection is accepted")

@@ -3,6 +3,8 @@
 from google.protobuf.duration_pb2 import Duration
 
 from services.endpoint.domain.reachability import Finding, Outcome, Port, PortOutcome, Step, Subject
+from services.endpoint.domain.traced import Opening
+from services.endpoint.wire.passage import opening_message, traced_of
 from sidegate.api.endpoint.v1 import reachability_pb2 as reachability_pb
 from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
 
@@ -34,10 +36,11 @@ TOLD = {
 }
 
 
-def probe_message(id_: str, endpoint: str, seconds: float) -> probe_pb.Probe:
+def probe_message(id_: str, endpoint: str, seconds: float, opening: Opening | None) -> probe_pb.Probe:
     within = Duration()
     within.FromNanoseconds(int(seconds * 1e9))
-    return probe_pb.Probe(id=id_, endpoint_id=endpoint, within=within)
+    packet = opening_message(opening) if opening else None
+    return probe_pb.Probe(id=id_, endpoint_id=endpoint, within=within, opening=packet)
 
 
 def finding_of(answer: probe_pb.AnswerProbeRequest) -> Finding:
@@ -54,6 +57,7 @@ def finding_of(answer: probe_pb.AnswerProbeRequest) -> Finding:
             Port(each.address, each.port, each.protocol): FOUND.get(each.outcome, PortOutcome.SILENT)
             for each in answer.ports
         },
+        trace=traced_of(answer.trace) if answer.HasField("trace") else None,
     )
 
 

@@ -47,7 +47,7 @@ class DryRun:
         self._table, self._maps, self._resolution, self._program = table, maps, resolution, program
 
     async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
-        """None if the endpoint is not in the table. Raises OSError, and NotReady if the program is of another build."""
+        """None if the endpoint is not in the table. Raises OSError, and NotReady if it cannot be asked."""
         copy = await asyncio.to_thread(self._program.copy, OWN)
         try:
             if copy.tag != self._program.tag:
@@ -65,6 +65,8 @@ class DryRun:
         service = self._table.entries.service(known.service) if known else None
         if known is None or service is None:
             return None
+        if opening.source.version != known.address.version:
+            raise NotReady(f"{opening.source} is of another family than {known.address}")
         opening = replace(opening, port=opening.port or first_port(service, opening))
         verdict = self._run(copy, known, opening)
         looking = Looking(self._table, self._maps, self._resolution, known, opening)

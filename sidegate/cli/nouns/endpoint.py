@@ -8,7 +8,7 @@ import typer
 from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
-from sidegate.cli import completing, happenings, parsing, resolve, tables, tested
+from sidegate.cli import completing, happenings, parsing, resolve, tables, tested, traced
 from sidegate.cli.command import Noun
 from sidegate.cli.options import (
     Allow,
@@ -29,6 +29,7 @@ from sidegate.cli.options import (
     WithTags,
 )
 from sidegate.cli.outcome import Complaint, Exit
+from sidegate.cli.packets import FromClient, OfProtocol, ToPort, Transport, opening
 from sidegate.cli.parsing import connection_states
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
@@ -149,6 +150,23 @@ async def list_(
 async def test(session: Session, endpoint: OneEndpoint) -> View:
     """Try out whether packets pass, step by step; the exit code is 1 if they do not. Takes up to four seconds."""
     return tested.view(await session.sidegate.endpoints.test(await resolve.endpoint(session.sidegate, endpoint)))
+
+
+@noun.verb(
+    "trace",
+    "sidegate endpoint trace to-web --from 10.0.0.5",
+    "sidegate endpoint trace to-web --from 10.0.0.5:40000 --to-port 53 --protocol udp -o json",
+)
+async def trace(
+    session: Session,
+    endpoint: OneEndpoint,
+    client: FromClient,
+    to_port: ToPort = 0,
+    protocol: OfProtocol = Transport.TCP,
+) -> View:
+    """Ask what would become of a client's packet, without sending one; the exit code is 1 if it would not pass."""
+    id = await resolve.endpoint(session.sidegate, endpoint)
+    return traced.of_endpoint(await session.sidegate.traces.endpoint(id, opening(client, to_port, protocol)))
 
 
 @noun.endless(

@@ -1,4 +1,4 @@
-"""`sidegate gateway`: what a gateway forwards, asked on its own machine."""
+"""`sidegate gateway`: what a gateway forwards, asked on its own machine; and what gateways make of a packet."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse, GetTableRequest
-from sidegate.cli import forwarding
+from sidegate.cli import forwarding, traced
 from sidegate.cli.command import Noun
+from sidegate.cli.packets import FromClient, OfProtocol, ToPort, Transport, opening
 from sidegate.cli.session import Session
 from sidegate.cli.view import View
 
@@ -37,3 +38,28 @@ async def show(
 async def status(session: Session) -> GetStatusResponse:
     """Show how the gateway is doing: what it has heard, and what became of packets."""
     return await session.gateway.status()
+
+
+@noun.verb(
+    "trace",
+    "sidegate gateway trace --endpoint 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --from 10.0.0.5",
+    "sidegate gateway trace --endpoint 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --from 10.0.0.5:40000 --to-port 53"
+    " --protocol udp --gateway gw-1",
+)
+async def trace(
+    session: Session,
+    *,
+    endpoint: Annotated[str, typer.Option(metavar="ID", help="The endpoint that the packet goes to, by its id.")],
+    client: FromClient,
+    to_port: ToPort = 0,
+    protocol: OfProtocol = Transport.TCP,
+    gateway: Annotated[
+        str, typer.Option(metavar="GATEWAY", help="Only on this gateway; on each of the endpoint's cell without.")
+    ] = "",
+) -> View:
+    """Say step by step what gateways make of a client's packet, without sending one; for the operator.
+
+    The forwarding program itself is run on it; nothing is opened or counted. The exit code is 1 if it does not pass.
+    """
+    packet = opening(client, to_port, protocol)
+    return traced.of_packet(await session.sidegate.traces.packet(endpoint, packet, gateway=gateway))

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from services.common.identity.certificates import Certificates
 from services.common.identity.pki import CA_FILE
-from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc
+from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc, trace_service_pb2_grpc
 from sidegate.api.events.v1 import history_pb2_grpc, log_pb2_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc
 from sidegate.api.registry.v1 import account_service_pb2_grpc, registry_service_pb2_grpc
@@ -28,6 +28,7 @@ from tests.support.fake_sidegate.logs import FakeLog
 from tests.support.fake_sidegate.registry import FakeRegistry
 from tests.support.fake_sidegate.script import Script, status
 from tests.support.fake_sidegate.tokens import CREDENTIAL, FakeTokens
+from tests.support.fake_sidegate.traces import FakeTraces
 
 DEADLINE_SECONDS = 10.0
 
@@ -46,6 +47,7 @@ class FakeSidegate:
     endpoint_history: FakeHistory = field(default_factory=lambda: FakeHistory("endpoint"))
     tokens: FakeTokens = field(default_factory=FakeTokens)
     gateway: FakeGateway = field(default_factory=FakeGateway)
+    traces: FakeTraces = field(default_factory=FakeTraces)
     registry_address: str = ""
     endpoint_address: str = ""
 
@@ -75,6 +77,7 @@ class FakeSidegate:
         history_pb2_grpc.add_HistoryServiceServicer_to_server(self.endpoint_history, endpoint)
         endpoint_service_pb2_grpc.add_EndpointsServiceServicer_to_server(self.endpoints, endpoint)
         endpoint_service_pb2_grpc.add_ConnectionsServiceServicer_to_server(self.connections, endpoint)
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self.traces, endpoint)
         log_pb2_grpc.add_AuditServiceServicer_to_server(self.endpoint_log, endpoint)
         gateway_service_pb2_grpc.add_TableServiceServicer_to_server(self.gateway, gateway)
         account_service_pb2_grpc.add_TokenServiceServicer_to_server(self.tokens, registry)

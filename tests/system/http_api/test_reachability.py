@@ -13,6 +13,7 @@ import pytest_asyncio
 from sidegate import errors
 from sidegate.api.endpoint.v1 import reachability_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.endpoint.v1.packet_trace_pb2 import Opening
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from tests.support import namespaces
 from tests.support.standalone import Standalone, until
@@ -114,6 +115,41 @@ async def test_the_command_line_draws_the_steps_and_its_exit_code_is_the_answer(
         done = scene.sidegate.cli("endpoint", "test", scene.endpoint.id, "-o", "json", account="buyer")
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(done.stdout)["reachable"] is True
+
+
+async def test_the_operator_reads_each_step_of_a_packets_way_and_the_owner_whether_it_passes(scene: Scene) -> None:
+    packet, service = Opening(source="10.0.0.33", port=80), scene.service.id
+    async with scene.sidegate.client("operator") as operator:
+        traced = await operator.traces.packet(scene.endpoint.id, packet)
+        assert (traced.account, traced.marker_id, traced.service_id) == ("buyer", scene.endpoint.marker_id, service)
+        (on,) = traced.traces
+        assert (on.trace.verdict, on.trace.foreseen) == ("forwarded", "forwarded")
+        assert (on.trace.backend, on.trace.server_port) == (MACHINE, 8080)
+        assert on.trace.seen_as.startswith("198.19.")
+        with pytest.raises(errors.NotFound):
+            await operator.traces.packet(scene.endpoint.id, packet, gateway="gw-9")
+        with pytest.raises(errors.InvalidRequest, match="IPv6"):
+            await operator.traces.packet(scene.endpoint.id, Opening(source="fd00::1"))
+    read = await scene.shop.client.traces.endpoint(scene.endpoint.id, packet)
+    assert read.passes
+    assert not any(secret in str(read) for secret in (MACHINE, "8080", "198.19.", on.gateway_id))
+    await scene.shop.client.endpoints.update(scene.endpoint.id, allowed_cidrs=["10.0.0.8/32"])
+    await scene.shop.accepted(scene.endpoint)
+    done = scene.sidegate.cli("endpoint", "trace", scene.endpoint.id, "--from", "10.0.0.33", account="buyer")
+    assert (done.returncode, "its whitelist does not have 10.0.0.33" in done.stdout) == (1, True), done
+    done = scene.sidegate.cli("gateway", "trace", "--endpoint", scene.endpoint.id, "--from", "10.0.0.8:40000")
+    assert (done.returncode, f"──tcp──▶ {MACHINE}:8080" in done.stdout) == (0, True), done
+    await scene.shop.client.endpoints.update(scene.endpoint.id, allowed_cidrs=[])
+
+
+async def test_a_trace_is_for_the_operator_and_for_the_endpoints_owner_alone(scene: Scene) -> None:
+    packet, nobodys = Opening(source="10.0.0.10", port=80), "6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c"
+    for tenant in (scene.shop, scene.payments):
+        with pytest.raises(errors.Forbidden):
+            await tenant.client.traces.packet(scene.endpoint.id, packet)
+    for tenant, endpoint in ((scene.payments, scene.endpoint.id), (scene.shop, nobodys)):
+        with pytest.raises(errors.NotFound, match=f"endpoint {endpoint} is not there"):
+            await tenant.client.traces.endpoint(endpoint, packet)
 
 
 async def test_a_foreign_endpoint_is_not_there_and_tests_are_counted_for_each_project(scene: Scene) -> None:

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from sidegate.api.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from sidegate.api.endpoint.v1 import packet_trace_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_packet__trace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sidegate/api/gateway/v1/probe.proto\x12\x17sidegate.api.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"u\n\rProbesRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12.\n\x04\x63\x65ll\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\"S\n\x05Probe\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\t\x12)\n\x06within\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbe\x02\n\x12\x41nswerProbeRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x13\n\x02id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0e\n\x06has_it\x18\x04 \x01(\x08\x12\x1b\n\thindrance\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x13\n\x0b\x61nswers_arp\x18\x07 \x01(\x08\x12\x14\n\x03mac\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x11\x12!\n\tclaimants\x18\t \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x10\"\x04r\x02\x18\x11\x12<\n\x05ports\x18\n \x03(\x0b\x32#.sidegate.api.gateway.v1.ProbedPortB\x08\xbaH\x05\x92\x01\x02\x10@\"\xb1\x02\n\nProbedPort\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x07\xbaH\x04r\x02x\x01\x12\x19\n\x04port\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12\x19\n\x08protocol\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x03\x12\x46\n\x07outcome\x18\x04 \x01(\x0e\x32+.sidegate.api.gateway.v1.ProbedPort.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x8a\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_OPEN\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x12\n\x0eOUTCOME_SILENT\x10\x03\x12\x16\n\x12OUTCOME_UNRESOLVED\x10\x04\x12\x13\n\x0fOUTCOME_PRESENT\x10\x05\"\x15\n\x13\x41nswerProbeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sidegate/api/gateway/v1/probe.proto\x12\x17sidegate.api.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a+sidegate/api/endpoint/v1/packet_trace.proto\"u\n\rProbesRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12.\n\x04\x63\x65ll\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\"\x87\x01\n\x05Probe\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\t\x12)\n\x06within\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x07opening\x18\x04 \x01(\x0b\x32!.sidegate.api.endpoint.v1.Opening\"\xf4\x02\n\x12\x41nswerProbeRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x13\n\x02id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0e\n\x06has_it\x18\x04 \x01(\x08\x12\x1b\n\thindrance\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x13\n\x0b\x61nswers_arp\x18\x07 \x01(\x08\x12\x14\n\x03mac\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x11\x12!\n\tclaimants\x18\t \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x10\"\x04r\x02\x18\x11\x12<\n\x05ports\x18\n \x03(\x0b\x32#.sidegate.api.gateway.v1.ProbedPortB\x08\xbaH\x05\x92\x01\x02\x10@\x12\x34\n\x05trace\x18\x0b \x01(\x0b\x32%.sidegate.api.endpoint.v1.PacketTrace\"\xb1\x02\n\nProbedPort\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x07\xbaH\x04r\x02x\x01\x12\x19\n\x04port\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12\x19\n\x08protocol\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x03\x12\x46\n\x07outcome\x18\x04 \x01(\x0e\x32+.sidegate.api.gateway.v1.ProbedPort.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x8a\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_OPEN\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x12\n\x0eOUTCOME_SILENT\x10\x03\x12\x16\n\x12OUTCOME_UNRESOLVED\x10\x04\x12\x13\n\x0fOUTCOME_PRESENT\x10\x05\"\x15\n\x13\x41nswerProbeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,16 +58,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROBEDPORT'].fields_by_name['protocol']._serialized_options = b'\272H\004r\002\030\003'
   _globals['_PROBEDPORT'].fields_by_name['outcome']._loaded_options = None
   _globals['_PROBEDPORT'].fields_by_name['outcome']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_PROBESREQUEST']._serialized_start=125
-  _globals['_PROBESREQUEST']._serialized_end=242
-  _globals['_PROBE']._serialized_start=244
-  _globals['_PROBE']._serialized_end=327
-  _globals['_ANSWERPROBEREQUEST']._serialized_start=330
-  _globals['_ANSWERPROBEREQUEST']._serialized_end=648
-  _globals['_PROBEDPORT']._serialized_start=651
-  _globals['_PROBEDPORT']._serialized_end=956
-  _globals['_PROBEDPORT_OUTCOME']._serialized_start=818
-  _globals['_PROBEDPORT_OUTCOME']._serialized_end=956
-  _globals['_ANSWERPROBERESPONSE']._serialized_start=958
-  _globals['_ANSWERPROBERESPONSE']._serialized_end=979
+  _globals['_PROBESREQUEST']._serialized_start=170
+  _globals['_PROBESREQUEST']._serialized_end=287
+  _globals['_PROBE']._serialized_start=290
+  _globals['_PROBE']._serialized_end=425
+  _globals['_ANSWERPROBEREQUEST']._serialized_start=428
+  _globals['_ANSWERPROBEREQUEST']._serialized_end=800
+  _globals['_PROBEDPORT']._serialized_start=803
+  _globals['_PROBEDPORT']._serialized_end=1108
+  _globals['_PROBEDPORT_OUTCOME']._serialized_start=970
+  _globals['_PROBEDPORT_OUTCOME']._serialized_end=1108
+  _globals['_ANSWERPROBERESPONSE']._serialized_start=1110
+  _globals['_ANSWERPROBERESPONSE']._serialized_end=1131
 # @@protoc_insertion_point(module_scope)

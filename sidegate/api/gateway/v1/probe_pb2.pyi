@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sidegate.api.endpoint.v1 import packet_trace_pb2 as _packet_trace_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -55,6 +56,7 @@ class Probe(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     WITHIN_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Names it in the answer."""
     endpoint_id: _builtins.str
@@ -63,16 +65,21 @@ class Probe(_message.Message):
     def within(self) -> _duration_pb2.Duration:
         """An answer that comes later than this is not waited for."""
 
+    @_builtins.property
+    def opening(self) -> _packet_trace_pb2.Opening:
+        """Where set, nothing is tried out: say what becomes of this packet. A gateway of before 0.2 tries the endpoint out."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         endpoint_id: _builtins.str = ...,
         within: _duration_pb2.Duration | None = ...,
+        opening: _packet_trace_pb2.Opening | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["within", b"within"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["opening", b"opening", "within", b"within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "id", b"id", "within", b"within"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "id", b"id", "opening", b"opening", "within", b"within"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -94,6 +101,7 @@ class AnswerProbeRequest(_message.Message):
     MAC_FIELD_NUMBER: _builtins.int
     CLAIMANTS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     gateway_id: _builtins.str
     """The gateway."""
     id: _builtins.str
@@ -118,6 +126,10 @@ class AnswerProbeRequest(_message.Message):
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbedPort]:
         """Ports of backends, up to 64."""
 
+    @_builtins.property
+    def trace(self) -> _packet_trace_pb2.PacketTrace:
+        """What becomes of the packet that was asked about."""
+
     def __init__(
         self,
         *,
@@ -131,10 +143,11 @@ class AnswerProbeRequest(_message.Message):
         mac: _builtins.str = ...,
         claimants: _abc.Iterable[_builtins.str] | None = ...,
         ports: _abc.Iterable[Global___ProbedPort] | None = ...,
+        trace: _packet_trace_pb2.PacketTrace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_arp", b"answers_arp", "claimants", b"claimants", "gateway_id", b"gateway_id", "generation", b"generation", "has_it", b"has_it", "hindrance", b"hindrance", "id", b"id", "mac", b"mac", "ports", b"ports", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_arp", b"answers_arp", "claimants", b"claimants", "gateway_id", b"gateway_id", "generation", b"generation", "has_it", b"has_it", "hindrance", b"hindrance", "id", b"id", "mac", b"mac", "ports", b"ports", "position", b"position", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
