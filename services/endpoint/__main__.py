@@ -19,6 +19,7 @@ from services.common.rpc.following import FollowRemote
 from services.common.rpc.server import Hosted
 from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
+from services.common.telemetry.metrics import REGISTRY as REGISTRY_OF_NUMBERS
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
 from services.endpoint.application.service import EndpointApplication
@@ -30,6 +31,7 @@ from services.endpoint.policies import RegistryPolicy, Upkeep
 from services.endpoint.projections import TABLE
 from services.endpoint.registry_client import RegistryClient
 from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
+from services.endpoint.source_numbers import SourceNumbers
 from services.endpoint.token_trust import TokenTrust
 from services.endpoint.trace_servicer import TraceServicer
 from services.endpoint.wire.stored import subject
@@ -115,8 +117,11 @@ async def serve(settings: EndpointSettings) -> None:
         cells=application.cells,
         forwarding=application.forwarding,
         sources=application.sources,
+        growth=application.growth,
         expiries=application.expiries,
     )
+    numbers = SourceNumbers(application.demand)
+    REGISTRY_OF_NUMBERS.register(numbers)
     try:
         verifier = Verifier(trust, trust.ended)
         interfaces = Interfaces(public_of(application), internal_of(application, store, limits, readers), verifier)
@@ -132,6 +137,7 @@ async def serve(settings: EndpointSettings) -> None:
             follower=follow_registry,
         )
     finally:
+        REGISTRY_OF_NUMBERS.unregister(numbers)
         await caller.close()
         await registry.close()
 

@@ -15,6 +15,7 @@ from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.forwarding import Forwarding
+from services.endpoint.application.growth import Growth
 from services.endpoint.application.sources import Sources
 from services.endpoint.domain.forwarding import UNKNOWN_LOG, RegistryLog
 from services.endpoint.registry_client import service_of
@@ -78,12 +79,20 @@ class Upkeep:
     """Runs errands as soon as there are any, and looks at the clock every second."""
 
     def __init__(
-        self, *, agenda: Agenda, cells: Cells, forwarding: Forwarding, sources: Sources, expiries: Expiries
+        self,
+        *,
+        agenda: Agenda,
+        cells: Cells,
+        forwarding: Forwarding,
+        sources: Sources,
+        growth: Growth,
+        expiries: Expiries,
     ) -> None:
         self._agenda = agenda
         self._cells = cells
         self._forwarding = forwarding
         self._sources = sources
+        self._growth = growth
         self._expiries = expiries
 
     async def run(self) -> None:
@@ -97,6 +106,7 @@ class Upkeep:
         try:
             for cell, gateway in errands.newcomers:
                 await self._sources.lease_all(cell, gateway)
+            await self._growth.grow(errands.growing)
             await self._forwarding.refresh(errands.services, errands.vpcs)
         except BaseException:
             self._agenda.put_back(errands)
@@ -108,6 +118,7 @@ class Upkeep:
 
     async def _next_tick(self) -> None:
         await self._cells.tick()
+        await self._growth.tick()
         await self._expiries.tick()
         await asyncio.sleep(TICK_SECONDS)
 

@@ -19,12 +19,14 @@ from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.feed import Connect, Feed
 from services.gateway_agent.fence import Clock, Fence, boottime
+from services.gateway_agent.meter import Meter
 from services.gateway_agent.numbers import Figures
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.prober import Prober
 from services.gateway_agent.readiness import Readiness
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
+from services.gateway_agent.sources import Needs
 from services.gateway_agent.table_servicer import TableServicer
 from services.gateway_agent.traces import Traces
 from services.gateway_agent.tracker import Tracker
@@ -60,9 +62,9 @@ class Agent:
     ) -> None:
         pace, socket = settings.pace, settings.socket
         self._pace, self._socket, self._dataplane = pace, socket, dataplane
-        desired, tracker, traces = Desired(), Tracker(), Traces()
+        desired, tracker, traces, needs = Desired(), Tracker(), Traces(), Needs()
         fence = Fence(clock, pace.fence_after, record=socket.with_name(socket.name + ".heard"))
-        facts = Facts(desired, tracker)
+        facts = Facts(desired, tracker, needs)
         self._tracker, self._fence, self._facts = tracker, fence, facts
         control = ControlPlane(settings.gateway_id, settings.cell, caller, fence)
         self._reporter = Reporter(control, desired, facts, pace, traces)
@@ -77,6 +79,7 @@ class Agent:
             traces=traces,
             wall_clock=wall_clock,
         )
+        self.meter = Meter(dataplane, tracker, needs, self._reporter.note, pace)
         self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
         self._prober = Prober(
             control,
@@ -87,7 +90,14 @@ class Agent:
             pace=pace,
         )
         servicer = TableServicer(
-            control, dataplane, self.reconciler, desired=desired, facts=facts, fence=fence, clock=wall_clock
+            control,
+            dataplane,
+            self.reconciler,
+            desired=desired,
+            facts=facts,
+            fence=fence,
+            meter=self.meter,
+            clock=wall_clock,
         )
         hosted = Hosted(TABLE_SERVICE, lambda server: add_TableServiceServicer_to_server(servicer, server))
         self.status = StatusServicer(settings.gateway_id, self._progress, wall_clock)
@@ -100,6 +110,7 @@ class Agent:
         """Runs until cancelled; the kernel goes on forwarding. Raises Unusable, CannotListen, what breaks a part."""
         await self._dataplane.open()
         try:
+            await self.meter.read()
             await self._serve()
             async with asyncio.TaskGroup() as parts:
                 for part in (
@@ -108,6 +119,7 @@ class Agent:
                     self.reconciler.watch,
                     self._reporter.run,
                     self._prober.run,
+                    self.meter.run,
                     self.health.run,
                 ):
                     parts.create_task(part())

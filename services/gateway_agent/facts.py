@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.gateway_agent.desired import Desired, Withheld
+from services.gateway_agent.sources import Needs, sources_of
 from services.gateway_agent.table import Endpoint, Entry, Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
 
@@ -30,12 +31,16 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What this gateway has of an endpoint at a generation of it; `reason` is what hinders."""
+    """What this gateway has of an endpoint at a generation of it; `reason` is what hinders.
+
+    `sources_wanted` is how many source addresses its sessions need, where it has fewer.
+    """
 
     endpoint: str
     generation: int
     presence: Presence
     reason: str = ""
+    sources_wanted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,10 @@ class _Part:
 class Facts:
     """Facts from what should be, what is, and what hinders what is."""
 
-    def __init__(self, desired: Desired, tracker: Tracker) -> None:
+    def __init__(self, desired: Desired, tracker: Tracker, needs: Needs | None = None) -> None:
         self._desired = desired
         self._tracker = tracker
+        self._needs = needs or Needs()
         self._difficulties: Mapping[Key, str] = {}
 
     def face(self, difficulties: Mapping[Key, str]) -> frozenset[Key]:
@@ -73,7 +79,13 @@ class Facts:
             return Fact(endpoint.id, known.version, Presence.HINDERED, reason)
         wanted = [self._desired.wanted(part.key) for part in self._parts(endpoint)]
         made = all(entry is not None and self._tracker.has(entry) for entry in wanted)
-        return Fact(endpoint.id, known.version, Presence.FORWARDING) if made else None
+        wants = self._wants(known.content)
+        return Fact(endpoint.id, known.version, Presence.FORWARDING, sources_wanted=wants) if made else None
+
+    def _wants(self, content: object) -> int:
+        """What was needed at the last look may be there by now."""
+        needs = self._needs.of(content.id) if isinstance(content, Endpoint) else 0
+        return needs if isinstance(content, Endpoint) and needs > sources_of(content) else 0
 
     def difficulty(self, key: Key) -> str:
         """What hinders an entry, in the data plane's own words: for the operator."""

@@ -14,11 +14,14 @@ from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.fence import Fence
+from services.gateway_agent.meter import Meter
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.replay import replay
 from services.gateway_agent.table import Entry, ForwardingTable, Kind
 from services.gateway_agent.wire import entry_to_proto
+from services.gateway_agent.wire_traffic import traffic_response
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
+from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import TableServiceServicer
 from sidegate.errors import SidegateError
 
@@ -38,6 +41,7 @@ class TableServicer(TableServiceServicer):
         desired: Desired,
         facts: Facts,
         fence: Fence,
+        meter: Meter,
         clock: WallClock,
     ) -> None:
         self._control = control
@@ -46,6 +50,7 @@ class TableServicer(TableServiceServicer):
         self._facts = facts
         self._reconciler = reconciler
         self._fence = fence
+        self._meter = meter
         self._clock = clock
 
     async def GetTable(self, request: gateway_pb.GetTableRequest, context: Context) -> gateway_pb.GetTableResponse:
@@ -69,6 +74,14 @@ class TableServicer(TableServiceServicer):
             heard_time=self._heard_time(),
             counters=await self._dataplane.counters(),
         )
+
+    async def GetTraffic(
+        self, request: traffic_pb.GetTrafficRequest, context: Context
+    ) -> traffic_pb.GetTrafficResponse:
+        reading, capacity = await self._meter.read(), self._dataplane.session_capacity()
+        shown = await asyncio.to_thread(traffic_response, reading, request)
+        shown.gateway_id, shown.cell, shown.session_capacity = self._control.gateway, self._control.cell, capacity
+        return shown
 
     async def _replayed(self, request: gateway_pb.GetTableRequest) -> gateway_pb.GetTableResponse:
         until = {"until": request.time.ToNanoseconds()} if request.HasField("time") else {}

@@ -22,6 +22,9 @@ from services.gateway_agent.table import (
 )
 from services.gateway_agent.targets import Vxlan
 
+_ALTERABLE = ("admission", "allowed", "draining_until", "more_sources")
+"""Of an endpoint, what another value of cuts nothing, or only what it no longer lets in."""
+
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
 
 
@@ -112,6 +115,10 @@ class Tracker:
     def count(self) -> Mapping[Kind, int]:
         """How many entries of each kind the actual table has."""
         return Counter(key.kind for key in self._actual)
+
+    def table(self) -> ForwardingTable:
+        """The actual table as it is now."""
+        return ForwardingTable(dict(self._actual))
 
     def failures(self) -> Collection[Key]:
         """The keys that could not be changed."""
@@ -213,8 +220,9 @@ class Tracker:
 def _in_place(old: Entry, new: Entry) -> bool:
     """Whether one change turns the old entry into the new one, with nothing of other entries going wrong meanwhile."""
     match old, new:
-        case Endpoint(), Endpoint():
-            return replace(old, admission=new.admission, allowed=new.allowed, draining_until=new.draining_until) == new
+        case Endpoint(more_sources=had), Endpoint(more_sources=has):
+            # An address that it has no more may be another's by now: sessions that have it are cut.
+            return has[: len(had)] == had and replace(old, **{name: getattr(new, name) for name in _ALTERABLE}) == new
         case Service(), Service():
             return old.vpc == new.vpc
         case Attachment(target=Vxlan() as before), Attachment(target=Vxlan() as after):

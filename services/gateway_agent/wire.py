@@ -28,6 +28,7 @@ from sidegate.api.registry.v1 import endpoint_service_pb2
 
 MAX_REASON = 300
 MAX_WEIGHT = 100
+MOST_SOURCES = 64
 
 NO_LEASE = Withheld("this gateway has no source address for it yet")
 MALFORMED = Withheld("this gateway does not understand what it was told")
@@ -82,7 +83,12 @@ def _is_gone(told: forwarding_pb2.EndpointForwarding) -> bool:
 
 
 def _lease_of(told: forwarding_pb2.EndpointForwarding, gateway: str) -> str:
-    return next((lease.address for lease in told.sources if lease.gateway_id == gateway), "")
+    return next(iter(_leases_of(told, gateway)), "")
+
+
+def _leases_of(told: forwarding_pb2.EndpointForwarding, gateway: str) -> tuple[str, ...]:
+    """Each once, the first of them first; of more than there can be here, as many as can."""
+    return tuple(dict.fromkeys(lease.address for lease in told.sources if lease.gateway_id == gateway))[:MOST_SOURCES]
 
 
 def _content(entry: forwarding_pb2.ForwardingEntry, key: Key, gateway: str) -> Content:
@@ -137,7 +143,7 @@ def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
         return REMOVED
     if told.draining_until < 0:
         raise ValueError(f"draining until {told.draining_until} is before there were gateways")
-    if not (source := _lease_of(told, gateway)):
+    if not (sources := tuple(map(IPv4Address, _leases_of(told, gateway)))):
         return NO_LEASE
     return Endpoint(
         id=_id(told.endpoint_id),
@@ -145,10 +151,11 @@ def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
         vpc=_id(told.vpc_id),
         address=IPv4Address(told.address),
         service=_id(told.service_id),
-        source_address=IPv4Address(source),
+        source_address=sources[0],
         admission=told.admission,
         allowed=_networks(told.allowed_cidrs),
         draining_until=told.draining_until,
+        more_sources=sources[1:],
     )
 
 
@@ -206,7 +213,7 @@ def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
 
 
 def _endpoint_to_proto(endpoint: Endpoint, gateway: str) -> forwarding_pb2.EndpointForwarding:
-    lease = forwarding_pb2.SourceLease(gateway_id=gateway, address=str(endpoint.source_address))
+    addresses = (endpoint.source_address, *endpoint.more_sources)
     return forwarding_pb2.EndpointForwarding(
         endpoint_id=endpoint.id,
         marker_id=endpoint.marker,
@@ -215,7 +222,7 @@ def _endpoint_to_proto(endpoint: Endpoint, gateway: str) -> forwarding_pb2.Endpo
         service_id=endpoint.service,
         allowed_cidrs=() if endpoint.allowed == (ANYWHERE,) else map(str, endpoint.allowed),
         admission=endpoint.admission,
-        sources=[lease],
+        sources=(forwarding_pb2.SourceLease(gateway_id=gateway, address=str(each)) for each in addresses),
         removed=endpoint.draining_until > 0,
         draining_until=endpoint.draining_until,
     )
@@ -227,4 +234,5 @@ def fact_to_proto(fact: Fact) -> gateway_service_pb2.EndpointReport:
         generation=fact.generation,
         presence=_PRESENCES[fact.presence],
         reason=fact.reason[:MAX_REASON],
+        sources_wanted=fact.sources_wanted,
     )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from services.common.clock import Clock as WallClock
@@ -24,6 +25,7 @@ from sidegate.access import Untold
 from sidegate.api.events.v1 import forwarding_pb2 as forwarding_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
 from sidegate.transport import Caller
@@ -32,7 +34,9 @@ from tests.support.control_plane import CELL, ControlPlane, Told
 from tests.support.nats import DEADLINE
 
 GATEWAY = "gw-1"
-QUICK = Pace(poll=0.02, audit=3600.0, compare=3600.0, collect=0.05, retry=(0.02, 0.1), reconnect=(0.01, 0.05))
+QUICK = Pace(
+    poll=0.02, audit=3600.0, compare=3600.0, collect=0.05, look=0.02, retry=(0.02, 0.1), reconnect=(0.01, 0.05)
+)
 """Nothing is compared or audited unless a test is about that."""
 
 
@@ -76,9 +80,13 @@ def endpoint(
     removed: bool = False,
     lease: bool = True,
     draining_until: int = 0,
+    sources: int = 1,
 ) -> Told:
-    """Endpoint `name`, a number, has the address 10.0.0.100 plus that number."""
-    source = forwarding_pb.SourceLease(gateway_id=GATEWAY, address=str(IPv4Address("198.19.128.0") + int(name)))
+    """Endpoint `name`, a number, has the address 10.0.0.100 plus that number, and source addresses 256 apart."""
+    first = IPv4Address("198.19.128.0") + int(name)
+    leases = [
+        forwarding_pb.SourceLease(gateway_id=GATEWAY, address=str(first + 256 * number)) for number in range(sources)
+    ]
     return Told(
         endpoint=forwarding_pb.EndpointForwarding(
             endpoint_id=id_of(name),
@@ -90,7 +98,7 @@ def endpoint(
             address=str(address(name)),
             service_id=WEB,
             admission=admission,
-            sources=[source] if lease else [],
+            sources=leases if lease else [],
         )
     )
 
@@ -166,6 +174,9 @@ class TableService:
         if at is not None:
             request.time.FromNanoseconds(at)
         return await self._caller.ask(self._stub.GetTable, request)
+
+    async def traffic(self, **asked: Any) -> traffic_pb.GetTrafficResponse:
+        return await self._caller.ask(self._stub.GetTraffic, traffic_pb.GetTrafficRequest(**asked))
 
     async def status(self) -> gateway_pb.GetStatusResponse:
         return await self._caller.ask(self._stub.GetStatus, gateway_pb.GetStatusRequest())

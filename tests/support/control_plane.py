@@ -109,13 +109,19 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         self.reports.clear()
 
     async def reported(
-        self, endpoint: str, presence: gateway_pb.EndpointReport.Presence.ValueType, generation: int = 0
+        self,
+        endpoint: str,
+        presence: gateway_pb.EndpointReport.Presence.ValueType,
+        generation: int = 0,
+        sources_wanted: int | None = None,
     ) -> str:
         """Waits for a report of the endpoint; gives the reason in it."""
 
         def found() -> bool:
             report = self.reports.get(endpoint)
-            return report is not None and report.presence == presence and generation in (0, report.generation)
+            if report is None or report.presence != presence or generation not in (0, report.generation):
+                return False
+            return sources_wanted in (None, report.sources_wanted)
 
         async with asyncio.timeout(DEADLINE), self._news:
             await self._news.wait_for(found)

@@ -223,12 +223,13 @@ class EndpointWorld:
         gateway: str = "gw-1",
         generation: int | None = None,
         reason: str = "",
+        sources_wanted: int = 0,
     ) -> bool:
         """Reports of an endpoint, of its present generation unless another is given."""
         if generation is None:
             rows = await self.app.endpoints.there([endpoint])
             generation = (await self.get(endpoint)).generation if rows else 0
-        said = Statement(gateway, endpoint, generation, presence, reason)
+        said = Statement(gateway, endpoint, generation, presence, reason, sources_wanted)
         return await self.app.cells.report(gateway, self.sessions[gateway], [said])
 
     async def forwarding(self, endpoint: str, gateway: str = "gw-1", generation: int | None = None) -> None:
@@ -251,7 +252,12 @@ class EndpointWorld:
 async def start(store: SqlStore, registry: FakeRegistry, clock: Clock, limits: Limits) -> EndpointWorld:
     app = await EndpointApplication.open(store, registry, limits, clock)
     upkeep = Upkeep(
-        agenda=app.agenda, cells=app.cells, forwarding=app.forwarding, sources=app.sources, expiries=app.expiries
+        agenda=app.agenda,
+        cells=app.cells,
+        forwarding=app.forwarding,
+        sources=app.sources,
+        growth=app.growth,
+        expiries=app.expiries,
     )
     return EndpointWorld(store, registry, clock, app, upkeep)
 

@@ -199,6 +199,7 @@ async def two_services(
             cells=application.cells,
             forwarding=application.forwarding,
             sources=application.sources,
+            growth=application.growth,
             expiries=application.expiries,
         )
         for work in (

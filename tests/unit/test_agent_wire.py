@@ -21,9 +21,17 @@ from services.gateway_agent.table import (
     Service,
 )
 from services.gateway_agent.targets import Interface, Netns, Selector, Vxlan
-from services.gateway_agent.wire import MALFORMED, NO_LEASE, entry_to_proto, fact_to_proto, news_of, news_of_event
+from services.gateway_agent.wire import (
+    MALFORMED,
+    MOST_SOURCES,
+    NO_LEASE,
+    entry_to_proto,
+    fact_to_proto,
+    news_of,
+    news_of_event,
+)
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
-from sidegate.api.events.v1.forwarding_pb2 import ForwardingEntry
+from sidegate.api.events.v1.forwarding_pb2 import ForwardingEntry, SourceLease
 from sidegate.api.gateway.v1.gateway_service_pb2 import EndpointReport
 from tests.support.agent import GATEWAY, PAYMENTS, SHOP, WEB, attachment, endpoint, id_of, service
 from tests.support.tables import backends
@@ -65,7 +73,8 @@ entries = st.one_of(
         st.ip_addresses(v=4),
         st.integers(1, 100),
         st.sampled_from([(ANYWHERE,), (IPv4Network("10.0.0.0/24"), IPv4Network("10.2.0.0/16"))]),
-    ),
+        more_sources=st.lists(st.ip_addresses(v=4), max_size=63, unique=True).map(tuple),
+    ).filter(lambda endpoint: endpoint.source_address not in endpoint.more_sources),
 )
 
 
@@ -190,3 +199,24 @@ def test_a_fact_becomes_a_report() -> None:
     assert report == EndpointReport(
         endpoint_id=id_of("1"), generation=3, presence=EndpointReport.PRESENCE_HINDERED, reason="x" * 300
     )
+
+
+def sources_of(told: ForwardingEntry) -> list[str]:
+    news = news_of(told, GATEWAY)
+    assert news is not None
+    assert isinstance(news.content, Endpoint)
+    assert news.lease == str(news.content.source_address), "others compare tables by the first"
+    return [str(address) for address in (news.content.source_address, *news.content.more_sources)]
+
+
+def test_a_gateway_has_its_source_addresses_in_the_order_in_which_they_came() -> None:
+    told = endpoint(sources=3)
+    theirs = told.endpoint.sources[0]
+    told.endpoint.sources.insert(1, SourceLease(gateway_id="gw-2", address="198.19.200.200"))
+    assert sources_of(told) == ["198.19.128.1", "198.19.129.1", "198.19.130.1"]
+    told.endpoint.sources.append(theirs)
+    assert len(sources_of(told)) == 3, "each once"
+
+
+def test_of_more_source_addresses_than_there_can_be_a_gateway_uses_the_first() -> None:
+    assert len(sources_of(endpoint(sources=90))) == MOST_SOURCES == 64

@@ -28,12 +28,13 @@ from services.endpoint.domain.endpoint import (
     Facts,
     SourceAddressLeased,
     SourceLease,
+    SourcesAdded,
     Whitelist,
-    constraints,
 )
 from services.endpoint.domain.endpoint_commands import (
     SECOND,
     Accept,
+    AddSources,
     Change,
     Command,
     ConfirmAbsence,
@@ -49,6 +50,7 @@ from services.endpoint.domain.endpoint_commands import (
     WithdrawService,
     decide,
 )
+from services.endpoint.domain.endpoint_constraints import constraints
 from tests.support.endpoint import (
     CONSUMER,
     ENDPOINT_ID,
@@ -64,6 +66,7 @@ from tests.support.endpoint import (
 NOW = 10_000
 WIDER = (IPv4Network("10.0.0.0/24"),)
 LEASE = SourceLease("gw-2", IPv4Address("198.19.128.10"))
+MORE = tuple(SourceLease("gw-1", IPv4Address(f"198.19.128.{number}")) for number in (20, 21))
 
 ACCEPT, REJECT = Accept(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID), Reject(NOW, PROVIDER, SERVICE_ID, ENDPOINT_ID)
 DELETE = Delete(NOW, CONSUMER, ENDPOINT_ID)
@@ -79,6 +82,7 @@ COMMANDS: dict[str, Command] = {
     "expire": Expire(NOW, deadline=NOW - 2_000),
     "withdraw": WithdrawService(NOW),
     "lease": LeaseSource(NOW, LEASE),
+    "add": AddSources(NOW, MORE, beside=1),
     "lapse": Lapse(NOW),
     "end": EndConnection(NOW, before=9_000),
     "end earlier": EndConnection(NOW, before=1_000),
@@ -89,6 +93,7 @@ Answer = Event | None | type[Refused]
 APPROVED, REJECTED = ConnectionApproved(NOW), ConnectionRejected(NOW)
 CHANGED, DELETION = EndpointChanged(NOW, "other", WIDER), EndpointDeletionRequested(NOW)
 GONE, LEASED = EndpointFailed(NOW, "service deleted"), SourceAddressLeased(NOW, LEASE)
+ADDED = SourcesAdded(NOW, MORE)
 REQUESTED = EndpointRequested(replace(FACTS, created_at=NOW))
 LATE = EndpointFailed(NOW, "its gateways did not forward it within 0 s")
 ENDED = ConnectionRejected(NOW, "the permission to connect was removed")
@@ -110,6 +115,7 @@ TABLE: dict[str, tuple[Answer, ...]] = {
     "expire":     (None,      None,     LATE,      None,     None,     None,     None,     None),
     "withdraw":   (None,      GONE,     GONE,      GONE,     GONE,     None,     None,     None),
     "lease":      (None,      LEASED,   LEASED,    LEASED,   LEASED,   None,     None,     None),
+    "add":        (None,      None,     ADDED,     ADDED,    None,     None,     None,     None),
     "lapse":      (None,      None,     None,      None,     None,     None,     None,     None),
     "end":        (None,      ENDED,    ENDED,     ENDED,    None,     None,     None,     None),
     "end earlier": (None,     None,     None,      None,     None,     None,     None,     None),
@@ -336,6 +342,36 @@ def test_a_gateway_gets_one_source_address_for_an_endpoint() -> None:
     leased = after(SourceAddressLeased(NOW, LEASE), state=STATES["accepted"])
     another = SourceLease(LEASE.gateway, IPv4Address("198.19.128.11"))
     assert decide(LeaseSource(NOW, another), leased) == []
+
+
+def test_more_source_addresses_come_behind_those_that_a_gateway_has_and_cut_nothing() -> None:
+    before = known_facts(after(SourceAddressLeased(NOW, LEASE), state=STATES["accepted"]))
+    facts = known_facts(after(SourceAddressLeased(NOW, LEASE), ADDED, state=STATES["accepted"]))
+    assert [str(lease.address) for lease in facts.sources_of("gw-1")] == [
+        "198.19.128.9",
+        "198.19.128.20",
+        "198.19.128.21",
+    ]
+    assert facts.sources_of("gw-2") == (LEASE,)
+    assert (facts.generation, facts.admission) == (before.generation + 1, before.admission)
+    assert facts.revision == before.revision + 1, "its owner is shown another generation"
+
+
+def test_addresses_that_were_meant_for_fewer_or_more_than_there_are_now_are_not_added() -> None:
+    grown = after(ADDED, state=STATES["accepted"])
+    assert decide(AddSources(NOW, MORE, beside=1), grown) == []
+    assert decide(AddSources(NOW, (), beside=3), grown) == []
+    assert decide(AddSources(NOW, (LEASE,), beside=1), grown) == [], "gw-2 has none to begin with"
+    assert decide(AddSources(NOW, MORE, beside=3), grown) == [ADDED]
+
+
+def test_addresses_that_are_added_are_claimed_and_go_with_the_endpoint() -> None:
+    vpc = FACTS.placement.provider_vpc
+    added = tuple(Claim("source-address", f"{vpc}/198.19.128.{number}") for number in (20, 21))
+    assert constraints(STATES["accepted"], ADDED) == Constraints(claims=added)
+    deleting = after(ADDED, EndpointDeletionRequested(NOW), state=STATES["accepted"])
+    first = Claim("source-address", f"{vpc}/198.19.128.9")
+    assert constraints(deleting, EndpointDeleted(NOW)).releases == (first, *added)
 
 
 def test_a_request_claims_its_marker_and_source_addresses_and_counts() -> None:

@@ -20,11 +20,11 @@ from services.endpoint.domain.endpoint import (
     SourceLease,
     State,
     Whitelist,
-    constraints,
     evolve,
 )
 from services.endpoint.domain.endpoint_commands import (
     Accept,
+    AddSources,
     Change,
     Command,
     ConfirmAbsence,
@@ -40,6 +40,7 @@ from services.endpoint.domain.endpoint_commands import (
     WithdrawService,
     decide,
 )
+from services.endpoint.domain.endpoint_constraints import constraints
 from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, PROVIDER, SERVICE_ID, STRANGER, known_facts
 
 times = st.integers(0, 1_000)
@@ -72,6 +73,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Expire, times, st.integers(0, 500)),
     st.builds(WithdrawService, times),
     st.builds(LeaseSource, times, leases),
+    st.builds(AddSources, times, st.lists(leases, max_size=2).map(tuple), st.integers(0, 2)),
     st.builds(EndConnection, times, times),
     st.builds(Lapse, times),
     st.builds(Note, times, callers, st.just(SERVICE_ID), st.just(ENDPOINT_ID), st.sampled_from(["", "x"])),

@@ -25,6 +25,7 @@ from services.endpoint.domain.endpoint import (
     EndpointRequested,
     SourceAddressLeased,
     SourceLease,
+    SourcesAdded,
 )
 from services.endpoint.domain.endpoint_commands import ENDPOINT, Change, Reject
 from services.endpoint.domain.presence import standing
@@ -61,6 +62,13 @@ LIFE = (
     EndpointDeleted(9_000),
     ConnectionNoted(9_500, "ticket 4711"),
     DrainEnded(9_700),
+    SourcesAdded(
+        9_800,
+        (
+            SourceLease("gw-1", IPv4Address("198.19.200.2")),
+            SourceLease("gw-1", IPv4Address("198.19.200.3")),
+        ),
+    ),
 )
 SERVICE = forwarding.ServiceForwarded(
     cell="default",

@@ -68,6 +68,9 @@ class Switch:
     def sessions(self) -> int:
         return 0
 
+    def session_capacity(self) -> int:
+        return 0
+
     async def counters(self) -> Mapping[str, int]:
         return {}
 

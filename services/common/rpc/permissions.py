@@ -60,7 +60,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     "gateway.v1.GatewayService": dict.fromkeys(
         ("Join", "Snapshot", "Events", "ReportState", "Digest", "Probes", "AnswerProbe"), GATEWAY
     ),
-    "gateway.v1.TableService": dict.fromkeys(("GetTable", "GetStatus"), MACHINE),
+    "gateway.v1.TableService": dict.fromkeys(("GetTable", "GetStatus", "GetTraffic"), MACHINE),
     "events.v1.HistoryService": {"ReadState": OPERATOR},
     "status.v1.StatusService": {"GetStatus": OPERATOR | MACHINE},
     "events.v1.AuditService": {

@@ -3,14 +3,19 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from services.endpoint.domain.demand import Place
+
 
 @dataclass(frozen=True, slots=True)
 class Errands:
-    """Services and VPCs to ask the registry about; (cell, gateway) pairs whose endpoints need source addresses."""
+    """Services and VPCs to ask the registry about; (cell, gateway) pairs whose endpoints need source addresses, and
+    places where sessions need more of them.
+    """
 
     services: set[str] = field(default_factory=set)
     vpcs: set[str] = field(default_factory=set)
     newcomers: set[tuple[str, str]] = field(default_factory=set)
+    growing: set[Place] = field(default_factory=set)
 
 
 class Agenda:
@@ -30,6 +35,10 @@ class Agenda:
         self._errands.newcomers.add((cell, gateway))
         self._news.set()
 
+    def grow(self, place: Place) -> None:
+        self._errands.growing.add(place)
+        self._news.set()
+
     def take(self) -> Errands:
         """All errands, which are off the agenda then."""
         taken, self._errands = self._errands, Errands()
@@ -41,6 +50,7 @@ class Agenda:
         self._errands.services.update(errands.services)
         self._errands.vpcs.update(errands.vpcs)
         self._errands.newcomers.update(errands.newcomers)
+        self._errands.growing.update(errands.growing)
         self._news.set()
 
     async def wait(self) -> None:

@@ -12,6 +12,7 @@ from services.endpoint.application.limits import Limits
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain import gateway as gateways
+from services.endpoint.domain.demand import Demand, Place
 from services.endpoint.domain.endpoint import Absent, Creating, Deleting, Known, State
 from services.endpoint.domain.endpoint_commands import ConfirmAbsence, ConfirmForwarding, Expire, SystemCommand
 from services.endpoint.domain.membership import Membership
@@ -36,6 +37,7 @@ class Cells:
         streams: Streams,
         rows: Rows,
         agenda: Agenda,
+        demand: Demand,
         limits: Limits,
         membership: Membership,
         clock: Callable[[], int],
@@ -43,6 +45,7 @@ class Cells:
         self._streams = streams
         self._rows = rows
         self._agenda = agenda
+        self._demand = demand
         self._limits = limits
         self._membership = membership
         self._clock = clock
@@ -51,7 +54,14 @@ class Cells:
 
     @classmethod
     async def open(
-        cls, streams: Streams, rows: Rows, agenda: Agenda, limits: Limits, clock: Callable[[], int]
+        cls,
+        streams: Streams,
+        rows: Rows,
+        agenda: Agenda,
+        demand: Demand,
+        *,
+        limits: Limits,
+        clock: Callable[[], int],
     ) -> "Cells":
         """Knows the members from the log; each has one lease to come back."""
         members = [member_of(row.data) async for batch in rows.batches(GATEWAY) for row in batch]
@@ -59,7 +69,15 @@ class Cells:
         for member in members:
             if isinstance(member, gateways.Joined):
                 agenda.welcome(member.cell, member.id)
-        return cls(streams=streams, rows=rows, agenda=agenda, limits=limits, membership=membership, clock=clock)
+        return cls(
+            streams=streams,
+            rows=rows,
+            agenda=agenda,
+            demand=demand,
+            limits=limits,
+            membership=membership,
+            clock=clock,
+        )
 
     def joined(self, cell: str) -> frozenset[str]:
         return self._membership.joined(cell)
@@ -73,12 +91,13 @@ class Cells:
         if isinstance(state, Absent):
             raise TypeError("there is no endpoint to show")
         readiness = self._reports.readiness(standing(state), self.joined(state.facts.placement.cell))
-        return show(endpoint_resource(state), readiness)
+        return show(endpoint_resource(state), readiness, self._demand.worst(state.facts.id))
 
     def show_row(self, row: ResourceRow) -> endpoint_pb.Endpoint:
         """The same from its row, a fifth of the work."""
         resource = EndpointEvent.FromString(row.data).endpoint
-        return show(resource, self._reports.readiness(standing_of(resource), self.joined(row.partition)))
+        readiness = self._reports.readiness(standing_of(resource), self.joined(row.partition))
+        return show(resource, readiness, self._demand.worst(resource.id))
 
     async def join(self, gateway: str, cell: str) -> str:
         """Makes the gateway a member, or renews its membership; gives the new session's id."""
@@ -86,6 +105,7 @@ class Cells:
         session = secrets.token_hex(16)
         self._membership.admit(gateway, session, self._clock())
         self._reports.forget_gateway(gateway)
+        self._demand.forget_gateway(gateway)
         self._agenda.welcome(cell, gateway)
         return session
 
@@ -101,11 +121,20 @@ class Cells:
         rows = await self._rows.endpoints([said.endpoint for said in statements])
         now = self._clock()
         for said in statements:
-            if said.endpoint in rows:
+            if row := rows.get(said.endpoint):
                 self._reports.note(said, now)
+                self._note_demand(said, row, now)
         waiting = [row for row in rows.values() if row.state in (CREATING, DELETING)]
         await asyncio.gather(*(self.settle(state_of(row.data)) for row in waiting))
         return True
+
+    def _note_demand(self, said: Statement, row: ResourceRow, now: int) -> None:
+        """What was said of an earlier generation was said before the gateway knew what it has now."""
+        place, number = Place(said.endpoint, said.gateway), said.sources_wanted
+        if number and said.generation != EndpointEvent.FromString(row.data).endpoint.generation:
+            return
+        if self._demand.note(place, number, now):
+            self._agenda.grow(place)
 
     async def settle(self, state: Known) -> None:
         """Draws the consequence of what is reported, and of time, for an endpoint that waits for its gateways."""
@@ -120,6 +149,7 @@ class Cells:
             raise
         if isinstance(command, ConfirmAbsence):
             self._reports.forget_endpoint(state.facts.id)
+            self._demand.forget_endpoint(state.facts.id)
 
     def _consequence(self, state: Known) -> SystemCommand | None:
         facts, now = state.facts, self._clock()
@@ -161,3 +191,5 @@ class Cells:
         outcome = await self._streams.gateways.execute(gateway_stream(gateway), command, context, no_answer)
         if not isinstance(outcome.state, gateways.Absent):
             self._membership.become(outcome.state)
+        if not isinstance(outcome.state, gateways.Joined):
+            self._demand.forget_gateway(gateway)

@@ -15,6 +15,7 @@ from services.endpoint.application.endpoints import Endpoints
 from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.feed import Feed
 from services.endpoint.application.forwarding import Forwarding
+from services.endpoint.application.growth import Growth
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
 from services.endpoint.application.probes import Probes
@@ -24,6 +25,7 @@ from services.endpoint.application.requests import Requests
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.sources import Sources, random_marker
 from services.endpoint.application.streams import Streams
+from services.endpoint.domain.demand import Demand
 from services.endpoint.wire.sights import Change, sights_of
 
 WATCHING = WatchLimits()
@@ -37,6 +39,8 @@ class EndpointApplication:
     cells: Cells
     forwarding: Forwarding
     sources: Sources
+    demand: Demand
+    growth: Growth
     feed: Feed
     history: History
     agenda: Agenda
@@ -57,10 +61,10 @@ class EndpointApplication:
         watch_limits: WatchLimits = WATCHING,
     ) -> "EndpointApplication":
         """On a store that was opened with the projection TABLE."""
-        streams, rows, agenda = Streams(store), Rows(store), Agenda()
+        streams, rows, agenda, demand = Streams(store), Rows(store), Agenda(), Demand()
         history = History(store, PAST.reducer)
         watching = Watching(store, sights_of, watch_limits)
-        cells = await Cells.open(streams, rows, agenda, limits, clock)
+        cells = await Cells.open(streams, rows, agenda, demand, limits=limits, clock=clock)
         forwarding = Forwarding(store, streams, rows, registry, clock)
         sources = Sources(store, streams, rows, clock)
         expiries = Expiries(streams, rows, cells, clock)
@@ -84,6 +88,8 @@ class EndpointApplication:
             cells=cells,
             forwarding=forwarding,
             sources=sources,
+            demand=demand,
+            growth=Growth(streams, sources, demand, clock),
             feed=Feed(store, history),
             history=history,
             agenda=agenda,

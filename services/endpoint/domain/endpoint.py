@@ -5,7 +5,6 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, assert_never
 
-from services.common.eventsourcing.store import Claim, Constraints, Count
 from services.common.labels import Tag
 from services.common.principal import Principal
 
@@ -42,7 +41,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class SourceLease:
-    """The address that one gateway's connections for the endpoint come from, unique in the provider's VPC."""
+    """An address that one gateway's connections for the endpoint come from, unique in the provider's VPC.
+
+    A gateway has one from the beginning, and more behind it where its sessions need them.
+    """
 
     gateway: str
     address: IPv4Address
@@ -96,6 +98,10 @@ class Facts:
     def revision(self) -> int:
         """Changes with all that its owner sees of it, and with nothing else."""
         return self.version - self.unseen
+
+    def sources_of(self, gateway: str) -> tuple[SourceLease, ...]:
+        """Those of one gateway, the first of them first."""
+        return tuple(lease for lease in self.sources if lease.gateway == gateway)
 
     @property
     def admitted(self) -> tuple[IPv4Network, ...]:
@@ -241,6 +247,18 @@ class SourceAddressLeased:
     at: int
     lease: SourceLease
 
+    @property
+    def leases(self) -> tuple[SourceLease, ...]:
+        return (self.lease,)
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesAdded:
+    """A gateway's sessions need them: beside those that it had, and nothing is cut."""
+
+    at: int
+    leases: tuple[SourceLease, ...]
+
 
 Event = (
     EndpointRequested
@@ -252,6 +270,7 @@ Event = (
     | EndpointDeleted
     | EndpointFailed
     | SourceAddressLeased
+    | SourcesAdded
     | ConnectionNoted
     | DrainEnded
 )
@@ -290,8 +309,8 @@ def _next(state: Known, event: Event) -> Known:
             return Failed(_ending(facts, at), reason)
         case DrainEnded(at):
             return replace(state, facts=_ending(facts, at))
-        case SourceAddressLeased(at, lease):
-            return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, lease)))
+        case SourceAddressLeased(at) | SourcesAdded(at):
+            return replace(state, facts=replace(_regenerated(facts, at), sources=(*facts.sources, *event.leases)))
         case ConnectionNoted(at, note, unseen):
             return replace(state, facts=_noted(facts, at, note) if unseen else replace(_touched(facts, at), note=note))
         case _:
@@ -322,29 +341,3 @@ def _changed(facts: Facts, event: EndpointChanged) -> Facts:
 def news(change: object) -> dict[str, Any]:
     """What a change does not leave as it is, by its name in the facts."""
     return {name: new for name in CHANGEABLE if (new := getattr(change, name)) is not None}
-
-
-def constraints(state: State, event: Event) -> Constraints:
-    """What holds across endpoints. A marker is never released: it names its endpoint in the provider's logs."""
-    match event:
-        case EndpointRequested(facts):
-            marker = Claim(MARKER, str(facts.marker))
-            sources = tuple(_claim(facts, lease) for lease in facts.sources)
-            return Constraints(claims=(marker, *sources), counts=_counts(facts, 1))
-        case SourceAddressLeased(lease=lease) if not isinstance(state, Absent):
-            return Constraints(claims=(_claim(state.facts, lease),))
-        case EndpointDeleted() if not isinstance(state, Absent):
-            facts = state.facts
-            sources = tuple(_claim(facts, lease) for lease in facts.sources)
-            return Constraints(releases=sources, counts=_counts(facts, -1))
-        case _:
-            return Constraints()
-
-
-def _counts(facts: Facts, delta: int) -> tuple[Count, ...]:
-    project = Count(ENDPOINTS, str(facts.owner), delta)
-    return (project, Count(CONSUMER, f"{facts.service}/{facts.owner.account}", delta)) if facts.counted else (project,)
-
-
-def _claim(facts: Facts, lease: SourceLease) -> Claim:
-    return Claim(SOURCE_ADDRESS, f"{facts.placement.provider_vpc}/{lease.address}")

@@ -31,12 +31,13 @@ from services.endpoint.domain.endpoint import (
     Rejected,
     SourceAddressLeased,
     SourceLease,
+    SourcesAdded,
     State,
     Whitelist,
-    constraints,
     evolve,
     news,
 )
+from services.endpoint.domain.endpoint_constraints import constraints
 
 SECOND = 1_000_000_000
 NOT_DECIDED = "it was not decided in time"
@@ -166,10 +167,20 @@ class LeaseSource:
     lease: SourceLease
 
 
+@dataclass(frozen=True, slots=True)
+class AddSources:
+    """The sessions of one gateway need more source addresses for it than the `beside` that the gateway has."""
+
+    at: int
+    leases: tuple[SourceLease, ...]
+    beside: int
+
+
 ProviderCommand = Accept | Reject | Note
 CallerCommand = Change | Delete | ProviderCommand
 """Refused with words where it cannot be."""
-SystemCommand = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | Lapse | EndConnection | LeaseSource
+Consequence = ConfirmForwarding | ConfirmAbsence | Expire | WithdrawService | Lapse | EndConnection
+SystemCommand = Consequence | LeaseSource | AddSources
 """Decided on what was seen earlier: where it no longer fits it changes nothing."""
 Command = Request | CallerCommand | SystemCommand
 
@@ -184,6 +195,8 @@ def decide(command: Command, state: State) -> Sequence[Event]:
         case Change() | Delete() | Accept() | Reject() | Note():
             _require_visible(command, state)
             return _answer(command, state)
+        case LeaseSource() | AddSources():
+            return _lease(command, state)
         case _:
             return _conclude(command, state)
 
@@ -252,7 +265,7 @@ def _change(command: Change, facts: Facts) -> Sequence[Event]:
     return [EndpointChanged(command.at, **others)] if others else []
 
 
-def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
+def _conclude(command: Consequence, state: State) -> Sequence[Event]:
     match command, state:
         case ConfirmForwarding(at, generation), Creating(facts) if facts.generation == generation:
             return [EndpointActivated(at, generation)]
@@ -278,11 +291,18 @@ def _conclude(command: SystemCommand, state: State) -> Sequence[Event]:
             since == facts.created_at and _older(facts, version)
         ):
             return [ConnectionRejected(at, PERMISSION_REMOVED)]
-        case (
-            LeaseSource(at, lease),
-            PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts),
-        ) if all(lease.gateway != held.gateway for held in facts.sources):
-            return [SourceAddressLeased(at, lease)]
+        case _:
+            return []
+
+
+def _lease(command: LeaseSource | AddSources, state: State) -> Sequence[Event]:
+    match command, state:
+        case LeaseSource(at, lease), PendingAcceptance(facts) | Creating(facts) | Accepted(facts) | Rejected(facts):
+            return [] if facts.sources_of(lease.gateway) else [SourceAddressLeased(at, lease)]
+        case AddSources(at, leases, beside), Creating(facts) | Accepted(facts) if leases and all(
+            len(facts.sources_of(lease.gateway)) == beside for lease in leases
+        ):
+            return [SourcesAdded(at, leases)]
         case _:
             return []
 

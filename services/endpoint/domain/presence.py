@@ -37,13 +37,17 @@ class Presence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a gateway says of an endpoint at a generation; `reason` is what hinders."""
+    """What a gateway says of an endpoint at a generation; `reason` is what hinders.
+
+    `sources_wanted` is how many source addresses its sessions need in all; 0: it has enough.
+    """
 
     gateway: str
     endpoint: str
     generation: int
     presence: Presence
     reason: str = ""
+    sources_wanted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

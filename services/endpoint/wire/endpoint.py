@@ -30,6 +30,7 @@ from services.endpoint.domain.endpoint import (
     Rejected,
     SourceAddressLeased,
     SourceLease,
+    SourcesAdded,
     State,
 )
 from services.endpoint.wire.labels import WHITELISTS, read_tags, tag_message, whitelist_of
@@ -73,8 +74,8 @@ class EndpointCodec:
                 return EndpointDeleted(at)
             case "failed":
                 return EndpointFailed(at, stored.failed.reason)
-            case "source_address_leased":
-                return SourceAddressLeased(at, _lease(stored.source_address_leased.lease))
+            case "source_address_leased" | "sources_added":
+                return _leased(at, stored)
             case "drain_ended":
                 return DrainEnded(at)
             case "noted":
@@ -110,9 +111,8 @@ def _fact(event: Event) -> events_pb.EndpointEvent:
             return events_pb.EndpointEvent(deleted=events_pb.EndpointDeleted())
         case EndpointFailed(reason=reason):
             return events_pb.EndpointEvent(failed=events_pb.EndpointFailed(reason=reason))
-        case SourceAddressLeased(lease=lease):
-            leased = events_pb.SourceAddressLeased(lease=_stored_lease(lease))
-            return events_pb.EndpointEvent(source_address_leased=leased)
+        case SourceAddressLeased() | SourcesAdded():
+            return _stored_leases(event)
         case _:
             assert_never(event)
 
@@ -219,6 +219,20 @@ def _changed(at: int, changed: events_pb.EndpointChanged) -> EndpointChanged:
         policy=changed.policy if changed.HasField("policy") else None,
         dns=changed.dns_enabled if changed.HasField("dns_enabled") else None,
     )
+
+
+def _stored_leases(event: SourceAddressLeased | SourcesAdded) -> events_pb.EndpointEvent:
+    if isinstance(event, SourceAddressLeased):
+        leased = events_pb.SourceAddressLeased(lease=_stored_lease(event.lease))
+        return events_pb.EndpointEvent(source_address_leased=leased)
+    added = events_pb.SourcesAdded(leases=map(_stored_lease, event.leases))
+    return events_pb.EndpointEvent(sources_added=added)
+
+
+def _leased(at: int, stored: events_pb.EndpointEvent) -> SourceAddressLeased | SourcesAdded:
+    if stored.HasField("source_address_leased"):
+        return SourceAddressLeased(at, _lease(stored.source_address_leased.lease))
+    return SourcesAdded(at, tuple(map(_lease, stored.sources_added.leases)))
 
 
 def _stored_lease(lease: SourceLease) -> forwarding_pb.SourceLease:

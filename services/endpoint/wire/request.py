@@ -162,7 +162,8 @@ def statement_of(gateway: str, report: gateway_pb.EndpointReport) -> Statement:
     presence = PRESENCES.get(report.presence)
     if presence is None:
         raise Invalid("PRESENCE_MISSING", "a report says what the gateway has", field="endpoints.presence")
-    return Statement(gateway, report.endpoint_id, report.generation, presence, report.reason)
+    wanted = report.sources_wanted
+    return Statement(gateway, report.endpoint_id, report.generation, presence, report.reason, wanted)
 
 
 def states_of(states: Iterable[endpoint_pb.ConnectionState.ValueType]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.endpoint.domain.demand import Want
 from services.endpoint.domain.endpoint import (
     Accepted,
     Creating,
@@ -68,10 +69,11 @@ def standing_of(resource: endpoint_pb.Endpoint) -> Standing:
     return Standing(resource.id, STAGES[resource.state], resource.generation, updated_at, resource.failure)
 
 
-def show(resource: endpoint_pb.Endpoint, readiness: Readiness) -> endpoint_pb.Endpoint:
-    """The same resource, now with what the gateways say of it at the moment."""
+def show(resource: endpoint_pb.Endpoint, readiness: Readiness, want: Want | None) -> endpoint_pb.Endpoint:
+    """The same resource, now with what the gateways say of it at the moment, and what they want for it."""
     resource.applied_generation = readiness.applied_generation
     resource.ready.CopyFrom(_condition(readiness))
+    resource.sources.CopyFrom(_sufficiency(want))
     return resource
 
 
@@ -119,6 +121,12 @@ def connection_updated_at(stored: EndpointEvent) -> int:
 
 def _condition(readiness: Readiness) -> endpoint_pb.Condition:
     return endpoint_pb.Condition(status=readiness.status, reason=readiness.reason, since=_timestamp(readiness.since))
+
+
+def _sufficiency(want: Want | None) -> endpoint_pb.Condition:
+    if want is None:
+        return endpoint_pb.Condition(status=True)
+    return endpoint_pb.Condition(reason=want.shortage.value, since=_timestamp(want.since))
 
 
 def _timestamp(nanoseconds: int) -> Timestamp:

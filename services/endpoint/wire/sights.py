@@ -24,6 +24,8 @@ WORDS: Mapping[str, str] = {
     "failed": "failed",
     # A gateway joined: of that, owners see a higher generation and nothing else.
     "source_address_leased": "changed",
+    # The same of one that needs more.
+    "sources_added": "changed",
     "noted": "noted",
     "drain_ended": "drained",
 }
@@ -71,7 +73,7 @@ ALLOWED = Allowed(
 
 WITHHELD: Mapping[str, Sequence[str]] = {
     # What gateways say at the moment is in no event.
-    f"{_API}.Endpoint": ("ready", "applied_generation"),
+    f"{_API}.Endpoint": ("ready", "applied_generation", "sources"),
 }
 """What they are not told. A field is in one of the two: whoever adds one decides."""
 

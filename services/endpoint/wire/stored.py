@@ -15,6 +15,7 @@ TYPES = {
     "deleted": "endpoint.v1.Deleted",
     "failed": "endpoint.v1.Failed",
     "source_address_leased": "endpoint.v1.SourceAddressLeased",
+    "sources_added": "endpoint.v1.SourcesAdded",
     "noted": "endpoint.v1.Noted",
     "drain_ended": "endpoint.v1.DrainEnded",
     "service_forwarding_changed": "endpoint.v1.ServiceForwardingChanged",

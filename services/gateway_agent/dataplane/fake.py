@@ -66,6 +66,7 @@ class FakeDataplane:
             case Remove(key):
                 entries.check_remove(key)
                 self._kernel.cut(key.id)
+                self._kernel.passed.pop(key.id, None)
                 entries.remove(key)
         self._judge()
 
@@ -88,6 +89,9 @@ class FakeDataplane:
     def sessions(self) -> int:
         return len(self._kernel.sessions) // 2
 
+    def session_capacity(self) -> int:
+        return self.kernel.session_capacity
+
     async def reach(self, endpoint: str, seconds: float) -> Reach | None:
         return self._kernel.reach(endpoint)
 
@@ -102,6 +106,7 @@ class FakeDataplane:
         self.kernel.entries = Entries()
         self.kernel.sessions.clear()
         self.kernel.counts.clear()
+        self.kernel.passed.clear()
         self._judge()
 
     # ---- the world around it
@@ -111,7 +116,7 @@ class FakeDataplane:
         try:
             sent = self.kernel.forward(packet, self._clock())
         except Refused as refusal:
-            self.kernel.counts[refusal.reason] += 1
+            self.kernel.count_refused(packet, refusal.reason)
             return None
         self.kernel.counts[Counter.FORWARDED] += 1
         return sent
@@ -159,7 +164,7 @@ class FakeDataplane:
             case Endpoint():
                 endpoint = entries.endpoint(entry.id)
                 until = entry.draining_until
-                if endpoint and replace(endpoint, allowed=entry.allowed, draining_until=until) != entry:
+                if endpoint and replace(_grown(endpoint, entry), allowed=entry.allowed, draining_until=until) != entry:
                     self.kernel.cut(entry.id)
                 self.kernel.deadlines[entry.id] = self._clock() + max(0, until - self._wall_clock()) / SECOND
 
@@ -171,3 +176,9 @@ class FakeDataplane:
             self._difficulties.judge(attachment.key, f"{attachment.target} went away" if lost else None)
         for service in self.kernel.entries.services():
             self._difficulties.judge(service.key, no_answer(service, self.kernel.takers(service)))
+
+
+def _grown(before: Endpoint, after: Endpoint) -> Endpoint:
+    """The endpoint with the source addresses that came behind those that it had; as it was, if others went."""
+    had, has = before.more_sources, after.more_sources
+    return replace(before, more_sources=has) if has[: len(had)] == had else before

@@ -62,6 +62,7 @@ class Packet:
 
     flow: Flow
     flags: TcpFlags = TcpFlags.NONE
+    size: int = 40  # bytes, with the headers of IP and TCP
 
     def answer(self, flags: TcpFlags = TcpFlags.NONE) -> "Packet":
         return Packet(self.flow.turned_round(), flags)
@@ -114,10 +115,13 @@ class FakeKernel:
         self.sessions: dict[Flow, Session] = {}
         self.deadlines: dict[str, float] = {}  # of endpoints that are draining
         self.counts: Tally[Counter] = Tally()
+        self.passed: dict[str, Traffic] = {}  # of endpoints; how many sessions there are is counted when asked
         self.missing: set[Target] = set()
         self.devices: dict[Interface, str] = {}
         self.lost_devices: set[str] = set()  # by VPC
         self.silent_hosts: set[tuple[str, IPv4Address]] = set()
+        self.source_ports = SOURCE_PORTS
+        self.session_capacity = 1_000_000
         self.open_ports: set[tuple[str, IPv4Address, int]] = set()
 
     def check_reach(self, vpc: str, target: Target) -> None:
@@ -173,11 +177,33 @@ class FakeKernel:
         out = (session.provider if packet.flow == session.consumer else session.consumer).turned_round()
         if out.vpc in self.lost_devices:
             raise Refused(Counter.REFUSED_NO_DEVICE)
-        return Packet(out, packet.flags)
+        self._count(session, packet)
+        return Packet(out, packet.flags, packet.size)
 
     def traffic(self) -> Mapping[str, Traffic]:
         listed = Tally(session.endpoint for session in self.sessions.values())  # twice, once per direction
-        return {endpoint.id: Traffic(sessions=listed[endpoint.id] // BOTH) for endpoint in self.entries.endpoints()}
+        return {
+            endpoint.id: replace(self.passed.get(endpoint.id, Traffic()), sessions=listed[endpoint.id] // BOTH)
+            for endpoint in self.entries.endpoints()
+        }
+
+    def count_refused(self, packet: Packet, reason: Counter) -> None:
+        """Counts it for everybody, and for its endpoint where one is known."""
+        self.counts[reason] += 1
+        session = self.sessions.get(packet.flow)
+        found = self.entries.endpoint_at(packet.flow.vpc, packet.flow.destination)
+        if endpoint := session.endpoint if session else found.id if found else "":
+            passed = self.passed.get(endpoint, Traffic())
+            refused = Tally(passed.refused) + Tally([reason.value.removeprefix("refused_")])
+            self.passed[endpoint] = replace(passed, refused=dict(refused))
+
+    def _count(self, session: Session, packet: Packet) -> None:
+        passed = self.passed.get(session.endpoint, Traffic())
+        if packet.flow == session.consumer:
+            passed = replace(passed, packets_in=passed.packets_in + 1, bytes_in=passed.bytes_in + packet.size)
+        else:
+            passed = replace(passed, packets_out=passed.packets_out + 1, bytes_out=passed.bytes_out + packet.size)
+        self.passed[session.endpoint] = passed
 
     def cut(self, endpoint: str) -> None:
         self._drop([session for session in self.sessions.values() if session.endpoint == endpoint])
@@ -235,15 +261,18 @@ class FakeKernel:
         session = Session(endpoint.id, flow, provider, now)
         self.sessions[flow] = self.sessions[provider] = session
         self.counts[Counter.SESSION_NEW] += 1
+        passed = self.passed.get(endpoint.id, Traffic())
+        self.passed[endpoint.id] = replace(passed, sessions_made=passed.sessions_made + 1)
         return session
 
     def _take_source_port(
         self, endpoint: Endpoint, service: Service, backend: IPv4Address, mapping: PortMapping
     ) -> Flow:
-        for port in SOURCE_PORTS:
-            flow = Flow(service.vpc, mapping.protocol, backend, mapping.server_port, endpoint.source_address, port)
-            if flow not in self.sessions:
-                return flow
+        for source in (endpoint.source_address, *endpoint.more_sources):
+            for port in self.source_ports:
+                flow = Flow(service.vpc, mapping.protocol, backend, mapping.server_port, source, port)
+                if flow not in self.sessions:
+                    return flow
         raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
 
     def _rules(self, endpoint: str) -> tuple[Endpoint, Service]:

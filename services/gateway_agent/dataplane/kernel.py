@@ -132,6 +132,9 @@ class KernelDataplane:
     def _count(self, entries: int) -> None:
         self._sessions = entries // 2
 
+    def session_capacity(self) -> int:
+        return (pinned_size(self._pins.directory / "sessions") or 0) // ENTRIES_PER_SESSION
+
     async def reach(self, endpoint: str, seconds: float) -> Reach | None:
         try:
             return await self._kernel.trial.reach(endpoint, seconds)

@@ -55,6 +55,9 @@ class Dataplane(Protocol):
     def sessions(self) -> int:
         """How many sessions there were after the last `collect`."""
 
+    def session_capacity(self) -> int:
+        """How many sessions fit."""
+
     async def reach(self, endpoint: str, seconds: float) -> Reach | None:
         """Tries out an endpoint as its packets would go, within so many seconds; None if it is not in the table.
 

@@ -122,6 +122,7 @@ class Endpoint(_message.Message):
     REJECTION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DRAIN_END_TIME_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the endpoint service."""
     project: _builtins.str
@@ -194,6 +195,10 @@ class Endpoint(_message.Message):
     def drain_end_time(self) -> _timestamp_pb2.Timestamp:
         """Until when sessions that were established before it was REJECTED or DELETING go on; not set where nothing drains."""
 
+    @_builtins.property
+    def sources(self) -> Global___Condition:
+        """Whether it has as many source addresses on every gateway as its sessions need; if not, new sessions may be refused."""
+
     def __init__(
         self,
         *,
@@ -225,10 +230,11 @@ class Endpoint(_message.Message):
         rejection: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         drain_end_time: _timestamp_pb2.Timestamp | None = ...,
+        sources: Global___Condition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "ready", b"ready", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "ready", b"ready", "sources", b"sources", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "drain_end_time", b"drain_end_time", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "drain_end_time", b"drain_end_time", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "sources", b"sources", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

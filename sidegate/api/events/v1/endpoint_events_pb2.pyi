@@ -38,6 +38,7 @@ class EndpointEvent(_message.Message):
     SOURCE_ADDRESS_LEASED_FIELD_NUMBER: _builtins.int
     NOTED_FIELD_NUMBER: _builtins.int
     DRAIN_ENDED_FIELD_NUMBER: _builtins.int
+    SOURCES_ADDED_FIELD_NUMBER: _builtins.int
     SERVICE_FORWARDING_CHANGED_FIELD_NUMBER: _builtins.int
     ATTACHMENT_CHANGED_FIELD_NUMBER: _builtins.int
     GATEWAY_JOINED_FIELD_NUMBER: _builtins.int
@@ -91,6 +92,10 @@ class EndpointEvent(_message.Message):
         """The time is over in which established sessions of a rejected or deleted endpoint went on."""
 
     @_builtins.property
+    def sources_added(self) -> Global___SourcesAdded:
+        """A gateway got more source addresses for the endpoint, beside those that it had."""
+
+    @_builtins.property
     def service_forwarding_changed(self) -> Global___ServiceForwardingChanged:
         """What the cell's gateways need of a service is another."""
 
@@ -136,6 +141,7 @@ class EndpointEvent(_message.Message):
         source_address_leased: Global___SourceAddressLeased | None = ...,
         noted: Global___ConnectionNoted | None = ...,
         drain_ended: Global___DrainEnded | None = ...,
+        sources_added: Global___SourcesAdded | None = ...,
         service_forwarding_changed: Global___ServiceForwardingChanged | None = ...,
         attachment_changed: Global___AttachmentChanged | None = ...,
         gateway_joined: Global___GatewayJoined | None = ...,
@@ -145,11 +151,11 @@ class EndpointEvent(_message.Message):
         forwarding: _forwarding_pb2.ForwardingEntry | None = ...,
         placement: Global___EndpointPlacement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "drain_ended", "service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "drain_ended", "sources_added", "service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -519,6 +525,30 @@ class SourceAddressLeased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SourceAddressLeased: _TypeAlias = SourceAddressLeased  # noqa: Y015
+
+@_typing.final
+class SourcesAdded(_message.Message):
+    """A gateway got more source addresses, because its sessions needed them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def leases(self) -> _containers.RepeatedCompositeFieldContainer[_forwarding_pb2.SourceLease]:
+        """Which, and which gateway: of one gateway, in the order in which it has them behind those of before."""
+
+    def __init__(
+        self,
+        *,
+        leases: _abc.Iterable[_forwarding_pb2.SourceLease] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leases", b"leases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourcesAdded: _TypeAlias = SourcesAdded  # noqa: Y015
 
 @_typing.final
 class ServiceForwardingChanged(_message.Message):

@@ -269,7 +269,9 @@ class EndpointForwarding(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceLease]:
-        """Its source addresses in the provider's VPC, one for each gateway."""
+        """Its source addresses in the provider's VPC, one or more for each gateway. Of one gateway's, the first is that of
+        the beginning, and those behind it came as sessions grew; a gateway that does not know of more uses the first alone.
+        """
 
     def __init__(
         self,

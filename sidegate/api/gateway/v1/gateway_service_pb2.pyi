@@ -293,6 +293,7 @@ class EndpointReport(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     PRESENCE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SOURCES_WANTED_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID)."""
     generation: _builtins.int
@@ -301,6 +302,10 @@ class EndpointReport(_message.Message):
     """What the gateway has."""
     reason: _builtins.str
     """What hinders; up to 300 characters."""
+    sources_wanted: _builtins.int
+    """As many source addresses as its sessions on this gateway need, where it has fewer; 0: those that it has are enough.
+    It may be more than there can be: then there are too few.
+    """
     def __init__(
         self,
         *,
@@ -308,10 +313,11 @@ class EndpointReport(_message.Message):
         generation: _builtins.int = ...,
         presence: Global___EndpointReport.Presence.ValueType = ...,
         reason: _builtins.str = ...,
+        sources_wanted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "generation", b"generation", "presence", b"presence", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "generation", b"generation", "presence", b"presence", "reason", b"reason", "sources_wanted", b"sources_wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -388,7 +394,8 @@ class DigestResponse(_message.Message):
     GATEWAY_ID_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 over the sorted lines "kind id version" of all entries that are not removed; of an endpoint of which
-    `gateway_id` has a source address, "kind id version address".
+    `gateway_id` has a source address, "kind id version address": the first of its addresses, since those that come later
+    come with another version.
     """
     entries: _builtins.int
     """How many entries that is."""

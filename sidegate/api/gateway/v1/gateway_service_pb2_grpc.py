@@ -6,6 +6,7 @@ import warnings
 from sidegate.api.events.v1 import log_pb2 as sidegate_dot_api_dot_events_dot_v1_dot_log__pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2
 from sidegate.api.gateway.v1 import probe_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2
+from sidegate.api.gateway.v1 import traffic_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -387,6 +388,11 @@ class TableServiceStub:
                 request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.GetTraffic = channel.unary_unary(
+                '/sidegate.api.gateway.v1.TableService/GetTraffic',
+                request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.GetTrafficRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.GetTrafficResponse.FromString,
+                _registered_method=True)
 
 
 class TableServiceServicer:
@@ -407,6 +413,13 @@ class TableServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTraffic(self, request, context):
+        """What has passed, and what has not: the endpoints with the most of it, and all of them together.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TableServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -419,6 +432,11 @@ def add_TableServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetTraffic': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTraffic,
+                    request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.GetTrafficRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.GetTrafficResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -476,6 +494,33 @@ class TableService:
             '/sidegate.api.gateway.v1.TableService/GetStatus',
             sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusRequest.SerializeToString,
             sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTraffic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.gateway.v1.TableService/GetTraffic',
+            sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.GetTrafficRequest.SerializeToString,
+            sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.GetTrafficResponse.FromString,
             options,
             channel_credentials,
             insecure,

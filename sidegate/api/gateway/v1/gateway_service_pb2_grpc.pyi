@@ -8,6 +8,7 @@ from grpc import aio as _aio
 from sidegate.api.events.v1 import log_pb2 as _log_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as _gateway_service_pb2
 from sidegate.api.gateway.v1 import probe_pb2 as _probe_pb2
+from sidegate.api.gateway.v1 import traffic_pb2 as _traffic_pb2
 import abc as _abc_1
 
 
@@ -102,6 +103,8 @@ class TableServiceStub:
     """The forwarding table: from the kernel, as it should be, or replayed from the log into an empty one."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetStatusRequest, _gateway_service_pb2.GetStatusResponse]
     """How the agent is doing."""
+    GetTraffic: _aio.UnaryUnaryMultiCallable[_traffic_pb2.GetTrafficRequest, _traffic_pb2.GetTrafficResponse]
+    """What has passed, and what has not: the endpoints with the most of it, and all of them together."""
 
 class TableServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by each gateway agent on a unix socket of its machine."""
@@ -121,5 +124,13 @@ class TableServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_gateway_service_pb2.GetStatusRequest, _abc.Awaitable[_gateway_service_pb2.GetStatusResponse]],
     ) -> _abc.Awaitable[_gateway_service_pb2.GetStatusResponse]:
         """How the agent is doing."""
+
+    @_abc_1.abstractmethod
+    def GetTraffic(
+        self,
+        request: _traffic_pb2.GetTrafficRequest,
+        context: _aio.ServicerContext[_traffic_pb2.GetTrafficRequest, _abc.Awaitable[_traffic_pb2.GetTrafficResponse]],
+    ) -> _abc.Awaitable[_traffic_pb2.GetTrafficResponse]:
+        """What has passed, and what has not: the endpoints with the most of it, and all of them together."""
 
 def add_TableServiceServicer_to_server(servicer: TableServiceServicer, server: _aio.Server) -> None: ...

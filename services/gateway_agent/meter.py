@@ -1,0 +1,90 @@
+"""Reads what has passed for endpoints, at a pace that costs little, and draws what follows for source addresses."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from services.gateway_agent.dataplane.port import Dataplane
+from services.gateway_agent.pace import Pace
+from services.gateway_agent.sources import NO_SOURCE_PORT, Needs
+from services.gateway_agent.sums import Sums
+from services.gateway_agent.table import ForwardingTable, Key, Kind
+from services.gateway_agent.tracker import Tracker
+from services.gateway_agent.traffic import Traffic
+
+SHARE = 20
+"""Between two readings is at least so many times what one took: 100,000 endpoints cost no more than a twentieth."""
+
+MANY = 16_384
+"""New sessions after which one looks sooner: half of what makes one source address too few."""
+
+REFUSED, OPENED = f"refused_{NO_SOURCE_PORT}", "session_new"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What had passed at one moment: by endpoint and by service, beside the table that it passed by.
+
+    `short` is how many endpoints need more source addresses than they have.
+    """
+
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    services: Mapping[str, Traffic] = field(default_factory=dict)
+    table: ForwardingTable = field(default_factory=ForwardingTable)
+    short: int = 0
+
+
+class Meter:
+    """One reading at a time, so that none is taken in after a later one. `changed` hears whose need is another."""
+
+    def __init__(
+        self,
+        dataplane: Dataplane,
+        tracker: Tracker,
+        needs: Needs,
+        changed: Callable[[list[Key]], None],
+        pace: Pace,
+    ) -> None:
+        self._dataplane = dataplane
+        self._tracker = tracker
+        self._needs = needs
+        self._changed = changed
+        self._pace = pace
+        self._sums = Sums()
+        self._reading = asyncio.Lock()
+        self._counters: Mapping[str, int] = {}
+        self._due = 0.0
+
+    async def run(self) -> None:
+        """Looks at counters that cost nothing, and at all endpoints when these say so, or from time to time."""
+        while True:
+            await asyncio.sleep(self._pace.look)
+            if time.monotonic() >= self._due or await self._pressing():
+                await self.read()
+
+    async def read(self) -> Reading:
+        """How it is now."""
+        async with self._reading:
+            began = time.monotonic()
+            self._counters = await self._dataplane.counters()
+            traffic, table = await self._dataplane.traffic(), self._tracker.table()
+            reading, changed = await asyncio.to_thread(self._judge, traffic, table, began)
+            ended = time.monotonic()
+            self._due = ended + max(self._pace.collect, SHARE * (ended - began))
+        if changed:
+            self._changed([Key(Kind.ENDPOINT, id_) for id_ in changed])
+        return reading
+
+    def _judge(
+        self, traffic: Mapping[str, Traffic], table: ForwardingTable, now: float
+    ) -> tuple[Reading, frozenset[str]]:
+        """On a thread of its own: there may be many."""
+        changed = self._needs.look(traffic, table, now)
+        return Reading(traffic, self._sums.look(traffic, table), table, self._needs.number()), changed
+
+    async def _pressing(self) -> bool:
+        """Whether source ports are refused, or may be soon."""
+        before, now = self._counters, await self._dataplane.counters()
+        opened = now.get(OPENED, 0) - before.get(OPENED, 0)
+        return opened >= MANY or now.get(REFUSED, 0) > before.get(REFUSED, 0)

@@ -1,0 +1,99 @@
+"""How many sessions the source addresses of an endpoint hold, and how many addresses its sessions need. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.gateway_agent.table import Endpoint, ForwardingTable, Key, Kind, Service
+from services.gateway_agent.traffic import Traffic
+
+SESSIONS_PER_SOURCE = 64_512
+"""Source ports 1024 to 65535: as many sessions of one source address with one port of a backend."""
+
+NEAR = 0.5
+"""The share of what sources hold from which on more are needed: a free port is found by trying a few."""
+
+KEPT_SECONDS = 60.0
+"""A need is remembered for so long after it was last seen, so that it is not told anew with every session."""
+
+NO_SOURCE_PORT = "no_source_port"
+_FEW = int(SESSIONS_PER_SOURCE * NEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """As many addresses in all, as of a moment (seconds)."""
+
+    sources: int
+    seen: float
+
+
+def per_source(service: Service) -> int:
+    """How many sessions one source address holds where backends get their shares: when the heaviest is full."""
+    weights = [backend.weight for backend in service.backends if not backend.draining]
+    return SESSIONS_PER_SOURCE * sum(weights) // max(weights) if weights else SESSIONS_PER_SOURCE
+
+
+def sources_of(endpoint: Endpoint) -> int:
+    return 1 + len(endpoint.more_sources)
+
+
+def needed(sessions: int, sources: int, each: int, *, starved: bool) -> int:
+    """How many addresses there should be: `sources` of them, twice as many, four times; `each` holds so many sessions.
+
+    Starved is an endpoint that was refused a source port meanwhile: it needs more, however few its sessions are.
+    """
+    number = sources * 2 if starved else sources
+    while sessions > number * each * NEAR:
+        number *= 2
+    return number
+
+
+class Needs:
+    """What endpoints need of which there is too little, from one look at their traffic to the next."""
+
+    def __init__(self) -> None:
+        self._needs: dict[str, Need] = {}
+        self._starved: dict[str, int] = {}
+
+    def look(self, traffic: Mapping[str, Traffic], table: ForwardingTable, now: float) -> frozenset[str]:
+        """Judges anew; gives the endpoints that need another number than before. `now` is in seconds."""
+        before, self._needs = self._needs, {}
+        refused, self._starved = self._starved, {}
+        for id_, passed in traffic.items():
+            if number := passed.refused.get(NO_SOURCE_PORT, 0):
+                self._starved[id_] = number
+            starved = number > refused.get(id_, 0)
+            if not (starved or passed.sessions > _FEW or id_ in before):
+                continue  # nearly all of them
+            if need := _judge(passed.sessions, table.entries.get(Key(Kind.ENDPOINT, id_)), table, starved=starved):
+                self._needs[id_] = Need(need, now)
+            elif (old := before.get(id_)) and now - old.seen < KEPT_SECONDS:
+                self._needs[id_] = old
+        return frozenset(id_ for id_ in before.keys() | self._needs.keys() if self._number(before, id_) != self.of(id_))
+
+    def of(self, endpoint: str) -> int:
+        """As many addresses as the endpoint was last seen to need; 0: those that it had were enough."""
+        return self._number(self._needs, endpoint)
+
+    def number(self) -> int:
+        """How many endpoints need more."""
+        return len(self._needs)
+
+    @staticmethod
+    def _number(needs: Mapping[str, Need], endpoint: str) -> int:
+        return needs[endpoint].sources if endpoint in needs else 0
+
+
+def _judge(sessions: int, endpoint: object, table: ForwardingTable, *, starved: bool) -> int:
+    """As many as it needs, if that is more than it has; otherwise 0."""
+    if not isinstance(endpoint, Endpoint):
+        return 0
+    has = sources_of(endpoint)
+    number = needed(sessions, has, capacity_of_one(endpoint, table), starved=starved)
+    return number if number > has else 0
+
+
+def capacity_of_one(endpoint: Endpoint, table: ForwardingTable) -> int:
+    """How many sessions one of the endpoint's source addresses holds."""
+    service = table.entries.get(Key(Kind.SERVICE, endpoint.service))
+    return per_source(service) if isinstance(service, Service) else SESSIONS_PER_SOURCE

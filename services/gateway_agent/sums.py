@@ -1,0 +1,72 @@
+"""What has passed for all endpoints of a service together, also for those that are gone. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
+
+from services.gateway_agent.table import Endpoint, ForwardingTable, Key, Kind
+from services.gateway_agent.traffic import Traffic
+
+COUNTED = tuple(each.name for each in fields(Traffic) if each.name not in ("sessions", "refused"))
+_counts = attrgetter(*COUNTED)
+
+
+@dataclass(slots=True)
+class _Sum:
+    sessions: int = 0
+    counts: list[int] = field(default_factory=lambda: [0] * len(COUNTED))
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def traffic(self) -> Traffic:
+        return Traffic(
+            sessions=self.sessions, refused=dict(self.refused), **dict(zip(COUNTED, self.counts, strict=True))
+        )
+
+
+class Sums:
+    """Counts what came since the first look: what an endpoint had passed before, a program of before has told.
+
+    Endpoints come and go, and their counts with them; a sum only grows, until its service is no longer in the table.
+    """
+
+    def __init__(self) -> None:
+        self._last: Mapping[str, Traffic] | None = None
+        self._of: dict[str, str] = {}
+        self._sums: dict[str, _Sum] = {}
+
+    def look(self, traffic: Mapping[str, Traffic], table: ForwardingTable) -> Mapping[str, Traffic]:
+        """Takes in what each endpoint has by now; gives the sums by service."""
+        last, self._last = traffic if self._last is None else self._last, traffic
+        services = {key.id for key in table.entries if key.kind is Kind.SERVICE}
+        self._sums = {id_: self._sums.get(id_) or _Sum() for id_ in services}
+        for each in self._sums.values():
+            each.sessions = 0
+        for id_, passed in traffic.items():
+            endpoint = table.entries.get(Key(Kind.ENDPOINT, id_))
+            if isinstance(endpoint, Endpoint) and (total := self._sums.get(endpoint.service)):
+                total.sessions += passed.sessions
+                if passed != (before := last.get(id_, _NOTHING)):
+                    _add(total, before, passed)
+        return {id_: each.traffic() for id_, each in self._sums.items()}
+
+
+_NOTHING = Traffic()
+
+
+def _add(total: _Sum, before: Traffic, now: Traffic) -> None:
+    """Where any count went back, the endpoint was put anew, and all that it has came since."""
+    if any(later < earlier for earlier, later in zip(_counts(before), _counts(now), strict=True)):
+        before = _NOTHING
+    for place, (earlier, later) in enumerate(zip(_counts(before), _counts(now), strict=True)):
+        total.counts[place] += later - earlier
+    for reason, number in now.refused.items():
+        total.refused[reason] += max(0, number - before.refused.get(reason, 0))
+
+
+def together(all_of_them: Mapping[str, Traffic]) -> Traffic:
+    """The sum of what endpoints have by now."""
+    total = _Sum()
+    for each in all_of_them.values():
+        _add(total, _NOTHING, each)
+    return replace(total.traffic(), sessions=sum(each.sessions for each in all_of_them.values()))

@@ -1,0 +1,106 @@
+"""What an agent sees pass, what it asks for because of it, and what it shows of it."""
+
+from pathlib import Path
+
+from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
+from services.gateway_agent.table import Protocol
+from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
+from tests.support.agent import BASE, CLIENT, PAYMENTS, SHOP, WEB, Recorded, address, agent, endpoint, id_of
+from tests.support.control_plane import FORWARDING, control_plane
+
+BYTES, SESSIONS = GetTrafficRequest.ORDER_BYTES, GetTrafficRequest.ORDER_SESSIONS
+REFUSED, SOURCES = GetTrafficRequest.ORDER_REFUSED, GetTrafficRequest.ORDER_SOURCES
+
+
+def small() -> FakeKernel:
+    """Ten sessions fit in a source address."""
+    kernel = FakeKernel()
+    kernel.source_ports = range(1024, 1034)
+    return kernel
+
+
+async def opened(dataplane: Recorded, first: int, number: int, name: str = "1") -> list[bool]:
+    return [await dataplane.forwards(name, port) for port in range(first, first + number)]
+
+
+async def test_an_endpoint_that_runs_out_of_source_ports_asks_for_more_addresses_and_uses_them(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, small(), tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING, sources_wanted=0)
+            assert await opened(gateway.dataplane, 40000, 12) == [True] * 10 + [False] * 2
+            await control.reported(id_of("1"), FORWARDING, generation=1, sources_wanted=2)
+            before = len(gateway.dataplane.changes)
+            await control.tell(endpoint("1", 2, sources=2))
+            await control.reported(id_of("1"), FORWARDING, generation=2, sources_wanted=0)
+            assert len(gateway.dataplane.changes) == before + 1, "it is put in place: nothing is taken out first"
+            assert await opened(gateway.dataplane, 50000, 11) == [True] * 10 + [False]
+            still = [await gateway.dataplane.forwards(port=port, flags=TcpFlags.ACK) for port in range(40000, 40010)]
+            assert all(still), "sessions of before go on"
+            sources = {flow.destination for flow in gateway.dataplane.kernel.sessions if flow.vpc == PAYMENTS}
+            assert {str(each) for each in sources} == {"198.19.128.1", "198.19.129.1"}
+
+
+async def test_what_a_gateway_asks_for_is_said_again_to_a_control_plane_that_forgot_it(tmp_path: Path) -> None:
+    async with control_plane(lease=0.3) as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, small(), tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            await opened(gateway.dataplane, 40000, 11)
+            await control.reported(id_of("1"), FORWARDING, sources_wanted=2)
+            control.forget()
+            await control.joined(2)
+            await control.reported(id_of("1"), FORWARDING, sources_wanted=2)
+
+
+async def test_sessions_of_a_source_address_that_is_gone_are_cut(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint(sources=2))
+        async with agent(control, small(), tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            assert all(await opened(gateway.dataplane, 40000, 15))
+            await control.tell(endpoint("1", 2, sources=1))
+            await control.reported(id_of("1"), FORWARDING, generation=2)
+            assert not gateway.dataplane.kernel.sessions, "the address may be another endpoint's by now"
+            assert await gateway.dataplane.forwards(port=50000)
+
+
+async def test_traffic_is_shown_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint("1"), endpoint("2"), endpoint("3"))
+        async with agent(control, small(), tmp_path) as gateway, gateway.table_service() as service:
+            await control.reported(id_of("3"), FORWARDING)
+            await opened(gateway.dataplane, 40000, 2, "1")
+            large = Packet(Flow(SHOP, Protocol.TCP, CLIENT, 40000, address("1"), 80), TcpFlags.ACK, size=9000)
+            out = await gateway.dataplane.send(large)
+            assert out is not None
+            await gateway.dataplane.send(Packet(out.answer().flow, TcpFlags.ACK, size=500))
+            await opened(gateway.dataplane, 40000, 4, "2")
+            await gateway.dataplane.send(
+                Packet(Flow(SHOP, Protocol.TCP, CLIENT, 41000, address("2"), 81), TcpFlags.SYN)
+            )
+            told = await service.traffic()
+            assert [each.endpoint_id for each in told.endpoints] == [id_of("1"), id_of("2")]
+            assert (told.left_out, told.session_capacity) == (1, 1_000_000)
+            first = told.endpoints[0]
+            assert (first.service_id, first.address, first.sources) == (WEB, str(address("1")), 1)
+            assert first.source_capacity == 64_512
+            passed = first.traffic
+            assert (passed.sessions, passed.sessions_made) == (2, 2)
+            assert (passed.packets_in, passed.bytes_in) == (3, 2 * 40 + 9000)
+            assert (passed.packets_out, passed.bytes_out) == (1, 500)
+            assert dict(told.endpoints[1].traffic.refused) == {"no_port": 1}
+            assert (told.total.sessions, told.total.bytes_in, dict(told.total.refused)) == (6, 9240, {"no_port": 1})
+            for order, most in ((BYTES, "1"), (SESSIONS, "2"), (REFUSED, "2"), (SOURCES, "2")):
+                told = await service.traffic(order=order, limit=1)
+                assert [each.endpoint_id for each in told.endpoints] == [id_of(most)]
+                assert told.left_out == 2
+
+
+async def test_a_gateway_without_traffic_shows_none(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint("1"))
+        async with agent(control, FakeKernel(), tmp_path) as gateway, gateway.table_service() as service:
+            await control.reported(id_of("1"), FORWARDING)
+            told = await service.traffic()
+            assert (list(told.endpoints), told.left_out, told.total.bytes_in) == ([], 1, 0)
