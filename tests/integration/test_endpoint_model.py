@@ -24,8 +24,8 @@ from services.endpoint.domain.targets import Netns
 from tests.support import proof
 from tests.support.chaos.run import SHARE
 from tests.support.endpoint_service import CONSUMER, PROVIDER, SHOP_VPC, STRANGER, SUBNET, published
-from tests.support.models.endpoint import ABSENT, FORWARDING, RETIRED, Endpoint, Refusals, Service
-from tests.support.models.endpoint_scene import NOBODYS, EndpointScene
+from tests.support.models.endpoint import ABSENT, FORWARDING, PASSES, RETIRED, Endpoint, Refusals, Service
+from tests.support.models.endpoint_scene import NOBODYS, EndpointScene, key_of
 from tests.support.service_logs import SERVICE_LOGS
 
 SERVICES = [f"44444444-4444-4444-8444-44444444444{number}" for number in range(5)]
@@ -244,6 +244,30 @@ class EndpointMachine(Registry):
         """Of one endpoint, at its present generation or at one before."""
         endpoint = self.model.endpoints.get(id_ := self.pick(number))
         self.say(gateway, [(id_, max(1, (endpoint.generation if endpoint else 1) - stale), said)])
+
+    @rule(
+        gateway=gateways, number=numbers, stale=st.sampled_from([0, 0, 0, 1]), wanted=st.sampled_from([0, 1, 2, 5, 200])
+    )
+    def grow(self, gateway: str, number: int, stale: int, wanted: int) -> None:
+        """Its sessions need so many source addresses: where packets pass, it has twice as many as before at most."""
+        self.run(self.world.upkeep.errands())
+        self.run(self._observe())
+        endpoint = self.model.endpoints.get(id_ := self.pick(number))
+        generation = endpoint.generation if endpoint else 1
+        before, session = self.sources(id_, gateway), self.world.sessions.get(gateway, "")
+        said = Statement(gateway, id_, max(1, generation - stale), Presence.FORWARDING, sources_wanted=wanted)
+        heard = self.run(self.world.app.cells.report(gateway, session, [said]))
+        assert heard == self.model.heard(gateway, session)
+        if heard:
+            self.model.reported(gateway, id_, said.generation, FORWARDING)
+        self.run(self.world.upkeep.errands())
+        may = heard and endpoint is not None and endpoint.state in PASSES and said.generation == generation
+        assert self.sources(id_, gateway) - before == (max(0, min(wanted, 2 * before, 64) - before) if may else 0)
+
+    def sources(self, id_: str, gateway: str) -> int:
+        """How many the gateway is told of."""
+        told = {key_of(entry): entry for entry in self.run(self.world.app.feed.snapshot("default")).entries()}
+        return sum(lease.gateway_id == gateway for lease in told[id_].endpoint.sources) if id_ in told else 0
 
     @rule(gateway=gateways, stale=st.sampled_from([0, 0, 1]))
     def report_everything(self, gateway: str, stale: int) -> None:

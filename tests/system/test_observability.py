@@ -33,6 +33,7 @@ PAGE = ROOT / "docs" / "metrics.md"
 SECTIONS = {
     "Every program": PROGRAMS,
     "Registry and endpoint service": PROGRAMS[:2],
+    "Endpoint service": PROGRAMS[1:2],
     "The HTTPS API": PROGRAMS[2:3],
     "Gateway agent": PROGRAMS[3:],
 }

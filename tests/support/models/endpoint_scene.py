@@ -210,7 +210,7 @@ class EndpointScene(RuleBasedStateMachine):
     def gateways_are_told(self, shown: Mapping[str, endpoint_pb.Endpoint]) -> None:
         """A cell's table is the fold of its events: it lets pass what may pass, and every alteration is a new one."""
         entries, snapshot = fold(self.run(self._events())), self.run(self.world.app.feed.snapshot("default"))
-        held = {_key(entry): entry for entry in snapshot.entries()}
+        held = {key_of(entry): entry for entry in snapshot.entries()}
         assert present(held) == present(entries)
         passing = {id_ for id_, each in self.model.there() if each.state in PASSES or each.drain_until}
         assert {id_ for id_, entry in present(held).items() if entry.WhichOneof("entry") == "endpoint"} == passing
@@ -277,7 +277,7 @@ class EndpointScene(RuleBasedStateMachine):
 def fold(events: list[RecordedEvent]) -> Entries:
     """The table as a gateway makes it of events."""
     told = (events_pb.EndpointEvent.FromString(event.data).forwarding for event in events)
-    return {_key(entry): entry for entry in told if entry.WhichOneof("entry")}
+    return {key_of(entry): entry for entry in told if entry.WhichOneof("entry")}
 
 
 def present(entries: Entries) -> Entries:
@@ -298,10 +298,10 @@ def line_of(entry: forwarding_pb.ForwardingEntry, gateway: str) -> str:
             return f"service {entry.service.service_id} {entry.service.version}"
         case _:
             leases = [f" {lease.address}" for lease in entry.endpoint.sources if lease.gateway_id == gateway]
-            return f"endpoint {entry.endpoint.endpoint_id} {entry.endpoint.generation}{''.join(leases)}"
+            return f"endpoint {entry.endpoint.endpoint_id} {entry.endpoint.generation}{''.join(leases[:1])}"
 
 
-def _key(entry: forwarding_pb.ForwardingEntry) -> str:
+def key_of(entry: forwarding_pb.ForwardingEntry) -> str:
     return entry.attachment.vpc_id or entry.service.service_id or entry.endpoint.endpoint_id
 
 
