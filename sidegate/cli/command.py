@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from sidegate import conditions, errors, tracing
 from sidegate.cli import outcome, tables
+from sidegate.cli.groups import spread
 from sidegate.cli.session import Session, Settings, session
 from sidegate.cli.streaming import Running, print_lines
 from sidegate.cli.view import Output, View, show
@@ -62,7 +63,7 @@ class Noun:
         """Makes a function a verb that changes something: it can be only validated, and bound to an `etag`."""
 
         def register(function: Verb[P, A]) -> Verb[P, A]:
-            command, program = f"sidegate {self.name} {name}", _conditional(function, etag=etag)
+            command, program = f"sidegate {self.name} {name}", _conditional(spread(function), etag=etag)
             self.app.command(name, epilog=_epilog(examples))(_as_program(program, command, none=f"no {self.name}s"))
             return function
 

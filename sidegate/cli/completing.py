@@ -104,6 +104,16 @@ async def _connections(sidegate: Client, ctx: typer.Context) -> AsyncIterator[Ca
                 yield Candidate(each.endpoint_id)
 
 
+def health_check(incomplete: str) -> Completions:
+    """What it may begin with; ports and paths are the backends' own."""
+    known = [
+        ("tcp", "a connection is accepted"),
+        ("http", "GET is answered"),
+        ("http:8080/healthz", "of a port, a path"),
+    ]
+    return [each for each in known if each[0].startswith(incomplete)]
+
+
 vpc, subnet, port = _completion(_vpcs), _completion(_subnets), _completion(_ports)
 attachment, service = _completion(_attachments), _completion(_services)
 endpoint, connection = _completion(_endpoints), _completion(_connections)

@@ -12,11 +12,12 @@ from sidegate.api.events.v1.forwarding_pb2 import (
     ServiceForwarding,
 )
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableResponse, TableEntry
-from sidegate.cli import facts, words
+from sidegate.cli import asks, facts, words
 from sidegate.cli.view import View, table
 
 ENDPOINT_TITLES = ("endpoint", "in", "clients", "ports", "backends", "in", "seen as", "marker", "difficulty")
 DRAIN_TITLES = ("draining until",)
+ASK_TITLES = ("its service asks",)
 WIDE_TITLES = ("endpoint id", "service id", "admission")
 REST_TITLES = ("kind", "id", "what", "difficulty")
 
@@ -46,6 +47,7 @@ class _Drawing:
         self._services = {each.service.service_id: each.service for each in entries if each.HasField("service")}
         self._endpoints = [each.endpoint for each in entries if each.HasField("endpoint")]
         self._any_drains = any(each.draining_until for each in self._endpoints)
+        self._any_asks = any(map(asks.all_of, self._services.values()))
         self._difficulties: Mapping[tuple[str, str], str] = {
             key_of(each.entry): words.of(each.difficulty) for each in found.entries if each.difficulty
         }
@@ -53,7 +55,9 @@ class _Drawing:
     def whole(self, wide: bool) -> RenderableType:
         parts: list[RenderableType] = [Text(self._summary())]
         if self._endpoints:
-            titles = ENDPOINT_TITLES + DRAIN_TITLES * self._any_drains + WIDE_TITLES * wide
+            titles = (
+                ENDPOINT_TITLES + DRAIN_TITLES * self._any_drains + ASK_TITLES * self._any_asks + WIDE_TITLES * wide
+            )
             parts += ["", table(titles, [self._endpoint(each, wide) for each in self._endpoints])]
         if rest := self._rest():
             parts += ["", table(REST_TITLES, rest)]
@@ -83,6 +87,7 @@ class _Drawing:
             self._difficulty(endpoint, service),
         ]
         row += [words.field(endpoint, "draining_until")] * self._any_drains
+        row += [words.asked(service)] * self._any_asks
         return [*row, endpoint.endpoint_id, endpoint.service_id, str(endpoint.admission)] if wide else row
 
     def _network(self, vpc_id: str) -> str:
@@ -119,7 +124,9 @@ def _withheld(unmade: TableEntry) -> Sequence[str]:
 
 
 def _published(service: ServiceForwarding) -> str:
-    return f"{', '.join(map(words.port_mapping, service.port_mappings))} -> {_backends(service)}"
+    asked = words.asked(service)
+    leads = f"{', '.join(map(words.port_mapping, service.port_mappings))} -> {_backends(service)}"
+    return f"{leads} ({asked})" if asked else leads
 
 
 def _backends(service: ServiceForwarding) -> str:

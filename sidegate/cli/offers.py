@@ -1,5 +1,6 @@
 """What a service is, what it decides by itself and what it grants, as options of the command line."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules, ConsumerLimits, EndpointService
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import parsing
+from sidegate.cli.groups import Group
 
 
 class Identity(StrEnum):
@@ -40,64 +42,95 @@ IDENTITIES = dict(zip(Identity, EndpointService.ClientIdentity.values()[1:], str
 TYPES = dict(zip(Type, EndpointService.ServiceType.values()[1:], strict=True))
 SERVERS = dict(zip(Servers, EndpointService.ServerType.values()[1:], strict=True))
 
-AcceptAccounts = Annotated[
-    list[str] | None,
-    typer.Option("--accept-account", metavar="ACCOUNT", help="Accept its connections at once; once for each."),
-]
-AcceptTags = Annotated[
-    list[Tag] | None,
-    typer.Option(
-        "--accept-tag", metavar="KEY[=VALUE]", parser=parsing.tag, help="Accept endpoints with this tag at once."
-    ),
-]
-Pending = Annotated[
-    int | None, typer.Option("--expire-pending", min=0, metavar="SECONDS", help="Reject requests that wait longer.")
-]
-Accepted = Annotated[
-    int | None,
-    typer.Option(
-        "--accept-for", min=0, metavar="SECONDS", help="Reject connections this long after they were accepted."
-    ),
-]
 
-AccountEndpoints = Annotated[
-    int | None,
-    typer.Option("--account-endpoints", min=0, metavar="N", help="How many endpoints an account may have; 0: any."),
-]
+@dataclass(frozen=True)
+class RuleOptions(Group):
+    """What is decided without the owner."""
 
-Connections = Annotated[
-    int | None,
-    typer.Option("--connections", min=0, metavar="N", help="Open sessions of an endpoint: kept, not enforced yet."),
-]
-NewConnections = Annotated[
-    int | None,
-    typer.Option("--new-connections", min=0, metavar="N", help="New sessions in a second: kept, not enforced yet."),
-]
-Bits = Annotated[
-    int | None, typer.Option("--bits", min=0, metavar="N", help="Bits in a second: kept, not enforced yet.")
-]
+    accept_account: Annotated[
+        list[str] | None,
+        typer.Option("--accept-account", metavar="ACCOUNT", help="Accept its connections at once; once for each."),
+    ] = None
+    accept_tag: Annotated[
+        list[Tag] | None,
+        typer.Option(
+            "--accept-tag", metavar="KEY[=VALUE]", parser=parsing.tag, help="Accept endpoints with this tag at once."
+        ),
+    ] = None
+    pending: Annotated[
+        int | None,
+        typer.Option("--expire-pending", min=0, metavar="SECONDS", help="Reject requests that wait longer."),
+    ] = None
+    accepted: Annotated[
+        int | None,
+        typer.Option(
+            "--accept-for", min=0, metavar="SECONDS", help="Reject connections this long after they were accepted."
+        ),
+    ] = None
 
-
-def limits_of(
-    endpoints: int | None, connections: int | None, new_connections: int | None, bits: int | None
-) -> ConsumerLimits | None:
-    """What each consumer may take, as a whole; None where nothing is said."""
-    if endpoints is connections is new_connections is bits is None:
-        return None
-    return ConsumerLimits(
-        endpoints_per_account=endpoints or 0,
-        connections=connections or 0,
-        new_connections_per_second=new_connections or 0,
-        bits_per_second=bits or 0,
-    )
+    @property
+    def rules(self) -> ApprovalRules | None:
+        """All of them; None where none is named."""
+        if not self.accept_account and not self.accept_tag and self.pending is None and self.accepted is None:
+            return None
+        return ApprovalRules(
+            accept_accounts=self.accept_account,
+            accept_tags=self.accept_tag,
+            pending_seconds=self.pending or 0,
+            accepted_seconds=self.accepted or 0,
+        )
 
 
-def rules_of(
-    accounts: list[str] | None, tags: list[Tag] | None, pending: int | None, accepted: int | None
-) -> ApprovalRules | None:
-    """The rules of approval, as a whole; None where none is named."""
-    if not accounts and not tags and pending is None and accepted is None:
-        return None
-    return ApprovalRules(
-        accept_accounts=accounts, accept_tags=tags, pending_seconds=pending or 0, accepted_seconds=accepted or 0
-    )
+@dataclass(frozen=True)
+class LimitOptions(Group):
+    """What each consumer may take. What is None is not said."""
+
+    account_endpoints: Annotated[
+        int | None,
+        typer.Option("--account-endpoints", min=0, metavar="N", help="How many endpoints an account may have; 0: any."),
+    ] = None
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            "--connections",
+            metavar="N",
+            parser=parsing.number,
+            help="How many sessions an endpoint may have open on a gateway, such as 5000 or 10k; 0: any.",
+        ),
+    ] = None
+    new_connections: Annotated[
+        int | None,
+        typer.Option(
+            "--new-connections", metavar="N", parser=parsing.number, help="How many it may open in a second; 0: any."
+        ),
+    ] = None
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            "--bits",
+            metavar="N",
+            parser=parsing.number,
+            help="Bits in a second, both directions together, such as 100M or 10G; 0: any.",
+        ),
+    ] = None
+
+    @property
+    def said(self) -> bool:
+        return self != LimitOptions()
+
+    def over(self, known: ConsumerLimits) -> ConsumerLimits | None:
+        """What is known, with what is said in its place; None where nothing is said."""
+        if not self.said:
+            return None
+        made = ConsumerLimits()
+        made.CopyFrom(known)
+        numbers = {
+            "endpoints_per_account": self.account_endpoints,
+            "connections": self.connections,
+            "new_connections_per_second": self.new_connections,
+            "bits_per_second": self.bits,
+        }
+        for name, value in numbers.items():
+            if value is not None:
+                setattr(made, name, value)
+        return made

@@ -9,7 +9,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, HealthCheck, PortMapping
 from sidegate.api.registry.v1.listing_pb2 import (
     LIST_ORDER_CREATE_TIME,
     LIST_ORDER_UPDATE_TIME,
@@ -31,6 +31,11 @@ HIGHEST_POSITION = 2**63 - 1
 AGO = re.compile(r"(\d{1,6})([smhd])")
 LENGTH = re.compile(r"(\d{1,6})([smh]?)")
 LONGEST_DRAIN = 3600
+HEALTH_CHECK = re.compile(r"(tcp|http)(?::(\d{1,5}))?(/\S*)?")
+HEALTH_PROTOCOLS = {"tcp": HealthCheck.PROTOCOL_TCP, "http": HealthCheck.PROTOCOL_HTTP}
+STATUSES = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+NUMBER = re.compile(r"(\d{1,15})([kMGT]?)")
+TIMES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000, "T": 1_000_000_000_000}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -149,13 +154,47 @@ def in_seconds(seconds: int) -> Timestamp:
 
 def drain(text: str) -> int:
     """How long established sessions go on, in seconds: "30", "30s", "10m", "1h"."""
-    found = LENGTH.fullmatch(text)
-    if not found:
-        raise typer.BadParameter(f"{text!r} is no length of time: 30s, 10m or 1h")
-    seconds = int(found[1]) * SECONDS[found[2] or "s"]
+    seconds = length(text)
     if seconds > LONGEST_DRAIN:
         raise typer.BadParameter(f"{text!r} is too long: sessions drain for an hour at most")
     return seconds
+
+
+def length(text: str) -> int:
+    """A length of time in seconds: "30", "30s", "10m", "1h"."""
+    found = LENGTH.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no length of time: 30s, 10m or 1h")
+    return int(found[1]) * SECONDS[found[2] or "s"]
+
+
+def number(text: str) -> int:
+    """A number that may be given in thousands, millions and so on: "2000", "2k", "100M", "10G"."""
+    found = NUMBER.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no number: 5000, 100M or 10G")
+    return int(found[1]) * TIMES[found[2]]
+
+
+def health_check(text: str) -> HealthCheck:
+    """tcp[:PORT] or http[:PORT][/PATH]."""
+    found = HEALTH_CHECK.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no health check: tcp, tcp:8080, http:8080/healthz")
+    port, path = int(found[2] or 0), found[3] or ""
+    if port > HIGHEST_PORT:
+        raise typer.BadParameter(f"{text!r}: ports go from 1 to {HIGHEST_PORT}")
+    if path and found[1] == "tcp":
+        raise typer.BadParameter(f"{text!r}: only http asks for a path")
+    return HealthCheck(protocol=HEALTH_PROTOCOLS[found[1]], port=port, path=path)
+
+
+def health_status(text: str) -> HealthCheck:
+    """FIRST[-LAST]: "204" is that one alone."""
+    found = STATUSES.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no range of statuses: 200-399, or 204")
+    return HealthCheck(first_status=int(found[1]), last_status=int(found[2] or found[1]))
 
 
 def place(text: str) -> Place:

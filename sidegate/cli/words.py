@@ -6,14 +6,17 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
-from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendForwarding
+from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendForwarding, ServiceForwarding
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     Backend,
     ConsumerLimits,
     EndedPermission,
+    EndpointService,
+    HealthCheck,
     Permission,
     PortMapping,
+    SessionSettings,
 )
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.api.registry.v1.vpc_pb2 import (
@@ -25,7 +28,7 @@ from sidegate.api.registry.v1.vpc_pb2 import (
     VxlanRange,
     VxlanTarget,
 )
-from sidegate.cli import facts
+from sidegate.cli import asks, facts
 from sidegate.cli.outcome import printable
 
 GOOD, WAITING, BAD = "green", "yellow", "red"
@@ -63,7 +66,7 @@ def field(message: Message, name: str) -> str:
     if descriptor.enum_type:
         return facts.word(descriptor.enum_type, value)
     if descriptor.message_type and not descriptor.is_repeated and not message.HasField(name):
-        return ""
+        return asks.sessions(asks.USUAL) if isinstance(message, EndpointService) and name == "session_settings" else ""
     if descriptor.message_type and descriptor.message_type.GetOptions().map_entry:
         return ", ".join(f"{key}={value[key]}" for key in sorted(value))
     return ", ".join(map(of, value)) if descriptor.is_repeated else of(value)
@@ -83,7 +86,11 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
         case Permission(permission=named, description=words):
             return printable(f"{named} ({words})" if words else named)
         case ConsumerLimits():
-            return ", ".join(f"{field.name.replace('_', ' ')}: {limit}" for field, limit in value.ListFields())
+            return asks.limits(value)
+        case SessionSettings():
+            return asks.sessions(value)
+        case HealthCheck():
+            return printable(asks.health(value))
         case ApprovalRules():
             return printable(rules(value))
         case EndedPermission():
@@ -130,6 +137,11 @@ def target_of(attachment: Attachment | AttachmentForwarding | DefaultAttachment)
     if isinstance(attachment, DefaultAttachment):
         return ""
     return of(attachment.interface) if attachment.HasField("interface") else ""
+
+
+def asked(service: ServiceForwarding) -> str:
+    """What a service asks of gateways; empty where that is the usual."""
+    return printable(asks.all_of(service))
 
 
 def rules(value: ApprovalRules) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -14,12 +14,15 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ConnectableService,
     ConsumerLimits,
     EndpointService,
+    HealthCheck,
     Permission,
     PortMapping,
+    SessionSettings,
 )
 from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder, TagFilter
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.api.registry.v1.tag_pb2 import Tag
+from sidegate.conditions import current
 from sidegate.errors import NotFound, Outdated
 from sidegate.resources.changes import watch_registry
 from sidegate.transport import Caller
@@ -34,6 +37,23 @@ ServerType: TypeAlias = EndpointService.ServerType.ValueType
 NONE: Mapping[str, str] = MappingProxyType({})
 ATTEMPTS = 5
 """How often a change of single backends is tried, if somebody else changes the service in between."""
+
+
+class Changes(TypedDict, total=False):
+    """What is to be another in a service, as `update` takes it."""
+
+    backends: Sequence[Backend] | None
+    port_mappings: Sequence[PortMapping] | None
+    approval_required: bool | None
+    description: str | None
+    tags: Sequence[Tag] | None
+    client_identity: Identity | None
+    approval_rules: ApprovalRules | None
+    consumer_limits: ConsumerLimits | None
+    name: str | None
+    session_settings: SessionSettings | None
+    health_check: HealthCheck | None
+    no_health_check: bool
 
 
 class Services:
@@ -57,6 +77,8 @@ class Services:
         server_type: ServerType = EndpointService.SERVER_TYPE_UNSPECIFIED,
         approval_rules: ApprovalRules | None = None,
         consumer_limits: ConsumerLimits | None = None,
+        session_settings: SessionSettings | None = None,
+        health_check: HealthCheck | None = None,
         request_id: str = "",
     ) -> EndpointService:
         service = EndpointService(
@@ -72,6 +94,8 @@ class Services:
             server_type=server_type,
             approval_rules=approval_rules,
             consumer_limits=consumer_limits,
+            session_settings=session_settings,
+            health_check=health_check,
         )
         request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpointService, request)
@@ -115,10 +139,13 @@ class Services:
         approval_rules: ApprovalRules | None = None,
         consumer_limits: ConsumerLimits | None = None,
         name: str | None = None,
+        session_settings: SessionSettings | None = None,
+        health_check: HealthCheck | None = None,
+        no_health_check: bool = False,
         etag: str = "",
         request_id: str = "",
     ) -> EndpointService:
-        """Changes what is given; what is None stays."""
+        """Changes what is given, each as a whole; what is None stays."""
         changes = {
             "backends": backends,
             "port_mappings": port_mappings,
@@ -129,6 +156,8 @@ class Services:
             "approval_rules": approval_rules,
             "consumer_limits": consumer_limits,
             "name": name,
+            "session_settings": session_settings,
+            "health_check": health_check or no_health_check or None,
         }
         service = EndpointService(
             id=id,
@@ -142,6 +171,8 @@ class Services:
             approval_rules=approval_rules,
             consumer_limits=consumer_limits,
             name=name or "",
+            session_settings=session_settings,
+            health_check=None if no_health_check else health_check,
         )
         request = rpc.UpdateEndpointServiceRequest(
             endpoint_service=service,
@@ -166,25 +197,35 @@ class Services:
 
         return await self._adjust(id, weights, weigh)
 
-    async def _adjust(self, id: str, addresses: Collection[str], change: Callable[[Backend], None]) -> EndpointService:
-        """Changes some backends of the service as it is, and nothing that somebody else changes at the same moment.
+    async def revise(self, id: str, changes: Callable[[EndpointService], Changes]) -> EndpointService:
+        """Changes the service from what it is, and nothing that somebody else changes at the same moment.
 
-        Raises NotFound for an address that is none of a backend's.
+        `changes` says what is to be another in a service that was read just before. It is asked again where the service
+        changed in between, but not where the caller's own etag fits no more.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        attempts = 1 if current().etag else ATTEMPTS
+        for attempt in range(1, attempts + 1):
             service = await self.get(id)
+            try:
+                return await self.update(id, etag=service.etag, **changes(service))
+            except Outdated:
+                if attempt == attempts:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _adjust(self, id: str, addresses: Collection[str], change: Callable[[Backend], None]) -> EndpointService:
+        """Changes some backends. Raises NotFound for an address that is none of a backend's."""
+
+        def changes(service: EndpointService) -> Changes:
             known = {backend.address: backend for backend in service.backends}
             for address in addresses:
                 if address not in known:
                     text = f"service {service.name} has no backend {address}"
                     raise NotFound(text, reason="NOT_FOUND", metadata={"kind": "backend", "id": address})
                 change(known[address])
-            try:
-                return await self.update(id, backends=service.backends, etag=service.etag)
-            except Outdated:
-                if attempt == ATTEMPTS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+            return {"backends": service.backends}
+
+        return await self.revise(id, changes)
 
     async def delete(self, id: str, *, force: bool = False, etag: str = "", request_id: str = "") -> EndpointService:
         """With `force`, live connections are ended instead of standing in the way."""

@@ -1,5 +1,6 @@
 """Entries of the forwarding log as one gateway understands them."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -10,15 +11,20 @@ from services.gateway_agent.desired import REMOVED, Versioned
 from services.gateway_agent.facts import Fact, Presence
 from services.gateway_agent.table import (
     ANYWHERE,
+    Affinity,
     Attachment,
     Backend,
     Endpoint,
     Entry,
+    HealthCheck,
+    HealthProtocol,
     Key,
     Kind,
+    Limits,
     PortMapping,
     Protocol,
     Service,
+    Timeouts,
 )
 from services.gateway_agent.targets import Interface, Netns, Selector, Vxlan
 from services.gateway_agent.wire import (
@@ -33,6 +39,7 @@ from services.gateway_agent.wire import (
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 from sidegate.api.events.v1.forwarding_pb2 import ForwardingEntry, SourceLease
 from sidegate.api.gateway.v1.gateway_service_pb2 import EndpointReport
+from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from tests.support.agent import GATEWAY, PAYMENTS, SHOP, WEB, attachment, endpoint, id_of, service
 from tests.support.tables import backends
 
@@ -50,6 +57,20 @@ targets = st.one_of(
     ),
     st.builds(Interface, st.sampled_from(Selector), st.just("eth1")),
 )
+seconds = st.integers(1, 86_400)
+numbers = st.integers(0, 2**63 - 1)
+tcp_checks = st.builds(
+    HealthCheck,
+    st.just(HealthProtocol.TCP),
+    st.integers(1, 65535),
+    interval=seconds,
+    timeout=seconds,
+    healthy_after=st.integers(1, 10),
+    unhealthy_after=st.integers(1, 10),
+)
+http_checks = tcp_checks.map(
+    lambda check: replace(check, protocol=HealthProtocol.HTTP, path="/healthz?of=web", statuses=(204, 299))
+)
 entries = st.one_of(
     st.builds(Attachment, st.uuids().map(str), targets),
     st.builds(
@@ -62,6 +83,11 @@ entries = st.one_of(
             min_size=1,
             unique_by=lambda backend: backend.address,
         ).map(tuple),
+        st.just(Timeouts()) | st.builds(Timeouts, seconds, seconds, seconds, seconds, seconds),
+        st.sampled_from(Affinity),
+        st.builds(Limits, numbers, numbers, numbers),
+        st.booleans(),
+        st.none() | tcp_checks | http_checks,
     ),
     st.builds(
         Endpoint,
@@ -159,6 +185,49 @@ def test_a_gateway_shows_those_who_know_of_no_weights_what_takes_new_sessions() 
     ]
 
 
+def test_a_service_that_asks_nothing_is_kept_as_gateways_always_did_and_shown_without_it() -> None:
+    news = news_of(service(), GATEWAY)
+    assert news is not None
+    assert isinstance(news.content, Service)
+    made = news.content
+    assert (made.timeouts, made.affinity, made.limits) == (Timeouts(), Affinity.NONE, Limits())
+    assert (made.reset_expired, made.health_check) == (False, None)
+    shown = entry_to_proto(made, GATEWAY).service
+    assert not any(shown.HasField(name) for name in ("session_settings", "limits", "health_check"))
+
+
+def test_of_idle_limits_those_that_are_told_count_and_the_others_are_the_defaults() -> None:
+    told = service()
+    told.service.session_settings.udp_two_way_seconds = 15
+    told.service.health_check.port = 8080
+    news = news_of(told, GATEWAY)
+    assert news is not None
+    assert isinstance(news.content, Service)
+    assert news.content.timeouts == Timeouts(udp_two_way=15)
+    assert news.content.health_check == HealthCheck(HealthProtocol.TCP, 8080)
+
+
+def asking(**said: int | str) -> ForwardingEntry:
+    """A service that asks for a health check by HTTP of port 8080, but for what is said."""
+    told = service()
+    told.service.health_check.MergeFrom(service_pb.HealthCheck(**{"protocol": 2, "port": 8080, **said}))  # type: ignore[arg-type] # numbers and texts
+    return told
+
+
+def malformed_settings() -> list[ForwardingEntry]:
+    idle, many, fast = service(), service(), service()
+    idle.service.session_settings.tcp_closed_seconds = -1
+    many.service.limits.connections = -1
+    fast.service.limits.bits_per_second = -1
+    checks = [
+        *(asking(port=each) for each in (0, -1, 65536)),
+        *(asking(path=each) for each in ("healthz", "/ HTTP/1.0", "/\r\n", "/ä")),
+        *(asking(first_status=each) for each in (-1, 400)),
+        *(asking(**{each: -1}) for each in ("interval_seconds", "timeout_seconds", "healthy_after", "unhealthy_after")),
+    ]
+    return [idle, many, fast, *checks]
+
+
 def malformed() -> list[ForwardingEntry]:
     address, source, cidr, vpc = endpoint("1"), endpoint("1"), endpoint("1"), endpoint("1")
     address.endpoint.address = "10.0.0"
@@ -174,7 +243,7 @@ def malformed() -> list[ForwardingEntry]:
     return [address, source, cidr, vpc, backend, port, protocol, weightless, heavy, attachment(SHOP, "")]
 
 
-@pytest.mark.parametrize("told", malformed())
+@pytest.mark.parametrize("told", malformed() + malformed_settings())
 def test_what_cannot_be_understood_is_not_forwarded_and_takes_the_place_of_what_was(told: ForwardingEntry) -> None:
     news = news_of(told, GATEWAY)
     assert news is not None

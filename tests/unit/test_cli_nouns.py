@@ -310,6 +310,100 @@ def test_a_service_may_decide_by_rules(cli: CommandLine, service: Any) -> None:
     assert cli.answer("service", "update", "web", "--no-rules")["approval_rules"]["accept_accounts"] == []
 
 
+def test_a_service_says_how_its_sessions_are_kept_and_its_backends_asked(cli: CommandLine, vpc: Any) -> None:
+    where = ("--vpc", "shop", "--backend", "10.0.0.2", "--port", "80")
+    plain = cli.answer("service", "create", "plain", *where)
+    assert (plain["session_settings"], plain["health_check"], plain["consumer_limits"]) == (None, None, None)
+    said = cli.text("service", "get", "plain")
+    assert "tcp idle 350 s, half-open 30 s, closed 10 s; udp idle 120 s, one-way 30 s" in said
+    idle = ("--idle-tcp", "10m", "--idle-half-open", "20", "--idle-closed", "5s", "--idle-udp", "1h")
+    more = ("--idle-udp-one-way", "15s", "--affinity", "source-address", "--reset-expired")
+    check = ("--health-check", "http:8080/healthz", "--health-status", "200-299", "--health-interval", "10s")
+    after = ("--health-timeout", "3s", "--healthy-after", "1", "--unhealthy-after", "4")
+    limits = ("--connections", "10k", "--new-connections", "200", "--bits", "100M")
+    made = cli.answer("service", "create", "api", *where, *idle, *more, *check, *after, *limits)
+    assert made["session_settings"] == {
+        "tcp_established_seconds": 600,
+        "tcp_half_open_seconds": 20,
+        "tcp_closed_seconds": 5,
+        "udp_two_way_seconds": 3600,
+        "udp_one_way_seconds": 15,
+        "affinity": "sourceAddress",
+        "reset_expired": True,
+    }
+    assert made["health_check"] == {
+        "protocol": "http",
+        "port": 8080,
+        "path": "/healthz",
+        "first_status": 200,
+        "last_status": 299,
+        "interval_seconds": 10,
+        "timeout_seconds": 3,
+        "healthy_after": 1,
+        "unhealthy_after": 4,
+    }
+    assert made["consumer_limits"] == {
+        "endpoints_per_account": 0,
+        "connections": 10_000,
+        "new_connections_per_second": 200,
+        "bits_per_second": 100_000_000,
+    }
+    said = cli.text("service", "get", "api")
+    assert "tcp idle 600 s, half-open 20 s, closed 5 s; udp idle 3600 s, one-way 15 s; affinity source-address" in said
+    assert "expired ones are reset" in said
+    assert "http:8080/healthz is 200-299 every 10 s, within 3 s; well after 1, not after 4" in said
+    assert "connections: 10000, new connections per second: 200, bits per second: 100000000" in said
+
+
+def test_an_update_changes_what_a_service_asks_option_by_option(cli: CommandLine, service: Any) -> None:
+    def updated(*options: str) -> Any:
+        return cli.answer("service", "update", "web", *options)
+
+    updated(
+        "--idle-tcp", "10m", "--connections", "5000", "--health-check", "http:8080/healthz", "--health-interval", "9"
+    )
+    changed = updated("--affinity", "source-address", "--bits", "1G", "--health-status", "204", "--description", "more")
+    assert changed["description"] == "more"
+    asked, limits, check = changed["session_settings"], changed["consumer_limits"], changed["health_check"]
+    assert (asked["tcp_established_seconds"], asked["affinity"]) == (600, "sourceAddress")
+    assert (limits["connections"], limits["bits_per_second"]) == (5000, 1_000_000_000)
+    assert (check["path"], check["interval_seconds"]) == ("/healthz", 9)
+    assert (check["first_status"], check["last_status"]) == (204, 204)
+    by_tcp = updated("--health-check", "tcp:22", "--idle-tcp", "0", "--affinity", "none", "--connections", "0")
+    check = by_tcp["health_check"]
+    assert (check["protocol"], check["port"], check["path"], check["first_status"]) == ("tcp", 22, "", 0)
+    assert check["interval_seconds"] == 9
+    assert "tcp:22 accepts every 9 s" in cli.text("service", "get", "web")
+    assert (by_tcp["session_settings"]["tcp_established_seconds"], by_tcp["consumer_limits"]["connections"]) == (0, 0)
+    assert by_tcp["consumer_limits"]["bits_per_second"] == 1_000_000_000
+    gone = updated("--no-health-check", "--reset-expired")
+    assert (gone["health_check"], gone["session_settings"]["reset_expired"]) == (None, True)
+    assert updated("--no-health-check")["health_check"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--idle-tcp", "ten"), "'ten' is no length of time: 30s, 10m or 1h"),
+        (("--affinity", "client"), "source-address"),
+        (("--health-check", "icmp"), "'icmp' is no health check: tcp, tcp:8080, http:8080/healthz"),
+        (("--health-check", "http:8080healthz"), "is no health check"),
+        (("--health-check", "tcp/healthz"), "only http asks for a path"),
+        (("--health-check", "tcp:65536"), "ports go from 1 to 65535"),
+        (("--health-check", "tcp", "--health-status", "ok"), "'ok' is no range of statuses: 200-399, or 204"),
+        (("--health-check", "tcp", "--healthy-after", "11"), "--healthy-after"),
+        (("--health-interval", "5s"), "give --health-check, such as --health-check http:8080/healthz"),
+        (("--no-health-check", "--health-interval", "5s"), "--no-health-check leaves nothing to be said of it"),
+        (("--connections", "-1"), "'-1' is no number: 5000, 100M or 10G"),
+        (("--bits", "100 Mbit"), "'100 Mbit' is no number"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_usage_error(
+    cli: CommandLine, service: Any, options: tuple[str, ...], words: str
+) -> None:
+    assert words in " ".join(cli.error("service", "update", "web", *options, code=2).split())
+
+
 def test_a_permission_may_have_a_description_and_take_its_connections_with_it(
     fake: FakeSidegate, cli: CommandLine, service: Any
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.common.errors import QuotaReached
 from services.common.forwarding_digest import digest, line
+from services.common.service_settings import HealthCheck, SessionSettings
 from services.endpoint.domain import source_addresses
 from services.endpoint.domain.forwarding import (
     ATTACHMENT,
@@ -79,6 +80,18 @@ def test_a_service_that_was_deleted_comes_back_only_with_a_restored_registry() -
     assert isinstance(told([*before, ForwardService(replace(version(9), log=LOG))]), ServiceRemoved)
     back = replace(version(2), log=RESTORED)
     assert told([*before, ForwardService(back)]) == replace(back, version=4, ahead=2)
+
+
+def test_what_an_earlier_program_did_not_understand_of_a_version_is_told_by_a_later_one() -> None:
+    """The registry was renewed first: of the same version there is more to tell than cells were told."""
+    plain = replace(version(3), log=LOG)
+    whole = replace(plain, session_settings=SessionSettings(udp_one_way=5), health_check=HealthCheck(port=8080))
+    before: list[ServiceCommand] = [ForwardService(plain)]
+    assert told([*before, ForwardService(whole)]) == replace(whole, version=4, ahead=1)
+    assert told([*before, ForwardService(whole), ForwardService(whole)]) == replace(whole, version=4, ahead=1)
+    assert told([*before, ForwardService(replace(whole, version=2))]) == plain
+    edited = replace(version(4), log=LOG)
+    assert told([*before, ForwardService(whole), ForwardService(edited)]) == replace(edited, version=5, ahead=1)
 
 
 def test_the_removal_of_a_service_that_no_gateway_knows_is_nothing() -> None:

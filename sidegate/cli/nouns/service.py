@@ -9,7 +9,9 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     Backend,
     ConnectableService,
+    ConsumerLimits,
     EndpointService,
+    SessionSettings,
 )
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
@@ -17,19 +19,11 @@ from sidegate.cli.offers import (
     IDENTITIES,
     SERVERS,
     TYPES,
-    AcceptAccounts,
-    Accepted,
-    AcceptTags,
-    AccountEndpoints,
-    Bits,
-    Connections,
     Identity,
-    NewConnections,
-    Pending,
+    LimitOptions,
+    RuleOptions,
     Servers,
     Type,
-    limits_of,
-    rules_of,
 )
 from sidegate.cli.options import (
     BackendAddresses,
@@ -52,7 +46,9 @@ from sidegate.cli.options import (
 )
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
+from sidegate.cli.session_options import HealthOptions, SessionOptions
 from sidegate.cli.streaming import Running
+from sidegate.resources.services import Changes
 
 noun = Noun("service", "Endpoint services: what a provider publishes from one of his VPCs.")
 
@@ -70,6 +66,7 @@ Weights = Annotated[
     "create",
     "sidegate service create web --vpc payments --backend 10.0.0.10 --port 80:8080/tcp --approval",
     "sidegate service create dns --vpc payments --backend 10.0.0.2=3 --backend 10.0.0.3 --port 53/udp --port 53",
+    "sidegate service create api --vpc payments --backend 10.0.0.4 --port 443:8443 --health-check http:8080/healthz",
 )
 async def create(
     session: Session,
@@ -92,14 +89,10 @@ async def create(
     servers: Annotated[
         Servers, typer.Option("--servers", help="What the backends are; cloud: a platform service, the operator's.")
     ] = Servers.VM,
-    accept_account: AcceptAccounts = None,
-    accept_tag: AcceptTags = None,
-    pending: Pending = None,
-    accepted: Accepted = None,
-    account_endpoints: AccountEndpoints = None,
-    connections: Connections = None,
-    new_connections: NewConnections = None,
-    bits: Bits = None,
+    decided: RuleOptions,
+    limits: LimitOptions,
+    sessions: SessionOptions,
+    health: HealthOptions,
 ) -> EndpointService:
     """Publish an endpoint service."""
     backends = await _backends(session, backend, backend_port)
@@ -119,8 +112,10 @@ async def create(
         client_identity=IDENTITIES[identity],
         service_type=TYPES[type_],
         server_type=SERVERS[servers],
-        approval_rules=rules_of(accept_account, accept_tag, pending, accepted),
-        consumer_limits=limits_of(account_endpoints, connections, new_connections, bits),
+        approval_rules=decided.rules,
+        consumer_limits=limits.over(ConsumerLimits()),
+        session_settings=sessions.over(SessionSettings()),
+        health_check=health.over(None),
     )
 
 
@@ -165,6 +160,9 @@ async def list_(
     "sidegate service update web --account-endpoints 5",
     "sidegate service update web --approval --accept-account shop --expire-pending 86400",
     "sidegate service update web --description storefront --tag team=web",
+    "sidegate service update web --idle-tcp 10m --affinity source-address --reset-expired",
+    "sidegate service update web --health-check http:8080/healthz --health-interval 10s --health-status 200-299",
+    "sidegate service update web --connections 5000 --new-connections 200 --bits 100M",
     etag=True,
 )
 async def update(
@@ -185,36 +183,47 @@ async def update(
         Identity | None,
         typer.Option("--client-identity", help="What backends are to learn of clients: kept, not acted on yet."),
     ] = None,
-    accept_account: AcceptAccounts = None,
-    accept_tag: AcceptTags = None,
-    pending: Pending = None,
-    accepted: Accepted = None,
-    account_endpoints: AccountEndpoints = None,
-    connections: Connections = None,
-    new_connections: NewConnections = None,
-    bits: Bits = None,
+    decided: RuleOptions,
+    limits: LimitOptions,
+    sessions: SessionOptions,
+    health: HealthOptions,
     no_rules: Annotated[bool, typer.Option("--no-rules", help="Take all rules of approval away.")] = False,
+    no_health_check: Annotated[
+        bool, typer.Option("--no-health-check", help="Ask backends no more: all get new sessions.")
+    ] = False,
 ) -> EndpointService:
-    """Change backends, ports, the need of approval or what is said: each as a whole, what is not named stays."""
+    """Change backends, ports, the need of approval or what is said: each as a whole, what is not named stays.
+
+    Limits, idle times and the health check change option by option.
+    """
     backends = await _backends(session, backend, backend_port)
-    tags = parsing.other_tags(tag, no_tags)
-    rules = ApprovalRules() if no_rules else rules_of(accept_account, accept_tag, pending, accepted)
-    limits = limits_of(account_endpoints, connections, new_connections, bits)
-    said = (name, approval, description, tags, identity, rules, limits)
-    if not backends and not port and all(each is None for each in said):
+    if no_health_check and health.said:
+        raise Complaint("--no-health-check leaves nothing to be said of it", Exit.USAGE, "give one or the other")
+    changes: Changes = {
+        "backends": backends or None,
+        "port_mappings": port or None,
+        "approval_required": approval,
+        "description": description,
+        "tags": parsing.other_tags(tag, no_tags),
+        "client_identity": None if identity is None else IDENTITIES[identity],
+        "approval_rules": ApprovalRules() if no_rules else decided.rules,
+        "name": name,
+    }
+    in_part = limits.said or sessions.said or health.said
+    if not in_part and not no_health_check and all(each is None for each in changes.values()):
         raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
+    changes["no_health_check"] = no_health_check
     id = await resolve.service(session.sidegate, service)
-    return await session.sidegate.services.update(
+    if not in_part:
+        return await session.sidegate.services.update(id, **changes)
+    return await session.sidegate.services.revise(
         id,
-        backends=backends or None,
-        port_mappings=port or None,
-        approval_required=approval,
-        description=description,
-        tags=tags,
-        client_identity=None if identity is None else IDENTITIES[identity],
-        approval_rules=rules,
-        consumer_limits=limits,
-        name=name,
+        lambda known: {
+            **changes,
+            "consumer_limits": limits.over(known.consumer_limits),
+            "session_settings": sessions.over(known.session_settings),
+            "health_check": health.over(known.health_check if known.HasField("health_check") else None),
+        },
     )
 
 
