@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 SOAK = float(os.environ.get("SIDEGATE_SOAK_SECONDS", "60"))
-SOAKS = 8
-"""Long runs that share the time: four of chaos, two of machines against models, two of kills under load."""
+SOAKS = 10
+"""Long runs that share the time: four of chaos, three of machines against models, three of kills under load."""
 
 SHARE = SOAK / SOAKS
 EVERY = 10.0

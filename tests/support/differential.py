@@ -1,0 +1,275 @@
+"""The program in the kernel and the model of it, side by side: both have one history, and must agree on every frame.
+
+The table is put by `KernelDataplane.apply` into the real maps, devices are real, and backends are resolved by ARP on
+them. Frames go through the real program by BPF_PROG_TEST_RUN, which sends nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from uuid import NAMESPACE_OID, uuid5
+
+from services.common.clock import SECOND
+from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.table import Attachment, Endpoint, Kind, Put, Remove, Service, Timeouts
+from tests.support.arp_hosts import ArpHosts
+from tests.support.differential_frames import frame_of, opened_by, pick
+from tests.support.differential_maps import Entry, ProgramState
+from tests.support.differential_steps import (
+    ADDRESSES,
+    HOSTS,
+    SOURCES,
+    VPCS,
+    Drop,
+    Fill,
+    Idle,
+    Lose,
+    Occupy,
+    Opening,
+    PutEndpoint,
+    PutService,
+    Restore,
+    Send,
+    Step,
+)
+from tests.support.models.forwarding import Forwarding
+from tests.support.models.forwarding_packets import Refused, Tuple
+from tests.support.worlds import PATIENCE, KernelWorld, kernel_world
+
+SESSIONS = 48
+DROPPED, KEPT, SENT = 2, 0, 7  # TC_ACT_SHOT, TC_ACT_OK, TC_ACT_REDIRECT
+TIMEOUTS = Timeouts()
+FOR_EVER = 4_000_000_000 * SECOND
+MARGIN_SECONDS = 5
+
+
+def id_of(kind: Kind, number: int) -> str:
+    return str(uuid5(NAMESPACE_OID, f"{kind} {number}"))
+
+
+class Bench:
+    """A gateway with three VPCs, and its model."""
+
+    def __init__(self, world: KernelWorld, attachments: Sequence[Attachment], hosts: Sequence[ArpHosts]) -> None:
+        self.attachments, self.hosts = attachments, hosts
+        self.vpcs = [attachment.vpc for attachment in attachments]
+        self.dataplane, self.program = world.dataplane, ProgramState(world)
+        self.frames = 0
+        self.met: set[Counter] = set()
+        self._lost: set[int] = set()
+        self._passed_before, self._kept = self.program.passed(), 0  # frames of ARP that are of no host
+        devices = {self.program.number_of(vpc): self.program.device_of(vpc) for vpc in self.vpcs}
+        self._ifindexes = {number: device.ifindex for number, device in devices.items()}
+        self._macs = {device.ifindex: device.mac for device in devices.values()}
+
+    async def reset(self) -> None:
+        """Nothing is in the table but the attachments, no session is there, and the model knows it."""
+        for key in self.program.keys(Kind.ENDPOINT, Kind.SERVICE):
+            await self.dataplane.apply(Remove(key))
+        self.program.clear_sessions()
+        self.program.counted()
+        self.model = Forwarding(capacity=2 * SESSIONS)
+        for number in range(len(VPCS)):
+            await self._restore(number) if number in self._lost else self._know(number)
+
+    async def play(self, history: Sequence[Step]) -> None:
+        """Raises AssertionError where program and model part."""
+        await self.reset()
+        for step in history:
+            await self._step(step)
+        assert self.program.sessions() == dict(_listed(self.model))
+        assert self.program.nobodys() == self.model.sessions.nobodys
+
+    async def _step(self, step: Step) -> None:
+        match step:
+            case Send():
+                self._send(step)
+            case PutService():
+                await self._put(self._service(step))
+            case PutEndpoint():
+                await self._put_endpoint(step)
+            case Drop(kind, number):
+                await self._drop(kind, number)
+            case Lose(number):
+                await self._lose(number)
+            case Restore(number):
+                await self._restore(number)
+            case Fill(room):
+                self._fill(room)
+            case Idle(seconds):
+                await self._idle(seconds)
+            case Occupy(opening, candidates):
+                self._occupy(opening, candidates)
+
+    # ---- changes, made to both
+
+    def _service(self, put: PutService) -> Service:
+        return Service(id_of(Kind.SERVICE, put.number), self.vpcs[put.vpc], put.ports, put.backends)
+
+    async def _put_endpoint(self, put: PutEndpoint) -> None:
+        """Nothing where its service is not there, or another has the address."""
+        service = pick(sorted(self.model.services), put.service)
+        if service is None:
+            return
+        endpoint = Endpoint(
+            id=id_of(Kind.ENDPOINT, put.number),
+            marker=put.number,
+            vpc=self.vpcs[put.vpc],
+            address=ADDRESSES[put.address],
+            service=service,
+            source_address=SOURCES[put.source],
+            admission=put.admission,
+            allowed=put.allowed,
+            draining_until=(0, FOR_EVER, time.time_ns() - SECOND)[put.drain],
+        )
+        holder = self.model.endpoint_at(self.model.numbers[endpoint.vpc], endpoint.address)
+        if holder is None or holder.id == endpoint.id:
+            await self._put(endpoint)
+
+    async def _put(self, entry: Service | Endpoint) -> None:
+        await self.dataplane.apply(Put(entry))
+        self.model.put(entry)
+        await self._settle()
+
+    async def _drop(self, kind: Kind, number: int) -> None:
+        there = self.model.services if kind is Kind.SERVICE else self.model.endpoints
+        dropped = pick(sorted(there), number)
+        if dropped is None:
+            return
+        entry = there[dropped]
+        users = [each for each in self.model.endpoints.values() if each.service == dropped]
+        for each in (*users, entry):
+            await self.dataplane.apply(Remove(each.key))
+            self.model.remove(each.id)
+
+    async def _lose(self, number: int) -> None:
+        """When all that hosts have said has come in: afterwards it would be counted beside what is compared."""
+        if number in self._lost:
+            return
+        async with asyncio.timeout(PATIENCE):
+            while self.program.passed() < self._passed_before + self._kept + sum(each.sent for each in self.hosts):
+                await asyncio.sleep(0)
+        self._lost.add(number)
+        self.hosts[number].silent = True
+        self.program.lose(self.attachments[number])
+        self.model.attach(self.vpcs[number], self.program.number_of(self.vpcs[number]), None)
+        for address in HOSTS:
+            self.model.resolve(self.vpcs[number], address, None)
+
+    async def _restore(self, number: int) -> None:
+        if number not in self._lost:
+            return
+        self._lost.discard(number)
+        await self.dataplane.apply(Put(self.attachments[number]))
+        self.hosts[number].silent = False
+        self._know(number)
+        await self._settle()
+
+    def _know(self, number: int) -> None:
+        """Tells the model of a VPC that is attached."""
+        vpc = self.vpcs[number]
+        self.model.attach(vpc, self.program.number_of(vpc), self.program.device_of(vpc))
+        for address, mac in self.hosts[number].macs.items():
+            self.model.resolve(vpc, address, mac)
+
+    async def _settle(self) -> None:
+        """Until every service has turned to the backends that answer."""
+        async with asyncio.timeout(PATIENCE):
+            for service in self.model.services.values():
+                takers = {
+                    each.address: self.model.macs[service.vpc, each.address] for each in self.model.takers(service)
+                }
+                while self.program.takers(service) != takers:
+                    await asyncio.sleep(0)
+
+    def _fill(self, room: int) -> None:
+        """With entries of nobody, that no packet finds."""
+        for number in range(2 * SESSIONS):
+            if len(self.model.sessions) + room >= self.model.capacity:
+                return
+            if not self.model.sessions.holds(_nobody(number)):
+                self._reserve(_nobody(number))
+
+    def _occupy(self, opening: Opening, candidates: int) -> None:
+        """The source ports that it would try first."""
+        client = opened_by(opening, self.model)
+        if client is None or len(self.model.sessions) + candidates > self.model.capacity:
+            return
+        try:
+            grant = self.model.grant(client)
+        except Refused:
+            return
+        for taken in islice(grant.providers(client), candidates):
+            if not self.model.sessions.holds(taken):
+                self._reserve(taken)
+
+    def _reserve(self, key: Tuple) -> None:
+        self.program.reserve(key)
+        self.model.sessions.nobodys.add(key)
+
+    async def _idle(self, seconds: int) -> None:
+        """Where the clock would decide it by less than a margin, nothing happens."""
+        sessions = self.model.sessions.all()
+        left = [session.expires(TIMEOUTS) - session.idle - seconds for session in sessions]
+        if any(abs(each) < MARGIN_SECONDS for each in left) or self.model.sessions.nobodys:
+            return
+        self.program.age(seconds)
+        for session, seconds_left in zip(sessions, left, strict=True):
+            session.idle += seconds
+            if seconds_left < 0 or self.model.is_cut(session):
+                self.model.sessions.remove(session)
+        assert await self.dataplane.collect() == len(sessions) - len(self.model.sessions.all())
+
+    # ---- frames
+
+    def _send(self, send: Send) -> None:
+        made = frame_of(send, self.model, self.vpcs)
+        if made is None:
+            return
+        number, frame = made
+        if send.twist.vpc is not None:
+            number = self.model.numbers[self.vpcs[send.twist.vpc]]
+        self._compare(frame, self._ifindexes[number])
+
+    def _compare(self, frame: bytes, ifindex: int) -> None:
+        now = time.time_ns()
+        action, out = self.program.try_frame(frame, ifindex)
+        counted = self.program.counted()
+        verdict = self.model.receive(frame, ifindex, now)
+        self.frames += 1
+        self.met.update(verdict.counts)
+        kept = verdict.counts[-1] is Counter.ARP_PASSED
+        self._kept += kept
+        expected = sorted(() if kept else verdict.counts)
+        assert counted == expected, f"the program counts {counted}, the model {expected}: {frame.hex()}"
+        assert action == (SENT if verdict.frame else KEPT if kept else DROPPED), f"{verdict}: {frame.hex()}"
+        if verdict.frame:
+            assert out.hex() == verdict.frame.hex()
+            assert verdict.frame[6:12] == self._macs[verdict.device]
+
+
+def _nobody(number: int) -> Tuple:
+    """There is no VPC 0."""
+    return Tuple(SOURCES[0], SOURCES[0], number, 0, 0, 0)
+
+
+def _listed(model: Forwarding) -> Iterator[tuple[Tuple, Entry]]:
+    """The sessions' entries as the program's map has them."""
+    for _, side in model.sessions.entries.values():
+        yield side.tuple, Entry(side.becomes, side.next_hop, side.confirmed, side.finished, side.reset)
+
+
+@asynccontextmanager
+async def bench(bpffs: Path) -> AsyncIterator[Bench]:
+    """A gateway with VPCs on devices of two kinds, and hosts that answer."""
+    async with kernel_world(bpffs, max_sessions=SESSIONS, kinds=("netns", "netns", "interface")) as world:
+        vpcs = [await world.vpc(label) for label in VPCS]
+        hosts = [ArpHosts(world.namespace(vpc), HOSTS, number) for number, vpc in enumerate(vpcs)]
+        try:
+            yield Bench(world, [vpc.attachment for vpc in vpcs], hosts)
+        finally:
+            for each in hosts:
+                each.close()

@@ -1,0 +1,122 @@
+"""The frames of a differential test's steps, as things stand in the model when they are sent."""
+
+from collections.abc import Sequence
+from struct import pack
+from typing import NamedTuple, TypeVar
+
+from services.gateway_agent.dataplane.maps import PROTOCOL_NUMBERS
+from tests.support.differential_steps import (
+    CLIENTS,
+    SHORTEST,
+    SHORTEST_IPV6,
+    Arp,
+    Following,
+    Opening,
+    Send,
+    Stray,
+    Twist,
+)
+from tests.support.models.forwarding import Forwarding
+from tests.support.models.forwarding_packets import ETHERNET_AND_IPV4, Tuple
+from tests.support.wire import ARP, IPV4, IPV6, Segment, ethernet
+
+T = TypeVar("T")
+
+FIRST_PORT = 40000
+SENDERS = tuple(bytes([2, 0xAA, 0, 0, 0, number]) for number in range(len(CLIENTS)))
+ANOTHER = bytes.fromhex("02aaff000000")
+
+
+class Sent(NamedTuple):
+    """A packet, and who sends it."""
+
+    tuple: Tuple
+    flags: int
+    mac: bytes
+
+
+def frame_of(send: Send, model: Forwarding, vpcs: Sequence[str]) -> tuple[int, bytes] | None:
+    """The frame, and the number of the VPC that it is made for; none where there is nothing that it is about."""
+    if isinstance(send.packet, Arp):
+        number = model.numbers[vpcs[send.packet.vpc]]
+        return number, _twisted(_arp(send.packet, send.twist.to or _mac(model, number)), send.twist)
+    sent = _described(send.packet, model, vpcs)
+    if sent is None:
+        return None
+    number, twist = sent.tuple.vpc, send.twist
+    frame = ethernet(twist.to or _mac(model, number), sent.mac, IPV4, _ipv4(sent, twist))
+    return number, _twisted(frame, twist)
+
+
+def opened_by(opening: Opening, model: Forwarding) -> Tuple | None:
+    """The tuple of its packet; none where there is no endpoint."""
+    endpoint = pick([model.endpoints[each] for each in sorted(model.endpoints)], opening.endpoint)
+    mapping = pick(model.services[endpoint.service].ports, opening.mapping) if endpoint else None
+    if endpoint is None or mapping is None:
+        return None
+    return Tuple(
+        source=CLIENTS[opening.client],
+        destination=endpoint.address,
+        source_port=FIRST_PORT + opening.port,
+        destination_port=mapping.client_port,
+        vpc=model.numbers[endpoint.vpc],
+        protocol=PROTOCOL_NUMBERS[mapping.protocol],
+    )
+
+
+def pick(things: Sequence[T], number: int) -> T | None:
+    return things[number % len(things)] if things else None
+
+
+def _described(packet: Opening | Following | Stray, model: Forwarding, vpcs: Sequence[str]) -> Sent | None:
+    match packet:
+        case Opening(client=client, flags=flags):
+            opened = opened_by(packet, model)
+            return Sent(opened, flags, SENDERS[client]) if opened else None
+        case Following(number, from_backend, flags):
+            session = pick(model.sessions.all(), number)
+            side = session and (session.provider if from_backend else session.consumer)
+            return Sent(side.tuple, flags, ANOTHER) if side else None
+        case Stray(vpc, source, destination, source_port, destination_port, protocol, flags):
+            key = Tuple(source, destination, source_port, destination_port, model.numbers[vpcs[vpc]], protocol)
+            return Sent(key, flags, ANOTHER)
+
+
+def _mac(model: Forwarding, number: int) -> bytes:
+    return model.devices[number].mac if number in model.devices else ANOTHER
+
+
+def _ipv4(sent: Sent, twist: Twist) -> bytes:
+    source, destination, source_port, destination_port, _, protocol = sent.tuple
+    return Segment(
+        source=str(source),
+        destination=str(destination),
+        source_port=source_port,
+        destination_port=destination_port,
+        protocol=protocol,
+        flags=sent.flags,
+        payload=twist.payload,
+        ttl=twist.ttl,
+        options=twist.options,
+        fragment=twist.fragment,
+        version=twist.version,
+        missing=twist.missing,
+    ).pack()
+
+
+def _arp(arp: Arp, to: bytes) -> bytes:
+    body = ETHERNET_AND_IPV4 + pack(">H", arp.operation) + ANOTHER + arp.sender.packed + bytes(6) + arp.target.packed
+    return ethernet(to, ANOTHER, ARP, body + bytes(arp.padding))
+
+
+def _twisted(frame: bytes, twist: Twist) -> bytes:
+    twisted = bytearray(frame)
+    if twist.ether_type is not None:
+        twisted[12:14] = twist.ether_type.to_bytes(2, "big")
+    for at, value in twist.bytes_at:
+        twisted[at % len(twisted)] = value
+    if twist.cut is not None:
+        del twisted[max(twist.cut, SHORTEST) :]
+    if twisted[12:14] == IPV6.to_bytes(2, "big"):
+        twisted = twisted.ljust(SHORTEST_IPV6, b"\0")
+    return bytes(twisted) + bytes(twist.padding)

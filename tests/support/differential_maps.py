@@ -1,0 +1,141 @@
+"""The program in the kernel as the differential test sees it: what it counts, what sessions it has, what it answers.
+
+All that the test knows of the layout of maps is here.
+"""
+
+from ipaddress import IPv4Address
+from struct import Struct
+from typing import NamedTuple
+
+from services.gateway_agent.dataplane.maps import (
+    BACKEND_KEY,
+    SESSION,
+    TUPLE,
+    BackendValue,
+    Counter,
+    ServiceRecord,
+    SessionValue,
+    pack_id,
+)
+from services.gateway_agent.table import Attachment, Key, Kind, Service
+from tests.support.models.forwarding import Device
+from tests.support.models.forwarding_packets import Tuple
+from tests.support.worlds import KernelWorld
+
+
+class Entry(NamedTuple):
+    """One direction of a session."""
+
+    becomes: Tuple
+    next_hop: bytes
+    confirmed: bool
+    finished: bool
+    reset: bool
+
+
+class ProgramState:
+    def __init__(self, world: KernelWorld) -> None:
+        self._world = world
+        self._kernel = world.dataplane._kernel
+        self._maps = world.maps
+        self._per_cpu = Struct(f"<{self._maps.counters.cpus}Q")
+        self._counts = self._read_counts()
+
+    def keys(self, *kinds: Kind) -> list[Key]:
+        """What is in the table, by kinds in this order."""
+        return [entry.key for kind in kinds for entry in self._kernel.table.entries if entry.key.kind is kind]
+
+    # ---- devices
+
+    def number_of(self, vpc: str) -> int:
+        return self._kernel.table.vpc_number(vpc)
+
+    def device_of(self, vpc: str) -> Device:
+        device = self._kernel.table.device(self.number_of(vpc))
+        return Device(device.ifindex, device.mac, device.mtu)
+
+    def lose(self, attachment: Attachment) -> None:
+        """As when its device was found to be of no use."""
+        self._kernel.attachments._lose(attachment, "a test takes it away")
+
+    def takers(self, service: Service) -> dict[IPv4Address, bytes]:
+        """The MAC addresses of the backends that take new sessions."""
+        record = ServiceRecord.unpack(self._maps.service_names.get(pack_id(service.id)) or b"")
+        version, takers = self._maps.services[record.service]
+        keys = (BACKEND_KEY.pack(record.service, version, index) for index in range(takers))
+        values = (BackendValue.unpack(self._maps.backends.get(key) or b"") for key in keys)
+        return {value.configured.address: value.mac for value in values}
+
+    # ---- frames
+
+    def try_frame(self, frame: bytes, ifindex: int) -> tuple[int, bytes]:
+        return self._kernel._loaded.try_frame(frame, ifindex)
+
+    def counted(self) -> list[Counter]:
+        """What was counted since the last time, without ARP that passed: hosts tell of themselves at any time."""
+        before, now = self._counts, self._read_counts()
+        self._counts = now
+        return sorted(
+            counter
+            for counter, was, is_ in zip(Counter, before, now, strict=True)
+            for _ in range(is_ - was)
+            if counter is not Counter.ARP_PASSED
+        )
+
+    def passed(self) -> int:
+        """How many frames of ARP have passed since the maps were made."""
+        return self._read_counts()[list(Counter).index(Counter.ARP_PASSED)]
+
+    def _read_counts(self) -> list[int]:
+        """In the order of their numbers, over all CPUs."""
+        return [sum(self._per_cpu.unpack(per_cpu)) for _, per_cpu in sorted(self._maps.counters.items())]
+
+    # ---- sessions
+
+    def sessions(self) -> dict[Tuple, Entry]:
+        entries = {_tuple(key): SessionValue._make(SESSION.unpack(value)) for key, value in self._maps.sessions.items()}
+        return {
+            key: Entry(
+                _turned(_tuple(each.other)), each.next_hop, *map(bool, (each.confirmed, each.finished, each.reset))
+            )
+            for key, each in entries.items()
+            if any(each.key)
+        }
+
+    def reserve(self, key: Tuple) -> None:
+        """An entry of nobody."""
+        self._maps.sessions.put(_packed(key), bytes(SESSION.size))
+
+    def nobodys(self) -> set[Tuple]:
+        return {_tuple(key) for key, value in self._maps.sessions.items() if not any(value)}
+
+    def clear_sessions(self) -> None:
+        for key, _ in list(self._maps.sessions.items()):
+            self._maps.sessions.delete(key)
+
+    def age(self, seconds: int) -> None:
+        """As if all packets had come so much earlier."""
+        for key, value in list(self._maps.sessions.items()):
+            entry = SessionValue._make(SESSION.unpack(value))
+            self._maps.sessions.put(key, SESSION.pack(*entry._replace(last_seen=entry.last_seen - seconds)))
+
+
+def _packed(key: Tuple) -> bytes:
+    ports = (each.to_bytes(2, "big") for each in (key.source_port, key.destination_port))
+    return TUPLE.pack(key.source.packed, key.destination.packed, *ports, key.vpc, key.protocol)
+
+
+def _tuple(key: bytes) -> Tuple:
+    source, destination, source_port, destination_port, vpc, protocol = TUPLE.unpack(key)
+    return Tuple(
+        source=IPv4Address(source),
+        destination=IPv4Address(destination),
+        source_port=int.from_bytes(source_port, "big"),
+        destination_port=int.from_bytes(destination_port, "big"),
+        vpc=vpc,
+        protocol=protocol,
+    )
+
+
+def _turned(key: Tuple) -> Tuple:
+    return Tuple(key.destination, key.source, key.destination_port, key.source_port, key.vpc, key.protocol)

@@ -1,0 +1,197 @@
+"""Histories of a gateway for the differential test: changes of its table, and frames, right, nearly right and wrong.
+
+Steps name things by small numbers, which mean something only when they are played: `Following(3, ...)` is a packet of
+the fourth session there is by then. So a history can be made shorter, and is still one.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from services.gateway_agent.table import ANYWHERE, Backend, Kind, PortMapping, Protocol
+from tests.support.wire import ACK, FIN, RST, SYN
+
+VPCS = ("blue", "green", "red")  # all of them 10.0.0.0/24
+HOSTS = tuple(IPv4Address(f"10.0.0.{last}") for last in (20, 21, 22, 23))
+SILENT = IPv4Address("10.0.0.24")
+ADDRESSES = tuple(IPv4Address(f"10.0.0.{last}") for last in (100, 101, 20))  # the last is a host's as well
+SOURCES = tuple(IPv4Address(f"198.19.{each}") for each in ("128.0", "200.7", "255.255"))
+CLIENTS = tuple(
+    IPv4Address(each) for each in ("10.0.0.10", "10.0.0.11", "192.0.2.1", "10.0.0.20", "10.0.0.100", "198.19.128.0")
+)
+STRANGERS = tuple(IPv4Address(each) for each in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1"))  # noqa: S104
+PORTS = (
+    PortMapping(80, 8080, Protocol.TCP),
+    PortMapping(80, 8081, Protocol.TCP),
+    PortMapping(81, 8080, Protocol.TCP),
+    PortMapping(53, 5353, Protocol.UDP),
+    PortMapping(80, 80, Protocol.UDP),
+)
+WHITELISTS = tuple(
+    tuple(IPv4Network(each) for each in networks)
+    for networks in (
+        ["0.0.0.0/0"],
+        [],
+        ["10.0.0.10/32"],
+        ["10.0.0.8/30", "198.0.0.0/7"],
+        ["10.0.0.0/24", "10.0.0.10/32", "192.0.2.0/31"],
+        ["128.0.0.0/1"],
+    )
+)
+FLAGS = (
+    ACK,
+    ACK,
+    ACK,
+    ACK,
+    SYN,
+    SYN,
+    SYN | ACK,
+    FIN | ACK,
+    FIN | ACK,
+    FIN,
+    RST,
+    RST | ACK,
+    SYN | FIN,
+    SYN | RST,
+    0x18,
+    0,
+)
+SERVICES, ENDPOINTS = 3, 4
+VLAN = 0x8100
+SHORTEST = 34  # a test run takes no IPv4 frame that is shorter than its headers,
+SHORTEST_IPV6 = 54  # nor one of IPv6
+
+
+@dataclass(frozen=True, slots=True)
+class PutService:
+    number: int
+    vpc: int
+    ports: tuple[PortMapping, ...]
+    backends: tuple[Backend, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PutEndpoint:
+    """`drain`: 0 no, 1 for ever, 2 it is over."""
+
+    number: int
+    vpc: int
+    service: int
+    address: int = 0
+    source: int = 0
+    admission: int = 1
+    allowed: tuple[IPv4Network, ...] = (ANYWHERE,)
+    drain: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Removes a service with all that leads there, or an endpoint."""
+
+    kind: Kind
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """The VPC's device goes out of use."""
+
+    vpc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    vpc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Leaves room for so many entries in the table of sessions."""
+
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """So many seconds pass without a packet, and then the agent collects what is over."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Occupy:
+    """Takes the first so many source ports that an opening would try."""
+
+    opening: "Opening"
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """From a client to an endpoint, by one of its published ports."""
+
+    endpoint: int
+    client: int
+    port: int
+    mapping: int
+    flags: int = SYN
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Of a session that is there: from its client, or from its backend."""
+
+    session: int
+    from_backend: bool
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """Of no session, between any addresses; a session's ports where its number is given."""
+
+    vpc: int
+    source: IPv4Address
+    destination: IPv4Address
+    source_port: int
+    destination_port: int
+    protocol: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arp:
+    vpc: int
+    operation: int
+    sender: IPv4Address
+    target: IPv4Address
+    padding: int = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Twist:
+    """What is wrong with a frame; nothing at first."""
+
+    payload: bytes = b""
+    ttl: int = 64
+    options: bytes = b""
+    fragment: int = 0
+    version: int = 4
+    missing: int = 0
+    vpc: int | None = None  # it comes in by another's device
+    to: bytes | None = None  # another MAC address
+    ether_type: int | None = None
+    cut: int | None = None  # bytes that are left of it
+    padding: int = 0
+    bytes_at: tuple[tuple[int, int], ...] = ()  # bytes of it that are something else
+
+
+PLAIN = Twist()
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    packet: Opening | Following | Stray | Arp
+    twist: Twist = PLAIN
+
+
+Step = PutService | PutEndpoint | Drop | Lose | Restore | Fill | Idle | Occupy | Send

@@ -1,0 +1,158 @@
+"""Frames for the model of the forwarding: read by RFC 791, 793, 768 and 826, and written with checksums from scratch.
+
+A packet whose checksum was wrong stays wrong by as much (modulo 0xffff): what a gateway does not vouch for it must not
+make right, nor wrong in another way.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+from services.gateway_agent.dataplane.maps import Counter
+
+ETHERNET, IP_HEADER = 14, 20
+TRANSPORT = ETHERNET + IP_HEADER
+TCP, UDP = 6, 17
+TRANSPORT_HEADER = {TCP: 20, UDP: 8}
+CHECKSUM_AT = {TCP: TRANSPORT + 16, UDP: TRANSPORT + 6}
+SOURCE_RANGE = IPv4Network("198.19.128.0/17")
+FIRST_MULTICAST = IPv4Address("224.0.0.0")
+ARP_LENGTH = ETHERNET + 28
+ETHERNET_AND_IPV4 = bytes.fromhex("0001 0800 06 04")
+REQUEST, REPLY = b"\0\1", b"\0\2"
+
+
+class EtherType(IntEnum):
+    IPV4 = 0x0800
+    ARP = 0x0806
+
+
+class Refused(Exception):
+    """The packet does not pass."""
+
+    def __init__(self, reason: Counter) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Tuple(NamedTuple):
+    """What tells a packet's session: its addresses and ports in the VPC (by number) that it comes from."""
+
+    source: IPv4Address
+    destination: IPv4Address
+    source_port: int
+    destination_port: int
+    vpc: int
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A TCP or UDP packet that nothing speaks against."""
+
+    tuple: Tuple
+    sender: bytes
+    syn: bool = False
+    ack: bool = False
+    fin: bool = False
+    rst: bool = False
+
+    @property
+    def opens(self) -> bool:
+        """A TCP session begins with a pure SYN, a UDP session with any packet."""
+        return self.tuple.protocol == UDP or (self.syn and not (self.ack or self.fin or self.rst))
+
+
+def ether_type(frame: bytes) -> int:
+    return int.from_bytes(frame[12:14], "big")
+
+
+def read_packet(frame: bytes, vpc: int, device: bytes) -> Packet:
+    """What is in a frame that came in by a device with this MAC address. Raises Refused."""
+    _check_ip(frame, device)
+    protocol, transport = frame[23], frame[TRANSPORT:]
+    header = TRANSPORT_HEADER[protocol]
+    total_length = int.from_bytes(frame[16:18], "big")
+    _need(total_length >= IP_HEADER + header and len(transport) >= header, Counter.REFUSED_MALFORMED)
+    key = Tuple(
+        source=IPv4Address(frame[26:30]),
+        destination=IPv4Address(frame[30:34]),
+        source_port=int.from_bytes(transport[0:2], "big"),
+        destination_port=int.from_bytes(transport[2:4], "big"),
+        vpc=vpc,
+        protocol=protocol,
+    )
+    if protocol == UDP:
+        return Packet(key, frame[6:12])
+    _need(transport[12] >> 4 >= TRANSPORT_HEADER[TCP] // 4, Counter.REFUSED_MALFORMED)
+    fin, syn, rst, ack = (bool(transport[13] & flag) for flag in (0x01, 0x02, 0x04, 0x10))
+    return Packet(key, frame[6:12], syn=syn, ack=ack, fin=fin, rst=rst)
+
+
+def _check_ip(frame: bytes, device: bytes) -> None:
+    """In the order in which reasons count: a packet has one, however much is wrong with it."""
+    _need(frame[0:6] == device, Counter.REFUSED_NOT_FOR_US)
+    _need(len(frame) >= TRANSPORT and frame[14] >> 4 == 4 and frame[14] & 15 >= 5, Counter.REFUSED_MALFORMED)
+    _need(frame[14] & 15 == 5, Counter.REFUSED_OPTIONS)
+    more_fragments_or_offset = int.from_bytes(frame[20:22], "big") & 0x3FFF
+    _need(not more_fragments_or_offset, Counter.REFUSED_FRAGMENT)
+    _need(frame[23] in TRANSPORT_HEADER, Counter.REFUSED_PROTOCOL)
+    _need(IPv4Address(frame[26:30]) < FIRST_MULTICAST, Counter.REFUSED_MALFORMED)
+    _need(frame[22] > 1, Counter.REFUSED_TTL)
+
+
+def _need(good: bool, reason: Counter) -> None:
+    if not good:
+        raise Refused(reason)
+
+
+def readdressed(frame: bytes, to: Tuple, source_mac: bytes, destination_mac: bytes) -> bytes:
+    """The frame with other addresses and ports and a hop less."""
+    protocol = frame[23]
+    out = bytearray(frame)
+    out[0:12] = destination_mac + source_mac
+    out[22] -= 1
+    out[26:34] = to.source.packed + to.destination.packed
+    out[34:38] = to.source_port.to_bytes(2, "big") + to.destination_port.to_bytes(2, "big")
+    out[24:26] = _carry(_found(frame, 24), _header_checksum(frame), _header_checksum(out))
+    at = CHECKSUM_AT[protocol]
+    if protocol == TCP:
+        out[at : at + 2] = _carry(_found(frame, at), _transport_checksum(frame), _transport_checksum(out))
+    elif _found(frame, at):  # 0 says that there is none
+        carried = _carry(_found(frame, at), _transport_checksum(frame), _transport_checksum(out))
+        out[at : at + 2] = carried if any(carried) else b"\xff\xff"
+    return bytes(out)
+
+
+def answered(frame: bytes, mac: bytes) -> bytes:
+    """The ARP reply to a request, from the device with this MAC address; what pads the request pads the reply."""
+    asker, asked = frame[22:32], frame[38:42]
+    return frame[6:12] + mac + frame[12:20] + REPLY + mac + asked + asker + frame[42:]
+
+
+def _found(frame: bytes | bytearray, at: int) -> int:
+    return int.from_bytes(frame[at : at + 2], "big")
+
+
+def _carry(found: int, right: int, becomes: int) -> bytes:
+    """The checksum of what a packet becomes, as wrong as the one that was found."""
+    return ((becomes + found - right) % 0xFFFF).to_bytes(2, "big")
+
+
+def _header_checksum(frame: bytes | bytearray) -> int:
+    return checksum(bytes(frame[14:24]) + bytes(2) + bytes(frame[26:34]))
+
+
+def _transport_checksum(frame: bytes | bytearray) -> int:
+    """Of what the total length says is there, as far as it is."""
+    at, end = CHECKSUM_AT[frame[23]], ETHERNET + _found(frame, 16)
+    segment = bytes(frame[TRANSPORT:at]) + bytes(2) + bytes(frame[at + 2 : end])
+    length = end - TRANSPORT
+    return checksum(bytes(frame[26:34]) + bytes([0, frame[23]]) + length.to_bytes(2, "big") + segment)
+
+
+def checksum(data: bytes) -> int:
+    """RFC 1071: the complement of the sum of 16-bit words, which is a remainder of division by 0xffff."""
+    words = int.from_bytes(data + bytes(len(data) % 2), "big")
+    return 0xFFFF - (words % 0xFFFF or (0xFFFF if words else 0))
