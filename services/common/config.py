@@ -123,6 +123,11 @@ class GatewaySettings(NatsSettings):
     socket: Path = Field(description="the unix socket on which it shows its table")
     bpffs: Path = Field(Path("/sys/fs/bpf"), description="a BPF file system to pin in; mounted where there is none")
     max_sessions: int = Field(131_072, ge=1024, le=8_388_608, description="sessions that fit in the kernel's map")
+    metrics_endpoints: int = Field(
+        1000,
+        ge=0,
+        description="endpoints of which the metrics tell what has passed, those with the most; sums tell all",
+    )
     uninstall: bool = Field(False, description="remove everything of this gateway from the kernel, and end")
     uninstall_on_stop: bool = Field(
         False, description="do so when told to stop: for a container, whose network ends with it"

@@ -45,7 +45,7 @@ async def serve(settings: GatewaySettings) -> None:
             write_ready(settings.ready_file, ready)
             await asyncio.Event().wait()
 
-    numbers = GatewayNumbers(agent.figures, asyncio.get_running_loop())
+    numbers = GatewayNumbers(agent.figures, asyncio.get_running_loop(), settings.metrics_endpoints)
     try:
         async with asyncio.TaskGroup() as parts:
             parts.create_task(agent.run())

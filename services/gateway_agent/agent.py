@@ -145,6 +145,8 @@ class Agent:
             resyncs=self.feed.resyncs,
             differences=self.feed.differences,
             packets=await self._dataplane.counters(),
+            session_capacity=self._dataplane.session_capacity(),
+            reading=await self.meter.read(),
         )
 
     async def _serve(self) -> None:

@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from threading import Lock
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.gateway_agent.meter import Reading
 from services.gateway_agent.table import Kind
+from services.gateway_agent.traffic_numbers import TrafficNumbers
 
 PATIENCE_SECONDS = 5.0
+MOST_ENDPOINTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How an agent is doing. `silence`: seconds since the control plane was heard."""
+    """How an agent is doing, and what has passed. `silence`: seconds since the control plane was heard."""
 
     position: int
     in_sync: bool
@@ -27,13 +31,18 @@ class Figures:
     resyncs: int
     differences: int
     packets: Mapping[str, int]
+    session_capacity: int
+    reading: Reading
 
 
 class GatewayNumbers(Collector):
-    """Collected in the thread of the scrape, asked for in the agent's event loop."""
+    """Collected in the thread of the scrape, asked for in the agent's event loop; `most` endpoints are shown."""
 
-    def __init__(self, figures: Callable[[], Awaitable[Figures]], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, figures: Callable[[], Awaitable[Figures]], loop: asyncio.AbstractEventLoop, most: int = MOST_ENDPOINTS
+    ) -> None:
         self._figures, self._loop = figures, loop
+        self._traffic, self._scraping = TrafficNumbers(most), Lock()
 
     def collect(self) -> Iterator[Metric]:
         found = asyncio.run_coroutine_threadsafe(self._ask(), self._loop).result(PATIENCE_SECONDS)
@@ -53,6 +62,12 @@ class GatewayNumbers(Collector):
         for outcome, count in found.packets.items():
             packets.add_metric([outcome], count)
         yield packets
+        fits = found.session_capacity
+        yield _gauge("session_capacity", "Sessions that fit in the kernel's table.", fits)
+        filled = found.sessions / fits if fits else 0.0
+        yield _gauge("session_table_used_ratio", "Share of the kernel's table of sessions that is filled.", filled)
+        with self._scraping:  # every scrape has a thread of its own
+            yield from list(self._traffic.collect(found.reading))
 
     async def _ask(self) -> Figures:
         return await self._figures()

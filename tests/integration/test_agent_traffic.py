@@ -1,12 +1,17 @@
 """What an agent sees pass, what it asks for because of it, and what it shows of it."""
 
+import asyncio
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, generate_latest
+
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
+from services.gateway_agent.numbers import GatewayNumbers
 from services.gateway_agent.table import Protocol
 from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
 from tests.support.agent import BASE, CLIENT, PAYMENTS, SHOP, WEB, Recorded, address, agent, endpoint, id_of
-from tests.support.control_plane import FORWARDING, control_plane
+from tests.support.control_plane import ABSENT, FORWARDING, control_plane
+from tests.support.metrics import value
 
 BYTES, SESSIONS = GetTrafficRequest.ORDER_BYTES, GetTrafficRequest.ORDER_SESSIONS
 REFUSED, SOURCES = GetTrafficRequest.ORDER_REFUSED, GetTrafficRequest.ORDER_SOURCES
@@ -104,3 +109,27 @@ async def test_a_gateway_without_traffic_shows_none(tmp_path: Path) -> None:
             await control.reported(id_of("1"), FORWARDING)
             told = await service.traffic()
             assert (list(told.endpoints), told.left_out, told.total.bytes_in) == ([], 1, 0)
+
+
+async def test_a_scrape_tells_of_endpoints_and_services_what_passed(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint("1"), endpoint("2"))
+        async with agent(control, small(), tmp_path) as gateway:
+            await control.reported(id_of("2"), FORWARDING)
+            await opened(gateway.dataplane, 40000, 2, "1")
+            await opened(gateway.dataplane, 40000, 3, "2")
+            registry = CollectorRegistry()
+            registry.register(GatewayNumbers(gateway.agent.figures, asyncio.get_running_loop(), 1))
+            text = (await asyncio.to_thread(generate_latest, registry)).decode()
+            of = {"endpoint_id": id_of("2"), "service_id": WEB}
+            assert value(text, "sidegate_endpoint_connections_total", **of) == 3
+            assert value(text, "sidegate_gateway_endpoints_left_out") == 1
+            assert value(text, "sidegate_service_act_connections", service_id=WEB) == 5
+            assert value(text, "sidegate_service_rx_byte_total", service_id=WEB) == 5 * 40
+            assert value(text, "sidegate_gateway_session_capacity") == 1_000_000
+            await control.tell(endpoint("2", 2, removed=True))
+            await control.reported(id_of("2"), ABSENT, generation=2)
+            text = (await asyncio.to_thread(generate_latest, registry)).decode()
+            assert value(text, "sidegate_service_rx_byte_total", service_id=WEB) == 5 * 40, "a sum never goes back"
+            assert value(text, "sidegate_service_act_connections", service_id=WEB) == 2
+            assert value(text, "sidegate_endpoint_connections_total", endpoint_id=id_of("1")) == 2
