@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel
+from services.gateway_agent.table import Limits, Timeouts
 from sidegate import errors
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest, GetTableResponse
+from sidegate.api.registry.v1.endpoint_service_pb2 import HealthCheck, SessionSettings
 from tests.support.agent import (
     BACKEND,
     BASE,
@@ -23,7 +25,7 @@ from tests.support.agent import (
     netns,
     service,
 )
-from tests.support.control_plane import ABSENT, CELL, FORWARDING, HINDERED, control_plane
+from tests.support.control_plane import ABSENT, CELL, FORWARDING, HINDERED, Told, control_plane
 
 KERNEL, DESIRED, REPLAY = GetTableRequest.SOURCE_KERNEL, GetTableRequest.SOURCE_DESIRED, GetTableRequest.SOURCE_REPLAY
 
@@ -47,6 +49,44 @@ async def test_kernel_desired_and_replayed_tables_are_equal(tmp_path: Path) -> N
             assert {kernel.position, desired.position, replayed.position} == {position}
             assert (kernel.gateway_id, kernel.cell) == (GATEWAY, CELL)
             assert (kernel.events, replayed.events) == (0, position)
+
+
+async def test_what_a_service_asks_is_in_each_table_and_other_values_take_its_place(tmp_path: Path) -> None:
+    def asking(version: int, seconds: int, connections: int) -> Told:
+        told = service(version)
+        told.service.session_settings.CopyFrom(SessionSettings(udp_one_way_seconds=seconds, reset_expired=True))
+        told.service.health_check.CopyFrom(HealthCheck(protocol=HealthCheck.PROTOCOL_HTTP, port=8080, path="/up"))
+        told.service.limits.connections = connections
+        return told
+
+    async with control_plane() as control:
+        await control.tell(*BASE, asking(2, 5, 100), endpoint("1"))
+        kernel = FakeKernel()
+        async with agent(control, kernel, tmp_path) as gateway, gateway.table_service() as service_:
+            await control.reported(id_of("1"), FORWARDING)
+            for version, seconds, connections in ((2, 5, 100), (3, 7, 100), (4, 7, 50)):
+                await control.tell(asking(version, seconds, connections))
+                limits = Limits(connections=connections)
+                timeouts = Timeouts(udp_one_way=seconds)
+
+                def put(limits: Limits = limits, timeouts: Timeouts = timeouts) -> bool:
+                    entry = kernel.entries.service(WEB)
+                    return entry is not None and (entry.limits, entry.timeouts) == (limits, timeouts)
+
+                await eventually("the data plane to have it", put)
+                await eventually("all to be in sync", lambda: gateway.agent.reconciler.in_sync)
+                kernel_side, desired, replayed = [await service_.table(each) for each in (KERNEL, DESIRED, REPLAY)]
+                assert shown(kernel_side) == shown(desired) == shown(replayed)
+                (entry,) = [each.entry.service for each in kernel_side.entries if each.entry.HasField("service")]
+                assert entry.session_settings.udp_one_way_seconds == seconds
+                assert entry.limits.connections == connections
+                assert (entry.health_check.path, entry.health_check.interval_seconds) == ("/up", 5)
+            await control.tell(service(5))
+            await eventually("the usual", lambda: getattr(kernel.entries.service(WEB), "timeouts", None) == Timeouts())
+            (entry,) = [
+                each.entry.service for each in (await service_.table(KERNEL)).entries if each.entry.HasField("service")
+            ]
+            assert not any(entry.HasField(name) for name in ("session_settings", "health_check", "limits"))
 
 
 async def test_a_table_shows_attachments_then_services_then_endpoints(tmp_path: Path) -> None:

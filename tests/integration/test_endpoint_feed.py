@@ -1,9 +1,11 @@
 """What agents are given: tables, events and digests agree at every position, and rebuilt equals live."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,9 @@ from services.common.eventsourcing.rebuild import rebuild_holdings
 from services.common.eventsourcing.resource_table import RESOURCES
 from services.common.eventsourcing.store import Constraints, RecordedEvent
 from services.common.forwarding_digest import digest
+from services.common.service_settings import USUAL, HealthCheck, HealthProtocol, SessionSettings
 from services.endpoint.application.streams import Streams
+from services.endpoint.domain.forwarding import Limits
 from services.endpoint.domain.presence import Presence
 from services.endpoint.domain.targets import Netns
 from services.endpoint.wire.endpoint import state_of
@@ -24,6 +28,12 @@ from tests.support.endpoint_service import OPEN_SERVICE, PAYMENTS_VPC, SERVICE, 
 from tests.support.stores import LOGS
 
 Entries = dict[str, forwarding_pb.ForwardingEntry]
+ASKED: Sequence[dict[str, Any]] = (
+    {},
+    {"session_settings": USUAL, "health_check": None},
+    {"session_settings": SessionSettings(udp_one_way=5), "limits": Limits(connections=100)},
+    {"health_check": HealthCheck(HealthProtocol.HTTP, 8080, "/healthz")},
+)
 DRAINS = (0, 0, 5 * SECOND, 60 * SECOND)
 
 
@@ -61,7 +71,8 @@ async def live_a_while(world: EndpointWorld, seed: int, steps: int = 120) -> Non
                     generation = chance.choice([None, None, 1, 2, 3])
                     await world.say(chance.choice(ids or [""]), presence, gateway=gateway, generation=generation)
                 case 9:
-                    world.registry.change(SERVICE, f"10.0.0.{chance.randrange(1, 99)}")
+                    changed = world.registry.change(SERVICE, f"10.0.0.{chance.randrange(1, 99)}")
+                    world.registry.services[SERVICE] = replace(changed, **chance.choice(ASKED))
                     world.registry.targets[SHOP_VPC, "default"] = Netns("shop", f"dev{chance.randrange(9)}")
                     await world.app.forwarding.refresh([SERVICE], [SHOP_VPC])
                 case _:

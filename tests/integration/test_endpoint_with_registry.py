@@ -336,6 +336,42 @@ async def test_weights_and_draining_reach_the_cell(story: Story) -> None:
     await until(story.services.endpoint_store, told)
 
 
+async def test_what_a_service_asks_reaches_the_cell_and_so_does_its_end(story: Story) -> None:
+    await story.create()
+    asked = published_pb.EndpointService(
+        id=story.service,
+        session_settings=published_pb.SessionSettings(udp_one_way_seconds=15, reset_expired=True),
+        health_check=published_pb.HealthCheck(interval_seconds=1),
+        consumer_limits=published_pb.ConsumerLimits(endpoints_per_account=9, connections=100),
+    )
+
+    async def entry_after(changed: published_pb.EndpointService) -> Any:
+        mask = FieldMask(paths=["session_settings", "health_check", "consumer_limits"])
+        request = registry_pb.UpdateEndpointServiceRequest(endpoint_service=changed, update_mask=mask)
+        version = (await story.payments.ask(story.payments.registry.UpdateEndpointService, request)).version
+        found = list[Any]()
+
+        async def told() -> bool:
+            snapshot = await story.services.application.feed.snapshot("default")
+            found[:] = [entry.service for entry in snapshot.entries() if entry.service.version == version]
+            return bool(found)
+
+        await until(story.services.endpoint_store, told)
+        return found[0]
+
+    entry = await entry_after(asked)
+    settings, check = entry.session_settings, entry.health_check
+    assert (settings.udp_one_way_seconds, settings.tcp_established_seconds, settings.reset_expired) == (15, 350, True)
+    assert (check.port, check.interval_seconds, check.timeout_seconds) == (8080, 1, 1), "the port that is published"
+    assert entry.limits == published_pb.ConsumerLimits(connections=100)
+    asked_for = (await story.services.endpoint_store.head()).position
+    entry = await entry_after(published_pb.EndpointService(id=story.service))
+    assert not any(entry.HasField(name) for name in ("session_settings", "health_check", "limits"))
+    past = await story.services.application.feed.digest("default", asked_for)
+    now = await story.services.application.feed.digest("default", (await story.services.endpoint_store.head()).position)
+    assert past.digest != now.digest, "both sides compare versions, and each change is one"
+
+
 async def test_live_connections_stand_in_the_way_of_a_services_deletion_and_force_ends_them(story: Story) -> None:
     created = await story.create()
     await story.accept(created.id)

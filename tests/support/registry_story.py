@@ -70,6 +70,14 @@ class Story:
         changed = EndpointService(id=(await self._service(one)).id, approval_required=bool(other % 2))
         await self._us.change_service(changed, "approval_required")
 
+    async def ask(self, one: int, other: int) -> None:
+        """Other idle limits, a health check, none of either."""
+        wanted = EndpointService(id=(await self._service(one)).id)
+        if other % 2:
+            wanted.session_settings.udp_one_way_seconds = 10 * other
+            wanted.health_check.interval_seconds = other
+        await self._us.change_service(wanted, ("session_settings", "health_check")[other // 2])
+
     async def permit(self, one: int, other: int) -> None:
         await self._us.permit((await self._service(one)).id, f"account-{other}")
 
@@ -121,6 +129,7 @@ Step = Callable[[Story, int, int], Awaitable[None]]
 STEPS: list[Step] = [
     *(Story.create_vpc, Story.create_subnet, Story.create_port, Story.publish, Story.reserve) * 2,
     *(Story.delete_vpc, Story.delete_subnet, Story.delete_port, Story.attach, Story.detach, Story.change),
+    Story.ask,
     *(Story.permit, Story.forbid, Story.withdraw, Story.release, Story.wait),
 ]
 

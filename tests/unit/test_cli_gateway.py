@@ -15,8 +15,9 @@ from sidegate.api.events.v1.forwarding_pb2 import (
     SourceLease,
 )
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse, GetTableRequest, GetTableResponse, TableEntry
-from sidegate.api.registry.v1.endpoint_service_pb2 import PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import HealthCheck, PortMapping
 from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsTarget, VxlanTarget
+from sidegate.cli.asks import USUAL
 from sidegate.cli.comparison import differences
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
@@ -253,6 +254,26 @@ def test_the_order_of_weighted_backends_is_no_difference_and_their_weights_and_d
     other.entries[2].entry.service.weighted_backends[0].weight = 1
     other.entries[2].entry.service.weighted_backends[0].draining = True
     assert len(differences(one, other)) == 1
+
+
+def test_what_a_service_asks_is_a_difference_and_is_shown_beside_its_endpoints(
+    fake: FakeSidegate, cli: CommandLine
+) -> None:
+    plain, asking = table(), table()
+    service = asking.entries[2].entry.service
+    service.session_settings.MergeFrom(USUAL)
+    service.session_settings.udp_one_way_seconds = 5
+    service.health_check.MergeFrom(HealthCheck(protocol=HealthCheck.PROTOCOL_TCP, port=8080, interval_seconds=9))
+    service.limits.connections = 100
+    (found,) = differences(plain, asking)
+    for words in ("session_settings: None in the replay", "health_check: None in the replay", "'connections': 100"):
+        assert words in found.words
+    fake.gateway.tables[KERNEL] = plain
+    assert "ITS SERVICE ASKS" not in cli.text("gateway", "show")
+    fake.gateway.tables[KERNEL] = asking
+    said = " ".join(cli.text("gateway", "show").split())
+    assert "ITS SERVICE ASKS" in said
+    assert "udp idle 120 s, one-way 5 s; connections: 100; tcp:8080 accepts every 9 s" in said
 
 
 def _other_difficulty(found: GetTableResponse) -> None:
