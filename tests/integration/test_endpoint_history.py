@@ -46,6 +46,7 @@ async def now(world: EndpointWorld) -> Then:
     for endpoint in endpoints:  # what gateways say is not in the log
         endpoint.ClearField("ready")
         endpoint.ClearField("applied_generation")
+        endpoint.ClearField("sources")
     pages = [await world.app.connections.listed(service, PROVIDER, Window(1000)) for service in (SERVICE, OPEN_SERVICE)]
     connections = [
         each for _, each in sorted((found for page in pages for found in page.rows), key=lambda found: found[0])
