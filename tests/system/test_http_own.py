@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.http_api.auth.signature import DATE_FORM
 from sidegate.api.registry.v1.account_pb2 import ROLE_ADMIN
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, HealthCheck, SessionSettings
 from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
 from tests.support.signed import Key, authorization, signed, trust
 from tests.support.standalone import Standalone
@@ -232,6 +232,39 @@ async def test_the_past_of_a_resource_is_shown_at_any_position_and_compared(scen
     async with scene.http(scene.shop) as http:
         foreign = await http.get(scene.own(scene.shop, f"states/service/{service.id}"))
         assert foreign.status_code == 404
+
+
+async def test_what_a_service_asks_of_gateways_is_in_its_past_and_in_no_body_of_the_others_api(scene: Scene) -> None:
+    service = await scene.service("asking")
+    theirs = f"/v1/{scene.payments.project_id}/vpc-endpoint-services/{service.id}"
+    async with scene.http(scene.payments) as http, scene.sidegate.client("payments") as client:
+        before = (await http.get(theirs)).json()
+        await client.services.update(
+            service.id,
+            session_settings=SessionSettings(udp_one_way_seconds=15),
+            health_check=HealthCheck(port=22, interval_seconds=9),
+        )
+        path = scene.own(scene.payments, f"states/service/{service.id}")
+        resource = (await http.get(path)).json()["resource"]
+        assert (
+            resource["session_settings"] | {"udp_one_way_seconds": 15, "udp_two_way_seconds": 120}
+            == (resource["session_settings"])
+        )
+        assert (resource["health_check"]["protocol"], resource["health_check"]["interval_seconds"]) == ("tcp", 9)
+        listed = (
+            await http.get(scene.own(scene.payments, "history"), params={"kind": "service", "id": service.id})
+        ).json()["changes"]
+        assert [change["resource"]["health_check"] is None for change in listed] == [True, True, True, False]
+        found = (await http.get(f"{path}/diff", params={"from_position": listed[0]["position"]})).json()
+        assert {each["field"].partition(".")[0] for each in found["differences"]} >= {
+            "session_settings",
+            "health_check",
+        }
+        after = (await http.get(theirs)).json()
+        assert {**after, "updated_at": before["updated_at"]} == before
+        udp = {"ports": [{"client_port": 53, "server_port": 53, "protocol": "UDP"}]}
+        assert (await http.put(theirs, json=udp)).status_code == 200, "the check names its port"
+        assert (await client.services.get(service.id)).health_check.port == 22
 
 
 async def test_many_connections_are_decided_at_once_each_with_its_own_result(scene: Scene) -> None:
