@@ -56,7 +56,7 @@ def limits_of(settings: EndpointSettings) -> Limits:
 
 def public_of(application: EndpointApplication) -> list[Hosted]:
     endpoints = EndpointsServicer(application.requests, application.endpoints, application.reachability)
-    connections = ConnectionsServicer(application.connections, application.reachability)
+    connections = ConnectionsServicer(application.connections, application.reachability, application.health)
     traces = TraceServicer(PacketTraces(application.reachability))
     api = "sidegate.api"
     return [

@@ -15,6 +15,7 @@ from services.endpoint.application.cells import Cells
 from services.endpoint.application.feed import Feed
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.probes import Probes
+from services.endpoint.wire.backend_health import backends_of
 from services.endpoint.wire.reachability import finding_of, probe_message
 from services.endpoint.wire.request import statement_of
 from sidegate.api.events.v1 import log_pb2
@@ -77,7 +78,8 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
         self, request: gateway_pb.ReportStateRequest, context: Context
     ) -> gateway_pb.ReportStateResponse:
         statements = [statement_of(request.gateway_id, report) for report in request.endpoints]
-        joined = await self._cells.report(request.gateway_id, request.session_id, statements)
+        health = {report.service_id: backends_of(report) for report in request.services}
+        joined = await self._cells.report(request.gateway_id, request.session_id, statements, health)
         head = await self._store.head()
         return gateway_pb.ReportStateResponse(joined=joined, log_id=head.log_id, epoch=head.epoch)
 

@@ -13,11 +13,13 @@ from services.common.rpc.errors import refusal_of
 from services.common.rpc.listing import tags_shown
 from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
+from services.endpoint.application.backend_health import BackendHealths
 from services.endpoint.application.connections import Connections
 from services.endpoint.application.endpoints import Endpoints
 from services.endpoint.application.reachability import Reachability
 from services.endpoint.application.requests import Requests, Wanted
 from services.endpoint.domain.endpoint_commands import Accept, Delete, Note, Reject
+from services.endpoint.wire.backend_health import gateway_health
 from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
 from services.endpoint.wire.reachability import backend_message, step_message
@@ -35,6 +37,7 @@ from services.endpoint.wire.request import (
     uuid_of,
     versions_of,
 )
+from sidegate.api.endpoint.v1 import backend_health_pb2 as health_pb
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
@@ -116,8 +119,8 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
 
 
 class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
-    def __init__(self, connections: Connections, reachability: Reachability) -> None:
-        self._connections, self._reachability = connections, reachability
+    def __init__(self, connections: Connections, reachability: Reachability, health: BackendHealths) -> None:
+        self._connections, self._reachability, self._health = connections, reachability, health
 
     async def GetConnection(self, request: service_pb.GetConnectionRequest, context: Context) -> endpoint_pb.Connection:
         service, endpoint = _ids(request)
@@ -189,6 +192,13 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
             steps=map(step_message, tested.steps),
             backends=starmap(backend_message, tested.ports.items()),
         )
+
+    async def GetServiceHealth(
+        self, request: health_pb.GetServiceHealthRequest, context: Context
+    ) -> health_pb.GetServiceHealthResponse:
+        service = uuid_of(request.service_id, "service_id")
+        found = await self._health.of(service, principal())
+        return health_pb.GetServiceHealthResponse(service_id=service, gateways=starmap(gateway_health, found.items()))
 
 
 def _decided(endpoint: str, outcome: endpoint_pb.Connection | BaseException) -> service_pb.DecidedConnection:

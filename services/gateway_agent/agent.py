@@ -147,6 +147,7 @@ class Agent:
             packets=await self._dataplane.counters(),
             session_capacity=self._dataplane.session_capacity(),
             reading=await self.meter.read(),
+            health=self._dataplane.health_figures(),
         )
 
     async def _serve(self) -> None:

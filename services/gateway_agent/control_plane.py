@@ -9,11 +9,13 @@ from services.common.eventsourcing.store import RecordedEvent
 from services.common.messaging.stream import ENDPOINT, LogEpoch, Topic
 from services.common.messaging.subjects import Selection
 from services.common.rpc.records import to_recorded_event
+from services.gateway_agent.backend_health import ServiceHealth
 from services.gateway_agent.desired import Versioned
 from services.gateway_agent.facts import Fact
 from services.gateway_agent.fence import Fence
 from services.gateway_agent.reach import Found, Probe
 from services.gateway_agent.wire import fact_to_proto, news_of
+from services.gateway_agent.wire_health import health_to_proto
 from services.gateway_agent.wire_probe import answer_to, probe_of
 from sidegate import errors
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
@@ -141,14 +143,17 @@ class ControlPlane:
             async for record in records:
                 yield to_recorded_event(record)
 
-    async def report(self, membership: Membership, position: int, facts: Iterable[Fact]) -> bool:
-        """Tells what is forwarded; False where the membership is void, or of a log that is another now."""
+    async def report(
+        self, membership: Membership, position: int, facts: Iterable[Fact], health: Iterable[ServiceHealth] = ()
+    ) -> bool:
+        """Tells what is forwarded and how backends are; False where the membership is void, or of another log now."""
         asked_at = self._fence.now()
         request = gateway_pb.ReportStateRequest(
             gateway_id=self.gateway,
             session_id=membership.session,
             position=position,
             endpoints=map(fact_to_proto, facts),
+            services=map(health_to_proto, health),
         )
         answer = await self._caller.ask(self._stub.ReportState, request)
         if answer.joined:

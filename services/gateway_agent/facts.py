@@ -4,10 +4,11 @@ The endpoint's owner reads it: no word of it may come from the network on the ot
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.gateway_agent.backend_health import ServiceHealth
 from services.gateway_agent.desired import Desired, Withheld
 from services.gateway_agent.sources import Needs, sources_of
 from services.gateway_agent.table import Endpoint, Entry, Key, Kind, Service
@@ -18,6 +19,7 @@ VPC_NOT_REACHED = "its VPC cannot be reached from a gateway"
 SERVICE_NOT_KNOWN = "a gateway has not heard of the service yet"
 SERVICE_DRAINING = "the service takes no new connections at present"
 SERVICE_NOT_ANSWERING = "backends of the service do not answer a gateway"
+SERVICE_NOT_WELL = "backends of the service fail their health checks"
 SERVICE_NOT_REACHED = "backends of the service cannot be reached from a gateway"
 
 
@@ -31,9 +33,10 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What this gateway has of an endpoint at a generation of it; `reason` is what hinders.
+    """What this gateway has of an endpoint at a generation of it.
 
-    `sources_wanted` is how many source addresses its sessions need, where it has fewer.
+    `reason` is what hinders; of one that is forwarded, why its packets had better not be relied on. `sources_wanted` is
+    how many source addresses its sessions need, where it has fewer.
     """
 
     endpoint: str
@@ -60,12 +63,27 @@ class Facts:
         self._tracker = tracker
         self._needs = needs or Needs()
         self._difficulties: Mapping[Key, str] = {}
+        self._health: dict[str, ServiceHealth] = {}
 
     def face(self, difficulties: Mapping[Key, str]) -> frozenset[Key]:
         """Takes in what hinders the data plane; gives the keys of which that is news."""
         before, self._difficulties = self._difficulties, dict(difficulties)
         after = self._difficulties
         return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+    def learn(self, service: str, health: ServiceHealth | None) -> None:
+        """Takes in how a service's backends are; None where nobody asks them."""
+        self._health.pop(service, None)
+        if health is not None:
+            self._health[service] = health
+
+    def health(self, service: str) -> ServiceHealth:
+        """How its backends are; of one that asks for no health checks, or is not there, nothing is known."""
+        return self._health.get(service, ServiceHealth(service))
+
+    def checked(self) -> Collection[str]:
+        """The services of whose backends something is known."""
+        return self._health.keys()
 
     def of(self, endpoint: Key) -> Fact | None:
         """The fact about an endpoint; None while a change is being made, or if it was never heard of."""
@@ -79,8 +97,10 @@ class Facts:
             return Fact(endpoint.id, known.version, Presence.HINDERED, reason)
         wanted = [self._desired.wanted(part.key) for part in self._parts(endpoint)]
         made = all(entry is not None and self._tracker.has(entry) for entry in wanted)
+        if not made:
+            return None
         wants = self._wants(known.content)
-        return Fact(endpoint.id, known.version, Presence.FORWARDING, sources_wanted=wants) if made else None
+        return Fact(endpoint.id, known.version, Presence.FORWARDING, self._drawback(endpoint), sources_wanted=wants)
 
     def _wants(self, content: object) -> int:
         """What was needed at the last look may be there by now."""
@@ -98,9 +118,18 @@ class Facts:
         for part in self._parts(endpoint):
             if self._desired.wanted(part.key) is None:
                 return part.missing
-            if self.difficulty(part.key):
+            if self.difficulty(part.key) and not self._goes_on(part.key):
                 return part.failing
         return None
+
+    def _goes_on(self, key: Key) -> bool:
+        """Whether packets pass in spite of what the data plane says: no backend is well, and so all take sessions."""
+        return self._tracker.reason(key) is None and self.health(key.id).none_is_well
+
+    def _drawback(self, endpoint: Key) -> str:
+        entry = self._entry(endpoint)
+        unwell = isinstance(entry, Endpoint) and self.health(entry.service).none_is_well
+        return SERVICE_NOT_WELL if unwell else ""
 
     def unmade(self) -> list[Entry]:
         """What should be forwarded, and of which the data plane has nothing because it failed."""

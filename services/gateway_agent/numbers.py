@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.gateway_agent.backend_health import OUTCOMES, Condition, HealthFigures
 from services.gateway_agent.meter import Reading
 from services.gateway_agent.table import Kind
 from services.gateway_agent.traffic_numbers import TrafficNumbers
@@ -33,6 +34,7 @@ class Figures:
     packets: Mapping[str, int]
     session_capacity: int
     reading: Reading
+    health: HealthFigures = field(default_factory=HealthFigures)
 
 
 class GatewayNumbers(Collector):
@@ -68,6 +70,7 @@ class GatewayNumbers(Collector):
         yield _gauge("session_table_used_ratio", "Share of the kernel's table of sessions that is filled.", filled)
         with self._scraping:  # every scrape has a thread of its own
             yield from list(self._traffic.collect(found.reading))
+        yield from _of_health(found.health)
 
     async def _ask(self) -> Figures:
         return await self._figures()
@@ -79,6 +82,19 @@ def _gauge(name: str, about: str, value: float) -> Metric:
 
 def _counter(name: str, about: str, value: int) -> Metric:
     return CounterMetricFamily(f"sidegate_gateway_{name}", about, value)
+
+
+def _of_health(health: HealthFigures) -> Iterator[Metric]:
+    about = "Health checks of backends since the agent began, by what came of them."
+    checks = CounterMetricFamily("sidegate_gateway_backend_checks", about, labels=["outcome"])
+    for outcome in OUTCOMES:
+        checks.add_metric([outcome], health.checks.get(outcome, 0))
+    yield checks
+    about = "Backends of services that ask for health checks, once for each such service."
+    backends = GaugeMetricFamily("sidegate_gateway_backend_conditions", about, labels=["condition"])
+    for condition in Condition:
+        backends.add_metric([condition.value], health.backends.get(condition, 0))
+    yield backends
 
 
 def _by_kind(name: str, about: str, values: Mapping[Kind, int]) -> Metric:

@@ -187,6 +187,10 @@ class Reconciler:
 
     def _face_difficulties(self) -> None:
         """An attachment in difficulty has lost its device: it is put again until that is back."""
+        if news := self._dataplane.take_health_news():
+            for service in news:
+                self._facts.learn(service, self._dataplane.health(service))
+            self._reporter.note_health(news)
         difficulties = self._dataplane.difficulties()
         for key in self._facts.face(difficulties):
             self._reporter.note([key, *self._desired.users(key)])

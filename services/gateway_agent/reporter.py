@@ -1,12 +1,13 @@
 """Tells the control plane what is forwarded and what is not: at once, only what changed, until it is answered."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 import structlog
 
 from services.common.telemetry.tracing import span
+from services.gateway_agent.backend_health import ServiceHealth
 from services.gateway_agent.control_plane import ControlPlane, Membership
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Fact, Facts, Presence
@@ -16,6 +17,7 @@ from services.gateway_agent.traces import Traces
 from sidegate.errors import SidegateError
 
 MOST_AT_ONCE = 5000
+MOST_SERVICES_AT_ONCE = 200
 RENEWALS_PER_LEASE = 3
 SHORTEST_REST = 0.1
 """Seconds between renewals, whatever the lease."""
@@ -38,12 +40,19 @@ class Reporter:
         self._said: dict[Key, Fact] = {}
         self._unsaid: dict[Key, None] = {}
         self._undecided: dict[Key, None] = {}
+        self._unsaid_health: dict[str, None] = {}
+        self._said_health: set[str] = set()
         self._position = 0
         self._wake = asyncio.Event()
 
     def note(self, keys: Iterable[Key]) -> None:
         """The facts about these may be others now."""
         self._unsaid.update(dict.fromkeys(key for key in keys if key.kind is Kind.ENDPOINT))
+        self._wake.set()
+
+    def note_health(self, services: Iterable[str]) -> None:
+        """The health of these services' backends may be another now."""
+        self._unsaid_health.update(dict.fromkeys(services))
         self._wake.set()
 
     def passed(self, position: int) -> None:
@@ -78,35 +87,40 @@ class Reporter:
         """Says everything unsaid, in as many calls as it takes, but at least one."""
         self._wake.clear()
         if membership is not self._membership:
-            self._membership, self._said = membership, {}
+            self._membership, self._said, self._said_health = membership, {}, set()
             self.note(self._desired.endpoints())
+            self.note_health(self._facts.checked())
         while True:
-            if not await self._send(membership, self._gather()):
+            if not await self._send(membership, self._gather(), self._gather_health()):
                 await self._control.join_again(membership)
                 self._wake.set()
                 return
-            if not (self._unsaid and self._desired.synced):
+            if not ((self._unsaid or self._unsaid_health) and self._desired.synced):
                 return
 
-    async def _send(self, membership: Membership, facts: dict[Key, Fact]) -> bool:
+    async def _send(self, membership: Membership, facts: dict[Key, Fact], health: dict[str, ServiceHealth]) -> bool:
         answered = False
         try:
-            answered = await self._tell(membership, facts)
+            answered = await self._tell(membership, facts, health.values())
         finally:
             if not answered:
                 self._unsaid.update(dict.fromkeys(facts))
+                self._unsaid_health.update(dict.fromkeys(health))
+        if answered:
+            self._said_health |= {service for service, each in health.items() if each.backends}
+            self._said_health -= {service for service, each in health.items() if not each.backends}
         for key, fact in facts.items() if answered else ():
             self._remember(key, fact)
         return answered
 
-    async def _tell(self, membership: Membership, facts: dict[Key, Fact]) -> bool:
+    async def _tell(self, membership: Membership, facts: dict[Key, Fact], health: Collection[ServiceHealth]) -> bool:
         """A report that is about one trace is a step of it; one about several names them."""
         traces = self._traces.among(facts)
         if not traces:
-            return await self._control.report(membership, self._position, facts.values())
+            return await self._control.report(membership, self._position, facts.values(), health)
         one = traces[0] if len(traces) == 1 else ""
         with span("report", one, links=() if one else traces):
-            answered = await self._control.report(membership, self._position, facts.values())
+            answered = await self._control.report(membership, self._position, facts.values(), health)
             log.info("reported", endpoints=len(facts), position=self._position, joined=answered)
             return answered
 
@@ -115,6 +129,17 @@ class Reporter:
             self._said.pop(key, None)  # it will hardly be said again, and endpoints come and go for ever
         else:
             self._said[key] = fact
+
+    def _gather_health(self) -> dict[str, ServiceHealth]:
+        """The health of up to MOST_SERVICES_AT_ONCE of the services whose is unsaid."""
+        found: dict[str, ServiceHealth] = {}
+        number = len(self._unsaid_health) if self._desired.synced else 0
+        for _ in range(min(MOST_SERVICES_AT_ONCE, number)):
+            service, _ = self._unsaid_health.popitem()
+            health = self._facts.health(service)
+            if health.backends or service in self._said_health:  # else nobody has it to forget
+                found[service] = health
+        return found
 
     def _gather(self) -> dict[Key, Fact]:
         """Looks at up to MOST_AT_ONCE of the unsaid facts, leaving out what was said before."""

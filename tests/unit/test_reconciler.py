@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.desired import REMOVED, Desired, Versioned
@@ -61,6 +62,15 @@ class Switch:
 
     def difficulties(self) -> Mapping[Key, str]:
         return dict(self.reasons)
+
+    def health(self, service: str) -> ServiceHealth | None:
+        return None
+
+    def take_health_news(self) -> frozenset[str]:
+        return frozenset()
+
+    def health_figures(self) -> HealthFigures:
+        return HealthFigures()
 
     async def wait_for_news(self) -> None:
         await asyncio.get_running_loop().create_future()

@@ -53,7 +53,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     "endpoint.v1.ConnectionsService": {
         **dict.fromkeys(("AcceptConnection", "RejectConnection", "DecideConnections", "NoteConnection"), ADMINS),
         **dict.fromkeys(("GetConnection", "ListConnections", "ListConnectionCounts"), READERS),
-        **dict.fromkeys(("WatchConnections", "TestConnection"), READERS),
+        **dict.fromkeys(("WatchConnections", "TestConnection", "GetServiceHealth"), READERS),
     },
     "endpoint.v1.TraceService": {"TracePacket": OPERATOR, "TraceEndpoint": READERS},
     "endpoint.v1.EndpointInternalService": dict.fromkeys(("CheckEndpoints", "ListBlockers"), REGISTRY),

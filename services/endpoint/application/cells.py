@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import structlog
 
@@ -12,6 +13,7 @@ from services.endpoint.application.limits import Limits
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain import gateway as gateways
+from services.endpoint.domain.backend_health import Backends, HealthReports
 from services.endpoint.domain.demand import Demand, Place
 from services.endpoint.domain.endpoint import Absent, Creating, Deleting, Known, State
 from services.endpoint.domain.endpoint_commands import ConfirmAbsence, ConfirmForwarding, Expire, SystemCommand
@@ -24,6 +26,8 @@ from services.endpoint.wire.resource import endpoint_resource, show, standing_of
 from services.endpoint.wire.stored import endpoint_stream, gateway_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
+
+NOTHING: Mapping[str, Backends] = MappingProxyType({})
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +53,7 @@ class Cells:
         self._limits = limits
         self._membership = membership
         self._clock = clock
-        self._reports = Reports()
+        self._reports, self._health = Reports(), HealthReports()
         self._unfenced: dict[str, frozenset[str]] | None = None
 
     @classmethod
@@ -90,14 +94,23 @@ class Cells:
         """The endpoint for its owner, with what its gateways say of it."""
         if isinstance(state, Absent):
             raise TypeError("there is no endpoint to show")
-        readiness = self._reports.readiness(standing(state), self.joined(state.facts.placement.cell))
-        return show(endpoint_resource(state), readiness, self._demand.worst(state.facts.id))
+        joined = self.joined(state.facts.placement.cell)
+        readiness = self._reports.readiness(standing(state), joined)
+        counts = self._health.counts(state.facts.service, joined)
+        return show(endpoint_resource(state), readiness, self._demand.worst(state.facts.id), counts)
 
     def show_row(self, row: ResourceRow) -> endpoint_pb.Endpoint:
         """The same from its row, a fifth of the work."""
         resource = EndpointEvent.FromString(row.data).endpoint
-        readiness = self._reports.readiness(standing_of(resource), self.joined(row.partition))
-        return show(resource, readiness, self._demand.worst(resource.id))
+        joined = self.joined(row.partition)
+        readiness = self._reports.readiness(standing_of(resource), joined)
+        counts = self._health.counts(resource.service, joined)
+        return show(resource, readiness, self._demand.worst(resource.id), counts)
+
+    def health(self, service: str) -> Mapping[str, Backends]:
+        """What each joined gateway says of the backends of a service."""
+        joined = frozenset[str]().union(*(self.joined(cell) for cell in self._membership.cells()))
+        return self._health.of(service, joined)
 
     async def join(self, gateway: str, cell: str) -> str:
         """Makes the gateway a member, or renews its membership; gives the new session's id."""
@@ -106,18 +119,24 @@ class Cells:
         self._membership.admit(gateway, session, self._clock())
         self._reports.forget_gateway(gateway)
         self._demand.forget_gateway(gateway)
+        self._health.forget_gateway(gateway)
         self._agenda.welcome(cell, gateway)
         return session
 
     async def retire(self, gateway: str) -> None:
         """Takes a gateway away for good: nothing waits for it any more."""
         await self._change(gateway, gateways.Retire(gateway), "RetireGateway")
+        self._health.forget_gateway(gateway)
         await self._settle_deleting()
 
-    async def report(self, gateway: str, session: str, statements: Sequence[Statement]) -> bool:
+    async def report(
+        self, gateway: str, session: str, statements: Sequence[Statement], health: Mapping[str, Backends] = NOTHING
+    ) -> bool:
         """Takes in what a gateway says and draws the consequences; False where the session is not known."""
         if not self._membership.renew(gateway, session, self._clock()):
             return False
+        if health:
+            await self._note_health(gateway, health)
         rows = await self._rows.endpoints([said.endpoint for said in statements])
         now = self._clock()
         for said in statements:
@@ -127,6 +146,12 @@ class Cells:
         waiting = [row for row in rows.values() if row.state in (CREATING, DELETING)]
         await asyncio.gather(*(self.settle(state_of(row.data)) for row in waiting))
         return True
+
+    async def _note_health(self, gateway: str, health: Mapping[str, Backends]) -> None:
+        """Of services that the gateway's cell was never told of, it has nothing to say."""
+        told = await self._rows.told(self._membership.gateways()[gateway], health.keys())
+        for service in told & health.keys():
+            self._health.note(gateway, service, health[service])
 
     def _note_demand(self, said: Statement, row: ResourceRow, now: int) -> None:
         """What was said of an earlier generation was said before the gateway knew what it has now."""

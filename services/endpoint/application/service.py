@@ -9,6 +9,7 @@ from services.common.history.history import History
 from services.common.watching.limits import WatchLimits
 from services.common.watching.watching import Watching
 from services.endpoint.application.agenda import Agenda
+from services.endpoint.application.backend_health import BackendHealths
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.connections import Connections
 from services.endpoint.application.endpoints import Endpoints
@@ -48,6 +49,7 @@ class EndpointApplication:
     watching: Watching[Change]
     probes: Probes
     reachability: Reachability
+    health: BackendHealths
 
     @classmethod
     async def open(
@@ -96,5 +98,6 @@ class EndpointApplication:
             expiries=expiries,
             watching=watching,
             probes=probes,
+            health=BackendHealths(rows, cells),
             reachability=Reachability(streams, cells, probes, limits.tests),
         )

@@ -12,6 +12,7 @@ SHOWN_REASONS = frozenset(
         "a gateway has not heard of the service yet",
         "backends of the service cannot be reached from a gateway",
         "backends of the service do not answer a gateway",
+        "backends of the service fail their health checks",
         "its VPC cannot be reached from a gateway",
         "the service takes no new connections at present",
         "this gateway has no source address for it yet",
@@ -37,9 +38,10 @@ class Presence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a gateway says of an endpoint at a generation; `reason` is what hinders.
+    """What a gateway says of an endpoint at a generation.
 
-    `sources_wanted` is how many source addresses its sessions need in all; 0: it has enough.
+    `reason` is what hinders; of one that is forwarded, why its packets had better not be relied on. `sources_wanted` is
+    how many source addresses its sessions need in all; 0: it has enough.
     """
 
     gateway: str
@@ -63,6 +65,10 @@ class Report:
     @property
     def forwarding(self) -> bool:
         return self.presence is Presence.FORWARDING
+
+    @property
+    def troubled(self) -> bool:
+        return self.presence is Presence.HINDERED or bool(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ class Reports:
         complete = bool(joined) and len(heard) == len(joined)
         applied = min(report.applied for report in heard) if complete else 0
         reason = _hindrance(standing, heard, bool(joined), complete)
-        telling = heard if not reason else [report for report in heard if report.presence is Presence.HINDERED]
+        telling = heard if not reason else [report for report in heard if report.troubled]
         since = max((standing.updated_at, *(report.since for report in telling))) if telling else standing.updated_at
         return Readiness(not reason, reason, since, applied)
 
@@ -165,7 +171,9 @@ def _hindrance(standing: Standing, heard: Collection[Report], any_joined: bool, 
         return "no gateway is there to carry it"
     current = standing.stage is Accepted or all(report.generation == standing.generation for report in heard)
     passing = complete and current and all(report.forwarding for report in heard)
-    return "" if passing else "its gateways have yet to confirm it"
+    if not passing:
+        return "its gateways have yet to confirm it"
+    return next((public_reason(report.reason) for report in heard if report.troubled), "")
 
 
 def public_reason(reason: str) -> str:

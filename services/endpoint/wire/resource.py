@@ -2,6 +2,7 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.endpoint.domain.backend_health import Counts
 from services.endpoint.domain.demand import Want
 from services.endpoint.domain.endpoint import (
     Accepted,
@@ -14,6 +15,7 @@ from services.endpoint.domain.endpoint import (
     Rejected,
 )
 from services.endpoint.domain.presence import Readiness, Standing
+from services.endpoint.wire.backend_health import counts_message
 from services.endpoint.wire.labels import WHITELISTS, tag_message
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
@@ -69,8 +71,12 @@ def standing_of(resource: endpoint_pb.Endpoint) -> Standing:
     return Standing(resource.id, STAGES[resource.state], resource.generation, updated_at, resource.failure)
 
 
-def show(resource: endpoint_pb.Endpoint, readiness: Readiness, want: Want | None) -> endpoint_pb.Endpoint:
-    """The same resource, now with what the gateways say of it at the moment, and what they want for it."""
+def show(
+    resource: endpoint_pb.Endpoint, readiness: Readiness, want: Want | None, backends: Counts | None
+) -> endpoint_pb.Endpoint:
+    """The same resource, now with what the gateways say of it and of backends at the moment, and want for it."""
+    if backends is not None:
+        resource.backends.CopyFrom(counts_message(backends))
     resource.applied_generation = readiness.applied_generation
     resource.ready.CopyFrom(_condition(readiness))
     resource.sources.CopyFrom(_sufficiency(want))

@@ -1,7 +1,7 @@
-"""What is in the table and yet does not pass packets, and the news that this has changed."""
+"""What is in the table and yet does not pass packets, and the news that this, or backends' health, has changed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.gateway_agent.table import Backend, Key, Service
 
@@ -11,6 +11,7 @@ class Difficulties:
 
     def __init__(self) -> None:
         self._reasons: dict[Key, str] = {}
+        self._health: set[str] = set()
         self._news = asyncio.Event()
 
     def judge(self, key: Key, reason: str | None) -> None:
@@ -26,6 +27,16 @@ class Difficulties:
 
     def all(self) -> Mapping[Key, str]:
         return dict(self._reasons)
+
+    def note_health(self, services: Iterable[str]) -> None:
+        """The health of these services' backends is another."""
+        self._health.update(services)
+        self._news.set()
+
+    def take_health_news(self) -> frozenset[str]:
+        """The services of which that was said since the last call."""
+        news, self._health = frozenset(self._health), set()
+        return news
 
     async def wait_for_news(self) -> None:
         await self._news.wait()

@@ -1,5 +1,6 @@
 """The entries of a table while it is changed: who needs whom, and what no data plane accepts."""
 
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from ipaddress import IPv4Address
@@ -13,6 +14,7 @@ from services.gateway_agent.table import (
     Endpoint,
     Entry,
     ForwardingTable,
+    HealthCheck,
     Key,
     Kind,
     PortMapping,
@@ -22,6 +24,7 @@ from services.gateway_agent.table import (
 MOST_LISTED = 1000  # ports of a service, networks of a whitelist
 MOST_BACKENDS = 64  # of a service: a byte numbers them, and each must have a share that can be told
 MOST_WEIGHT = 100
+PATH = re.compile(r"/[!-~]*")
 
 
 class Entries:
@@ -65,6 +68,12 @@ class Entries:
     def endpoint_at(self, vpc: str, address: IPv4Address) -> Endpoint | None:
         holder = self._holders.get((vpc, address))
         return self.endpoint(holder) if holder else None
+
+    def any_user(self, key: Key, wanted: Key | None = None) -> Entry | None:
+        """The user that is wanted, if it is one, or else the first by id."""
+        users = self._users.get(key, set())
+        chosen = wanted if wanted in users else min(users, default=None)
+        return self._entries[chosen] if chosen else None
 
     def users(self, key: Key) -> Sequence[Entry]:
         return [self._entries[user] for user in sorted(self._users.get(key, ()))]
@@ -118,6 +127,8 @@ def check_entry(entry: Entry) -> None:
                 _check_ports(mapping)
             for backend in backends:
                 _check_weight(backend)
+            if entry.health_check:
+                _check_health_check(entry.health_check)
         case Endpoint():
             _check_list("allowed networks", entry.allowed, entry.allowed)
             if not (0 <= entry.marker < 1 << 64 and 0 <= entry.admission < 1 << 64):
@@ -150,6 +161,15 @@ def _check_list(what: str, items: Sequence[object], names: Sequence[Hashable], m
 def _check_weight(backend: Backend) -> None:
     if not 0 < backend.weight <= MOST_WEIGHT:
         raise DataplaneError(f"backend {backend.address} has weight {backend.weight}, outside 1 to {MOST_WEIGHT}")
+
+
+def _check_health_check(check: HealthCheck) -> None:
+    if not 0 < check.port < 1 << 16:
+        raise DataplaneError(f"port {check.port} of a health check is outside 1 to 65535")
+    if not PATH.fullmatch(check.path):
+        raise DataplaneError("the path of a health check is no path of visible ASCII characters")
+    if min(check.interval, check.timeout, check.healthy_after, check.unhealthy_after) <= 0:
+        raise DataplaneError("times and thresholds of a health check must be above 0")
 
 
 def _check_ports(mapping: PortMapping) -> None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from services.common.clock import SECOND
+from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.fake_health import FakeHealth
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
 from services.gateway_agent.dataplane.fake_trace import fake_trace
 from services.gateway_agent.dataplane.maps import Counter
@@ -45,12 +47,14 @@ class FakeDataplane:
         self._wall_clock = wall_clock
         self._timeouts = timeouts or Timeouts()
         self._difficulties = Difficulties()
+        self._health = FakeHealth(self.kernel, clock, wall_clock)
         self._open = False
 
     # ---- the port
 
     async def open(self) -> None:
         self._open = True
+        self._health.adopt()
         self._judge()
 
     async def read(self) -> ForwardingTable:
@@ -63,6 +67,8 @@ class FakeDataplane:
                 entries.check_put(entry)
                 self._prepare(entry)
                 entries.put(entry)
+                if isinstance(entry, Service):
+                    self._health.watch(entry)
             case Remove(key):
                 entries.check_remove(key)
                 self._kernel.cut(key.id)
@@ -72,6 +78,15 @@ class FakeDataplane:
 
     def difficulties(self) -> Mapping[Key, str]:
         return self._difficulties.all()
+
+    def health(self, service: str) -> ServiceHealth | None:
+        return self._health.of(service)
+
+    def take_health_news(self) -> frozenset[str]:
+        return self._difficulties.take_health_news()
+
+    def health_figures(self) -> HealthFigures:
+        return self._health.figures()
 
     async def wait_for_news(self) -> None:
         await self._difficulties.wait_for_news()
@@ -141,6 +156,12 @@ class FakeDataplane:
         self.kernel.silent_hosts.discard((vpc, address))
         self._judge()
 
+    def check(self) -> None:
+        """One health check of each backend, now; `kernel.unhealthy` says what comes of it."""
+        altered = self._health.check()
+        self._judge()
+        self._difficulties.note_health(altered)
+
     # ---- inside
 
     @property
@@ -169,13 +190,15 @@ class FakeDataplane:
                 self.kernel.deadlines[entry.id] = self._clock() + max(0, until - self._wall_clock()) / SECOND
 
     def _judge(self) -> None:
+        self._health.choose()
         for key in set(self._difficulties.all()) - {entry.key for entry in self.kernel.entries}:
             self._difficulties.clear(key)
         for attachment in self.kernel.entries.attachments():
             lost = attachment.vpc in self.kernel.lost_devices
             self._difficulties.judge(attachment.key, f"{attachment.target} went away" if lost else None)
         for service in self.kernel.entries.services():
-            self._difficulties.judge(service.key, no_answer(service, self.kernel.takers(service)))
+            silent = no_answer(service, self.kernel.able(service))
+            self._difficulties.judge(service.key, silent or self._health.why_none_is_well(service))
 
 
 def _grown(before: Endpoint, after: Endpoint) -> Endpoint:

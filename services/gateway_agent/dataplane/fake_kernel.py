@@ -8,13 +8,14 @@ from hashlib import blake2b
 from ipaddress import IPv4Address
 from typing import Self
 
+from services.gateway_agent.backend_health import Failure
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.sessions import timeout_of
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
 from services.gateway_agent.reach import Attempt, Outcome, Reach, served
-from services.gateway_agent.table import Backend, Endpoint, PortMapping, Protocol, Service, Timeouts
+from services.gateway_agent.table import Address, Backend, Endpoint, PortMapping, Protocol, Service, Timeouts
 from services.gateway_agent.targets import Interface, Target
 from services.gateway_agent.traffic import Traffic
 
@@ -123,6 +124,8 @@ class FakeKernel:
         self.source_ports = SOURCE_PORTS
         self.session_capacity = 1_000_000
         self.open_ports: set[tuple[str, IPv4Address, int]] = set()
+        self.unhealthy: dict[tuple[str, Address], Failure] = {}  # what hosts answer to health checks
+        self.left_out: dict[str, frozenset[Address]] = {}  # by service, backends that are found and not well
 
     def check_reach(self, vpc: str, target: Target) -> None:
         """Raises NotReady if the target is not there, or its device carries another VPC."""
@@ -137,7 +140,12 @@ class FakeKernel:
         return self.devices.get(target, str(target)) if isinstance(target, Interface) else str(target)
 
     def takers(self, service: Service) -> tuple[Backend, ...]:
-        """The backends that take new sessions: they can be reached, and do not drain."""
+        """The backends that take new sessions."""
+        left_out = self.left_out.get(service.id, frozenset())
+        return tuple(each for each in self.able(service) if each.address not in left_out)
+
+    def able(self, service: Service) -> tuple[Backend, ...]:
+        """The backends that could: they can be reached, and do not drain."""
         if service.vpc in self.lost_devices:
             return ()
         return in_order(

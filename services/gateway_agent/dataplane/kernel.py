@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
 from services.gateway_agent.dataplane.attachments import Attachments
 from services.gateway_agent.dataplane.bpffs import Pins
 from services.gateway_agent.dataplane.build import OBJECT
@@ -110,6 +111,15 @@ class KernelDataplane:
     def difficulties(self) -> Mapping[Key, str]:
         return self._difficulties.all()
 
+    def health(self, service: str) -> ServiceHealth | None:
+        return self._kernel.resolution.health(service)
+
+    def take_health_news(self) -> frozenset[str]:
+        return self._difficulties.take_health_news()
+
+    def health_figures(self) -> HealthFigures:
+        return self._kernel.resolution.health_figures()
+
     async def wait_for_news(self) -> None:
         await self._difficulties.wait_for_news()
 
@@ -177,7 +187,7 @@ class _Opened:
         self._loaded = loaded
         self.maps = Maps(loaded.maps)
         self.table = KernelTable(self.maps)
-        self._resolution = Resolution(self.table, difficulties)
+        self._resolution = self.resolution = Resolution(self.table, difficulties)
         self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
         self.trial = Trial(self.table, self._resolution, loaded)
         self.dry_run = DryRun(self.table, self.maps, self._resolution, loaded)

@@ -3,24 +3,33 @@
 import asyncio
 import ctypes
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address
+from itertools import chain
 from struct import Struct
 from typing import Self
 
+from services.gateway_agent.table import SOURCE_PREFIX_V6, SOURCE_RANGE
+
 EVERY_PROTOCOL = 0x0003  # ETH_P_ALL: sockets for one protocol come after tc ingress, and would hear nothing
 SO_ATTACH_FILTER = 26
+SOL_PACKET = 263
+PACKET_IGNORE_OUTGOING = 23  # of linux/if_packet.h; else the kernel copies each packet that leaves, to be dropped here
 LONGEST_FRAME = 256
+LONGEST_ANSWER = 8192
 FRAMES_AT_ONCE = 64
 FIRST_SESSION_PORT = 1024
 """Sessions have source ports from here on; what is below is free for tests."""
 
 # Of classic BPF, linux/filter.h: load a byte, half-word or word, jump by comparison, return.
 LD_WORD, LD_HALF, LD_BYTE, LDX_HEADER, LD_HALF_BEHIND = 0x20, 0x28, 0x30, 0xB1, 0x48
-JUMP_EQUAL, JUMP_GREATER_EQUAL, RETURN = 0x15, 0x35, 0x06
+AND, JUMP_EQUAL, JUMP_GREATER_EQUAL, JUMP_SET, RETURN = 0x54, 0x15, 0x35, 0x45, 0x06
+FRAGMENT_OFFSET = 0x1FFF
 _INSTRUCTION = Struct("=HBBI")
 Instruction = tuple[int, int, int, int]
+Line = tuple[int, int] | tuple[int, int, str, str]
+"""Code, operand, and for a jump the labels of where it goes if it is so, and if not."""
 
 
 def claims_of(address: IPv4Address) -> Sequence[Instruction]:
@@ -47,14 +56,62 @@ def answers_to(address: IPv4Address) -> Sequence[Instruction]:
     )  # fmt: skip
 
 
+def answers_to_checks(ports: range) -> Sequence[Instruction]:
+    """Lets through, at addresses that backends see, TCP to one of the ports, and ICMP."""
+    words = SOURCE_PREFIX_V6.network_address.packed
+    prefix = [int.from_bytes(words[at : at + 4], "big") for at in (0, 4, 8)]
+    return _assembled({
+        "": [
+            (LD_HALF, 12), (JUMP_EQUAL, 0x0800, "", "v6"),
+            (LD_WORD, 30), (AND, int(SOURCE_RANGE.netmask)),
+            (JUMP_EQUAL, int(SOURCE_RANGE.network_address), "", "drop"),
+            (LD_BYTE, 23), (JUMP_EQUAL, socket.IPPROTO_ICMP, "accept", ""),
+            (JUMP_EQUAL, socket.IPPROTO_TCP, "", "drop"),
+            (LD_HALF, 20), (JUMP_SET, FRAGMENT_OFFSET, "drop", ""),
+            (LDX_HEADER, 14), (LD_HALF_BEHIND, 16), (JUMP_GREATER_EQUAL, 0, "port", "port"),
+        ],
+        "v6": [
+            (JUMP_EQUAL, 0x86DD, "", "drop"),
+            (LD_WORD, 38), (JUMP_EQUAL, prefix[0], "", "drop"),
+            (LD_WORD, 42), (JUMP_EQUAL, prefix[1], "", "drop"),
+            (LD_WORD, 46), (JUMP_EQUAL, prefix[2], "", "drop"),
+            (LD_BYTE, 20), (JUMP_EQUAL, socket.IPPROTO_ICMPV6, "accept", ""),
+            (JUMP_EQUAL, socket.IPPROTO_TCP, "", "drop"), (LD_HALF, 56),
+        ],
+        "port": [(JUMP_GREATER_EQUAL, ports[0], "", "drop"), (JUMP_GREATER_EQUAL, ports[-1] + 1, "drop", "accept")],
+        "accept": [(RETURN, LONGEST_ANSWER)],
+        "drop": [(RETURN, 0)],
+    })  # fmt: skip
+
+
+def _assembled(blocks: Mapping[str, Sequence[Line]]) -> Sequence[Instruction]:
+    """One program of the blocks in their order, with each jump's label as a distance; "" is what follows."""
+    starts, length = {}, 0
+    for label, lines in blocks.items():
+        starts[label], length = length, length + len(lines)
+    program: list[Instruction] = []
+    for code, operand, *labels in chain.from_iterable(blocks.values()):
+        here = len(program) + 1
+        if_true, if_false = (starts[label] - here if label else 0 for label in labels or ("", ""))
+        program.append((code, if_true, if_false, operand))
+    return program
+
+
 class Ear:
     """Tells `heard(frame)` of frames that came in by the device; `say` sends one. Raises OSError without the device."""
 
-    def __init__(self, device: str, filtering: Sequence[Instruction], heard: Callable[[bytes], None]) -> None:
-        self._heard = heard
+    def __init__(
+        self,
+        device: str,
+        filtering: Sequence[Instruction],
+        heard: Callable[[bytes], None],
+        longest: int = LONGEST_FRAME,
+    ) -> None:
+        self._heard, self._longest = heard, longest
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         try:
-            _attach(self._socket, filtering)
+            attach(self._socket, filtering)
+            self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             self._socket.bind((device, EVERY_PROTOCOL))
         except BaseException:
             self._socket.close()
@@ -71,20 +128,22 @@ class Ear:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
     def _read(self) -> None:
         for _ in range(FRAMES_AT_ONCE):
             try:
-                frame, (_, _, direction, *_) = self._socket.recvfrom(LONGEST_FRAME)
+                frame = self._socket.recv(self._longest)
             except OSError:
                 return  # nothing more, or the device went away
-            if direction != socket.PACKET_OUTGOING:
-                self._heard(frame)
+            self._heard(frame)
 
 
-def _attach(listening: socket.socket, filtering: Sequence[Instruction]) -> None:
+def attach(listening: socket.socket, filtering: Sequence[Instruction]) -> None:
     program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*each) for each in filtering))
     described = Struct("@HP").pack(len(filtering), ctypes.addressof(program))  # struct sock_fprog
     listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, described)

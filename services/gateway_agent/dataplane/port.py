@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Change, ForwardingTable, Key
@@ -41,7 +42,17 @@ class Dataplane(Protocol):
         """What is in the table and yet does not pass packets, with the reason ('backend 10.0.0.9 does not answer')."""
 
     async def wait_for_news(self) -> None:
-        """Returns when `difficulties` has changed, or a device of ours went away, since the last return."""
+        """Returns when `difficulties` has changed, there is health news, or a device of ours went away, since the last
+        return."""
+
+    def health(self, service: str) -> ServiceHealth | None:
+        """How the backends of a service are; None where it asks for no health check, or is not in the table."""
+
+    def take_health_news(self) -> frozenset[str]:
+        """Services whose backends' `health` is another in more than its figures, since the last call."""
+
+    def health_figures(self) -> HealthFigures:
+        """Health checks since this agent opened the data plane, and what backends are like now."""
 
     async def counters(self) -> Mapping[str, int]:
         """Packets forwarded and refused since the maps were made, by reason."""

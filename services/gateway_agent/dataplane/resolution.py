@@ -1,14 +1,19 @@
-"""Keeping services turned to those of their backends that answer ARP."""
+"""Keeping services turned to those of their backends that answer ARP, and are well where the service asks for that."""
 
 import asyncio
 import time
+from collections.abc import Container
 from ipaddress import IPv4Address
 
+from services.gateway_agent.backend_health import HealthFigures, ServiceHealth, why_none_is_well
 from services.gateway_agent.dataplane.arp import ArpSocket, announcement, probe
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
-from services.gateway_agent.dataplane.kernel_table import KernelTable
+from services.gateway_agent.dataplane.health_prober import HealthProber, Obstacle, Way
+from services.gateway_agent.dataplane.health_schedule import Patient
+from services.gateway_agent.dataplane.kernel_table import KernelTable, Resolve
 from services.gateway_agent.dataplane.neighbours import Host, Neighbours
-from services.gateway_agent.table import Backend, Service
+from services.gateway_agent.dataplane.tcp_frames import Between, Peer
+from services.gateway_agent.table import Address, Backend, Endpoint, Key, Service
 
 SHORTEST_PAUSE_SECONDS = 0.01
 FIRST_ANSWER_SECONDS = 0.02  # a host in reach answers within one; one that is silent must not hold up the others
@@ -27,18 +32,22 @@ class Resolution:
         self._arp = ArpSocket(self._heard)
         self._loop = asyncio.get_running_loop()
         self._next_look: asyncio.TimerHandle | None = None
+        self._prober = HealthProber(self._way, self._rewrite, difficulties.note_health)
+        self._askers: dict[str, Key] = {}  # by service, the endpoint whose source address asks for health
         self._adopt()
 
     def close(self) -> None:
         if self._next_look is not None:
             self._next_look.cancel()
+        self._prober.close()
         self._arp.close()
 
     async def put(self, service: Service) -> None:
         """Writes the service with what is known; waits for a first answer only if nothing is."""
         number = self._table.vpc_number(service.vpc)
         self._neighbours.watch(service.id, _hosts(number, service), time.monotonic())
-        self._table.put_service(service, self.mac)
+        self._prober.watch(service)
+        self._table.put_service(service, self._resolver(service))
         answered = self._awaited[service.id] = asyncio.Event()
         try:
             self._probe()
@@ -57,10 +66,15 @@ class Resolution:
             return
         self._table.remove_service(service)
         self._neighbours.watch(service, (), time.monotonic())
+        self._prober.forget(service)
+        self._askers.pop(service, None)
         self._difficulties.clear(known.key)
+        self._difficulties.note_health([service])
 
     def announce(self, vpc: str, address: IPv4Address) -> None:
-        """Tells the hosts of a VPC that the gateway has an address there."""
+        """Tells the hosts of a VPC that the gateway has an address there: an endpoint of it is new, or another."""
+        if (endpoint := self._table.entries.endpoint_at(vpc, address)) is not None:
+            self._prober.ask_now(endpoint.service)
         number = self._table.vpc_number(vpc)
         name = self._devices.get(number)
         if name is not None:
@@ -81,7 +95,9 @@ class Resolution:
         self._probe()
 
     def device_gone(self, vpc: int) -> None:
-        self._vpcs.pop(self._devices.pop(vpc, ""), None)
+        name = self._devices.pop(vpc, "")
+        self._vpcs.pop(name, None)
+        self._prober.device_gone(name)
         self._rewrite(self._neighbours.lose(vpc))
 
     def _probe(self) -> None:
@@ -105,10 +121,10 @@ class Resolution:
             number = self._table.vpc_number(service.vpc)
             hosts = _hosts(number, service)
             self._neighbours.watch(service.id, hosts, now)
-            for host in hosts:
-                mac = self._table.macs.get(host)
-                if mac:
-                    self._neighbours.heard(host, mac, now)
+            taking = {host.address: mac for host in hosts if (mac := self._table.macs.get(host))}
+            for address, mac in taking.items():
+                self._neighbours.heard(Host(number, address), mac, now)
+            self._prober.watch(service, taking, calm=True)
             self._judge(service)
         self._probe()
 
@@ -122,19 +138,59 @@ class Resolution:
             service = self._table.entries.service(each)
             if service is None:
                 continue
-            self._table.put_service(service, self.mac)
+            self._table.put_service(service, self._resolver(service))
             if each in self._awaited:
                 self._awaited[each].set()
             else:
                 self._judge(service)
 
     def _takers(self, service: Service) -> list[Backend]:
-        """The backends that take new sessions."""
+        """The backends that could take new sessions, whether they are well or not."""
         number = self._table.vpc_number(service.vpc)
         return [each for each in service.backends if not each.draining and self.mac(number, each.address)]
 
     def _judge(self, service: Service) -> None:
-        self._difficulties.judge(service.key, no_answer(service, self._takers(service)))
+        reason = no_answer(service, self._takers(service))
+        if reason is None and (health := self.health(service.id)) is not None:
+            reason = why_none_is_well(health)
+        self._difficulties.judge(service.key, reason)
+        if service.health_check is not None:
+            self._difficulties.note_health([service.id])
+
+    # ---- health
+
+    def health(self, service: str) -> ServiceHealth | None:
+        """How the backends of a service are; None where it asks for no health check, or is not in the table."""
+        known = self._table.entries.service(service)
+        return self._prober.health(service, self._able(known)) if known else None
+
+    def health_figures(self) -> HealthFigures:
+        return self._prober.figures()
+
+    def _able(self, service: Service) -> frozenset[Address]:
+        return frozenset(each.address for each in self._takers(service))
+
+    def _resolver(self, service: Service) -> Resolve:
+        """A backend that must not take new sessions is one that cannot be found; those that drain take none anyhow."""
+        able = self._able(service)
+        left_out: Container[Address] = able - self._prober.choice(service, able)
+        return lambda vpc, address: None if address in left_out else self.mac(vpc, address)
+
+    def _way(self, patient: Patient) -> Way | Obstacle:
+        """As the service's own packets go: from the source address of one of its endpoints, the same one as long as it
+        is there."""
+        service = self._table.entries.service(patient.service)
+        asker = self._table.entries.any_user(service.key, self._askers.get(service.id)) if service else None
+        if service is None or not isinstance(asker, Endpoint):
+            return Obstacle.NOBODY_ASKS
+        self._askers[service.id] = asker.key
+        number = self._table.vpc_number(service.vpc)
+        if (name := self._devices.get(number)) is None:
+            return Obstacle.NO_DEVICE
+        if (mac := self._neighbours.mac(Host(number, patient.address))) is None:
+            return Obstacle.NO_MAC
+        ours = Peer(self._table.device(number).mac, asker.source_address)
+        return Way(name, Between(ours, Peer(mac, patient.address)))
 
 
 def _hosts(vpc: int, service: Service) -> list[Host]:

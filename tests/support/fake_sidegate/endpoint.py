@@ -3,6 +3,10 @@
 from collections import Counter
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sidegate.api.endpoint.v1 import backend_health_pb2 as health_pb2
 from sidegate.api.endpoint.v1 import (
     endpoint_pb2,
     endpoint_service_pb2,
@@ -10,6 +14,7 @@ from sidegate.api.endpoint.v1 import (
     reachability_pb2,
     watch_pb2,
 )
+from sidegate.api.endpoint.v1.backend_health_pb2 import BackendHealth
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, Endpoint
 from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
 
@@ -187,3 +192,27 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
             steps=[step],
             backends=backends,
         )
+
+    async def GetServiceHealth(
+        self, request: health_pb2.GetServiceHealthRequest, context: Context
+    ) -> health_pb2.GetServiceHealthResponse:
+        well, unhealthy = BackendHealth.CONDITION_WELL, BackendHealth.CONDITION_UNHEALTHY
+        backends = [
+            BackendHealth(
+                address="10.0.0.10",
+                condition=well,
+                since=Timestamp(seconds=1_700_000_000),
+                takes_sessions=True,
+                median_time=Duration(nanos=1_250_000),
+            ),
+            BackendHealth(
+                address="10.0.0.11",
+                condition=unhealthy,
+                since=Timestamp(seconds=1_700_000_060),
+                last_error="HTTP status 503 from port 8080",
+                last_error_time=Timestamp(seconds=1_700_000_070),
+            ),
+        ]
+        asked = any(each.service == request.service_id for each in self._all.endpoints.values())
+        gateways = [health_pb2.GatewayHealth(gateway_id="gw-1", backends=backends)] if asked else []
+        return health_pb2.GetServiceHealthResponse(service_id=request.service_id, gateways=gateways)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sidegate.api.endpoint.v1 import backend_health_pb2 as _backend_health_pb2
 from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 import builtins as _builtins
 import sys
@@ -123,6 +124,7 @@ class Endpoint(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DRAIN_END_TIME_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
+    BACKENDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the endpoint service."""
     project: _builtins.str
@@ -199,6 +201,12 @@ class Endpoint(_message.Message):
     def sources(self) -> Global___Condition:
         """Whether it has as many source addresses on every gateway as its sessions need; if not, new sessions may be refused."""
 
+    @_builtins.property
+    def backends(self) -> _backend_health_pb2.BackendCounts:
+        """How many backends its service has, and how they are, as the gateway finds them that fares worst; not set where the
+        service asks for no health checks.
+        """
+
     def __init__(
         self,
         *,
@@ -231,10 +239,11 @@ class Endpoint(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         drain_end_time: _timestamp_pb2.Timestamp | None = ...,
         sources: Global___Condition | None = ...,
+        backends: _backend_health_pb2.BackendCounts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "ready", b"ready", "sources", b"sources", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "ready", b"ready", "sources", b"sources", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "drain_end_time", b"drain_end_time", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "sources", b"sources", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "backends", b"backends", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "drain_end_time", b"drain_end_time", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "sources", b"sources", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from sidegate.api.endpoint.v1 import backend_health_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2
 from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2
 from sidegate.api.endpoint.v1 import reachability_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2
@@ -526,6 +527,11 @@ class ConnectionsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionResponse.FromString,
                 _registered_method=True)
+        self.GetServiceHealth = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.ConnectionsService/GetServiceHealth',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectionsServiceServicer:
@@ -597,6 +603,13 @@ class ConnectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetServiceHealth(self, request, context):
+        """How the backends of a service of the caller's project answer the health checks that it asks for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -644,6 +657,11 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
                     servicer.TestConnection,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionResponse.SerializeToString,
+            ),
+            'GetServiceHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServiceHealth,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -890,6 +908,33 @@ class ConnectionsService:
             '/sidegate.api.endpoint.v1.ConnectionsService/TestConnection',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServiceHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.ConnectionsService/GetServiceHealth',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ The endpoint service's public interface."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from sidegate.api.endpoint.v1 import backend_health_pb2 as _backend_health_pb2
 from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.endpoint.v1 import reachability_pb2 as _reachability_pb2
@@ -159,6 +160,8 @@ class ConnectionsServiceStub:
     """Tells changes of connections of the caller's services as they happen, as RegistryService.Watch does of its resources."""
     TestConnection: _aio.UnaryUnaryMultiCallable[_reachability_pb2.TestConnectionRequest, _reachability_pb2.TestConnectionResponse]
     """Tries out a connection as TestEndpoint does, for the service's owner: with what each backend said."""
+    GetServiceHealth: _aio.UnaryUnaryMultiCallable[_backend_health_pb2.GetServiceHealthRequest, _backend_health_pb2.GetServiceHealthResponse]
+    """How the backends of a service of the caller's project answer the health checks that it asks for."""
 
 class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Connections, for those who publish services."""
@@ -237,5 +240,13 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_reachability_pb2.TestConnectionRequest, _abc.Awaitable[_reachability_pb2.TestConnectionResponse]],
     ) -> _abc.Awaitable[_reachability_pb2.TestConnectionResponse]:
         """Tries out a connection as TestEndpoint does, for the service's owner: with what each backend said."""
+
+    @_abc_1.abstractmethod
+    def GetServiceHealth(
+        self,
+        request: _backend_health_pb2.GetServiceHealthRequest,
+        context: _aio.ServicerContext[_backend_health_pb2.GetServiceHealthRequest, _abc.Awaitable[_backend_health_pb2.GetServiceHealthResponse]],
+    ) -> _abc.Awaitable[_backend_health_pb2.GetServiceHealthResponse]:
+        """How the backends of a service of the caller's project answer the health checks that it asks for."""
 
 def add_ConnectionsServiceServicer_to_server(servicer: ConnectionsServiceServicer, server: _aio.Server) -> None: ...

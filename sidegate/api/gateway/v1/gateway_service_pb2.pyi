@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sidegate.api.events.v1 import forwarding_pb2 as _forwarding_pb2
+from sidegate.api.gateway.v1 import backend_health_pb2 as _backend_health_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -230,6 +231,7 @@ class ReportStateRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
     gateway_id: _builtins.str
     """The gateway."""
     session_id: _builtins.str
@@ -240,6 +242,12 @@ class ReportStateRequest(_message.Message):
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndpointReport]:
         """Of those endpoints that changed since the last report that was answered; of all of them after a join. Up to 5000."""
 
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[_backend_health_pb2.ServiceHealthReport]:
+        """Of those services whose backends' health changed since the last report that was answered; of all after a join. A
+        check that changes nothing is not reported. Up to 200.
+        """
+
     def __init__(
         self,
         *,
@@ -247,10 +255,11 @@ class ReportStateRequest(_message.Message):
         session_id: _builtins.str = ...,
         position: _builtins.int = ...,
         endpoints: _abc.Iterable[Global___EndpointReport] | None = ...,
+        services: _abc.Iterable[_backend_health_pb2.ServiceHealthReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "gateway_id", b"gateway_id", "position", b"position", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "gateway_id", b"gateway_id", "position", b"position", "services", b"services", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,7 +310,7 @@ class EndpointReport(_message.Message):
     presence: Global___EndpointReport.Presence.ValueType
     """What the gateway has."""
     reason: _builtins.str
-    """What hinders; up to 300 characters."""
+    """What hinders; of what is forwarded, why its packets had better not be relied on. Up to 300 characters."""
     sources_wanted: _builtins.int
     """As many source addresses as its sessions on this gateway need, where it has fewer; 0: those that it has are enough.
     It may be more than there can be: then there are too few.
