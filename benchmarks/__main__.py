@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import commands, dataplane, front, latency, machine, packets, past, store, stored
+from benchmarks import changes, commands, dataplane, front, latency, machine, packets, past, sessions, store, stored
 from benchmarks.figures import Figure, table, write
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Failed
@@ -42,6 +42,8 @@ SUBJECTS: Mapping[str, Subject] = {
     "latency": Subject("Latency of the whole system", latency.steps, latency.measure, packets=True),
     "dataplane": Subject("Data plane", dataplane.steps, dataplane.measure, packets=True),
     "packets": Subject("Cost of a packet", packets.steps, packets.measure, packets=True),
+    "sessions": Subject("Full data plane", sessions.steps, sessions.measure, packets=True),
+    "changes": Subject("Changes to the data plane", changes.steps, changes.measure, packets=True),
 }
 
 

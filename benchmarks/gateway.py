@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,13 @@ async def hear(reader: asyncio.StreamReader) -> Any:
     return json.loads(line)
 
 
+@cache
+def _first_id(name: str) -> int:
+    return uuid5(NAMESPACE_OID, name).int
+
+
 def id_of(name: str, number: int = 0) -> str:
-    return str(UUID(int=uuid5(NAMESPACE_OID, name).int + number))
+    return str(UUID(int=_first_id(name) + number))
 
 
 def entries(wanted: Any) -> Iterator[Entry]:
@@ -168,21 +174,23 @@ class Gateway:
         return {"began": began, "ended": time.time_ns()}
 
 
-async def take_over(dataplane: KernelDataplane, table: Sequence[Any]) -> int:
-    """Compares what is desired with what the kernel has, and makes them one; answers how many changes that took."""
-    desired, tracker, made = Desired(), Tracker(), 0
+async def take_over(dataplane: KernelDataplane, table: Sequence[Any]) -> float:
+    """Opens it, compares what the kernel has with what is desired, and makes them one, as an agent does that has been
+    told its table; answers the seconds."""
+    news = [Versioned(entry.key, 1, entry) for wanted in table for entry in entries(wanted)]
+    desired, tracker, began = Desired(), Tracker(), time.monotonic()
+    await dataplane.open()
     tracker.resync(await dataplane.read())
-    desired.replace((Versioned(entry.key, 1, entry) for wanted in table for entry in entries(wanted)), position=1)
+    desired.replace(news, position=1)
     for key in desired.take_changed():
         tracker.want(key, desired.wanted(key))
     while tracker.ready:
         for change in tracker.pending():
             await dataplane.apply(change)
             tracker.applied(change)
-            made += 1
     if not tracker.settled:
         raise RuntimeError("the table is not what is desired")
-    return made
+    return time.monotonic() - began
 
 
 async def collect(dataplane: KernelDataplane) -> None:
@@ -204,9 +212,11 @@ async def main() -> None:
     wanted = await hear(reader)
     dataplane = KernelDataplane(wanted["gateway"], Path(wanted["bpffs"]), wanted["sessions"], LASTING)
     try:
-        await dataplane.open()
-        changes = await take_over(dataplane, wanted["table"]) if "table" in wanted else 0
-        say(opened=time.monotonic_ns(), changes=changes)
+        if "table" in wanted:
+            say(seconds=await take_over(dataplane, wanted["table"]))
+        else:
+            await dataplane.open()
+            say(opened=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(collect(dataplane))
             tasks.create_task(serve(Gateway(dataplane), reader))

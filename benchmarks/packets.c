@@ -2,8 +2,9 @@
 //
 //   packets flood DEVICE MAC SOURCE TARGET PORT FLOWS SECONDS      UDP in frames of 64 bytes, FLOWS source ports in turn
 //   packets open  DEVICE MAC SOURCE SOURCES TARGET TARGETS PORT FIRST END   SYN, and ACK: the sessions FIRST to END - 1
+//   packets touch DEVICE MAC SOURCE SOURCES TARGET TARGETS PORT FIRST END   one more ACK of each
 //   packets beat  TARGET PORT MICROSECONDS                         numbered UDP packets until a line or the end of stdin
-//   packets stamp ADDRESS PORT                                     hears them; at each line of stdin it says what it has
+//   packets stamp ADDRESS PORT                                     hears them; at each line of stdin it says how many it has
 //
 // MAC is of the next hop. SOURCES and TARGETS are how many consecutive addresses there are: see frame_of_session() for
 // which session has which. `nanoseconds` is what a packet took of the processor, whoever else ran on it meanwhile: the
@@ -213,7 +214,7 @@ static void send_sessions(const struct range *range, long first, long end, bool 
 }
 
 // The answers have come by the time that a window of SYNs is sent: the kernel handles them in the sender's time.
-static int open_sessions(char **words)
+static int open_sessions(char **words, bool new)
 {
 	struct range range = {
 		.source = ntohl(inet_addr(words[2])), .sources = atoi(words[3]),
@@ -228,7 +229,8 @@ static int open_sessions(char **words)
 	int64_t began = nanoseconds(CLOCK_MONOTONIC), used = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
 	for (long at = first; at < end; at += WINDOW) {
 		long upto = end - at < WINDOW ? end : at + WINDOW;
-		send_sessions(&range, at, upto, false);
+		if (new)
+			send_sessions(&range, at, upto, false);
 		send_sessions(&range, at, upto, true);
 	}
 	used = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - used;
@@ -295,6 +297,7 @@ static int stamp(char **words)
 	int one = 1, room = 1 << 24, fd = socket(AF_INET, SOCK_DGRAM, 0);
 	long heard = 0;
 	int64_t last = 0;
+	uint64_t number, highest = 0;
 
 	if (fd < 0 || bind(fd, (void *)&at, sizeof at) || setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one))
 		fail("bind");
@@ -306,14 +309,17 @@ static int stamp(char **words)
 		if (poll(both, 2, -1) < 0)
 			fail("poll");
 		for (;;) {
-			char data[64], control[64];
-			struct iovec part = {data, sizeof data};
+			char control[64];
+			struct iovec part = {&number, sizeof number};
 			struct msghdr message = {
 				.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
 			if (recvmsg(fd, &message, MSG_DONTWAIT) < 0)
 				break;
-			heard++;
 			last = stamp_of(&message);
+			if (number && number <= highest)
+				continue; // a second time, which must not stand for one that was lost
+			heard++;
+			highest = number;
 		}
 		if (both[1].revents) {
 			char line[64];
@@ -333,7 +339,9 @@ int main(int count, char **words)
 	if (!strcmp(verb, "flood") && count == 9)
 		return flood(words + 2);
 	if (!strcmp(verb, "open") && count == 11)
-		return open_sessions(words + 2);
+		return open_sessions(words + 2, true);
+	if (!strcmp(verb, "touch") && count == 11)
+		return open_sessions(words + 2, false);
 	if (!strcmp(verb, "beat") && count == 5)
 		return beat(words + 2);
 	if (!strcmp(verb, "stamp") && count == 4)

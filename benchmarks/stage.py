@@ -6,7 +6,7 @@ a case that had an error of TCP or of a device, or devices other than the rest: 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -27,6 +27,9 @@ ROUTERS = {"client": "10.1.0.1", "server": "10.2.0.1"}
 LOAD_PORT, BULK_PORT = 7000, 5201
 FLOOD_PORT = 9000
 """Of generated packets, as far_end.bpf.c has it."""
+
+BEAT_PORT = 9001
+"""Of packets that are numbered."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 # inside a namespace that nothing reaches
 
 SYSCTLS = {
@@ -57,6 +60,12 @@ class Stage:
 
 Way = Callable[[Stage, Path], AbstractAsyncContextManager[str]]
 """Joins client and server for as long as the block lasts; gives the first of the addresses to connect to."""
+
+
+def set_sysctls(spaces: Iterable[Namespace]) -> None:
+    for namespace in spaces:
+        for name, value in SYSCTLS.items():
+            namespace.set_sysctl(name, value)
 
 
 def consecutive(first: IPv4Address) -> list[str]:
@@ -96,9 +105,7 @@ async def raised(way: Way, directory: Path, *, bulk: bool = True) -> AsyncIterat
     """
     with namespaces.make("client", "gateway", "server") as made:
         stage = Stage(*made)
-        for namespace in stage.all:
-            for name, value in SYSCTLS.items():
-                namespace.set_sysctl(name, value)
+        set_sysctls(stage.all)
         async with way(stage, directory) as target, servers(stage, bulk):
             await wait_until_open(stage, target)
             yield stage, target

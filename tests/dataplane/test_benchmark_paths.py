@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import latency, packets
+from benchmarks.changes import PATIENCE, cut, restart, stamping
 from benchmarks.dataplane import Case
 from benchmarks.flood import floor, through
+from benchmarks.full import raised_full
 from benchmarks.paths import endpoint, routing
 from benchmarks.plan import Plan
 from benchmarks.stage import Way, kinds_of_devices, raised
@@ -41,6 +43,26 @@ async def test_every_way_carries_the_flood_and_loses_nothing(way: Way, tmp_path:
     async with floor() as alone, raised(way, tmp_path, bulk=False) as (stage, target):
         assert await alone.nanoseconds(0.02) > 0
         assert await through(stage, target).nanoseconds(0.02) > 0
+
+
+async def test_a_gateway_is_filled_by_handshakes_and_forwards_all_of_them(tmp_path: Path) -> None:
+    async with raised_full(tmp_path, sessions=10_000, providers=1) as full:
+        await full.add_endpoints(16)
+        for count in (500, 700):
+            await full.add_sessions(count)
+        assert full.sessions == 1_200
+        await full.handshakes.check(0, 1_200)
+        assert await full.gateway.memory() > 0
+
+
+async def test_packets_end_with_an_endpoint_and_outlive_an_agent(tmp_path: Path) -> None:
+    async with (
+        raised_full(tmp_path, sessions=10_000, providers=1, refuses=True) as full,
+        stamping(full.stage) as server,
+    ):
+        assert await cut(full, server) < PATIENCE * 1000
+        took, lost = await restart(full, server)
+        assert (took > 0, lost) == (True, 0)
 
 
 async def test_latencies_are_taken_beside_their_floors() -> None:

@@ -7,9 +7,12 @@ from statistics import median
 
 import pytest
 
-from benchmarks import aims, figures, report
+from benchmarks import aims, changes, figures, report
 from benchmarks.figures import Figure, compare, compare_quantiles
 from benchmarks.flood import own_cost
+from benchmarks.plan import Plan
+from benchmarks.processes import Failed
+from benchmarks.sessions import BYTES, CHUNKS, MEASURED, SPARE, Beside, Size, size_of
 
 FORM: dict[str, type | tuple[type, ...]] = {
     "name": str,
@@ -115,3 +118,48 @@ def test_a_packet_costs_a_gateway_what_it_takes_more_than_at_its_door() -> None:
     assert own_cost([1800.0], [1100.0, 1300.0]) == 600.0
     slow = own_cost([1800.0, 2400.0, 9000.0], [1200.0, 1200.0, 1800.0, 1800.0])
     assert slow == 900.0, "each slice beside its own floors, and one that was disturbed does not count"
+
+
+def test_a_full_gateway_is_as_full_as_the_memory_lets_it_be_and_fills_in_equal_chunks() -> None:
+    plan = Plan.whole()
+    assert size_of(plan, free=64 << 30) == Size(plan.endpoints, plan.sessions)
+    little = size_of(plan, free=4 << 30)
+    assert 0 < little.sessions < plan.sessions
+    assert little.sessions % CHUNKS == 0
+    assert 2 * (little.sessions + SPARE) * BYTES <= 4 << 30
+    assert size_of(plan, free=0).sessions > 0
+
+
+def test_figures_of_a_full_gateway_stand_beside_an_empty_one_round_by_round() -> None:
+    found = Beside()
+    for name in MEASURED:
+        found.full[name] += [95.0, 110.0, 99.0]
+        found.empty[name] += [100.0, 100.0, 100.0]
+    made = list(found.figures("1m_sessions", "all of them"))
+    assert [figure.name for figure in made] == [f"{name}_1m_sessions" for name in MEASURED]
+    assert {(figure.ratio, figure.low, figure.high, figure.compared_with) for figure in made} == {
+        (0.99, 0.95, 1.1, aims.EMPTY)
+    }
+    assert all("all of them" in figure.method for figure in made)
+
+
+def test_a_crowd_that_was_never_measured_is_no_figure() -> None:
+    with pytest.raises(Failed, match="packet_cost was never measured with all of them"):
+        list(Beside().figures("1m_sessions", "all of them"))
+
+
+def test_each_change_is_a_median_and_a_tail_beside_the_same_where_few_are() -> None:
+    took = {(what, full): [1.0, 2.0, 3.0] for what in changes.CHANGES for full in (True, False)}
+    made = list(changes.varied(took, present=100_000))
+    assert [figure.name for figure in made] == [
+        f"endpoint_{what}_{quantile}" for what in ("add", "change", "remove") for quantile in ("p50", "p99")
+    ]
+    assert {(figure.ratio, figure.runs, figure.compared_with) for figure in made} == {(1.0, 3, changes.FEW)}
+
+
+def test_what_restarts_have_lost_is_counted_together_and_meets_its_aim_only_with_none() -> None:
+    start, loss = changes.restart_figures([2.0, 4.0, 3.0], lost=1, present=10)
+    assert (start.name, start.value, start.runs) == ("agent_start_100k", 3.0, 3)
+    assert (loss.value, loss.runs) == (1.0, 3)
+    assert {aim.name for aim, _ in aims.unmet([start, loss])} == {"restart_loss"}
+    assert aims.unmet(list(changes.restart_figures([2.0], lost=0, present=10))) == []
