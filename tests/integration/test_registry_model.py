@@ -29,7 +29,7 @@ from sidegate.credentials import signature
 from tests.support import identity, proof
 from tests.support.chaos.run import SHARE
 from tests.support.models.access import Key, Token
-from tests.support.models.registry import AVAILABLE, Attachment, Port, Refusals, Service, Subnet, Vpc
+from tests.support.models.registry import AVAILABLE, ONE_WAY, Attachment, Port, Refusals, Service, Subnet, Vpc
 from tests.support.models.registry_scene import RegistryScene
 from tests.support.registry_service import OPERATING, PAYMENTS, PROGRAM, SHOP, Client
 from tests.support.service_logs import SERVICE_LOGS
@@ -48,6 +48,7 @@ permissions = st.sampled_from(["shop", "payments", "bank", "*"]).map(lambda acco
 FOREIGN: Refusals = frozenset({errors.NotFound})
 trials = st.sampled_from([False, False, False, True])
 switches = st.booleans()
+idle_limits = st.sampled_from([0, 4, 5, 30, 300, 301])
 ENDPOINTS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(10)]
 
 
@@ -172,6 +173,20 @@ class Publishing(RegistryScene):
         if self.give(who, "UpdateEndpointService", request, allowed, subject=id_, trial=trial) is not None:
             changed = self.model.services[id_]
             changed.approval, changed.description, changed.backends = approval, words, (backend,)
+
+    @rule(whose=callers, service=numbers, wish=etags, one_way=idle_limits, trial=trials)
+    def ask_of_gateways(self, whose: str, service: int, *, wish: str, one_way: int, trial: bool) -> None:
+        id_ = self.pick(self.model.services, service)
+        who = self.caller(self.model.services, id_, whose)
+        etag = self.etag("service", id_, wish)
+        settings = service_pb2.SessionSettings(udp_one_way_seconds=one_way)
+        wanted = service_pb2.EndpointService(id=id_, etag=etag, session_settings=settings)
+        request = registry_pb2.UpdateEndpointServiceRequest(
+            endpoint_service=wanted, update_mask=FieldMask(paths=["session_settings"])
+        )
+        allowed = self.model.ask_of_gateways(who, id_, etag, one_way)
+        if self.give(who, "UpdateEndpointService", request, allowed, subject=id_, trial=trial) is not None:
+            self.model.services[id_].one_way = one_way or ONE_WAY
 
     @rule(whose=callers, service=numbers, wish=etags, permission=permissions, trial=trials)
     def permit(self, whose: str, service: int, wish: str, permission: str, trial: bool = False) -> None:

@@ -13,6 +13,8 @@ from sidegate import errors
 Refusals = Set[type[errors.SidegateError]]
 FINE: Refusals = frozenset()
 GRACE_SECONDS, CLOSING_SECONDS = 60, 30
+ONE_WAY = 30
+"""Seconds after which gateways remove a UDP session that nobody answered, where the service does not say."""
 AVAILABLE, CLOSING, DELETING = "AVAILABLE", "CLOSING", "DELETING"
 
 
@@ -64,6 +66,7 @@ class Service:
     backends: tuple[str, ...]
     approval: bool = False
     description: str = ""
+    one_way: int = ONE_WAY
     permissions: set[str] = field(default_factory=set)
     stage: str = AVAILABLE
     etags: list[str] = field(default_factory=list)
@@ -72,7 +75,7 @@ class Service:
     def shown(self) -> tuple[object, ...]:
         """To its owner."""
         permissions = frozenset(self.permissions)
-        facts = (self.name, self.full_name, self.vpc, self.backends, self.approval, self.description)
+        facts = (self.name, self.full_name, self.vpc, self.backends, self.approval, self.description, self.one_way)
         return (*facts, permissions, self.stage)
 
 
@@ -215,6 +218,11 @@ class Registry:
         if backend and not any(IPv4Address(backend) in IPv4Network(cidr) for cidr in self.vpcs[service.vpc].cidrs):
             refusals = refusals | {errors.InvalidRequest}
         return refusals | (FINE if service.stage == AVAILABLE else {errors.WrongState})
+
+    def ask_of_gateways(self, who: Principal, id_: str, etag: str, one_way: int) -> Refusals:
+        """Limits of values are the contract's: they are asked before it is known whose the service is."""
+        wrong: Refusals = {errors.InvalidRequest} if one_way and not 5 <= one_way <= 300 else FINE
+        return self.change(who, id_, etag) | wrong
 
     def visible(self, who: Principal, id_: str) -> bool:
         """Whether an account may know of a service."""

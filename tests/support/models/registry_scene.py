@@ -21,7 +21,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.evidence import verify
 from tests.support.chaos.judges import contents
 from tests.support.models.access import Access
-from tests.support.models.registry import Refusals, Registry, Service, Vpc
+from tests.support.models.registry import ONE_WAY, Refusals, Registry, Service, Vpc
 from tests.support.registry_service import (
     OPERATING,
     PAYMENTS,
@@ -265,6 +265,7 @@ def _shown(service: EndpointService) -> tuple[object, ...]:
         tuple(each.address for each in service.backends),
         service.approval_required,
         service.description,
+        service.session_settings.udp_one_way_seconds or ONE_WAY,
         frozenset(service.permissions),
         EndpointService.State.Name(service.state).removeprefix("STATE_"),
     )
