@@ -105,12 +105,8 @@ async def _connections(sidegate: Client, ctx: typer.Context) -> AsyncIterator[Ca
 
 
 def health_check(incomplete: str) -> Completions:
-    """What it may begin with; ports and paths are the backends' own."""
-    known = [
-        ("tcp", "a connection is accepted"),
-        ("http", "GET is answered"),
-        ("http:8080/healthz", "of a port, a path"),
-    ]
+    """What it begins with; ports and paths are the backends' own."""
+    known = [("tcp", "a connection is accepted"), ("http", "GET is answered")]
     return [each for each in known if each[0].startswith(incomplete)]
 
 

@@ -174,6 +174,8 @@ def test_bash_completes_verbs_names_and_ids_of_a_live_sidegate(
     assert completions(script, *data, "endpoint", "create", "--subnet", "") == ["front"]
     made = cli.answer("endpoint", "create", "--service", "web", "--subnet", "front")
     assert completions(script, *data, "connection", "accept", "web", "") == [made["id"]]
+    assert completions(script, "service", "update", "web", "--health-check", "") == ["tcp", "http"]
+    assert completions(script, "service", "update", "web", "--affinity", "s") == ["source-address"]
 
 
 def test_where_no_sidegate_answers_nothing_is_offered_and_nothing_is_said(script: Path, tmp_path: Path) -> None:
