@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address
 from typing import TypeVar
 
 import grpc
 
 from services.common import errors as refusals
+from services.common.addressing import address_of
 from services.common.clock import SECOND
 from services.common.principal import Principal
 from services.common.rpc.service_settings import health_check_of, settings_of
@@ -147,7 +147,7 @@ def rules_of(stored: service_pb.EndpointService) -> Rules:
 
 def backend_of(stored: service_pb.Backend) -> Backend:
     """A service that was written before there were weights has none."""
-    return Backend(IPv4Address(stored.address), stored.weight or 1, stored.draining)
+    return Backend(address_of(stored.address), stored.weight or 1, stored.draining)
 
 
 def reservation_of(answer: internal_pb.ReserveEndpointPortResponse) -> Reservation:
@@ -155,7 +155,7 @@ def reservation_of(answer: internal_pb.ReserveEndpointPortResponse) -> Reservati
         port=answer.port.id,
         vpc=answer.port.vpc_id,
         subnet=answer.port.subnet_id,
-        address=IPv4Address(answer.port.address),
+        address=address_of(answer.port.address),
         service=service_of(answer.service, RegistryLog(answer.log_id, answer.log_epoch)),
         consumer=_by_cell(answer.consumer_attachments),
         provider=_by_cell(answer.provider_attachments),

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address
 
 from services.gateway_agent.packet_trace import Opening, PacketTrace
-from services.gateway_agent.table import Protocol, Service
+from services.gateway_agent.table import Address, Protocol, Service
 
 MOST_ATTEMPTS = 64
 """Ports of backends that are tried in one test; the others are left out."""
@@ -28,7 +27,7 @@ class Outcome(StrEnum):
 class Attempt:
     """A port of a backend, and what became of the attempt."""
 
-    backend: IPv4Address
+    backend: Address
     port: int
     protocol: Protocol
     outcome: Outcome

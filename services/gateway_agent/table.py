@@ -17,6 +17,16 @@ SOURCE_RANGE = IPv4Network("198.19.128.0/17")
 SOURCE_PREFIX_V6 = IPv6Network("fd73:6964:6567:6174::/96")  # an IPv6 source address ends with the leased IPv4 address
 
 
+def everybody(version: int) -> tuple[Network, ...]:
+    """The whitelist that lets all clients in."""
+    return (ANYWHERE,) if version == ANYWHERE.version else (ANYWHERE_V6,)
+
+
+def seen_as(source: IPv4Address, version: int) -> Address:
+    """A leased source address as backends of this IP version see it."""
+    return source if version == source.version else SOURCE_PREFIX_V6.network_address + int(source)
+
+
 class Kind(StrEnum):
     """The kinds of entries, in the order in which they are put into a table."""
 
@@ -66,7 +76,7 @@ class PortMapping:
 class Backend:
     """Where connections end: new ones in proportion to its weight (1 to 100), and none while it is draining."""
 
-    address: IPv4Address
+    address: Address
     weight: int = 1
     draining: bool = False
 
@@ -160,11 +170,11 @@ class Endpoint:
     id: str
     marker: int
     vpc: str
-    address: IPv4Address
+    address: Address
     service: str
     source_address: IPv4Address
     admission: int
-    allowed: tuple[IPv4Network, ...] = (ANYWHERE,)
+    allowed: tuple[Network, ...] = (ANYWHERE,)
     draining_until: int = 0
     more_sources: tuple[IPv4Address, ...] = ()
 

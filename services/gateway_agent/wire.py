@@ -1,24 +1,26 @@
 """Entries of the forwarding log <-> the values of this gateway's table."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from ipaddress import IPv4Address
 from uuid import UUID
 
 import structlog
 
+from services.common.addressing import address_of, collapsed, family, is_one_family, network_of
 from services.gateway_agent.desired import REMOVED, Content, Versioned, Withheld
 from services.gateway_agent.facts import Fact, Presence
 from services.gateway_agent.table import (
-    ANYWHERE,
     Attachment,
     Backend,
     Endpoint,
     Entry,
     Key,
     Kind,
+    Network,
     PortMapping,
     Protocol,
     Service,
+    everybody,
 )
 from services.gateway_agent.wire_settings import fill_settings, with_settings
 from services.gateway_agent.wire_targets import attachment_to_proto, target_of
@@ -117,8 +119,10 @@ def _service(told: forwarding_pb2.ServiceForwarding) -> Content:
         return REMOVED
     ports = sorted({_port(mapping) for mapping in told.port_mappings})
     backends = [_backend(each) for each in told.weighted_backends] or [
-        Backend(IPv4Address(address)) for address in told.backends
+        Backend(address_of(address)) for address in told.backends
     ]
+    if not is_one_family(backend.address for backend in backends):
+        raise ValueError("its backends are of both IP versions")
     once = {backend.address: backend for backend in backends}
     plain = Service(_id(told.service_id), _id(told.vpc_id), tuple(ports), tuple(once.values()))
     return with_settings(plain, told)
@@ -127,7 +131,7 @@ def _service(told: forwarding_pb2.ServiceForwarding) -> Content:
 def _backend(told: forwarding_pb2.BackendForwarding) -> Backend:
     if not 0 < told.weight <= MAX_WEIGHT:
         raise ValueError(f"weight {told.weight} of backend {told.address} is outside 1 to {MAX_WEIGHT}")
-    return Backend(IPv4Address(told.address), told.weight, told.draining)
+    return Backend(address_of(told.address), told.weight, told.draining)
 
 
 def _port(told: endpoint_service_pb2.PortMapping) -> PortMapping:
@@ -145,23 +149,27 @@ def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
         raise ValueError(f"draining until {told.draining_until} is before there were gateways")
     if not (sources := tuple(map(IPv4Address, _leases_of(told, gateway)))):
         return NO_LEASE
+    address = address_of(told.address)
     return Endpoint(
         id=_id(told.endpoint_id),
         marker=told.marker_id,
         vpc=_id(told.vpc_id),
-        address=IPv4Address(told.address),
+        address=address,
         service=_id(told.service_id),
         source_address=sources[0],
         admission=told.admission,
-        allowed=_networks(told.allowed_cidrs),
+        allowed=_networks(told.allowed_cidrs, address.version),
         draining_until=told.draining_until,
         more_sources=sources[1:],
     )
 
 
-def _networks(cidrs: Iterable[str]) -> tuple[IPv4Network, ...]:
+def _networks(cidrs: Iterable[str], version: int) -> tuple[Network, ...]:
     """One form for each set of addresses, so that tables can be compared."""
-    return tuple(collapse_addresses(IPv4Network(cidr, strict=False) for cidr in cidrs)) or (ANYWHERE,)
+    networks = [network_of(cidr, strict=False) for cidr in cidrs]
+    if any(network.version != version for network in networks):
+        raise ValueError(f"its address is {family(version)}, and of its whitelist not all is")
+    return collapsed(networks) or everybody(version)
 
 
 def _id(text: str) -> str:
@@ -220,7 +228,7 @@ def _endpoint_to_proto(endpoint: Endpoint, gateway: str) -> forwarding_pb2.Endpo
         vpc_id=endpoint.vpc,
         address=str(endpoint.address),
         service_id=endpoint.service,
-        allowed_cidrs=() if endpoint.allowed == (ANYWHERE,) else map(str, endpoint.allowed),
+        allowed_cidrs=() if endpoint.allowed == everybody(endpoint.address.version) else map(str, endpoint.allowed),
         admission=endpoint.admission,
         sources=(forwarding_pb2.SourceLease(gateway_id=gateway, address=str(each)) for each in addresses),
         removed=endpoint.draining_until > 0,

@@ -220,6 +220,8 @@ class Snapshot:
                 stamped(resource)
             elif isinstance(resource, RegistryEvent):
                 stamped(resource.access_key)
+            elif isinstance(resource, EndpointService):
+                resource.ip_version = resource.ip_version or EndpointService.IP_VERSION_IPV4
         self._revise([vpc for vpc in resources if isinstance(vpc, vpc_pb2.Vpc)])
         return resources
 

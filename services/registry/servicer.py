@@ -37,6 +37,7 @@ from services.registry.wire.networks import (
 from services.registry.wire.permissions import parse_permissions
 from services.registry.wire.profiles import (
     identity_of,
+    ip_version_of,
     limits_of,
     parse_health_check,
     parse_rules,
@@ -294,6 +295,7 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         policy_enabled=wanted.policy_enabled,
         session_settings=settings_of(wanted.session_settings),
         health_check=parse_health_check(wanted),
+        ip_version=ip_version_of(wanted.ip_version),
     )
 
 

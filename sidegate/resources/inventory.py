@@ -168,7 +168,7 @@ class Subnets:
 
 
 class Ports:
-    """Addresses in use. `holder` is "machine/<name>"; the lowest free address is taken where none is given."""
+    """Addresses in use. `holder` is "machine/<name>"; a free address is taken where none is given."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller, self._stub = caller, RegistryServiceStub(caller.channel)

@@ -1,6 +1,7 @@
 """Endpoint services: the provider's side."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TypeAlias, TypedDict
 
@@ -54,6 +55,14 @@ class Changes(TypedDict, total=False):
     session_settings: SessionSettings | None
     health_check: HealthCheck | None
     no_health_check: bool
+
+
+def _one_form(address: str) -> str:
+    """As services show it: an IPv6 address can be written in many ways."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
 
 
 class Services:
@@ -191,11 +200,12 @@ class Services:
 
     async def weigh(self, id: str, weights: Mapping[str, int]) -> EndpointService:
         """The backends of these addresses get new sessions in proportion to these weights, 1 to 100."""
+        wanted = {_one_form(address): weight for address, weight in weights.items()}
 
         def weigh(backend: Backend) -> None:
-            backend.weight = weights[backend.address]
+            backend.weight = wanted[backend.address]
 
-        return await self._adjust(id, weights, weigh)
+        return await self._adjust(id, wanted, weigh)
 
     async def revise(self, id: str, changes: Callable[[EndpointService], Changes]) -> EndpointService:
         """Changes the service from what it is, and nothing that somebody else changes at the same moment.
@@ -218,7 +228,7 @@ class Services:
 
         def changes(service: EndpointService) -> Changes:
             known = {backend.address: backend for backend in service.backends}
-            for address in addresses:
+            for address in map(_one_form, addresses):
                 if address not in known:
                     text = f"service {service.name} has no backend {address}"
                     raise NotFound(text, reason="NOT_FOUND", metadata={"kind": "backend", "id": address})

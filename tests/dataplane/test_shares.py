@@ -12,7 +12,7 @@ from services.gateway_agent.dataplane import neighbours
 from services.gateway_agent.dataplane.contents import read_contents
 from services.gateway_agent.dataplane.maps import SESSION, SHARES_KEY, Counter, Direction, SessionValue
 from services.gateway_agent.dataplane.shares import in_order, shares
-from services.gateway_agent.table import Backend, PortMapping, Protocol, Service
+from services.gateway_agent.table import Address, Backend, PortMapping, Protocol, Service
 from tests.support.tables import backends
 from tests.support.wire import SYN, UDP, Segment, Wire
 from tests.support.worlds import DNS, ENDPOINT, PATIENCE, WEB, KernelWorld, Vpc
@@ -92,7 +92,7 @@ def openings(protocol: int = OPENING.protocol) -> Iterable[Segment]:
 async def test_new_sessions_are_shared_out_by_weight(scene: Scene, protocol: int) -> None:
     weights = {ONE.address: 1, TWO.address: 3, THREE.address: 16}
     await scene.put(*(Backend(address, weight) for address, weight in weights.items()))
-    ends = Tally((await scene.open_all(openings(protocol))).values())
+    ends: Tally[Address] = Tally((await scene.open_all(openings(protocol))).values())
     assert ends.total() == len(PORTS)
     expected = {address: len(PORTS) * weight / sum(weights.values()) for address, weight in weights.items()}
     chi_squared = sum((ends[address] - count) ** 2 / count for address, count in expected.items())

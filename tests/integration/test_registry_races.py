@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.common.addressing import address_of, network_of
 from services.common.clock import now
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.rebuild import rebuild_holdings
@@ -46,10 +47,12 @@ def kinds(failures: Sequence[BaseException]) -> set[type[BaseException]]:
     return {type(failure) for failure in failures}
 
 
-async def test_of_many_that_want_one_address_one_gets_it(world: RegistryWorld) -> None:
-    subnet = await world.payments.subnet(await world.payments.vpc())
-    won, lost = await at_once([world.payments.port(subnet, "10.0.0.10") for _ in range(MANY)])
-    assert len(won) == 1
+@pytest.mark.parametrize(("cidr", "address"), [("10.0.0.0/24", "10.0.0.10"), ("fd00:20::/64", "fd00:20::a0")])
+async def test_of_many_that_want_one_address_one_gets_it(world: RegistryWorld, cidr: str, address: str) -> None:
+    subnet = await world.payments.subnet(await world.payments.vpc(cidr), cidr)
+    forms = (address, address.upper(), address.replace("::", ":0::")) if ":" in address else (address,)
+    won, lost = await at_once([world.payments.port(subnet, forms[number % len(forms)]) for number in range(MANY)])
+    assert [port.address for port in won] == [address]
     assert kinds(lost) == {errors.AlreadyExists}
 
 
@@ -60,19 +63,26 @@ async def test_many_that_want_any_address_get_different_ones(world: RegistryWorl
     assert sorted(port.address for port in won) == sorted(f"10.0.0.{number}" for number in range(2, 2 + MANY))
 
 
-async def test_programs_that_know_nothing_of_each_other_give_out_different_addresses(world: RegistryWorld) -> None:
-    subnet = await world.shop.subnet(await world.shop.vpc())
+@pytest.mark.parametrize("cidr", ["10.0.0.0/24", "fd00:20::/64", "fd00:20::/122"])
+async def test_programs_that_know_nothing_of_each_other_give_out_different_addresses(
+    world: RegistryWorld, cidr: str
+) -> None:
+    subnet = await world.shop.subnet(await world.shop.vpc(cidr), cidr)
     others = [Registry(world.store, world.endpoints, Settings()) for _ in range(MANY)]
     context = CommandContext(SHOP, now(), method="CreatePort")
     won, lost = await at_once([other.ports.create(subnet.id, "", "machine/web", context) for other in others])
     assert lost == []
     assert len({port.address for port in won}) == MANY
+    assert all(address_of(port.address) in network_of(cidr) for port in won)
 
 
-async def test_the_last_addresses_of_a_subnet_are_given_out_once_each(world: RegistryWorld) -> None:
-    subnet = await world.payments.subnet(await world.payments.vpc(), "10.0.0.0/28")
+@pytest.mark.parametrize(("cidr", "there_are"), [("10.0.0.0/28", 13), ("fd00:20::/124", 14)])
+async def test_the_last_addresses_of_a_subnet_are_given_out_once_each(
+    world: RegistryWorld, cidr: str, there_are: int
+) -> None:
+    subnet = await world.payments.subnet(await world.payments.vpc("10.0.0.0/24", "fd00:20::/64"), cidr)
     won, lost = await at_once([world.payments.port(subnet) for _ in range(MANY)])
-    assert len({port.address for port in won}) == len(won) == 13
+    assert len({port.address for port in won}) == len(won) == there_are
     assert kinds(lost) == {errors.QuotaReached}
 
 

@@ -17,7 +17,7 @@ from services.gateway_agent.dataplane.maps import (
     SessionValue,
     pack_id,
 )
-from services.gateway_agent.table import Attachment, Key, Kind, Service
+from services.gateway_agent.table import Address, Attachment, Key, Kind, Service
 from tests.support.models.forwarding import Device
 from tests.support.models.forwarding_packets import Tuple
 from tests.support.worlds import KernelWorld
@@ -58,7 +58,7 @@ class ProgramState:
         """As when its device was found to be of no use."""
         self._kernel.attachments._lose(attachment, "a test takes it away")
 
-    def takers(self, service: Service) -> dict[IPv4Address, bytes]:
+    def takers(self, service: Service) -> dict[Address, bytes]:
         """The MAC addresses of the backends that take new sessions."""
         record = ServiceRecord.unpack(self._maps.service_names.get(pack_id(service.id)) or b"")
         version, takers = self._maps.services[record.service]

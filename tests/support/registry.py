@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
+from services.common.addressing import address_of, network_of, networks_of
 from services.common.eventsourcing.store import Claim, Constraints
 from services.common.principal import Principal
 from services.registry.domain.network import Subnet, Vpc
@@ -24,15 +25,15 @@ def uuid(number: int) -> str:
 
 
 def vpc(*cidrs: str, id_: str = uuid(1), name: str = "main") -> Vpc:
-    return Vpc(id_, PAYMENTS, name, tuple(map(IPv4Network, cidrs or ("10.0.0.0/24",))), AT)
+    return Vpc(id_, PAYMENTS, name, networks_of(cidrs or ("10.0.0.0/24",)), AT)
 
 
 def subnet(cidr: str = "10.0.0.0/25", number: int = 2, name: str = "") -> Subnet:
-    return Subnet(uuid(number), name or f"subnet-{number}", IPv4Network(cidr), AT)
+    return Subnet(uuid(number), name or f"subnet-{number}", network_of(cidr), AT)
 
 
 def port(address: str = "10.0.0.10", holder: Holder | None = None) -> Port:
-    return Port(uuid(3), uuid(2), uuid(1), PAYMENTS, IPv4Address(address), holder or Machine("web"), AT)
+    return Port(uuid(3), uuid(2), uuid(1), PAYMENTS, address_of(address), holder or Machine("web"), AT)
 
 
 PAYMENTS_NETNS = Netns("payments", "sidegate0")
@@ -54,7 +55,7 @@ def service(*backends: str, mappings: Iterable[PortMapping] = (mapping(),), numb
         name="web",
         full_name=full_name("local", "web", id_),
         vpc_id=uuid(1),
-        backends=tuple(Backend(IPv4Address(each)) for each in backends or ("10.0.0.10",)),
+        backends=tuple(Backend(address_of(each)) for each in backends or ("10.0.0.10",)),
         port_mappings=tuple(mappings),
         approval_required=True,
         created_at=AT,

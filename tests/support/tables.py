@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
 from services.gateway_agent.table import (
     ANYWHERE,
+    Address,
     Attachment,
     Backend,
     Endpoint,
@@ -16,6 +17,7 @@ from services.gateway_agent.table import (
     ForwardingTable,
     Key,
     Kind,
+    Network,
     PortMapping,
     Protocol,
     Service,
@@ -36,9 +38,9 @@ def attachment(vpc: str, namespace: str = "blue", device: str = "sidegate0") -> 
     return Attachment(vpc, Netns(f"{namespace}-{vpc}", device))
 
 
-def backends(*addresses: str | IPv4Address) -> tuple[Backend, ...]:
+def backends(*addresses: str | Address) -> tuple[Backend, ...]:
     """Backends of equal weight."""
-    return tuple(Backend(IPv4Address(address)) for address in addresses)
+    return tuple(Backend(ip_address(address)) for address in addresses)
 
 
 def service(id_: str, vpc: str, ends: Iterable[str] = ("10.0.0.10",), port: int = 80) -> Service:
@@ -51,7 +53,7 @@ def endpoint(
     service_id: str,
     *,
     admission: int = 1,
-    allowed: tuple[IPv4Network, ...] = (ANYWHERE,),
+    allowed: tuple[Network, ...] = (ANYWHERE,),
     id_: str = "",
     draining_until: int = 0,
 ) -> Endpoint:
@@ -99,10 +101,10 @@ class Flow(NamedTuple):
 
     consumer: Attachment
     endpoint: Endpoint
-    client: IPv4Address
+    client: Address
     mapping: PortMapping
     provider: Attachment
-    backend: IPv4Address
+    backend: Address
     opens: bool  # a new one, or one that is established
 
 

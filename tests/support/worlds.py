@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol as Interface
 from uuid import uuid4
 
+from services.common.addressing import address_of
 from services.gateway_agent.dataplane.build import build
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
@@ -26,6 +27,7 @@ from services.gateway_agent.dataplane.maps import Counter, Maps, pack_id
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.table import (
+    Address,
     Attachment,
     Endpoint,
     Entry,
@@ -35,6 +37,7 @@ from services.gateway_agent.table import (
     Remove,
     Service,
     Timeouts,
+    everybody,
 )
 from services.gateway_agent.targets import Netns
 from tests.support import namespaces, tables
@@ -58,7 +61,7 @@ class Conversation(Interface):
     @property
     def backend(self) -> str: ...
     @property
-    def seen_as(self) -> IPv4Address | None: ...
+    def seen_as(self) -> Address | None: ...
     async def echoes(self) -> bool:
         """Whether something sent now comes back."""
 
@@ -110,14 +113,16 @@ class World(ABC):
 
     async def lead(self, vpc: Vpc, service: Service, address: str = ENDPOINT, source: str = SOURCE) -> Endpoint:
         """A new endpoint that leads from the VPC to the service, put."""
+        own = address_of(address)
         endpoint = Endpoint(
             id=str(uuid4()),
             marker=7,
             vpc=vpc.id,
-            address=IPv4Address(address),
+            address=own,
             service=service.id,
             source_address=IPv4Address(source),
             admission=1,
+            allowed=everybody(own.version),
         )
         await self.put(endpoint)
         return endpoint
@@ -179,7 +184,7 @@ class FakeConversation:
         self._flow = flow
         self._tcp = flow.protocol is Protocol.TCP
         self.backend = ""
-        self.seen_as: IPv4Address | None = None
+        self.seen_as: Address | None = None
 
     async def open(self) -> bool:
         if not self._tcp:
@@ -213,7 +218,7 @@ class FakeWorld(World):
     def __init__(self, timeouts: Timeouts | None = None) -> None:
         self._timeouts = timeouts
         self.dataplane = FakeDataplane(FakeKernel(), timeouts=timeouts)
-        self._servers: dict[tuple[str, Protocol, IPv4Address, int], str] = {}
+        self._servers: dict[tuple[str, Protocol, Address, int], str] = {}
         self._ports = count(40000)
 
     def unattached(self, label: str) -> Vpc:
@@ -221,10 +226,10 @@ class FakeWorld(World):
 
     def add_hosts(self, vpc: Vpc, *addresses: str) -> None:
         for address in addresses:
-            self.dataplane.answer(vpc.id, IPv4Address(address))
+            self.dataplane.answer(vpc.id, address_of(address))
 
     def remove_host(self, vpc: Vpc, address: str) -> None:
-        self.dataplane.silence(vpc.id, IPv4Address(address))
+        self.dataplane.silence(vpc.id, address_of(address))
 
     def lose(self, vpc: Vpc) -> None:
         self.dataplane.lose(vpc.attachment.target)
@@ -235,8 +240,8 @@ class FakeWorld(World):
     async def serve(
         self, vpc: Vpc, address: str, port: int, name: str = "web", protocol: Protocol = Protocol.TCP
     ) -> None:
-        self._servers[vpc.id, protocol, IPv4Address(address), port] = name
-        self.dataplane.kernel.open_ports.add((vpc.id, IPv4Address(address), port))
+        self._servers[vpc.id, protocol, address_of(address), port] = name
+        self.dataplane.kernel.open_ports.add((vpc.id, address_of(address), port))
 
     async def connect(
         self,
@@ -250,7 +255,7 @@ class FakeWorld(World):
         patience: float = PATIENCE,
     ) -> Conversation | None:
         source_port = source_port or next(self._ports)
-        flow = Flow(vpc.id, protocol, IPv4Address(source), source_port, IPv4Address(target), port)
+        flow = Flow(vpc.id, protocol, address_of(source), source_port, address_of(target), port)
         conversation = FakeConversation(self, flow)
         return conversation if await conversation.open() else None
 
@@ -274,7 +279,7 @@ class KernelConversation:
         return self.client.backend
 
     @property
-    def seen_as(self) -> IPv4Address | None:
+    def seen_as(self) -> Address | None:
         return self.client.seen_as
 
     async def echoes(self) -> bool:

@@ -1,7 +1,7 @@
 """Entries of the forwarding log as one gateway understands them."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +11,8 @@ from services.gateway_agent.desired import REMOVED, Versioned
 from services.gateway_agent.facts import Fact, Presence
 from services.gateway_agent.table import (
     ANYWHERE,
+    ANYWHERE_V6,
+    Address,
     Affinity,
     Attachment,
     Backend,
@@ -71,6 +73,15 @@ tcp_checks = st.builds(
 http_checks = tcp_checks.map(
     lambda check: replace(check, protocol=HealthProtocol.HTTP, path="/healthz?of=web", statuses=(204, 299))
 )
+
+
+def addresses(version: int) -> st.SearchStrategy[Address]:
+    """None of IPv6 is a mapped one, which is written as what it is."""
+    if version == 4:
+        return st.ip_addresses(v=4)
+    return st.ip_addresses(v=6).filter(lambda address: not isinstance(address, IPv6Address) or not address.ipv4_mapped)
+
+
 entries = st.one_of(
     st.builds(Attachment, st.uuids().map(str), targets),
     st.builds(
@@ -78,11 +89,15 @@ entries = st.one_of(
         st.uuids().map(str),
         st.uuids().map(str),
         st.sets(ports, min_size=1).map(sorted).map(tuple),
-        st.lists(
-            st.builds(Backend, st.ip_addresses(v=4), st.integers(1, 100), st.booleans()),
-            min_size=1,
-            unique_by=lambda backend: backend.address,
-        ).map(tuple),
+        st.sampled_from((4, 6))
+        .flatmap(
+            lambda version: st.lists(
+                st.builds(Backend, addresses(version), st.integers(1, 100), st.booleans()),
+                min_size=1,
+                unique_by=lambda backend: backend.address,
+            )
+        )
+        .map(tuple),
         st.just(Timeouts()) | st.builds(Timeouts, seconds, seconds, seconds, seconds, seconds),
         st.sampled_from(Affinity),
         st.builds(Limits, numbers, numbers, numbers),
@@ -101,6 +116,17 @@ entries = st.one_of(
         st.sampled_from([(ANYWHERE,), (IPv4Network("10.0.0.0/24"), IPv4Network("10.2.0.0/16"))]),
         more_sources=st.lists(st.ip_addresses(v=4), max_size=63, unique=True).map(tuple),
     ).filter(lambda endpoint: endpoint.source_address not in endpoint.more_sources),
+    st.builds(
+        Endpoint,
+        st.uuids().map(str),
+        st.integers(1, 2**53 - 1),
+        st.uuids().map(str),
+        addresses(6),
+        st.uuids().map(str),
+        st.ip_addresses(v=4),
+        st.integers(1, 100),
+        st.sampled_from([(ANYWHERE_V6,), (IPv6Network("fd00::/64"), IPv6Network("fd01::7/128"))]),
+    ),
 )
 
 
@@ -159,6 +185,20 @@ def test_ports_and_whitelists_have_one_form() -> None:
     assert news is not None
     assert isinstance(news.content, Endpoint)
     assert news.content.allowed == (IPv4Network("10.0.0.0/23"),)
+
+
+def test_ipv6_has_one_form_and_everybody_is_everybody_of_the_addresss_version() -> None:
+    whitelist, everybody = endpoint("1"), endpoint("2")
+    whitelist.endpoint.address = everybody.endpoint.address = "FD00:0::7"
+    whitelist.endpoint.allowed_cidrs.extend(["fd00:0:0:1::/64", "fd00::/64", "fd00::7/128"])
+    first, second = news_of(whitelist, GATEWAY), news_of(everybody, GATEWAY)
+    assert first is not None
+    assert second is not None
+    assert isinstance(first.content, Endpoint)
+    assert isinstance(second.content, Endpoint)
+    assert (str(first.content.address), first.content.allowed) == ("fd00::7", (IPv6Network("fd00::/63"),))
+    assert second.content.allowed == (ANYWHERE_V6,)
+    assert list(entry_to_proto(second.content, GATEWAY).endpoint.allowed_cidrs) == []
 
 
 def test_backends_without_weights_have_weight_1_and_those_with_weights_are_as_told() -> None:
@@ -237,10 +277,17 @@ def malformed() -> list[ForwardingEntry]:
     backend, port, protocol = service(1, "db.example"), service(1), service(1)
     port.service.port_mappings.add(client_port=0, server_port=80)
     protocol.service.port_mappings.add(client_port=1, server_port=1, protocol=99)
+    both, other, mapped = endpoint("1"), endpoint("1"), endpoint("1")
+    both.endpoint.allowed_cidrs.extend(["10.0.0.0/24", "fd00::/64"])
+    other.endpoint.address = "fd00::7"
+    other.endpoint.allowed_cidrs.append("10.0.0.0/24")
+    mapped.endpoint.address = "::ffff:10.0.0.7"
+    mixed = service(1, "10.0.0.1", "fd00::1")
     weightless, heavy = service(1), service(1)
     weightless.service.weighted_backends.add(address="10.0.0.1")
     heavy.service.weighted_backends.add(address="10.0.0.1", weight=101)
-    return [address, source, cidr, vpc, backend, port, protocol, weightless, heavy, attachment(SHOP, "")]
+    versions = [both, other, mapped, mixed]
+    return [address, source, cidr, vpc, backend, port, protocol, weightless, heavy, *versions, attachment(SHOP, "")]
 
 
 @pytest.mark.parametrize("told", malformed() + malformed_settings())

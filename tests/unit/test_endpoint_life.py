@@ -5,12 +5,12 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from services.common.errors import AlreadyExists, NotFound, Refused, WrongState
+from services.common.addressing import address_of, networks_of
+from services.common.errors import AlreadyExists, Invalid, NotFound, Refused, WrongState
 from services.common.eventsourcing.store import Claim, Constraints, Count
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.endpoint.domain.endpoint import (
-    NOBODY,
     Accepted,
     ConnectionApproved,
     ConnectionNoted,
@@ -51,6 +51,7 @@ from services.endpoint.domain.endpoint_commands import (
     decide,
 )
 from services.endpoint.domain.endpoint_constraints import constraints
+from services.endpoint.domain.whitelists import NOBODY
 from tests.support.endpoint import (
     CONSUMER,
     ENDPOINT_ID,
@@ -212,6 +213,30 @@ def test_a_whitelist_that_is_switched_alters_forwarding_where_it_lets_others_in(
     assert (now.admitted, now.allowed) == (admitted, allowed)
     raised = now.generation - known_facts(before).generation
     assert raised == (known_facts(before).admitted != admitted)
+
+
+FACTS_V6 = replace(FACTS, address=address_of("fd00:10::7"), allowed=networks_of(("fd00:10::/64",)))
+
+
+@pytest.mark.parametrize(
+    ("facts", "nobody"), [(FACTS, ("255.255.255.255/32",)), (FACTS_V6, ("ff02::1/128",))], ids=["IPv4", "IPv6"]
+)
+def test_a_whitelist_that_lets_nobody_in_is_of_the_addresss_ip_version(facts: Facts, nobody: tuple[str, ...]) -> None:
+    closed = replace(facts, allowed=(), whitelist=Whitelist.ENABLED)
+    assert closed.admitted == networks_of(nobody)
+
+
+@pytest.mark.parametrize("facts", [FACTS, FACTS_V6], ids=["IPv4", "IPv6"])
+def test_a_whitelist_of_the_other_ip_version_is_refused(facts: Facts) -> None:
+    stranger = (FACTS_V6 if facts is FACTS else FACTS).allowed
+    with pytest.raises(Invalid, match=r"give ranges of IPv[46] alone$") as refused:
+        decide(Request(replace(facts, allowed=(*facts.allowed, *stranger)), approval_required=True), STATES["absent"])
+    assert (refused.value.reason, refused.value.field) == ("CIDR_IP_VERSION", "endpoint.allowed_cidrs[1]")
+    there = after(EndpointRequested(facts))
+    with pytest.raises(Invalid) as refused:
+        decide(Change(NOW, CONSUMER, ENDPOINT_ID, allowed=stranger), there)
+    assert refused.value.field == "endpoint.allowed_cidrs[0]"
+    assert decide(Change(NOW, CONSUMER, ENDPOINT_ID, allowed=()), there) == [EndpointChanged(NOW, allowed=())]
 
 
 def test_what_is_said_of_an_endpoint_alters_nothing_of_its_forwarding() -> None:

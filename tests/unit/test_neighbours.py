@@ -7,7 +7,8 @@ from services.gateway_agent.dataplane.arp import ArpFrame, announcement, probe
 from services.gateway_agent.dataplane.links import changed_links
 from services.gateway_agent.dataplane.neighbours import Host, Neighbours
 
-A, B = Host(1, IPv4Address("10.0.0.1")), Host(1, IPv4Address("10.0.0.2"))
+FIRST, SECOND = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
+A, B = Host(1, FIRST), Host(1, SECOND)
 LIKE_A = Host(2, A.address)
 MAC, OTHER_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 
@@ -100,25 +101,25 @@ def test_with_the_device_go_its_hosts_until_they_are_looked_for_again() -> None:
 
 
 def test_a_probe_has_no_sender_and_asks_everybody() -> None:
-    frame = probe(MAC, A.address)
+    frame = probe(MAC, FIRST)
     assert frame[:12] == b"\xff" * 6 + MAC
-    assert ArpFrame.unpack(frame) == ArpFrame(1, MAC, IPv4Address(0), bytes(6), A.address)
+    assert ArpFrame.unpack(frame) == ArpFrame(1, MAC, IPv4Address(0), bytes(6), FIRST)
 
 
 def test_replies_and_announcements_tell_where_a_host_is_and_requests_do_not() -> None:
     for frame, tells in [
-        (ArpFrame(2, MAC, A.address, OTHER_MAC, B.address), True),
-        (ArpFrame(1, MAC, A.address, bytes(6), B.address), False),
-        (ArpFrame(1, MAC, IPv4Address(0), bytes(6), A.address), False),
+        (ArpFrame(2, MAC, FIRST, OTHER_MAC, SECOND), True),
+        (ArpFrame(1, MAC, FIRST, bytes(6), SECOND), False),
+        (ArpFrame(1, MAC, IPv4Address(0), bytes(6), FIRST), False),
     ]:
         assert frame.tells is tells
-    announced = ArpFrame.unpack(announcement(MAC, A.address))
+    announced = ArpFrame.unpack(announcement(MAC, FIRST))
     assert announced is not None
     assert announced.tells
 
 
 def test_what_is_no_arp_for_ipv4_is_ignored() -> None:
-    frame = probe(MAC, A.address)
+    frame = probe(MAC, FIRST)
     assert ArpFrame.unpack(frame[:-1]) is None
     assert ArpFrame.unpack(frame[:12] + b"\x08\x00" + frame[14:]) is None
     assert ArpFrame.unpack(frame[:14] + b"\0\7" + frame[16:]) is None

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from services.common.addressing import address_of, networks_of
 from services.common.errors import Invalid
 from services.registry.domain.publication import (
     HIGHEST_WEIGHT,
@@ -47,6 +48,22 @@ def test_a_weight_outside_its_range_is_named_by_its_field(weight: int) -> None:
 @pytest.mark.parametrize("weight", [1, HIGHEST_WEIGHT])
 def test_weights_go_from_1_to_100(weight: int) -> None:
     check_backends([replace(BACKEND, weight=weight, draining=True)], NETWORK)
+
+
+@pytest.mark.parametrize("backends", [("10.0.0.10", "fd00:20::a"), ("fd00:20::a", "fd00:20::b", "10.0.0.10")])
+def test_backends_of_both_ip_versions_are_refused_and_the_first_stranger_is_named(backends: tuple[str, ...]) -> None:
+    listed = [Backend(address_of(each)) for each in backends]
+    with pytest.raises(Invalid, match=r"publish a service for each$") as refused:
+        check_backends(listed, networks_of(("10.0.0.0/24", "fd00:20::/64")))
+    assert refused.value.reason == "BACKENDS_MIXED"
+    assert refused.value.field == f"endpoint_service.backends[{len(backends) - 1}].address"
+
+
+def test_a_backend_outside_the_ranges_of_its_ip_version_is_refused() -> None:
+    with pytest.raises(Invalid) as refused:
+        check_backends([Backend(address_of("fd00:20::a"))], NETWORK)
+    assert refused.value.reason == "BACKEND_OUTSIDE_VPC"
+    check_backends([Backend(address_of("fd00:20::a"))], (*NETWORK, *networks_of(("fd00:20::/64",))))
 
 
 @pytest.mark.parametrize("count", [0, MAX_BACKENDS + 1])

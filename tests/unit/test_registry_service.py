@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.errors import NotFound, QuotaReached, Refused, WrongState
+from services.common.addressing import address_of, networks_of
+from services.common.errors import Invalid, NotFound, QuotaReached, Refused, WrongState
 from services.common.eventsourcing.store import Constraints
 from services.registry.domain import service
 from services.registry.domain.publication import MAX_PERMISSIONS, Backend, Ended, Grant, Protocol
@@ -321,3 +322,27 @@ def test_a_deleted_service_never_comes_back(commands: list[Command]) -> None:
             assert decide(command, state) == []
         except Refused:
             continue
+
+
+NETWORKS = networks_of(("10.0.0.0/24", "fd00:20::/64"))
+
+
+@pytest.mark.parametrize(("backend", "version"), [("10.0.0.10", 4), ("fd00:20::a", 6)])
+def test_a_service_has_the_ip_version_of_its_backends(backend: str, version: int) -> None:
+    made = make.service(backend)
+    assert made.ip_version == version
+    for said in (0, version):
+        assert decide(Create(made, NETWORKS, said), Absent()) == [ServiceCreated(made), ServiceOpened(AT)]
+    with pytest.raises(Invalid, match="publish a service for each") as refused:
+        decide(Create(made, NETWORKS, 10 - version), Absent())
+    assert (refused.value.reason, refused.value.field) == ("IP_VERSION_MISMATCH", "endpoint_service.backends")
+
+
+@pytest.mark.parametrize(("before", "after"), [("10.0.0.10", "fd00:20::a"), ("fd00:20::a", "10.0.0.10")])
+def test_the_ip_version_of_a_service_never_changes(before: str, after: str) -> None:
+    there = Available(make.service(before))
+    with pytest.raises(Invalid) as refused:
+        decide(Change(NOW, NETWORKS, backends=(Backend(address_of(after)),)), there)
+    assert refused.value.reason == "IP_VERSION_MISMATCH"
+    another = Backend(address_of(before) + 1)
+    assert decide(Change(NOW, NETWORKS, backends=(another,)), there) == [ServiceChanged(NOW, backends=(another,))]

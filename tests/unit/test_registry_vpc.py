@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.addressing import networks_of
 from services.common.errors import AlreadyExists, Invalid, NotFound, QuotaReached, Refused, WrongState
 from services.common.labels import Tag
 from services.registry.domain import vpc
@@ -184,6 +185,36 @@ def test_another_name_of_a_vpc_frees_the_one_before() -> None:
     ledger.apply(constraints(Absent(), VpcCreated(make.vpc())))
     ledger.apply(constraints(EMPTY, VpcChanged("store", make.vpc().cidrs, "", ())))
     assert ledger.of("vpc-name") == [f"{make.PAYMENTS}/store"]
+
+
+BOTH = after(Create(make.vpc("10.0.0.0/24", "fd00:10::/48", "fd00:20::/48")))
+
+
+def test_a_vpc_has_ranges_of_both_ip_versions_and_each_subnet_is_of_one() -> None:
+    state = BOTH
+    for number, cidr in enumerate(("10.0.0.0/25", "fd00:10::/64", "fd00:10:0:1::/64", "fd00:20::/48"), 2):
+        made = make.subnet(cidr, number)
+        (event,) = decide(CreateSubnet(made), state)
+        assert event == SubnetCreated(made)
+        state = evolve(state, event)
+    with pytest.raises(Invalid, match="fd00:10:0:1::/64 of the subnet"):
+        decide(Change(cidrs=networks_of(("10.0.0.0/24", "fd00:10::/64", "fd00:20::/48"))), state)
+
+
+@pytest.mark.parametrize(
+    ("cidr", "reason"),
+    [
+        ("fd00:11::/64", "CIDR_OUTSIDE_VPC"),
+        ("fd00:10::/47", "CIDR_OUTSIDE_VPC"),
+        ("fd00:10::/63", "CIDR_OVERLAPS"),
+        ("fd00:10::8000/120", "CIDR_OVERLAPS"),
+    ],
+)
+def test_an_ipv6_subnet_is_inside_the_vpc_and_apart_from_others(cidr: str, reason: str) -> None:
+    there = evolve(BOTH, SubnetCreated(make.subnet("fd00:10::/64")))
+    with pytest.raises(Invalid) as refused:
+        decide(CreateSubnet(make.subnet(cidr, 3)), there)
+    assert (refused.value.reason, refused.value.field) == (reason, "subnet.cidr")
 
 
 def test_a_range_goes_only_when_no_subnet_is_in_it() -> None:

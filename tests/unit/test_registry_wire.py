@@ -285,7 +285,7 @@ def test_a_service_is_shown_with_its_version_as_etag() -> None:
 def test_who_may_connect_learns_nothing_of_the_providers_network() -> None:
     shown = connectable(service_message(service.Available(SERVICE)))
     assert {field.name for field, _ in shown.ListFields()} == {
-        *("id", "full_name", "port_mappings", "approval_required", "service_type", "create_time")
+        *("id", "full_name", "port_mappings", "approval_required", "service_type", "create_time", "ip_version")
     }
     assert [mapping.server_port for mapping in shown.port_mappings] == [0, 0]
 

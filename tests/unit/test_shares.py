@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.gateway_agent.dataplane.entries import MOST_BACKENDS, MOST_WEIGHT
 from services.gateway_agent.dataplane.shares import SLOTS, fits, in_order, shares, slots_of
-from services.gateway_agent.table import Backend
+from services.gateway_agent.table import Address, Backend
 from tests.support.tables import backends
 
 MOVED_WITHOUT_NEED = 0.1
@@ -33,7 +33,7 @@ lists = st.lists(
 )
 
 
-def holders(listed: list[Backend]) -> list[IPv4Address]:
+def holders(listed: list[Backend]) -> list[Address]:
     """The backend of every slot."""
     ordered = in_order(listed)
     return [ordered[number].address for number in shares(ordered)]

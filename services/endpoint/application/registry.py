@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import Protocol
 
+from services.common.addressing import Address
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
@@ -107,7 +107,7 @@ class Reservation:
     port: str
     vpc: str
     subnet: str
-    address: IPv4Address
+    address: Address
     service: PublishedService
     consumer: Mapping[str, Target]
     provider: Mapping[str, Target]

@@ -4,11 +4,11 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
 from weakref import WeakValueDictionary
 
 import structlog
 
+from services.common.addressing import Network
 from services.common.errors import QuotaReached, Refused, WrongState
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import AlreadyClaimed, EventStore, LimitReached, OutcomeUnknown, StoreError
@@ -37,13 +37,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An endpoint as its consumer asks for it; an empty address is the lowest free one."""
+    """An endpoint as its consumer asks for it; an empty address is any that is free."""
 
     name: str
     service: str
     subnet: str
     address: str
-    allowed: tuple[IPv4Network, ...]
+    allowed: tuple[Network, ...]
     description: str = ""
     tags: tuple[Tag, ...] = ()
     whitelist: Whitelist = Whitelist.AS_LISTED

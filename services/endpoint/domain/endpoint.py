@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Any, assert_never
 
+from services.common.addressing import Address, Network
 from services.common.labels import Tag
 from services.common.principal import Principal
+from services.endpoint.domain.whitelists import nobody
 
 MARKER = "marker"
 CONSUMER = "consumer-endpoints"
@@ -14,9 +16,6 @@ CONSUMER = "consumer-endpoints"
 SOURCE_ADDRESS = "source-address"
 ENDPOINTS = "endpoints"
 """The counter of a project's endpoints: each counts until it is Deleted, since it holds an address until then."""
-
-NOBODY = (IPv4Network("255.255.255.255/32"),)
-"""A whitelist for gateways that lets nobody in: an address that is nobody's source."""
 
 CHANGEABLE = ("name", "allowed", "description", "tags", "whitelist", "policy", "dns")
 """What the owner can change of an endpoint, by the names that its facts, the command and the event have for it."""
@@ -68,13 +67,13 @@ class Facts:
     service_full_name: str
     subnet: str
     vpc: str
-    address: IPv4Address
+    address: Address
     port: str
     marker: int
     placement: Placement
     created_at: int
     updated_at: int
-    allowed: tuple[IPv4Network, ...] = ()
+    allowed: tuple[Network, ...] = ()
     sources: tuple[SourceLease, ...] = ()
     generation: int = 1
     admission: int = 0
@@ -104,11 +103,11 @@ class Facts:
         return tuple(lease for lease in self.sources if lease.gateway == gateway)
 
     @property
-    def admitted(self) -> tuple[IPv4Network, ...]:
+    def admitted(self) -> tuple[Network, ...]:
         """The sources that gateways let in; empty is everybody."""
         if self.whitelist is Whitelist.DISABLED:
             return ()
-        return NOBODY if self.whitelist is Whitelist.ENABLED and not self.allowed else self.allowed
+        return nobody(self.address) if self.whitelist is Whitelist.ENABLED and not self.allowed else self.allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ class EndpointChanged:
 
     at: int
     name: str | None = None
-    allowed: tuple[IPv4Network, ...] | None = None
+    allowed: tuple[Network, ...] | None = None
     description: str | None = None
     tags: tuple[Tag, ...] | None = None
     whitelist: Whitelist | None = None

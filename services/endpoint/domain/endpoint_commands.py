@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 
+from services.common.addressing import Network
 from services.common.errors import AlreadyExists, NotFound, WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.labels import Tag
@@ -38,6 +38,7 @@ from services.endpoint.domain.endpoint import (
     news,
 )
 from services.endpoint.domain.endpoint_constraints import constraints
+from services.endpoint.domain.whitelists import check_family
 
 SECOND = 1_000_000_000
 NOT_DECIDED = "it was not decided in time"
@@ -61,7 +62,7 @@ class Change:
     by: Principal
     endpoint: str
     name: str | None = None
-    allowed: tuple[IPv4Network, ...] | None = None
+    allowed: tuple[Network, ...] | None = None
     description: str | None = None
     tags: tuple[Tag, ...] | None = None
     whitelist: Whitelist | None = None
@@ -190,6 +191,7 @@ def decide(command: Command, state: State) -> Sequence[Event]:
         case Request(facts, approval_required):
             if not isinstance(state, Absent):
                 raise AlreadyExists("ENDPOINT_EXISTS", f"endpoint {facts.id} exists: ask again with a new request_id")
+            check_family(facts.allowed, facts.address)
             requested = EndpointRequested(facts)
             return [requested] if approval_required else [requested, ConnectionApproved(facts.created_at)]
         case Change() | Delete() | Accept() | Reject() | Note():
@@ -261,6 +263,7 @@ def _drain_until(state: Known, at: int, drain: int) -> int:
 
 
 def _change(command: Change, facts: Facts) -> Sequence[Event]:
+    check_family(command.allowed or (), facts.address)
     others = {name: new for name, new in news(command).items() if new != getattr(facts, name)}
     return [EndpointChanged(command.at, **others)] if others else []
 

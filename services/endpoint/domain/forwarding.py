@@ -6,8 +6,8 @@ Each (service, cell) and each (VPC, cell) in use is a stream of its own.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from ipaddress import IPv4Address
 
+from services.common.addressing import Address
 from services.common.eventsourcing.decider import Decider
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
 from services.endpoint.domain.targets import Target
@@ -31,7 +31,7 @@ class PortMapping:
 class Backend:
     """Where connections end: new ones in proportion to its weight (1 to 100), and none while it is draining."""
 
-    address: IPv4Address
+    address: Address
     weight: int = 1
     draining: bool = False
 

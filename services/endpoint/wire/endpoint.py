@@ -1,8 +1,9 @@
 """An endpoint's events: each with the endpoint, its forwarding entry and its placement as they are after it."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import assert_never
 
+from services.common.addressing import address_of, networks_of
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.principal import Principal
 from services.endpoint.domain.endpoint import (
@@ -145,13 +146,13 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         service_full_name=resource.service_full_name,
         subnet=resource.subnet_id,
         vpc=resource.vpc_id,
-        address=IPv4Address(resource.address),
+        address=address_of(resource.address),
         port=resource.port_id,
         marker=resource.marker_id,
         placement=_read_placement(stored.placement),
         created_at=resource.create_time.ToNanoseconds(),
         updated_at=resource.update_time.ToNanoseconds(),
-        allowed=tuple(map(IPv4Network, resource.allowed_cidrs)),
+        allowed=networks_of(resource.allowed_cidrs),
         sources=tuple(map(_lease, entry.sources)),
         generation=resource.generation,
         admission=entry.admission,
@@ -212,7 +213,7 @@ def _changed(at: int, changed: events_pb.EndpointChanged) -> EndpointChanged:
     return EndpointChanged(
         at,
         name=changed.name if changed.HasField("name") else None,
-        allowed=tuple(map(IPv4Network, changed.allowed_cidrs.cidrs)) if changed.HasField("allowed_cidrs") else None,
+        allowed=networks_of(changed.allowed_cidrs.cidrs) if changed.HasField("allowed_cidrs") else None,
         description=changed.description if changed.HasField("description") else None,
         tags=read_tags(changed.tags.tags) if changed.HasField("tags") else None,
         whitelist=whitelist_of(changed.whitelist) if changed.HasField("whitelist") else None,

@@ -1,8 +1,8 @@
 """Events of a cell's services and attachments."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address
 
+from services.common.addressing import address_of
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.rpc.service_settings import (
     health_check_message,
@@ -137,9 +137,9 @@ def _weighted(backends: Sequence[Backend]) -> Sequence[forwarding_pb.BackendForw
 def _backends(stored: forwarding_pb.ServiceForwarding) -> tuple[Backend, ...]:
     """An entry of before there were weights, or that needs none, has addresses alone."""
     if not stored.weighted_backends:
-        return tuple(Backend(IPv4Address(address)) for address in stored.backends)
+        return tuple(Backend(address_of(address)) for address in stored.backends)
     return tuple(
-        Backend(IPv4Address(backend.address), backend.weight, backend.draining) for backend in stored.weighted_backends
+        Backend(address_of(backend.address), backend.weight, backend.draining) for backend in stored.weighted_backends
     )
 
 

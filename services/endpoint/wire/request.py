@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from uuid import UUID
 
+from services.common import addressing
+from services.common.addressing import Network
 from services.common.clock import SECOND
 from services.common.errors import Invalid
 from services.common.eventsourcing.selection import Order, Selection
@@ -140,18 +141,18 @@ def name_of(endpoint: endpoint_pb.Endpoint) -> str:
 def address_of(endpoint: endpoint_pb.Endpoint) -> str:
     """The address wanted; empty where any will do."""
     try:
-        return str(IPv4Address(endpoint.address)) if endpoint.address else ""
-    except AddressValueError:
-        text = f"'{endpoint.address}' is no IPv4 address"
+        return str(addressing.address_of(endpoint.address)) if endpoint.address else ""
+    except ValueError:
+        text = f"'{endpoint.address}' is no address such as 10.0.0.10 or fd00:10::a"
         raise Invalid("ADDRESS_INVALID", text, field="endpoint.address") from None
 
 
-def networks_of(cidrs: Sequence[str]) -> tuple[IPv4Network, ...]:
-    """A whitelist: IPv4 ranges, each once; empty is everybody."""
+def networks_of(cidrs: Sequence[str]) -> tuple[Network, ...]:
+    """A whitelist: ranges, each once; empty is everybody."""
     if len(cidrs) > MOST_CIDRS:
         text = f"a whitelist has up to {MOST_CIDRS} ranges, not {len(cidrs)}"
         raise Invalid("TOO_MANY_CIDRS", text, field="endpoint.allowed_cidrs")
-    networks: dict[IPv4Network, None] = {}
+    networks: dict[Network, None] = {}
     for number, cidr in enumerate(cidrs):
         network = _network(cidr, f"endpoint.allowed_cidrs[{number}]")
         networks[network] = None
@@ -170,11 +171,13 @@ def states_of(states: Iterable[endpoint_pb.ConnectionState.ValueType]) -> tuple[
     return tuple(endpoint_pb.ConnectionState.Name(state).removeprefix("CONNECTION_STATE_") for state in states)
 
 
-def _network(cidr: str, field: str) -> IPv4Network:
+def _network(cidr: str, field: str) -> Network:
     try:
-        network = IPv4Network(cidr, strict=False)
-    except (AddressValueError, NetmaskValueError):
-        raise Invalid("CIDR_INVALID", f"'{cidr}' is no IPv4 range such as 10.0.0.0/24", field=field) from None
-    if cidr.partition("/")[0] != str(network.network_address):
+        network = addressing.network_of(cidr, strict=False)
+        first = addressing.address_of(cidr.partition("/")[0])
+    except ValueError:
+        text = f"'{cidr}' is no range such as 10.0.0.0/24 or fd00:10::/64"
+        raise Invalid("CIDR_INVALID", text, field=field) from None
+    if first != network.network_address:
         raise Invalid("CIDR_INVALID", f"{cidr} has bits set behind its prefix: is {network} meant?", field=field)
     return network

@@ -25,7 +25,7 @@ from services.gateway_agent.dataplane.maps import (
 )
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import fits
-from services.gateway_agent.table import Attachment, Backend, Endpoint, Entry, Key, PortMapping, Service
+from services.gateway_agent.table import Address, Attachment, Backend, Endpoint, Entry, Key, PortMapping, Service
 
 Item = tuple[bytes, bytes]
 Versioned = tuple[int, int]  # a service or slot, and the version of its lists
@@ -39,7 +39,7 @@ class Contents:
 
     entries: dict[Key, Entry] = field(default_factory=dict)
     numbers: dict[Key, int] = field(default_factory=dict)
-    macs: dict[tuple[int, IPv4Address], bytes] = field(default_factory=dict)
+    macs: dict[tuple[int, Address], bytes] = field(default_factory=dict)
     leftovers: list[tuple[Map, bytes]] = field(default_factory=list)
 
     def add(self, entry: Entry, number: int) -> None:

@@ -3,12 +3,13 @@
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from ipaddress import IPv4Address
 from uuid import UUID
 
+from services.common.addressing import is_one_family
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.dataplane.possible_targets import check_target
 from services.gateway_agent.table import (
+    Address,
     Attachment,
     Backend,
     Endpoint,
@@ -25,6 +26,7 @@ MOST_LISTED = 1000  # ports of a service, networks of a whitelist
 MOST_BACKENDS = 64  # of a service: a byte numbers them, and each must have a share that can be told
 MOST_WEIGHT = 100
 PATH = re.compile(r"/[!-~]*")
+IPV4 = 4
 
 
 class Entries:
@@ -33,7 +35,7 @@ class Entries:
     def __init__(self) -> None:
         self._entries: dict[Key, Entry] = {}
         self._users: defaultdict[Key, set[Key]] = defaultdict(set)
-        self._holders: dict[tuple[str, IPv4Address], str] = {}
+        self._holders: dict[tuple[str, Address], str] = {}
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries
@@ -65,7 +67,7 @@ class Entries:
         entry = self._entries.get(Key(Kind.ENDPOINT, endpoint))
         return entry if isinstance(entry, Endpoint) else None
 
-    def endpoint_at(self, vpc: str, address: IPv4Address) -> Endpoint | None:
+    def endpoint_at(self, vpc: str, address: Address) -> Endpoint | None:
         holder = self._holders.get((vpc, address))
         return self.endpoint(holder) if holder else None
 
@@ -84,10 +86,23 @@ class Entries:
         for need in sorted(entry.needs):
             if need not in self._entries:
                 raise DataplaneError(f"{entry.key.kind} {entry.key.id} needs {need.kind} {need.id}: put that first")
+        self._check_family(entry)
         if isinstance(entry, Endpoint):
             holder = self.endpoint_at(entry.vpc, entry.address)
             if holder and holder.id != entry.id:
                 raise NotReady(f"{entry.address} in VPC {entry.vpc} is still the address of endpoint {holder.id}")
+
+    def _check_family(self, entry: Entry) -> None:
+        """A service and its endpoints are of one IP version: nothing translates between the two."""
+        match entry:
+            case Service(backends=backends):
+                users = [user.address for user in self.users(entry.key) if isinstance(user, Endpoint)]
+                if not is_one_family((backend.address for backend in backends), users):
+                    raise DataplaneError(f"service {entry.id} has endpoints of the other IP version than its backends")
+            case Endpoint(address=address):
+                service = self.service(entry.service)
+                if service and not is_one_family((backend.address for backend in service.backends), (address,)):
+                    raise DataplaneError(f"{address} leads to service {service.id} of the other IP version")
 
     def check_remove(self, key: Key) -> None:
         users = self._users.get(key)
@@ -123,6 +138,8 @@ def check_entry(entry: Entry) -> None:
         case Service(_, _, ports, backends):
             _check_list("ports", ports, [(mapping.protocol, mapping.client_port) for mapping in ports])
             _check_list("backends", backends, [backend.address for backend in backends], MOST_BACKENDS)
+            if not is_one_family(backend.address for backend in backends):
+                raise DataplaneError(f"backends of service {entry.id} are of both IP versions")
             for mapping in ports:
                 _check_ports(mapping)
             for backend in backends:
@@ -131,6 +148,8 @@ def check_entry(entry: Entry) -> None:
                 _check_health_check(entry.health_check)
         case Endpoint():
             _check_list("allowed networks", entry.allowed, entry.allowed)
+            if not is_one_family(entry.allowed, (entry.address,)):
+                raise DataplaneError(f"of the whitelist of {entry.address} not all is of its IP version")
             if not (0 <= entry.marker < 1 << 64 and 0 <= entry.admission < 1 << 64):
                 raise DataplaneError("marker and admission must be between 0 and 2^64-1")
 
@@ -139,6 +158,15 @@ def check_ids(entry: Entry) -> None:
     """The kernel's maps hold ids as the 16 bytes of a UUID."""
     for text in {entry.key.id, *(need.id for need in entry.needs)}:
         _check_id(text)
+
+
+def check_ipv4(entry: Entry) -> None:
+    """Raises NotReady for what a data plane cannot forward that resolves addresses by ARP alone."""
+    match entry:
+        case Service(backends=backends) if any(backend.address.version != IPV4 for backend in backends):
+            raise NotReady("the service has IPv6 backends, which this gateway does not resolve yet")
+        case Endpoint(address=address) if address.version != IPV4:
+            raise NotReady(f"this gateway does not answer for IPv6 addresses such as {address} yet")
 
 
 def _check_id(text: str) -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 from services.common.clock import SECOND
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
@@ -17,6 +16,7 @@ from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import (
+    Address,
     Attachment,
     Change,
     Endpoint,
@@ -147,12 +147,12 @@ class FakeDataplane:
     def restore(self, target: Target) -> None:
         self.kernel.missing.discard(target)
 
-    def silence(self, vpc: str, address: IPv4Address) -> None:
+    def silence(self, vpc: str, address: Address) -> None:
         """The host no longer answers ARP."""
         self.kernel.silent_hosts.add((vpc, address))
         self._judge()
 
-    def answer(self, vpc: str, address: IPv4Address) -> None:
+    def answer(self, vpc: str, address: Address) -> None:
         self.kernel.silent_hosts.discard((vpc, address))
         self._judge()
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from hashlib import blake2b
-from ipaddress import IPv4Address
 from typing import Self
 
 from services.gateway_agent.backend_health import Failure
@@ -15,7 +14,7 @@ from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.sessions import timeout_of
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
 from services.gateway_agent.reach import Attempt, Outcome, Reach, served
-from services.gateway_agent.table import Address, Backend, Endpoint, PortMapping, Protocol, Service, Timeouts
+from services.gateway_agent.table import Address, Backend, Endpoint, PortMapping, Protocol, Service, Timeouts, seen_as
 from services.gateway_agent.targets import Interface, Target
 from services.gateway_agent.traffic import Traffic
 
@@ -37,9 +36,9 @@ class Flow:
 
     vpc: str
     protocol: Protocol
-    source: IPv4Address
+    source: Address
     source_port: int
-    destination: IPv4Address
+    destination: Address
     destination_port: int
 
     def slot(self) -> int:
@@ -120,10 +119,10 @@ class FakeKernel:
         self.missing: set[Target] = set()
         self.devices: dict[Interface, str] = {}
         self.lost_devices: set[str] = set()  # by VPC
-        self.silent_hosts: set[tuple[str, IPv4Address]] = set()
+        self.silent_hosts: set[tuple[str, Address]] = set()
         self.source_ports = SOURCE_PORTS
         self.session_capacity = 1_000_000
-        self.open_ports: set[tuple[str, IPv4Address, int]] = set()
+        self.open_ports: set[tuple[str, Address, int]] = set()
         self.unhealthy: dict[tuple[str, Address], Failure] = {}  # what hosts answer to health checks
         self.left_out: dict[str, frozenset[Address]] = {}  # by service, backends that are found and not well
 
@@ -169,7 +168,7 @@ class FakeKernel:
         )
         return Reach(answers=found.vpc not in self.lost_devices, attempts=tried)
 
-    def _outcome(self, vpc: str, address: IPv4Address, port: int, protocol: Protocol) -> Outcome:
+    def _outcome(self, vpc: str, address: Address, port: int, protocol: Protocol) -> Outcome:
         if vpc in self.lost_devices or (vpc, address) in self.silent_hosts:
             return Outcome.UNRESOLVED
         if protocol is Protocol.UDP:
@@ -273,10 +272,9 @@ class FakeKernel:
         self.passed[endpoint.id] = replace(passed, sessions_made=passed.sessions_made + 1)
         return session
 
-    def _take_source_port(
-        self, endpoint: Endpoint, service: Service, backend: IPv4Address, mapping: PortMapping
-    ) -> Flow:
-        for source in (endpoint.source_address, *endpoint.more_sources):
+    def _take_source_port(self, endpoint: Endpoint, service: Service, backend: Address, mapping: PortMapping) -> Flow:
+        for leased in (endpoint.source_address, *endpoint.more_sources):
+            source = seen_as(leased, backend.version)
             for port in self.source_ports:
                 flow = Flow(service.vpc, mapping.protocol, backend, mapping.server_port, source, port)
                 if flow not in self.sessions:

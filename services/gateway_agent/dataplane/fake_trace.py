@@ -29,7 +29,7 @@ def fake_trace(kernel: FakeKernel, endpoint: str, opening: Opening, now: float) 
         return None
     opening = replace(opening, port=opening.port or first_port(service, opening))
     client = opening.source, opening.source_port
-    flow = Flow(found.vpc, opening.protocol, *client, found.address, opening.port)  # type: ignore[arg-type]
+    flow = Flow(found.vpc, opening.protocol, *client, found.address, opening.port)
     trying = copy(kernel)
     trying.sessions, trying.counts = deepcopy(kernel.sessions), Tally()
     verdict, sent = FORWARDED, None

@@ -8,7 +8,6 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 from random import Random
 from statistics import median
 from typing import NamedTuple
@@ -40,7 +39,7 @@ class Patient(NamedTuple):
     """A backend as one service asks for it: another may ask the same machine other things."""
 
     service: str
-    address: IPv4Address
+    address: Address
 
 
 @dataclass(slots=True)
@@ -65,7 +64,7 @@ class _Watched:
 
     check: HealthCheck
     backends: tuple[Backend, ...]
-    cases: dict[IPv4Address, _Case]
+    cases: dict[Address, _Case]
 
 
 class Schedule:
@@ -88,7 +87,7 @@ class Schedule:
         check, before = service.health_check, self._watched.pop(service.id, None)
         if check is None:
             return
-        known: dict[IPv4Address, _Case] = before.cases if before else {}
+        known: dict[Address, _Case] = before.cases if before else {}
         cases = {each.address: known.get(each.address) or _new(each, taking, wall) for each in service.backends}
         self._watched[service.id] = _Watched(check, service.backends, cases)
         changed = before is not None and before.check != check

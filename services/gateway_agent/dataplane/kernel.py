@@ -13,7 +13,7 @@ from services.gateway_agent.dataplane.build import OBJECT
 from services.gateway_agent.dataplane.devices import Devices
 from services.gateway_agent.dataplane.difficulties import Difficulties
 from services.gateway_agent.dataplane.dry_run import DryRun
-from services.gateway_agent.dataplane.entries import check_ids
+from services.gateway_agent.dataplane.entries import check_ids, check_ipv4
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject, pinned_size
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
@@ -211,6 +211,7 @@ class _Opened:
             case Put(entry):
                 check_ids(entry)
                 self.table.entries.check_put(entry)
+                check_ipv4(entry)
                 await self._put(entry)
             case Remove(key):
                 self.table.entries.check_remove(key)

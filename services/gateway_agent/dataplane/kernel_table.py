@@ -4,7 +4,6 @@ import heapq
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 from services.gateway_agent.dataplane.contents import read_contents
 from services.gateway_agent.dataplane.entries import Entries
@@ -30,9 +29,9 @@ from services.gateway_agent.dataplane.maps import (
 from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import shares
-from services.gateway_agent.table import Attachment, Endpoint, ForwardingTable, Key, Kind, Service
+from services.gateway_agent.table import Address, Attachment, Endpoint, ForwardingTable, Key, Kind, Service
 
-Resolve = Callable[[int, IPv4Address], bytes | None]
+Resolve = Callable[[int, Address], bytes | None]
 
 
 class Numbers:

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, auto
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from struct import Struct
 from typing import ClassVar, NamedTuple, Self
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 from services.gateway_agent.dataplane.libbpf import Map, Pair, Words
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import SLOTS
-from services.gateway_agent.table import Backend, PortMapping, Protocol
+from services.gateway_agent.table import Address, Backend, Network, PortMapping, Protocol
 
 NUMBER = Struct("<I")
 COUNT = Struct("<Q")
@@ -215,11 +215,11 @@ def unpack_id(data: bytes) -> str:
     return str(UUID(bytes=data))
 
 
-def endpoint_key(vpc: int, address: IPv4Address) -> bytes:
+def endpoint_key(vpc: int, address: Address) -> bytes:
     return ENDPOINT_KEY.pack(vpc, address.packed)
 
 
-def allowed_key(slot: int, version: int, network: IPv4Network) -> bytes:
+def allowed_key(slot: int, version: int, network: Network) -> bytes:
     prefix = ALLOWED_FIXED_BITS + network.prefixlen
     return ALLOWED_KEY.pack(prefix, slot, version, network.network_address.packed)
 

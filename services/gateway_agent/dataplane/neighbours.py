@@ -3,8 +3,9 @@
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import NamedTuple
+
+from services.gateway_agent.table import Address
 
 REFRESH_SECONDS = 10.0
 RETRY_SECONDS = 1.0
@@ -16,7 +17,7 @@ class Host(NamedTuple):
     """An address in a VPC, by the VPC's local number."""
 
     vpc: int
-    address: IPv4Address
+    address: Address
 
 
 @dataclass(slots=True)

@@ -10,12 +10,13 @@ from services.gateway_agent.dataplane.arp import BROADCAST, NOBODY, REQUEST, Arp
 from services.gateway_agent.dataplane.listening import FIRST_SESSION_PORT, Ear, answers_to, claims_of
 from services.gateway_agent.dataplane.segments import Dialling, Host
 from services.gateway_agent.reach import Outcome
+from services.gateway_agent.table import Address
 
 FIRST_PORT = 512
 ASKING_PERIODS = 3
 """How often in the time there is a question is put again: a frame may be lost."""
 
-Heard = dict[tuple[IPv4Address, int], Outcome]
+Heard = dict[tuple[Address, int], Outcome]
 """By address and port of a backend."""
 
 

@@ -13,7 +13,7 @@ from services.gateway_agent.dataplane.health_schedule import Patient
 from services.gateway_agent.dataplane.kernel_table import KernelTable, Resolve
 from services.gateway_agent.dataplane.neighbours import Host, Neighbours
 from services.gateway_agent.dataplane.tcp_frames import Between, Peer
-from services.gateway_agent.table import Address, Backend, Endpoint, Key, Service
+from services.gateway_agent.table import Address, Backend, Endpoint, Key, Service, seen_as
 
 SHORTEST_PAUSE_SECONDS = 0.01
 FIRST_ANSWER_SECONDS = 0.02  # a host in reach answers within one; one that is silent must not hold up the others
@@ -71,20 +71,20 @@ class Resolution:
         self._difficulties.clear(known.key)
         self._difficulties.note_health([service])
 
-    def announce(self, vpc: str, address: IPv4Address) -> None:
+    def announce(self, vpc: str, address: Address) -> None:
         """Tells the hosts of a VPC that the gateway has an address there: an endpoint of it is new, or another."""
         if (endpoint := self._table.entries.endpoint_at(vpc, address)) is not None:
             self._prober.ask_now(endpoint.service)
         number = self._table.vpc_number(vpc)
         name = self._devices.get(number)
-        if name is not None:
+        if name is not None and isinstance(address, IPv4Address):
             self._arp.send(name, announcement(self._table.device(number).mac, address))
 
     def device_of(self, vpc: int) -> str | None:
         """The name of the device that faces a VPC, while there is one."""
         return self._devices.get(vpc)
 
-    def mac(self, vpc: int, address: IPv4Address) -> bytes | None:
+    def mac(self, vpc: int, address: Address) -> bytes | None:
         """Where a backend was heard last; None for one that does not answer."""
         return self._neighbours.mac(Host(vpc, address))
 
@@ -106,7 +106,7 @@ class Resolution:
         self._rewrite(due.lost)
         for host in due.probes:
             name = self._devices.get(host.vpc)
-            if name is not None:
+            if name is not None and isinstance(host.address, IPv4Address):
                 self._arp.send(name, probe(self._table.device(host.vpc).mac, host.address))
         if self._next_look is not None:
             self._next_look.cancel()
@@ -189,7 +189,7 @@ class Resolution:
             return Obstacle.NO_DEVICE
         if (mac := self._neighbours.mac(Host(number, patient.address))) is None:
             return Obstacle.NO_MAC
-        ours = Peer(self._table.device(number).mac, asker.source_address)
+        ours = Peer(self._table.device(number).mac, seen_as(asker.source_address, patient.address.version))
         return Way(name, Between(ours, Peer(mac, patient.address)))
 
 

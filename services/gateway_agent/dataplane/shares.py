@@ -8,10 +8,9 @@ of the others keep their order, and so nearly all slots keep their backend. The 
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from services.gateway_agent.table import Backend
+from services.gateway_agent.table import Address, Backend
 
 SLOTS = 4027
 """A prime, so that every step goes through all slots. With what the kernel adds, an element takes 4 KB and no more."""
@@ -83,7 +82,7 @@ def _turns(backends: Sequence[Backend]) -> list[int]:
     return [number for _, number in sorted(turns)]
 
 
-def _preference(address: IPv4Address) -> _Preference:
+def _preference(address: Address) -> _Preference:
     words = blake2b(address.packed, digest_size=16).digest()
     start, step = int.from_bytes(words[:8], "big"), int.from_bytes(words[8:], "big")
     return _Preference(start % SLOTS, 1 + step % (SLOTS - 1))

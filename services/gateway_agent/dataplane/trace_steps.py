@@ -126,7 +126,7 @@ class Looking:
 
     def _whitelist(self) -> str:
         source, word = self._opening.source, self._word
-        place = self._maps.allowed.get(allowed_key(self._slot, word.allow_version, ip_network(source)))  # type: ignore[arg-type]
+        place = self._maps.allowed.get(allowed_key(self._slot, word.allow_version, ip_network(source)))
         networks = self._endpoint.allowed
         if place is None:
             listed = ", ".join(map(str, networks)) or "empty"

@@ -11,7 +11,7 @@ from services.gateway_agent.dataplane.probing import Heard, claimants, dial, is_
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.segments import Host
 from services.gateway_agent.reach import MOST_ATTEMPTS, Attempt, Outcome, Reach, served
-from services.gateway_agent.table import Endpoint, Protocol, Service
+from services.gateway_agent.table import Address, Endpoint, Protocol, Service
 
 REDIRECT = 7  # TC_ACT_REDIRECT
 ASKER = bytes.fromhex("020000000001")
@@ -43,12 +43,13 @@ class Trial:
     async def _consumer_side(self, endpoint: Endpoint, seconds: float) -> Reach:
         number = self._table.vpc_number(endpoint.vpc)
         device, name = self._table.device(number), self._resolution.device_of(number)
-        if name is None:
+        address = endpoint.address
+        if name is None or not isinstance(address, IPv4Address):
             return Reach(answers=False)
-        asked = question(ASKER, endpoint.address).ljust(SHORTEST_ETHERNET, b"\0")
+        asked = question(ASKER, address).ljust(SHORTEST_ETHERNET, b"\0")
         verdict, frame = self._program.try_frame(asked, device.ifindex)
-        answers = verdict == REDIRECT and is_answer(frame, endpoint.address)
-        others = await claimants(name, device.mac, endpoint.address, seconds)
+        answers = verdict == REDIRECT and is_answer(frame, address)
+        others = await claimants(name, device.mac, address, seconds)
         return Reach(answers, device.mac.hex(":"), others)
 
     async def _provider_side(self, endpoint: Endpoint, service: Service, seconds: float) -> tuple[Attempt, ...]:
@@ -56,10 +57,10 @@ class Trial:
         device, name = self._table.device(number), self._resolution.device_of(number)
         ports = ((each.address, *port) for port in served(service) for each in service.backends)
         wanted = tuple(islice(ports, MOST_ATTEMPTS))
-        hosts: dict[IPv4Address, Host] = {}
+        hosts: dict[Address, Host] = {}
         for backend in service.backends if name else ():
             mac = self._resolution.mac(number, backend.address)
-            if mac is not None:
+            if mac is not None and isinstance(backend.address, IPv4Address):
                 hosts[backend.address] = Host(mac, backend.address)
         targets = [
             (hosts[address], port) for address, port, kind in wanted if kind is Protocol.TCP and address in hosts
@@ -70,7 +71,7 @@ class Trial:
         return tuple(Attempt(*each, _outcome(each, heard, hosts)) for each in wanted)
 
 
-def _outcome(tried: tuple[IPv4Address, int, Protocol], heard: Heard, hosts: Container[IPv4Address]) -> Outcome:
+def _outcome(tried: tuple[Address, int, Protocol], heard: Heard, hosts: Container[Address]) -> Outcome:
     address, port, protocol = tried
     if address not in hosts:
         return Outcome.UNRESOLVED

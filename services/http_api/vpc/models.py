@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-CIDR = r"^(\d{1,3}\.){3}\d{1,3}/\d{1,2}$"
+CIDR = r"^((\d{1,3}\.){3}\d{1,3}/\d{1,2}|[0-9A-Fa-f:.]{2,45}/\d{1,3})$"
 
 
 class Route(BaseModel):
@@ -37,7 +37,7 @@ class CreateVpcBody(BaseModel):
 
 class UpdateVpc(BaseModel):
     name: str | None = Field(None, min_length=1, max_length=64)
-    cidr: str | None = Field(None, max_length=18)
+    cidr: str | None = Field(None, max_length=49)
     description: str | None = Field(None, max_length=255)
     enhanced_local_route: bool = False
     routes: list[Route] = Field([], max_length=100)
@@ -117,8 +117,8 @@ class SubnetFields(BaseModel):
     description: str | None = Field(None, max_length=255)
     ipv6_enable: bool = False
     dhcp_enable: bool | None = None
-    primary_dns: str | None = Field(None, max_length=15)
-    secondary_dns: str | None = Field(None, max_length=15)
+    primary_dns: str | None = Field(None, max_length=45)
+    secondary_dns: str | None = Field(None, max_length=45)
     dns_list: list[str] | None = Field(None, alias="dnsList", max_length=5)
     extra_dhcp_opts: list[DhcpOption] = Field([], max_length=20)
 
@@ -126,7 +126,7 @@ class SubnetFields(BaseModel):
 class CreateSubnet(SubnetFields):
     cidr: str = Field(pattern=CIDR)
     vpc_id: str = Field(max_length=64)
-    gateway_ip: str = Field("", max_length=15)
+    gateway_ip: str = Field("", max_length=45)
     availability_zone: str = Field("", max_length=64)
     tags: list[str] = Field([], max_length=20)
 
@@ -154,7 +154,9 @@ class Subnet(BaseModel):
     secondary_dns: str
     dns_list: list[str] = Field(alias="dnsList")
     availability_zone: str
-    ipv6_enable: bool = False
+    ipv6_enable: bool
+    cidr_v6: str
+    gateway_ip_v6: str
     neutron_network_id: str
     neutron_subnet_id: str
     extra_dhcp_opts: list[DhcpOption] = []
@@ -181,7 +183,7 @@ class ChangedSubnetAnswer(BaseModel):
 
 
 class FixedIp(BaseModel):
-    ip_address: str = Field("", max_length=15)
+    ip_address: str = Field("", max_length=45)
     subnet_id: str = Field("", max_length=64)
 
 

@@ -10,6 +10,7 @@ from services.http_api.auth.caller import CREATES, ProjectCaller
 from services.http_api.errors import Refused
 from services.http_api.upstream import Acting
 from services.http_api.vpc import shown
+from services.http_api.vpc.forms import one_form
 from services.http_api.vpc.lists import MOST, Limit, Marker, Wanted, page
 from services.http_api.vpc.models import CreatePort, CreatePortBody, Port, PortAnswer, PortsAnswer, UpdatePortBody
 from services.http_api.vpc.refusals import WRONG, unsupported
@@ -119,4 +120,9 @@ def _has(port: Port, fixed_ips: Sequence[str]) -> bool:
     """Each is ip_address=ADDRESS or subnet_id=ID."""
     fixed = port.fixed_ips[0]
     known = {f"ip_address={fixed.ip_address}", f"subnet_id={fixed.subnet_id}"}
-    return known.issuperset(fixed_ips)
+    return known.issuperset(map(_canonical, fixed_ips))
+
+
+def _canonical(fixed_ip: str) -> str:
+    name, is_, value = fixed_ip.partition("=")
+    return f"{name}{is_}{one_form(value)}"

@@ -3,6 +3,7 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.http_api.upstream import Acting
+from services.http_api.vpc.forms import is_ipv6
 from services.http_api.vpc.models import FixedIp, Port, Subnet, Tag, Vpc, VpcV3
 from sidegate.api.registry.v1 import vpc_pb2
 
@@ -42,8 +43,9 @@ def vpc_v3(found: vpc_pb2.Vpc, caller: Acting) -> VpcV3:
 
 
 def subnet(found: vpc_pb2.Subnet, caller: Acting) -> Subnet:
-    """A subnet is one network with one range here, so that all its ids are one."""
+    """A subnet is one network with one range here, so that all its ids are one. `cidr` is that range, of either."""
     primary, secondary = [*found.dns_servers, "", ""][:2]
+    ipv6 = is_ipv6(found.cidr)
     at = moment(found.create_time)
     return Subnet(
         id=found.id,
@@ -57,6 +59,9 @@ def subnet(found: vpc_pb2.Subnet, caller: Acting) -> Subnet:
         secondary_dns=secondary,
         dns_list=list(found.dns_servers),
         availability_zone=found.availability_zone,
+        ipv6_enable=ipv6,
+        cidr_v6=found.cidr if ipv6 else "",
+        gateway_ip_v6=found.gateway_address if ipv6 else "",
         neutron_network_id=found.id,
         neutron_subnet_id=found.id,
         tenant_id=caller.project_id,

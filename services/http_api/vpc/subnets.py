@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
-from ipaddress import IPv4Network
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -11,6 +10,7 @@ from services.http_api.auth.caller import CREATES, ProjectCaller
 from services.http_api.errors import Refused
 from services.http_api.upstream import Acting
 from services.http_api.vpc import shown
+from services.http_api.vpc.forms import first_host, is_ipv6, one_form
 from services.http_api.vpc.lists import MOST, Limit, Marker, Wanted, page
 from services.http_api.vpc.models import (
     ChangedSubnet,
@@ -35,9 +35,9 @@ IN_VPC = "/v1/{project_id}/vpcs/{vpc_id}/subnets/{subnet_id}"
 async def create(caller: ProjectCaller, body: CreateSubnetBody) -> SubnetAnswer:
     """The gateway's address is the first of the range."""
     wanted = body.subnet
-    _check_supported(wanted)
-    first = _first_host(wanted.cidr)
-    if first and wanted.gateway_ip not in ("", first):
+    _check_supported(wanted, wanted.cidr)
+    first = first_host(wanted.cidr)
+    if first and one_form(wanted.gateway_ip) not in ("", first):
         raise unsupported(f"gateway_ip {wanted.gateway_ip}", f"give {first}, the first address of {wanted.cidr}")
     tags = (each.partition("*") for each in wanted.tags)
     subnet = vpc_pb2.Subnet(
@@ -72,8 +72,8 @@ async def show(caller: ProjectCaller, subnet_id: str) -> SubnetAnswer:
 @router.put(IN_VPC, operation_id="UpdateSubnet")
 async def update(caller: ProjectCaller, vpc_id: str, subnet_id: str, body: UpdateSubnetBody) -> ChangedSubnetAnswer:
     wanted = body.subnet
-    _check_supported(wanted)
     before = await _in_vpc(caller, vpc_id, subnet_id)
+    _check_supported(wanted, before.cidr)
     servers = _servers(wanted, before.dns_servers)
     changes = {
         "name": wanted.name,
@@ -116,9 +116,9 @@ async def _in_vpc(caller: Acting, vpc_id: str, subnet_id: str) -> vpc_pb2.Subnet
     return subnet
 
 
-def _check_supported(wanted: SubnetFields) -> None:
-    if wanted.ipv6_enable:
-        raise unsupported("ipv6_enable", "Sidegate carries IPv4")
+def _check_supported(wanted: SubnetFields, cidr: str) -> None:
+    if wanted.ipv6_enable and not is_ipv6(cidr):
+        raise unsupported("ipv6_enable", "a subnet has one range, make another with an IPv6 cidr")
     if wanted.extra_dhcp_opts:
         raise unsupported("extra_dhcp_opts", "Sidegate serves no DHCP")
 
@@ -134,11 +134,3 @@ def _servers(wanted: SubnetFields, before: Sequence[str] = ()) -> Sequence[str] 
     if secondary and not primary:
         raise Refused(WRONG, "secondary_dns: give primary_dns first.")
     return [each for each in (primary, secondary, *before[2:]) if each]
-
-
-def _first_host(cidr: str) -> str:
-    """Empty for what is no range, which the registry says better."""
-    try:
-        return str(IPv4Network(cidr).network_address + 1)
-    except ValueError:
-        return ""

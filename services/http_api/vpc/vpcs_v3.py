@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from services.http_api.auth.caller import CREATES, ProjectCaller
 from services.http_api.vpc import shown, vpcs
+from services.http_api.vpc.forms import one_form
 from services.http_api.vpc.lists import MOST, Limit, Marker, Wanted, page
 from services.http_api.vpc.models import (
     CreateVpcBody,
@@ -60,7 +61,7 @@ async def delete(caller: ProjectCaller, vpc_id: str) -> None:
 @router.put(f"{ONE}/add-extend-cidr", operation_id="AddVpcExtendCidrV3")
 async def add_cidrs(caller: ProjectCaller, vpc_id: str, body: ExtendCidrsBody) -> VpcV3Answer:
     before = await vpcs.got(caller, vpc_id)
-    more = [each for each in body.vpc.extend_cidrs if each not in before.cidrs]
+    more = [each for each in map(one_form, body.vpc.extend_cidrs) if each not in before.cidrs]
     return await _with_cidrs(caller, before, [*before.cidrs, *more])
 
 
@@ -68,7 +69,8 @@ async def add_cidrs(caller: ProjectCaller, vpc_id: str, body: ExtendCidrsBody) -
 async def remove_cidrs(caller: ProjectCaller, vpc_id: str, body: ExtendCidrsBody) -> VpcV3Answer:
     before = await vpcs.got(caller, vpc_id)
     first, *others = before.cidrs
-    return await _with_cidrs(caller, before, [first, *(each for each in others if each not in body.vpc.extend_cidrs)])
+    gone = set(map(one_form, body.vpc.extend_cidrs))
+    return await _with_cidrs(caller, before, [first, *(each for each in others if each not in gone)])
 
 
 async def _with_cidrs(caller: ProjectCaller, before: vpc_pb2.Vpc, cidrs: Sequence[str]) -> VpcV3Answer:

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from services.http_api.vpcep import policies
 from services.http_api.vpcep.endpoint_models import CreateEndpointBody, Endpoint, WhitelistBody
-from services.http_api.vpcep.models import EndpointError, moment
+from services.http_api.vpcep.models import EndpointError, IpVersion, moment
 from services.http_api.vpcep.service_mapping import tag_messages, tags
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
@@ -35,7 +35,7 @@ def wanted(body: CreateEndpointBody) -> endpoint_pb.Endpoint:
     return endpoint_pb.Endpoint(
         service=body.endpoint_service_id.lower(),
         subnet_id=(body.subnet_id or "").lower(),
-        address=body.port_ip or "",
+        address=body.ipv6_address or body.port_ip or "",
         allowed_cidrs=body.whitelist or (),
         whitelist=ENABLED if body.enable_whitelist else DISABLED,
         dns_enabled=body.enable_dns or False,
@@ -56,10 +56,13 @@ def whitelisted(body: WhitelistBody, known: endpoint_pb.Endpoint) -> tuple[endpo
 
 def shown(found: endpoint_pb.Endpoint) -> Endpoint:
     statements, policy = policies.shown(found.policy)
+    version, address = version_of(found.address), "" if found.state in BEFORE_ACCEPTANCE else found.address
     return Endpoint(
         id=found.id,
         status=STATUSES[found.state],
-        ip="" if found.state in BEFORE_ACCEPTANCE else found.address,
+        ip=address if version == "ipv4" else "",
+        ipv6_address=address if version == "ipv6" else "",
+        ip_version=version,
         active_status=["active"],
         endpoint_service_name=found.service_full_name,
         marker_id=found.marker_id,
@@ -82,9 +85,14 @@ def shown(found: endpoint_pb.Endpoint) -> Endpoint:
     )
 
 
+def version_of(address: str) -> IpVersion:
+    """Of an address or range."""
+    return "ipv6" if ":" in address else "ipv4"
+
+
 def _short(cidr: str) -> str:
     """An address as it was given: clients compare."""
-    return cidr.removesuffix("/32")
+    return cidr.removesuffix("/128" if version_of(cidr) == "ipv6" else "/32")
 
 
 def _is_enabled(found: endpoint_pb.Endpoint) -> bool:

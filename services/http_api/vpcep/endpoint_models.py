@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.http_api.vpcep.listing import ListQuery
-from services.http_api.vpcep.models import Answer, Body, EndpointError, Optionally, Tag, TagBody
+from services.http_api.vpcep.models import Answer, Body, EndpointError, IpVersion, Optionally, Tag, TagBody
 from services.http_api.vpcep.service_models import Id, Said
 
-Cidr = Annotated[str, Field(max_length=18)]
+Cidr = Annotated[str, Field(max_length=49)]
 Whitelist = Annotated[list[Cidr], Field(max_length=200)]
 RouteTables = Annotated[list[Id], Field(max_length=200)]
 
@@ -39,8 +39,8 @@ class CreateEndpointBody(Body):
     description: Said | None = None
     policy_statement: Statements | None = None
     policy_document: dict[str, Any] | None = None
-    ip_version: Annotated[Literal["ipv4"] | None, Optionally] = None
-    ipv6_address: Annotated[str, Field(max_length=0)] | None = None
+    ip_version: Annotated[Literal["ipv4", "ipv6", "dualstack"] | None, Optionally] = None
+    ipv6_address: Annotated[str | None, Optionally] = None
     specification_name: Annotated[Literal["default"] | None, Optionally] = None
 
 
@@ -94,7 +94,7 @@ class Endpoint(Answer):
     policy_document: dict[str, Any] | None
     endpoint_pool_id: str = ""
     public_border_group: str = ""
-    ip_version: str = "ipv4"
+    ip_version: IpVersion
     error: list[EndpointError]
 
 

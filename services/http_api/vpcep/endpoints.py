@@ -46,14 +46,24 @@ async def update(caller: Acting, endpoint: Found, paths: Sequence[str]) -> Found
     return await caller.write(caller.upstream.endpoints.UpdateEndpoint, request)
 
 
+def _require_one_address(body: CreateEndpointBody) -> None:
+    """An endpoint has one address, of one version."""
+    if body.ip_version == "dualstack":
+        raise Refused("0002", "ip_version: an endpoint has one address, give ipv4 or ipv6 and make one for each.")
+    if body.ipv6_address and body.port_ip:
+        raise Refused("2041", "An endpoint has one address: give either port_ip or ipv6_address.")
+
+
 async def _require_place(caller: Acting, body: CreateEndpointBody) -> None:
-    """The subnet is one of the VPC that is named with it."""
+    """The subnet is one of the VPC that is named with it, and of the IP version."""
     if not body.subnet_id:
         raise Refused("2010")
     vpc_id, subnet_id = required(body.vpc_id, "0020"), required(body.subnet_id, "0023")
     subnet = await caller.ask(caller.upstream.registry.GetSubnet, GetSubnetRequest(id=subnet_id))
     if subnet.vpc_id != vpc_id:
         raise Refused("2037", f"Subnet {subnet_id} is in VPC {subnet.vpc_id}.")
+    if body.ip_version and body.ip_version != mapping.version_of(subnet.cidr):
+        raise Refused("0023", f"Subnet {subnet_id} is {subnet.cidr}, and ip_version {body.ip_version}.")
 
 
 @router.post("", operation_id="CreateEndpoint", openapi_extra=CREATES)
@@ -61,6 +71,7 @@ async def create_endpoint(caller: ProjectCaller, body: CreateEndpointBody) -> En
     required(body.endpoint_service_id, "3062")
     if body.routetables:
         raise Refused("2040", "Only endpoints of type gateway have route tables.")
+    _require_one_address(body)
     wanted = mapping.wanted(body)
     try:
         await _require_place(caller, body)

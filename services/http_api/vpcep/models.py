@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -26,6 +26,8 @@ def _empty_is_none(value: Any) -> Any:  # noqa: ANN401 # whatever was sent
 
 Optionally = BeforeValidator(_empty_is_none)
 """Clients say an empty text where they mean nothing."""
+
+IpVersion = Literal["ipv4", "ipv6"]
 
 Limit = Annotated[int, Field(ge=0, le=1000, description="How many at most")]
 Offset = Annotated[int, Field(ge=0, le=2**31 - 1, description="How many are left out before")]

@@ -47,6 +47,10 @@ SERVERS: Mapping[str, EndpointService.ServerType.ValueType] = {
     "VIP": EndpointService.SERVER_TYPE_VIP,
     "CLOUD": EndpointService.SERVER_TYPE_CLOUD,
 }
+VERSIONS: Mapping[str, EndpointService.IpVersion.ValueType] = {
+    "ipv4": EndpointService.IP_VERSION_IPV4,
+    "ipv6": EndpointService.IP_VERSION_IPV6,
+}
 PROTOCOLS = {"TCP": PortMapping.PROTOCOL_TCP, "UDP": PortMapping.PROTOCOL_UDP}
 _PROXY_WORDS = {number: word for word, number in PROXIES.items()}
 _SERVER_WORDS = {number: word for word, number in SERVERS.items()}
@@ -66,6 +70,7 @@ def wanted(body: CreateServiceBody) -> EndpointService:
         client_identity=PROXIES[body.tcp_proxy or "close"],
         server_type=SERVERS[body.server_type],
         policy_enabled=body.enable_policy or False,
+        ip_version=VERSIONS.get(body.ip_version or "", EndpointService.IP_VERSION_UNSPECIFIED),
     )
 
 
@@ -146,6 +151,7 @@ def _facts(found: EndpointService) -> dict[str, Any]:
         "tags": tags(found.tags),
         "description": found.description,
         "enable_policy": found.policy_enabled,
+        "ip_version": "ipv6" if found.ip_version == EndpointService.IP_VERSION_IPV6 else "ipv4",
         "error": _errors(found),
         "supported_editions": list(EDITIONS),
     }

@@ -1,12 +1,12 @@
 """Endpoint services, as clients send them and get them."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from services.http_api.vpcep.listing import ListQuery
-from services.http_api.vpcep.models import Answer, Body, Optionally, ServiceError, Tag, TagBody
+from services.http_api.vpcep.models import Answer, Body, IpVersion, Optionally, ServiceError, Tag, TagBody
 
 TcpProxy = Literal["close", "toa_open", "proxy_open", "open", "proxy_vni"]
 Status = Literal["creating", "available", "failed", "deleting"]
@@ -34,7 +34,7 @@ class CreateServiceBody(Body):
     tcp_proxy: Annotated[TcpProxy | None, Optionally] = None
     tags: list[TagBody] | None = None
     description: Said | None = None
-    ip_version: Annotated[Literal["ipv4"] | None, Optionally] = None
+    ip_version: Annotated[IpVersion | None, Optionally] = None
     enable_policy: bool | None = None
 
 
@@ -45,7 +45,7 @@ class UpdateServiceBody(Body):
     port_id: Annotated[Id | None, Optionally] = None
     tcp_proxy: Annotated[TcpProxy | None, Optionally] = None
     description: Said | None = None
-    ip: Annotated[IPv4Address | None, Optionally] = None
+    ip: Annotated[IPv4Address | IPv6Address | None, Optionally] = None
 
 
 class RenameBody(Body):
@@ -108,7 +108,7 @@ class Service(Answer):
     tags: list[Tag]
     description: str
     enable_policy: bool
-    ip_version: str = "ipv4"
+    ip_version: IpVersion
     error: list[ServiceError]
     supported_editions: list[str]
     public_border_group: str = ""

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 
+from services.common.addressing import Address, address_of, networks_of
 from services.common.errors import Invalid, NotFound
 from services.common.eventsourcing.context import CommandContext
 from services.common.labels import Tag
@@ -41,14 +41,14 @@ from services.registry.domain.service_commands import (
 )
 from services.registry.projections import PORT, SERVICE, VPC, Resources, Snapshot
 from services.registry.wire.publications import AskedBackend, OfPort, Target
-from services.registry.wire.services import connectable, service_message, service_of
+from services.registry.wire.services import connectable, service_message, service_of, shown
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A service to be published."""
+    """A service to be published. `ip_version` is that of its backends; 0 is either."""
 
     name: str
     vpc_id: str
@@ -65,6 +65,7 @@ class Draft:
     policy_enabled: bool = False
     session_settings: SessionSettings = USUAL
     health_check: HealthCheck | Unchecked = UNCHECKED
+    ip_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Publishing:
             session_settings=draft.session_settings,
             health_check=draft.health_check,
         )
-        return await self._execute(id_, Create(made, network), context)
+        return await self._execute(id_, Create(made, network, draft.ip_version), context)
 
     async def change(self, id_: str, revision: Revision, context: CommandContext) -> EndpointService:
         if (first := await self._streams.first_answer(context)) is not None:
@@ -162,7 +163,7 @@ class Publishing:
 
 
 def rendered(state: domain.State, _version: int) -> bytes:
-    return service_message(state).SerializeToString(deterministic=True)
+    return shown(service_message(state)).SerializeToString(deterministic=True)
 
 
 def connectable_service(now: Snapshot, named: str, account: str) -> EndpointService:
@@ -200,7 +201,7 @@ def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext
 
 
 def _network(vpc: vpc_pb2.Vpc) -> Network:
-    return tuple(map(IPv4Network, vpc.cidrs))
+    return networks_of(vpc.cidrs)
 
 
 def _backends(now: Snapshot, asked: Sequence[AskedBackend], vpc_id: str) -> tuple[Backend, ...]:
@@ -208,11 +209,11 @@ def _backends(now: Snapshot, asked: Sequence[AskedBackend], vpc_id: str) -> tupl
     return tuple(each.at(_address(now, each.target, vpc_id, index)) for index, each in enumerate(asked))
 
 
-def _address(now: Snapshot, target: Target, vpc_id: str, index: int) -> IPv4Address:
+def _address(now: Snapshot, target: Target, vpc_id: str, index: int) -> Address:
     if not isinstance(target, OfPort):
         return target
     port = now.get(PORT, target.port_id)
     if port is None or port.vpc_id != vpc_id:
         text = f"port {target.port_id} is not in the service's VPC"
         raise Invalid("BACKEND_PORT_NOT_FOUND", text, field=f"endpoint_service.backends[{index}].port_id")
-    return IPv4Address(port.address)
+    return address_of(port.address)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from services.common.addressing import family, network_of
 from services.common.clock import SECOND
-from services.common.errors import AlreadyExists, NotFound, WrongState
+from services.common.errors import AlreadyExists, Invalid, NotFound, WrongState
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.selection import Cursor, Window
 from services.common.eventsourcing.store import AlreadyClaimed, Conflict, Constraints, NotClaimed
@@ -148,12 +149,21 @@ def _terms(now: Snapshot, wanted: Wanted) -> Terms:
         text = "the endpoint service takes no new endpoints at present: try again later"
         raise WrongState("SERVICE_NOT_AVAILABLE", text)
     subnet = owned(SUBNET, wanted.subnet_id, now.get(SUBNET, wanted.subnet_id), wanted.owner)
+    _require_family(service_of(service).ip_version, subnet)
     return Terms(
         service,
         subnet,
         now.of(ATTACHMENT, subnet.vpc_id, MOST_CELLS),
         now.of(ATTACHMENT, service.vpc_id, MOST_CELLS),
     )
+
+
+def _require_family(version: int, subnet: vpc_pb2.Subnet) -> None:
+    found = network_of(subnet.cidr).version
+    if found != version:
+        text = f"the service is {family(version)} and the subnet {subnet.cidr} {family(found)}"
+        way_out = f"nothing translates between them: name a subnet of {family(version)}, or make one"
+        raise Invalid("SUBNET_IP_VERSION", f"{text}; {way_out}", field="subnet_id")
 
 
 def _require_same(port: Port, wanted: Wanted) -> None:

@@ -1,8 +1,8 @@
 """Use cases of VPCs."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 
+from services.common.addressing import Network
 from services.common.errors import QuotaReached
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import AlreadyClaimed, LimitReached
@@ -28,7 +28,7 @@ class Draft:
     """A VPC as its owner wants it."""
 
     name: str
-    cidrs: tuple[IPv4Network, ...]
+    cidrs: tuple[Network, ...]
     description: str = ""
     tags: tuple[Tag, ...] = ()
 

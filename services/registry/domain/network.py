@@ -1,8 +1,8 @@
 """VPCs and subnets as values."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 
+from services.common.addressing import Address, Network
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.registry.domain.reach import Attachment
@@ -12,11 +12,11 @@ from services.registry.domain.reach import Attachment
 class Subnet:
     id: str
     name: str
-    cidr: IPv4Network
+    cidr: Network
     created_at: int
     description: str = ""
     tags: tuple[Tag, ...] = ()
-    dns_servers: tuple[IPv4Address, ...] = ()
+    dns_servers: tuple[Address, ...] = ()
     dhcp_enabled: bool = False
     availability_zone: str = ""
 
@@ -28,7 +28,7 @@ class Vpc:
     id: str
     owner: Principal
     name: str
-    cidrs: tuple[IPv4Network, ...]
+    cidrs: tuple[Network, ...]
     created_at: int
     description: str = ""
     tags: tuple[Tag, ...] = ()

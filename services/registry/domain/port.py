@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 from typing import assert_never
 
+from services.common.addressing import Address
 from services.common.errors import NotFound, WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints
@@ -46,7 +46,7 @@ class Port:
     subnet_id: str
     vpc_id: str
     owner: Principal
-    address: IPv4Address
+    address: Address
     holder: Holder
     created_at: int
 
@@ -158,7 +158,7 @@ def of(state: State) -> Port:
             return state.port
 
 
-def address_claim(subnet_id: str, address: IPv4Address | str) -> Claim:
+def address_claim(subnet_id: str, address: Address | str) -> Claim:
     """An address of a subnet. With an empty address its key is the prefix of all of them."""
     return Claim(ADDRESS, f"{subnet_id}/{address}")
 

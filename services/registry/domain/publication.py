@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network
 
+from services.common.addressing import Address, Network, family
 from services.common.errors import Forbidden, Invalid
 from services.common.labels import Tag
 from services.common.principal import Principal
@@ -56,7 +56,7 @@ class Backend:
     `port_id` is the port that the address was taken of, if it was.
     """
 
-    address: IPv4Address
+    address: Address
     weight: int = 1
     draining: bool = False
     port_id: str = ""
@@ -152,6 +152,11 @@ class Service:
     health_check: HealthCheck | Unchecked = UNCHECKED
 
     @property
+    def ip_version(self) -> int:
+        """4 or 6: of its backends, of its endpoints and of their subnets; never changes."""
+        return self.backends[0].address.version
+
+    @property
     def permissions(self) -> tuple[str, ...]:
         return tuple(grant.permission for grant in self.grants)
 
@@ -198,12 +203,28 @@ def first_permissions(server_type: ServerType) -> tuple[str, ...]:
     return (EVERYBODY,) if server_type is ServerType.CLOUD else ()
 
 
-def check_backends(backends: Sequence[Backend], network: Sequence[IPv4Network]) -> None:
-    """Refuses backends outside the VPC's ranges, weights outside theirs, one backend twice, none and too many."""
+def check_ip_version(backends: Sequence[Backend], version: int) -> None:
+    """Refuses backends of another IP version than the service has, or is to have; 0 is any."""
+    found = backends[0].address.version
+    if version and found != version:
+        text = f"the service is {family(version)} and the backend {backends[0].address} {family(found)}"
+        way_out = "nothing translates between them: publish a service for each"
+        raise Invalid("IP_VERSION_MISMATCH", f"{text}: {way_out}", field="endpoint_service.backends")
+
+
+def check_backends(backends: Sequence[Backend], network: Sequence[Network]) -> None:
+    """Refuses backends outside the VPC's ranges, weights outside theirs, one backend twice, none and too many, and
+    backends of both IP versions.
+    """
     _check_count(backends, MAX_BACKENDS, "endpoint_service.backends")
-    seen = set[IPv4Address]()
+    seen = set[Address]()
     for index, backend in enumerate(backends):
         address, field = backend.address, f"endpoint_service.backends[{index}]"
+        if address.version != backends[0].address.version:
+            text = (
+                f"{address} is {family(address.version)} and {backends[0].address} is not: publish a service for each"
+            )
+            raise Invalid("BACKENDS_MIXED", text, field=f"{field}.address")
         if not any(address in cidr for cidr in network):
             ranges = ", ".join(map(str, network))
             text = f"{address} is not in the VPC's {ranges}"

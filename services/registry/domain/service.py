@@ -12,6 +12,7 @@ from services.registry.domain.publication import (
     Service,
     check_backends,
     check_health_check,
+    check_ip_version,
     check_port_mappings,
     check_types,
     keeping_ports,
@@ -126,9 +127,10 @@ _DONE: Mapping[type[Command], str] = {
 
 def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 # a case for each row of the machine
     match command, state:
-        case Create(service, network), Absent():
+        case Create(service, network, ip_version), Absent():
             check_types(service)
             check_backends(service.backends, network)
+            check_ip_version(service.backends, ip_version)
             check_port_mappings(service.port_mappings)
             check_health_check(service.health_check, service.port_mappings)
             return [ServiceCreated(service), ServiceOpened(service.created_at)]
@@ -255,6 +257,7 @@ def _after(state: State, at: int) -> Service:
 def _change(command: Change, service: Service) -> Sequence[Event]:
     if command.backends is not None:
         check_backends(command.backends, command.network)
+        check_ip_version(command.backends, service.ip_version)
     if command.port_mappings is not None:
         check_port_mappings(command.port_mappings)
     wanted = _news(command)

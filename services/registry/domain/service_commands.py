@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 
+from services.common import addressing
 from services.common.labels import Tag
 from services.common.service_settings import HealthCheck, SessionSettings
 from services.registry.domain.publication import (
@@ -16,16 +16,17 @@ from services.registry.domain.publication import (
     Unchecked,
 )
 
-Network = tuple[IPv4Network, ...]
+Network = tuple[addressing.Network, ...]
 """The ranges of the service's VPC, which never change: backends lie inside them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Nothing has to be waited for at present: the service is open at once."""
+    """Nothing has to be waited for at present: the service is open at once. `ip_version` 0 is that of its backends."""
 
     service: Service
     network: Network
+    ip_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

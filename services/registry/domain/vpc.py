@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from ipaddress import IPv4Network
 from typing import assert_never
 
+from services.common.addressing import Network
 from services.common.errors import AlreadyExists, Invalid, NotFound, QuotaReached, WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints, Count
@@ -67,7 +67,7 @@ class VpcChanged:
     """What it is now."""
 
     name: str
-    cidrs: tuple[IPv4Network, ...]
+    cidrs: tuple[Network, ...]
     description: str
     tags: tuple[Tag, ...]
 

@@ -1,8 +1,8 @@
 """What VPCs are told."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 
+from services.common.addressing import Address, Network
 from services.common.labels import Tag
 from services.registry.domain.network import Subnet, Vpc
 from services.registry.domain.reach import Attachment
@@ -21,7 +21,7 @@ class Change:
     """What is None stays."""
 
     name: str | None = None
-    cidrs: tuple[IPv4Network, ...] | None = None
+    cidrs: tuple[Network, ...] | None = None
     description: str | None = None
     tags: tuple[Tag, ...] | None = None
 
@@ -44,7 +44,7 @@ class ChangeSubnet:
     name: str | None = None
     description: str | None = None
     tags: tuple[Tag, ...] | None = None
-    dns_servers: tuple[IPv4Address, ...] | None = None
+    dns_servers: tuple[Address, ...] | None = None
     dhcp_enabled: bool | None = None
 
 

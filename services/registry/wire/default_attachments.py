@@ -4,7 +4,7 @@ from typing import assert_never
 
 from services.common.errors import Invalid
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
-from services.registry.domain.addresses import parse_address
+from services.registry.domain.addresses import parse_ipv4
 from services.registry.domain.default_attachment import (
     DefaultAttachmentDeleted,
     DefaultAttachmentSet,
@@ -91,8 +91,8 @@ def _template(message: vpc_pb2.DefaultAttachment) -> Template:
 
 
 def _range(message: vpc_pb2.VxlanRange) -> VxlanRange:
-    remotes = tuple(parse_address(text, f"{FIELD}.vxlan.remotes") for text in message.remotes)
-    local = parse_address(message.local, f"{FIELD}.vxlan.local") if message.local else None
+    remotes = tuple(parse_ipv4(text, f"{FIELD}.vxlan.remotes") for text in message.remotes)
+    local = parse_ipv4(message.local, f"{FIELD}.vxlan.local") if message.local else None
     return VxlanRange(message.first_vni, message.last_vni, message.port, remotes, local, message.mtu)
 
 

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Collection, Sequence
-from ipaddress import IPv4Address, IPv4Network
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from services.common.addressing import Address, Network
 from services.common.errors import Invalid
 from services.common.labels import description_of
 from services.registry.domain.addresses import parse_address, parse_cidr
@@ -45,7 +45,7 @@ def parse_subnet(wanted: vpc_pb2.Subnet, id_: str, at: int) -> Subnet:
     )
 
 
-def parse_cidrs(texts: Sequence[str]) -> tuple[IPv4Network, ...]:
+def parse_cidrs(texts: Sequence[str]) -> tuple[Network, ...]:
     """1 to 8 ranges. Raises Invalid."""
     if not 1 <= len(texts) <= MOST_CIDRS:
         raise Invalid("FIELD_INVALID", f"a VPC has 1 to {MOST_CIDRS} ranges, not {len(texts)}", field="vpc.cidrs")
@@ -79,7 +79,7 @@ def _name(text: str, field: str) -> str:
     return text
 
 
-def _servers(texts: Sequence[str]) -> tuple[IPv4Address, ...]:
+def _servers(texts: Sequence[str]) -> tuple[Address, ...]:
     if len(texts) > MOST_SERVERS:
         text = f"a subnet has {MOST_SERVERS} name servers at most, not {len(texts)}"
         raise Invalid("FIELD_INVALID", text, field="subnet.dns_servers")

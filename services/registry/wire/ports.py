@@ -1,8 +1,8 @@
 """Ports, stored and shown."""
 
-from ipaddress import IPv4Address
 from typing import assert_never
 
+from services.common.addressing import address_of
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.principal import Principal
 from services.registry.domain.port import Endpoint, Event, Holder, Machine, Port, PortReleased, PortReserved, State, of
@@ -55,7 +55,7 @@ def port_of(message: vpc_pb2.Port) -> Port:
         subnet_id=message.subnet_id,
         vpc_id=message.vpc_id,
         owner=Principal(message.account, message.project),
-        address=IPv4Address(message.address),
+        address=address_of(message.address),
         holder=holder_of(message.holder),
         created_at=nanoseconds(message.create_time),
     )

@@ -40,6 +40,10 @@ SERVER_TYPES: Mapping[ServerType, EndpointService.ServerType.ValueType] = {
     ServerType.VIP: EndpointService.SERVER_TYPE_VIP,
     ServerType.CLOUD: EndpointService.SERVER_TYPE_CLOUD,
 }
+IP_VERSIONS: dict[int, EndpointService.IpVersion.ValueType] = {
+    4: EndpointService.IP_VERSION_IPV4,
+    6: EndpointService.IP_VERSION_IPV6,
+}
 
 _IDENTITIES = {number: identity for identity, number in IDENTITIES.items()}
 _SERVICE_TYPES = {number: type_ for type_, number in SERVICE_TYPES.items()}
@@ -63,6 +67,11 @@ def server_type_of(number: EndpointService.ServerType.ValueType) -> ServerType:
     if number and number not in _SERVER_TYPES:
         raise Invalid("SERVER_TYPE_UNKNOWN", "no such server type", field="endpoint_service.server_type")
     return _SERVER_TYPES.get(number, ServerType.VM)
+
+
+def ip_version_of(number: EndpointService.IpVersion.ValueType) -> int:
+    """4 or 6; 0 where nothing is said."""
+    return {named: version for version, named in IP_VERSIONS.items()}.get(number, 0)
 
 
 def parse_tags(messages: Iterable[TagMessage], field: str = "endpoint_service.tags") -> tuple[Tag, ...]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
+from services.common.addressing import Address, address_of
 from services.common.errors import Invalid
 from services.registry.domain.addresses import parse_address
 from services.registry.domain.publication import Backend, PortMapping, Protocol
@@ -24,7 +24,7 @@ class OfPort:
     port_id: str
 
 
-Target = IPv4Address | OfPort
+Target = Address | OfPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class AskedBackend:
     weight: int = 1
     draining: bool = False
 
-    def at(self, address: IPv4Address) -> Backend:
+    def at(self, address: Address) -> Backend:
         port_id = self.target.port_id if isinstance(self.target, OfPort) else ""
         return Backend(address, self.weight, self.draining, port_id)
 
@@ -58,7 +58,7 @@ def backend_message(backend: Backend) -> service_pb2.Backend:
 
 def backend_of(message: service_pb2.Backend) -> Backend:
     """Also one that was stored before there were weights."""
-    return Backend(IPv4Address(message.address), message.weight or 1, message.draining, message.port)
+    return Backend(address_of(message.address), message.weight or 1, message.draining, message.port)
 
 
 def mapping_message(mapping: PortMapping) -> service_pb2.PortMapping:

@@ -35,6 +35,7 @@ from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, tim
 from services.registry.wire.permissions import ended_message, ended_of, grants_of, permission_message
 from services.registry.wire.profiles import (
     IDENTITIES,
+    IP_VERSIONS,
     SERVER_TYPES,
     SERVICE_TYPES,
     health_message,
@@ -69,6 +70,10 @@ _STATES: Mapping[type[State], EndpointService.State.ValueType] = {
     Deleted: EndpointService.STATE_DELETED,
     Failed: EndpointService.STATE_FAILED,
 }
+
+
+STORED_VERSIONS = IP_VERSIONS | {4: EndpointService.IP_VERSION_UNSPECIFIED}
+"""As events have them: those of IPv4 services are as they were before there were others."""
 
 
 class ServiceCodec:
@@ -115,7 +120,14 @@ def service_message(state: State) -> EndpointService:
         policy_enabled=service.policy_enabled,
         session_settings=settings_message(service.session_settings),
         health_check=health_message(service.health_check),
+        ip_version=STORED_VERSIONS[service.ip_version],
     )
+
+
+def shown(service: EndpointService) -> EndpointService:
+    """The same resource, also where it says no IP version: services were of IPv4 before there were others."""
+    service.ip_version = service.ip_version or EndpointService.IP_VERSION_IPV4
+    return service
 
 
 def service_of(message: EndpointService) -> Service:
@@ -159,6 +171,7 @@ def connectable(service: EndpointService) -> ConnectableService:
         service_type=service.service_type or EndpointService.SERVICE_TYPE_INTERFACE,
         create_time=service.create_time,
         policy_enabled=service.policy_enabled,
+        ip_version=service.ip_version or EndpointService.IP_VERSION_IPV4,
     )
 
 

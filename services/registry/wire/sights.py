@@ -66,7 +66,7 @@ ALLOWED = Allowed(
             *("approval_required", "permissions", "state", "failure", "create_time", "update_time", "etag", "version"),
             *("description", "tags", "client_identity", "service_type", "server_type"),
             *("permission_details", "ended_permissions", "approval_rules", "consumer_limits", "policy_enabled"),
-            *("session_settings", "health_check"),
+            *("session_settings", "health_check", "ip_version"),
         ),
         f"{_API}.Permission": ("id", "permission", "type", "description", "create_time"),
         f"{_API}.EndedPermission": ("permission", "time", "version"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from typing import assert_never
 
-from services.registry.domain.addresses import parse_address
+from services.registry.domain.addresses import parse_ipv4
 from services.registry.domain.targets import (
     FIRST_DEVICE,
     FIRST_VXLAN_PORT,
@@ -59,12 +59,12 @@ def show_target(target: Target, shown: vpc_pb2.Attachment) -> None:
 
 
 def _vxlan(message: vpc_pb2.VxlanTarget) -> Vxlan:
-    local = parse_address(message.local, "attachment.vxlan.local") if message.local else None
+    local = parse_ipv4(message.local, "attachment.vxlan.local") if message.local else None
     return Vxlan(message.vni, message.port, _addresses(message.remotes), local, message.mtu)
 
 
 def _addresses(texts: Sequence[str]) -> tuple[IPv4Address, ...]:
-    return tuple(parse_address(text, "attachment.vxlan.remotes") for text in texts)
+    return tuple(parse_ipv4(text, "attachment.vxlan.remotes") for text in texts)
 
 
 def _vxlan_message(target: Vxlan) -> vpc_pb2.VxlanTarget:
@@ -84,6 +84,6 @@ def _interface(message: vpc_pb2.InterfaceTarget) -> Interface:
         case "mac":
             return Interface(Selector.MAC, message.mac.lower())
         case "address":
-            return Interface(Selector.ADDRESS, str(parse_address(message.address, "attachment.interface.address")))
+            return Interface(Selector.ADDRESS, str(parse_ipv4(message.address, "attachment.interface.address")))
         case other:
             raise LookupError(f"an interface without a selector that is known: {other}")

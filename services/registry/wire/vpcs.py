@@ -1,8 +1,8 @@
 """VPCs and subnets, stored and shown."""
 
-from ipaddress import IPv4Address, IPv4Network
 from typing import assert_never
 
+from services.common.addressing import addresses_of, network_of, networks_of
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.principal import Principal
 from services.registry.domain.addresses import router
@@ -122,7 +122,7 @@ def _vpc(message: vpc_pb2.Vpc) -> Vpc:
         id=message.id,
         owner=Principal(message.account, message.project),
         name=message.name,
-        cidrs=tuple(map(IPv4Network, message.cidrs)),
+        cidrs=networks_of(message.cidrs),
         created_at=nanoseconds(message.create_time),
         description=message.description,
         tags=tuple(map(tag_of, message.tags)),
@@ -133,11 +133,11 @@ def _subnet(message: vpc_pb2.Subnet) -> Subnet:
     return Subnet(
         id=message.id,
         name=message.name,
-        cidr=IPv4Network(message.cidr),
+        cidr=network_of(message.cidr),
         created_at=nanoseconds(message.create_time),
         description=message.description,
         tags=tuple(map(tag_of, message.tags)),
-        dns_servers=tuple(map(IPv4Address, message.dns_servers)),
+        dns_servers=addresses_of(message.dns_servers),
         dhcp_enabled=message.dhcp_enabled,
         availability_zone=message.availability_zone,
     )

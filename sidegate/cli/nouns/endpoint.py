@@ -63,6 +63,7 @@ noun = Noun("endpoint", "Endpoints: addresses in your subnets that lead to servi
     "create",
     "sidegate endpoint create --service region-1.web.6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --subnet front --wait",
     "sidegate endpoint create --service web --subnet front --ip 10.0.0.20 --allow 10.0.0.0/28 --name to-web",
+    "sidegate endpoint create --service web6 --subnet front6 --ip fd00:10::20 --allow fd00:10::/80",
 )
 async def create(
     session: Session,
@@ -78,10 +79,12 @@ async def create(
     subnet: Annotated[
         str,
         typer.Option(
-            metavar="SUBNET", help="Where its address is taken from, by name or id.", autocompletion=completing.subnet
+            metavar="SUBNET",
+            help="Where its address is taken from, by name or id; of the service's IP version.",
+            autocompletion=completing.subnet,
         ),
     ],
-    ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else the lowest free one.")] = "",
+    ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else a free one of the subnet.")] = "",
     allow: Allow = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="For people; need not be unique.")] = "",
     description: Description = "",

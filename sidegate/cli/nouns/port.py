@@ -31,7 +31,7 @@ async def create(
         ),
     ],
     holder: Annotated[str, typer.Option(metavar="machine/NAME", help="Who has the address.")],
-    ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else the lowest free one.")] = "",
+    ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else a free one of the subnet.")] = "",
 ) -> Port:
     """Take an address for a machine."""
     return await session.sidegate.ports.create(await resolve.subnet(session.sidegate, subnet), holder, ip)

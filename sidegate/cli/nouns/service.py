@@ -65,6 +65,7 @@ Weights = Annotated[
 @noun.write(
     "create",
     "sidegate service create web --vpc payments --backend 10.0.0.10 --port 80:8080/tcp --approval",
+    "sidegate service create web6 --vpc payments --backend fd00:20::10 --port 80:8080/tcp",
     "sidegate service create dns --vpc payments --backend 10.0.0.2=3 --backend 10.0.0.3 --port 53/udp --port 53",
     "sidegate service create api --vpc payments --backend 10.0.0.4 --port 443:8443 --health-check http:8080/healthz",
 )

@@ -16,13 +16,19 @@ from sidegate.cli.view import View
 noun = Noun("subnet", "Parts of a VPC in which addresses are given out.")
 
 
-@noun.write("create", "sidegate subnet create front --vpc shop --cidr 10.0.0.0/25")
+@noun.write(
+    "create",
+    "sidegate subnet create front --vpc shop --cidr 10.0.0.0/25",
+    "sidegate subnet create front6 --vpc both --cidr fd00:10::/64",
+)
 async def create(
     session: Session,
     *,
     name: Annotated[str, typer.Argument(help="Unique in the VPC.")],
     vpc: InVpc,
-    cidr: Annotated[str, typer.Option(metavar="CIDR", help="A range of the VPC's, apart from its other subnets.")],
+    cidr: Annotated[
+        str, typer.Option(metavar="CIDR", help="A range of the VPC's, IPv4 or IPv6, apart from its other subnets.")
+    ],
     description: Description = "",
     tag: Tags = None,
 ) -> Subnet:

@@ -16,12 +16,18 @@ from sidegate.cli.view import View
 noun = Noun("vpc", "Private networks. Two of them may use the same addresses.")
 
 
-@noun.write("create", "sidegate vpc create shop --cidr 10.0.0.0/24")
+@noun.write(
+    "create",
+    "sidegate vpc create shop --cidr 10.0.0.0/24",
+    "sidegate vpc create both --cidr 10.0.0.0/16 --cidr fd00:10::/48",
+)
 async def create(
     session: Session,
     *,
     name: Annotated[str, typer.Argument(help="Unique in the project.")],
-    cidr: Annotated[list[str], typer.Option(metavar="CIDR", help="An IPv4 range, /8 to /28; once for each, up to 8.")],
+    cidr: Annotated[
+        list[str], typer.Option(metavar="CIDR", help="A range: IPv4, /8 to /28, or IPv6, /16 to /124; up to 8.")
+    ],
     description: Description = "",
     tag: Tags = None,
 ) -> Vpc:

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address
 
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.shares import in_order, shares
-from services.gateway_agent.table import Backend, Endpoint, PortMapping, Protocol, Service
+from services.gateway_agent.table import Address, Backend, Endpoint, PortMapping, Protocol, Service
 from tests.support.models.forwarding_hash import slot_of, source_ports
 from tests.support.models.forwarding_packets import (
     ARP_LENGTH,
@@ -95,7 +95,7 @@ class Forwarding:
     numbers: dict[str, int] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
-    macs: dict[tuple[str, IPv4Address], bytes] = field(default_factory=dict)
+    macs: dict[tuple[str, Address], bytes] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)  # of endpoints that are in the table
     sessions: Sessions = field(default_factory=Sessions)
     begun: int = 0
@@ -110,7 +110,7 @@ class Forwarding:
         else:
             self.devices[number] = device
 
-    def resolve(self, vpc: str, address: IPv4Address, mac: bytes | None) -> None:
+    def resolve(self, vpc: str, address: Address, mac: bytes | None) -> None:
         if mac is None:
             self.macs.pop((vpc, address), None)
         else:
@@ -267,7 +267,7 @@ class Forwarding:
         """Whether the life of its endpoint that let it in has ended."""
         return self.lives.get(session.endpoint) != session.life
 
-    def endpoint_at(self, number: int, address: IPv4Address) -> Endpoint | None:
+    def endpoint_at(self, number: int, address: Address) -> Endpoint | None:
         for endpoint in self.endpoints.values():
             if self.numbers[endpoint.vpc] == number and endpoint.address == address:
                 return endpoint

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
 from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.table import Address
 
 ETHERNET, IP_HEADER = 14, 20
 TRANSPORT = ETHERNET + IP_HEADER
@@ -39,8 +40,8 @@ class Refused(Exception):
 class Tuple(NamedTuple):
     """What tells a packet's session: its addresses and ports in the VPC (by number) that it comes from."""
 
-    source: IPv4Address
-    destination: IPv4Address
+    source: Address
+    destination: Address
     source_port: int
     destination_port: int
     vpc: int

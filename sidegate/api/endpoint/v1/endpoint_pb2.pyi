@@ -138,11 +138,11 @@ class Endpoint(_message.Message):
     service_full_name: _builtins.str
     """The service's full name."""
     subnet_id: _builtins.str
-    """The subnet that its address is in (UUID)."""
+    """The subnet that its address is in (UUID), of the service's IP version."""
     vpc_id: _builtins.str
     """That subnet's VPC (UUID)."""
     address: _builtins.str
-    """Its IPv4 address; in a request the one wanted, or empty for the lowest free one."""
+    """Its address; in a request the one wanted, or empty for a free one: in an IPv4 subnet the lowest, in an IPv6 one any."""
     port_id: _builtins.str
     """The port that holds the address (UUID)."""
     marker_id: _builtins.int
@@ -171,7 +171,9 @@ class Endpoint(_message.Message):
     """Why it is REJECTED, where that was not the service owner's decision of the moment; empty otherwise."""
     @_builtins.property
     def allowed_cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 ranges of clients that may connect, up to 200; empty is everybody in the VPC, unless `whitelist` says otherwise."""
+        """Ranges of clients that may connect, up to 200, of the address's IP version; empty is everybody in the VPC, unless
+        `whitelist` says otherwise.
+        """
 
     @_builtins.property
     def ready(self) -> Global___Condition:

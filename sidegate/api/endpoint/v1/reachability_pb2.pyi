@@ -275,7 +275,7 @@ class TestedBackend(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Its IPv4 address in the service's VPC."""
+    """Its address in the service's VPC."""
     port: _builtins.int
     """The port, 1 to 65535."""
     protocol: _builtins.str

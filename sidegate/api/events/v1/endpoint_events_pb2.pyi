@@ -409,7 +409,7 @@ class AllowedCidrs(_message.Message):
     CIDRS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 ranges; empty is everybody."""
+        """Ranges; empty is everybody."""
 
     def __init__(
         self,

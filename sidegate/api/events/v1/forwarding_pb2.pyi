@@ -141,7 +141,7 @@ class ServiceForwarding(_message.Message):
     """How far `version` is ahead of the registry's, which counts again from what it was when it was restored."""
     @_builtins.property
     def backends(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 addresses of the backends that are not draining, in the owner's order: what a gateway that knows of no weights
+        """Addresses, all of one IP version, of the backends that are not draining, in the owner's order: what a gateway that knows of no weights
         forwards to, in equal shares. Where `weighted_backends` is there, it says all of this and more.
         """
 
@@ -204,7 +204,7 @@ class BackendForwarding(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Its IPv4 address in the service's VPC."""
+    """Its address in the service's VPC, of IPv4 or IPv6, in the form of RFC 5952."""
     weight: _builtins.int
     """Its share of new sessions is in proportion to this, 1 to 100."""
     draining: _builtins.bool
@@ -252,7 +252,7 @@ class EndpointForwarding(_message.Message):
     vpc_id: _builtins.str
     """The consumer's VPC (UUID)."""
     address: _builtins.str
-    """Its IPv4 address there."""
+    """Its address there, of the service's IP version, in the form of RFC 5952."""
     service_id: _builtins.str
     """The service that it leads to (UUID)."""
     admission: _builtins.int
@@ -263,8 +263,8 @@ class EndpointForwarding(_message.Message):
     """
     @_builtins.property
     def allowed_cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 ranges of clients that may connect; empty is everybody. Where nobody may, it is 255.255.255.255/32 alone, which
-        is nobody's source address.
+        """Ranges of clients that may connect, of the address's IP version; empty is everybody. Where nobody may, it is
+        255.255.255.255/32 or ff02::1/128 alone, which is nobody's source address.
         """
 
     @_builtins.property
@@ -307,7 +307,9 @@ class SourceLease(_message.Message):
     gateway_id: _builtins.str
     """The gateway."""
     address: _builtins.str
-    """An IPv4 address of 198.19.128.0/17, unique in the provider's VPC."""
+    """An IPv4 address of 198.19.128.0/17, unique in the provider's VPC. Backends of an IPv6 service see the address of
+    fd73:6964:6567:6174::/96 that ends with it.
+    """
     def __init__(
         self,
         *,

@@ -199,7 +199,7 @@ class ProbedPort(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Its IPv4 address."""
+    """Its address."""
     port: _builtins.int
     """The port."""
     protocol: _builtins.str

@@ -155,6 +155,29 @@ class EndpointService(_message.Message):
     SERVER_TYPE_CLOUD: EndpointService.ServerType.ValueType  # 4
     """A platform service. Only the operator publishes it; everybody is permitted from the beginning."""
 
+    class _IpVersion:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _IpVersionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EndpointService._IpVersion.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        IP_VERSION_UNSPECIFIED: EndpointService._IpVersion.ValueType  # 0
+        """Stands for IPV4: events of IPv4 services have no other."""
+        IP_VERSION_IPV4: EndpointService._IpVersion.ValueType  # 1
+        """IPv4."""
+        IP_VERSION_IPV6: EndpointService._IpVersion.ValueType  # 2
+        """IPv6."""
+
+    class IpVersion(_IpVersion, metaclass=_IpVersionEnumTypeWrapper):
+        """Of which version of IP its backends and its endpoints are. Nothing translates between the two."""
+
+    IP_VERSION_UNSPECIFIED: EndpointService.IpVersion.ValueType  # 0
+    """Stands for IPV4: events of IPv4 services have no other."""
+    IP_VERSION_IPV4: EndpointService.IpVersion.ValueType  # 1
+    """IPv4."""
+    IP_VERSION_IPV6: EndpointService.IpVersion.ValueType  # 2
+    """IPv6."""
+
     ID_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
@@ -183,6 +206,7 @@ class EndpointService(_message.Message):
     POLICY_ENABLED_FIELD_NUMBER: _builtins.int
     SESSION_SETTINGS_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
+    IP_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -221,9 +245,13 @@ class EndpointService(_message.Message):
     """Whether endpoints of it are meant to carry a policy document; never changes. Endpoints may carry one either way: it
     is for programs that know what a policy means.
     """
+    ip_version: Global___EndpointService.IpVersion.ValueType
+    """That of its backends, and so of its endpoints and of the subnets that they are in; never changes. In a request it may
+    be left out; if it is said, backends must be of it.
+    """
     @_builtins.property
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backend]:
-        """Where connections end: 1 to 64, each once. New ones are shared out by weight among those that are not draining and
+        """Where connections end: 1 to 64, each once, all of one IP version. New ones are shared out by weight among those that are not draining and
         answer; where there are none, new connections are refused.
         """
 
@@ -310,10 +338,11 @@ class EndpointService(_message.Message):
         policy_enabled: _builtins.bool = ...,
         session_settings: Global___SessionSettings | None = ...,
         health_check: Global___HealthCheck | None = ...,
+        ip_version: Global___EndpointService.IpVersion.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "health_check", b"health_check", "session_settings", b"session_settings", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "health_check", b"health_check", "id", b"id", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "session_settings", b"session_settings", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "health_check", b"health_check", "id", b"id", "ip_version", b"ip_version", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "session_settings", b"session_settings", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -660,7 +689,7 @@ class Backend(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """An IPv4 address inside the VPC's ranges."""
+    """An address inside the VPC's ranges."""
     port_id: _builtins.str
     """A port of the VPC (UUID): its address is taken when the service is written."""
     weight: _builtins.int
@@ -756,6 +785,7 @@ class ConnectableService(_message.Message):
     SERVICE_TYPE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     POLICY_ENABLED_FIELD_NUMBER: _builtins.int
+    IP_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     full_name: _builtins.str
@@ -766,6 +796,8 @@ class ConnectableService(_message.Message):
     """How an endpoint of it is reached."""
     policy_enabled: _builtins.bool
     """Whether endpoints of it are meant to carry a policy document."""
+    ip_version: Global___EndpointService.IpVersion.ValueType
+    """Of which IP version the subnet of an endpoint of it must be."""
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortMapping]:
         """The ports that an endpoint of it will have; server ports are left out."""
@@ -784,10 +816,11 @@ class ConnectableService(_message.Message):
         service_type: Global___EndpointService.ServiceType.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         policy_enabled: _builtins.bool = ...,
+        ip_version: Global___EndpointService.IpVersion.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "create_time", b"create_time", "full_name", b"full_name", "id", b"id", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "service_type", b"service_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "create_time", b"create_time", "full_name", b"full_name", "id", b"id", "ip_version", b"ip_version", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "service_type", b"service_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -46,7 +46,7 @@ class ReserveEndpointPortRequest(_message.Message):
     subnet_id: _builtins.str
     """The subnet that the address is taken from (UUID)."""
     address: _builtins.str
-    """The address wanted; the lowest free one where it is empty."""
+    """The address wanted; a free one where it is empty."""
     validate_only: _builtins.bool
     """Only say what would come of it: an address that could be taken now is shown, and is not."""
     def __init__(

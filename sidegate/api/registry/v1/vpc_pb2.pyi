@@ -49,8 +49,8 @@ class Vpc(_message.Message):
     """For people: up to 128 printable characters without '<' and '>'."""
     @_builtins.property
     def cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its IPv4 ranges, such as "10.0.0.0/16": 1 to 8, unicast, /8 to /28 each, apart from one another and from
-        198.19.128.0/17.
+        """Its ranges, such as "10.0.0.0/16" or "fd00:10::/48": 1 to 8, unicast, of IPv4 /8 to /28 each, of IPv6 /16 to /124,
+        apart from one another, from 198.19.128.0/17 and from fd73:6964:6567:6174::/96.
         """
 
     @_builtins.property
@@ -111,7 +111,7 @@ class Subnet(_message.Message):
     name: _builtins.str
     """For people; unique in the VPC. The same form as a VPC's name."""
     cidr: _builtins.str
-    """Its range, /8 to /28, inside one of the VPC's and apart from the VPC's other subnets."""
+    """Its one range, of IPv4 (/8 to /28) or of IPv6 (/16 to /124), inside the VPC's and apart from the VPC's other subnets."""
     gateway_address: _builtins.str
     """The first host address: kept for a router, never given out."""
     account: _builtins.str
@@ -134,7 +134,7 @@ class Subnet(_message.Message):
 
     @_builtins.property
     def dns_servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """IPv4 addresses of the name servers that the owner's machines use, in order, up to 5. Kept and shown; nothing acts on
+        """Addresses of the name servers that the owner's machines use, in order, up to 5. Kept and shown; nothing acts on
         them.
         """
 
@@ -189,7 +189,9 @@ class Port(_message.Message):
     account: _builtins.str
     """The account of that project."""
     address: _builtins.str
-    """An IPv4 address of the subnet that nobody holds; the lowest free one where it is empty."""
+    """An address of the subnet that nobody holds. Where it is empty: in an IPv4 subnet the lowest free one, in an IPv6 one
+    any that is free.
+    """
     holder: _builtins.str
     """Who has the address: "machine/<name>", or "endpoint/<id>" for those that the platform makes."""
     @_builtins.property
