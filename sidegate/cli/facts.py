@@ -4,6 +4,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -41,6 +42,8 @@ def _field(message: Message, field: Field) -> Json:
 def _value(field: Field, value: object) -> Json:
     match value:
         case Timestamp():
+            return str(value.ToJsonString())
+        case Duration():
             return str(value.ToJsonString())
         case Message():
             return of(value)

@@ -5,6 +5,7 @@ from datetime import datetime
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
 from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendForwarding, ServiceForwarding
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
@@ -51,6 +52,9 @@ STYLES = {
     "open": GOOD,
     "refused": BAD,
     "notReached": WAITING,
+    "well": GOOD,
+    "unknown": WAITING,
+    "unhealthy": BAD,
     "unresolved": BAD,
 }
 
@@ -99,6 +103,8 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return printable(f"{value.key}={value.value}")
         case NetnsTarget() | VxlanTarget() | InterfaceTarget() | NetnsPattern() | VxlanRange():
             return printable(target(value))
+        case BackendCounts():
+            return counts(value)
         case Condition(status=True):
             return "yes"
         case Condition(reason=reason):
@@ -107,6 +113,12 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return "yes" if value else "no"
         case _:
             return printable(str(value))
+
+
+def counts(value: BackendCounts) -> str:
+    """How many backends take new sessions: 2 of 3 take new sessions; 3 of 3 take new sessions, though none is well."""
+    told = f"{value.taking} of {value.total} take new sessions"
+    return f"{told}, though none is well" if value.taking and not value.well else told
 
 
 def target(value: NetnsTarget | VxlanTarget | InterfaceTarget | NetnsPattern | VxlanRange) -> str:

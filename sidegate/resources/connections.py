@@ -7,6 +7,7 @@ from typing import TypeAlias
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as endpoint_rpc
+from sidegate.api.endpoint.v1.backend_health_pb2 import GetServiceHealthRequest, GetServiceHealthResponse
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, ConnectionState
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServiceStub
 from sidegate.api.endpoint.v1.reachability_pb2 import TestConnectionRequest, TestConnectionResponse
@@ -64,6 +65,10 @@ class Connections:
         """Tries out whether packets pass, with what each backend said; takes up to four seconds."""
         request = TestConnectionRequest(service_id=service_id, endpoint_id=endpoint_id)
         return await self._caller.ask(self._stub.TestConnection, request)
+
+    async def health(self, service_id: str) -> GetServiceHealthResponse:
+        """How gateways find the backends of a service that asks for health checks; no gateways where none asks."""
+        return await self._caller.ask(self._stub.GetServiceHealth, GetServiceHealthRequest(service_id=service_id))
 
     async def decide(
         self,

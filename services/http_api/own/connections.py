@@ -1,4 +1,4 @@
-"""Connections decided on many at once, and endpoints tried out."""
+"""Connections decided on many at once, endpoints tried out, and how backends are."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from services.http_api.auth.caller import ProjectCaller, SignedRoute
-from services.http_api.own.models import ConnectionReachability, Decide, DecidedAnswer, Reachability
+from services.http_api.own.models import ConnectionReachability, Decide, DecidedAnswer, Reachability, ServiceHealth
+from sidegate.api.endpoint.v1 import backend_health_pb2, reachability_pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
-from sidegate.api.endpoint.v1 import reachability_pb2
 from sidegate.cli import facts
 
 router = APIRouter(prefix="/sidegate/v1", tags=["connections"], route_class=SignedRoute)
@@ -47,3 +47,11 @@ async def test_connection(caller: ProjectCaller, service_id: Service, endpoint_i
     request = reachability_pb2.TestConnectionRequest(service_id=str(service_id), endpoint_id=str(endpoint_id))
     answer = await caller.ask(caller.upstream.connections.TestConnection, request)
     return ConnectionReachability.model_validate(facts.of(answer))
+
+
+@router.get("/{project_id}/services/{service_id}/health", operation_id="GetServiceHealth")
+async def service_health(caller: ProjectCaller, service_id: Service) -> ServiceHealth:
+    """How gateways find the backends of a service that asks for health checks, for its owner."""
+    request = backend_health_pb2.GetServiceHealthRequest(service_id=str(service_id))
+    answer = await caller.ask(caller.upstream.connections.GetServiceHealth, request)
+    return ServiceHealth.model_validate(facts.of(answer))

@@ -125,6 +125,31 @@ class ConnectionReachability(BaseModel):
     backends: list[Backend]
 
 
+class BackendHealth(BaseModel):
+    """How a gateway finds a backend."""
+
+    address: str
+    condition: Literal["unknown", "well", "unhealthy"]
+    since: str = Field(description="RFC 3339")
+    takes_sessions: bool = Field(description="new sessions go to it")
+    draining: bool
+    last_error: str = Field(description="what the last check met with that failed, however long ago; empty for none")
+    last_error_time: str | None = Field(description="when that was, RFC 3339")
+    median_time: str | None = Field(description="of the times that its last checks took: seconds, such as 0.001250s")
+
+
+class GatewayHealth(BaseModel):
+    gateway_id: str
+    backends: list[BackendHealth]
+
+
+class ServiceHealth(BaseModel):
+    """How gateways find the backends of a service; no gateways where none asks."""
+
+    service_id: str
+    gateways: list[GatewayHealth]
+
+
 class Record(BaseModel):
     """An event of a log, and who did it."""
 
