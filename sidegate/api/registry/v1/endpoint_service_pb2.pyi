@@ -305,7 +305,9 @@ class EndpointService(_message.Message):
 
     @_builtins.property
     def health_check(self) -> Global___HealthCheck:
-        """How gateways ask backends whether they are well: one that is not gets no new sessions. Not set: they are not asked."""
+        """How gateways ask backends whether they are well: one that is not gets no new sessions, as long as another is. Not set:
+        they are not asked.
+        """
 
     def __init__(
         self,
