@@ -95,7 +95,7 @@ class HealthOptions(Group):
             metavar="tcp|http[:PORT][/PATH]",
             parser=parsing.health_check,
             autocompletion=completing.health_check,
-            help="Give backends that do not answer no new sessions, while others do. No PORT: the first published for TCP.",
+            help="No new sessions for backends that do not answer, while others do. No PORT: the first for TCP.",
         ),
     ] = None
     health_status: Annotated[
