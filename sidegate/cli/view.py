@@ -18,6 +18,9 @@ from sidegate.cli.words import STYLES
 
 UNBOUNDED_WIDTH = 100_000
 
+Cell = str | Text
+"""Words, which have a style of their own where they are some state's, or text that has one already."""
+
 
 class Output(StrEnum):
     """How an answer is printed."""
@@ -42,7 +45,7 @@ class Rows:
     """A table where its words fit beside each other; else a sheet for each row. Nothing is cut, no id is broken."""
 
     titles: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Cell]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         drawn = _columns(self.titles, self.rows)
@@ -53,7 +56,7 @@ class Rows:
             yield Group(*([""] * bool(number)), sheet(dict(zip(_distinct(self.titles), row, strict=True))))
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Rows:
+def table(titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Rows:
     """Columns without lines, as wide as the terminal lets them be."""
     return Rows(titles, rows)
 
@@ -63,23 +66,27 @@ def _distinct(titles: Sequence[str]) -> list[str]:
     return [title + " (2)" * (title in titles[:place]) for place, title in enumerate(titles)]
 
 
-def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in titles:
         drawn.add_column(title.upper(), overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
+        drawn.add_row(*map(_styled, row))
     return drawn
 
 
-def sheet(rows: Mapping[str, str]) -> Table:
+def _styled(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(cell, STYLES.get(cell, ""))
+
+
+def sheet(rows: Mapping[str, Cell]) -> Table:
     """One thing: a line for each field that says something."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     drawn.add_column(style="bold", no_wrap=True)
     drawn.add_column(overflow="fold")
     for title, cell in rows.items():
         if cell:
-            drawn.add_row(title, Text(cell, STYLES.get(cell, "")))
+            drawn.add_row(title, _styled(cell))
     return drawn
 
 

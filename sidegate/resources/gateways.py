@@ -3,6 +3,7 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.gateway.v1 import gateway_service_pb2 as rpc
+from sidegate.api.gateway.v1 import traffic_pb2
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import TableServiceStub
 from sidegate.transport import LONGEST_TIMEOUT_SECONDS, Caller
 
@@ -26,3 +27,13 @@ class Gateway:
 
     async def status(self) -> rpc.GetStatusResponse:
         return await self._caller.ask(self._stub.GetStatus, rpc.GetStatusRequest())
+
+    async def traffic(
+        self,
+        order: "traffic_pb2.GetTrafficRequest.Order.ValueType" = traffic_pb2.GetTrafficRequest.ORDER_BYTES,
+        *,
+        limit: int = 0,
+    ) -> traffic_pb2.GetTrafficResponse:
+        """What has passed, and what has not: the endpoints with the most of it, 20 where no limit is given."""
+        request = traffic_pb2.GetTrafficRequest(order=order, limit=limit)
+        return await self._caller.ask(self._stub.GetTraffic, request, LONGEST_TIMEOUT_SECONDS)

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse, GetTableRequest
+from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
 from sidegate.cli import forwarding, traced
+from sidegate.cli import traffic as told_traffic
 from sidegate.cli.command import Noun
 from sidegate.cli.packets import FromClient, OfProtocol, ToPort, Transport, opening
 from sidegate.cli.session import Session
@@ -22,6 +24,21 @@ class Source(StrEnum):
     DESIRED = "desired"
 
 
+class Order(StrEnum):
+    """By what endpoints are in order."""
+
+    BYTES = "bytes"
+    SESSIONS = "sessions"
+    REFUSED = "refused"
+    SOURCES = "sources"
+
+
+ORDERS = {
+    Order.BYTES: GetTrafficRequest.ORDER_BYTES,
+    Order.SESSIONS: GetTrafficRequest.ORDER_SESSIONS,
+    Order.REFUSED: GetTrafficRequest.ORDER_REFUSED,
+    Order.SOURCES: GetTrafficRequest.ORDER_SOURCES,
+}
 SOURCES = {Source.KERNEL: GetTableRequest.SOURCE_KERNEL, Source.DESIRED: GetTableRequest.SOURCE_DESIRED}
 
 
@@ -38,6 +55,27 @@ async def show(
 async def status(session: Session) -> GetStatusResponse:
     """Show how the gateway is doing: what it has heard, and what became of packets."""
     return await session.gateway.status()
+
+
+@noun.verb(
+    "traffic",
+    "sidegate gateway traffic",
+    "sidegate gateway traffic --by sources --limit 5",
+    "sidegate gateway traffic --by refused -o json",
+)
+async def traffic(
+    session: Session,
+    *,
+    by: Annotated[
+        Order,
+        typer.Option(
+            help="Those first with the most bytes, sessions, refused packets, or the fullest source addresses."
+        ),
+    ] = Order.BYTES,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many endpoints.")] = 20,
+) -> View:
+    """Show what has passed for endpoints and what was refused, and how full their source addresses are."""
+    return told_traffic.view(await session.gateway.traffic(ORDERS[by], limit=limit))
 
 
 @noun.verb(
