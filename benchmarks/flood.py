@@ -1,9 +1,10 @@
 """What a packet costs a gateway: a flood of one processor through it, less the same flood dropped at its door."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, median
 
 from benchmarks.compiled import packets
@@ -19,6 +20,8 @@ SLICES = 5
 
 WARM_UP = 0.05
 """Seconds in which sessions are opened."""
+
+Measure = Callable[[], Awaitable[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,15 @@ async def packet_cost(way: Flood, alone: Flood, seconds: float) -> float:
     """Nanoseconds of the gateway's own, taken for about so many seconds."""
     part = seconds / (2 * SLICES)
     await way.nanoseconds(WARM_UP)
-    floors, ways = [await alone.nanoseconds(part)], []
+    return await slices(partial(way.nanoseconds, part), partial(alone.nanoseconds, part))
+
+
+async def slices(way: Measure, alone: Measure) -> float:
+    """By turns: the generator at the gateway's door, and through the gateway."""
+    floors, ways = [await alone()], []
     for _ in range(SLICES):
-        ways.append(await way.nanoseconds(part))
-        floors.append(await alone.nanoseconds(part))
+        ways.append(await way())
+        floors.append(await alone())
     return own_cost(ways, floors)
 
 

@@ -37,10 +37,12 @@ class Handshakes:
     """Sessions that are told apart by their number: of so many sources, targets and ports."""
 
     source: Namespace
+    next_hop: str
     sink: Namespace  # where the far end is that answers
     target: IPv4Address | str
     targets: int
     sources: int = 16
+    sink_device: str = DEVICE
 
     async def open(self, first: int, end: int) -> tuple[int, float]:
         """How many of the sessions `first` to `end` stand, and how many a processor opens in a second.
@@ -48,26 +50,29 @@ class Handshakes:
         Raises Failed where many do not.
         """
         answered, confirmed = ended(self.source), ended(self.sink)
-        said = await self._generate("open", first, end)
+        nanoseconds = await self._generate("open", first, end)
         stand = min(ended(self.source) - answered, ended(self.sink) - confirmed)
         if stand < ENOUGH * (end - first):
             raise Failed(f"of {end - first} sessions, {stand} stand")
-        return stand, 1e9 / said["nanoseconds"]
+        return stand, 1e9 / nanoseconds
 
-    async def check(self, first: int, end: int) -> None:
-        """Raises Failed if a packet of one of them does not pass."""
-        before = ended(self.sink)
-        await self._generate("touch", first, end)
-        passed = ended(self.sink) - before
-        if passed < ENOUGH * (end - first):
-            raise Failed(f"of {end - first} sessions, {passed} still pass packets")
+    async def touch(self, first: int, end: int, count: int = 0) -> float:
+        """Sends so many packets, one for each session in turn; gives the nanoseconds that a packet takes.
 
-    async def _generate(self, verb: str, first: int, end: int) -> dict[str, float]:
-        where = (DEVICE, next_hop(self.source), str(CLIENT), str(self.sources), str(self.target), str(self.targets))
-        command = (packets(), verb, *where, str(FLOOD_PORT), str(first), str(end))
+        Raises Failed if packets do not pass.
+        """
+        wanted, before = count or end - first, ended(self.sink, self.sink_device)
+        nanoseconds = await self._generate("touch", first, end, wanted)
+        passed = ended(self.sink, self.sink_device) - before
+        if passed < ENOUGH * wanted:
+            raise Failed(f"of {wanted} packets of open sessions, {passed} pass")
+        return nanoseconds
+
+    async def _generate(self, verb: str, *numbers: int) -> float:
+        where = (DEVICE, self.next_hop, str(CLIENT), str(self.sources), str(self.target), str(self.targets))
+        command = (packets(), verb, *where, str(FLOOD_PORT), *map(str, numbers))
         async with child(command, namespace=self.source, cpu=CLIENT_CPU) as generator:
-            said: dict[str, float] = json.loads(await generator.hear_all())
-        return said
+            return float(json.loads(await generator.hear_all())["nanoseconds"])
 
 
 @dataclass(slots=True)
@@ -79,6 +84,7 @@ class Full:
     flood: Flood
     providers: Sequence[Namespace]
     endpoints: int = 0
+    begun: int = 0
     sessions: int = 0
     rates: list[float] = field(default_factory=list)
 
@@ -90,7 +96,11 @@ class Full:
     def handshakes(self) -> Handshakes:
         """Over the endpoints of the first provider."""
         targets = min(TARGETS, self.endpoints // len(self.providers))
-        return Handshakes(self.stage.client, self.providers[0], FIRST_ADDRESS, targets)
+        return self.handshakes_with(targets)
+
+    def handshakes_with(self, targets: int, sources: int = 16) -> Handshakes:
+        hop = next_hop(self.stage.client)
+        return Handshakes(self.stage.client, hop, self.providers[0], FIRST_ADDRESS, targets, sources)
 
     async def add_endpoints(self, count: int) -> float:
         """Of all providers as many; gives the seconds that they took."""
@@ -107,7 +117,8 @@ class Full:
         return next(part for part in self.gateway.table if part["kind"] == "endpoints")
 
     async def add_sessions(self, count: int) -> None:
-        stand, rate = await self.handshakes.open(self.sessions, self.sessions + count)
+        stand, rate = await self.handshakes.open(self.begun, self.begun + count)
+        self.begun += count
         self.sessions += stand
         self.rates.append(rate)
 

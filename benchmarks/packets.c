@@ -2,7 +2,7 @@
 //
 //   packets flood DEVICE MAC SOURCE TARGET PORT FLOWS SECONDS      UDP in frames of 64 bytes, FLOWS source ports in turn
 //   packets open  DEVICE MAC SOURCE SOURCES TARGET TARGETS PORT FIRST END   SYN, and ACK: the sessions FIRST to END - 1
-//   packets touch DEVICE MAC SOURCE SOURCES TARGET TARGETS PORT FIRST END   one more ACK of each
+//   packets touch DEVICE MAC SOURCE SOURCES TARGET TARGETS PORT FIRST END COUNT   so many ACKs, of each of them in turn
 //   packets beat  TARGET PORT MICROSECONDS                         numbered UDP packets until a line or the end of stdin
 //   packets stamp ADDRESS PORT                                     hears them; at each line of stdin it says how many it has
 //
@@ -34,6 +34,7 @@
 enum { FRAME = 64, HANDSHAKE = 54, BATCH = 64, WINDOW = 256, FIRST_PORT = 1024, PORTS = 60000, FLOOD_FIRST_PORT = 2000 };
 enum { CLIENT_SEQUENCE = 2000, SERVER_SEQUENCE = 1000 }; // as far_end.bpf.c has it
 enum { CLOCK_EVERY = 16 };                               // batches
+enum { STRIDE = 7919 };                                  // a prime: all sessions have their turn
 
 struct frame {
 	struct ethhdr eth;
@@ -214,29 +215,46 @@ static void send_sessions(const struct range *range, long first, long end, bool 
 }
 
 // The answers have come by the time that a window of SYNs is sent: the kernel handles them in the sender's time.
-static int open_sessions(char **words, bool new)
+static void open_sessions(const struct range *range, long first, long end)
+{
+	for (long at = first; at < end; at += WINDOW) {
+		long upto = end - at < WINDOW ? end : at + WINDOW;
+		send_sessions(range, at, upto, false);
+		send_sessions(range, at, upto, true);
+	}
+}
+
+// In an order that no cache foresees.
+static void touch_sessions(const struct range *range, long first, long end, long packets)
+{
+	for (long at = 0; at < packets; at += BATCH) {
+		int count = packets - at < BATCH ? packets - at : BATCH;
+		for (int n = 0; n < count; n++)
+			frame_of_session(range, first + (at + n) * STRIDE % (end - first), n, true);
+		send_frames(count);
+	}
+}
+
+static int sessions(char **words, bool new)
 {
 	struct range range = {
 		.source = ntohl(inet_addr(words[2])), .sources = atoi(words[3]),
 		.target = ntohl(inet_addr(words[4])), .targets = atoi(words[5]), .port = atoi(words[6])};
-	long first = atol(words[7]), end = atol(words[8]);
+	long first = atol(words[7]), end = atol(words[8]), count = new ? end - first : atol(words[9]);
 
 	open_device(words[0], words[1]);
-	if ((double)range.sources * range.targets * PORTS < end) {
+	if ((double)range.sources * range.targets * PORTS < end || end <= first || count < 1) {
 		fprintf(stderr, "packets: so many sessions need more addresses\n");
 		return 2;
 	}
 	int64_t began = nanoseconds(CLOCK_MONOTONIC), used = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
-	for (long at = first; at < end; at += WINDOW) {
-		long upto = end - at < WINDOW ? end : at + WINDOW;
-		if (new)
-			send_sessions(&range, at, upto, false);
-		send_sessions(&range, at, upto, true);
-	}
+	if (new)
+		open_sessions(&range, first, end);
+	else
+		touch_sessions(&range, first, end, count);
 	used = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - used;
 	double took = (nanoseconds(CLOCK_MONOTONIC) - began) / 1e9;
-	printf("{\"sessions\": %ld, \"rate\": %.0f, \"nanoseconds\": %.1f}\n", end - first, (end - first) / took,
-	       (double)used / (end - first));
+	printf("{\"count\": %ld, \"rate\": %.0f, \"nanoseconds\": %.2f}\n", count, count / took, (double)used / count);
 	return 0;
 }
 
@@ -339,9 +357,9 @@ int main(int count, char **words)
 	if (!strcmp(verb, "flood") && count == 9)
 		return flood(words + 2);
 	if (!strcmp(verb, "open") && count == 11)
-		return open_sessions(words + 2, true);
-	if (!strcmp(verb, "touch") && count == 11)
-		return open_sessions(words + 2, false);
+		return sessions(words + 2, true);
+	if (!strcmp(verb, "touch") && count == 12)
+		return sessions(words + 2, false);
 	if (!strcmp(verb, "beat") && count == 5)
 		return beat(words + 2);
 	if (!strcmp(verb, "stamp") && count == 4)

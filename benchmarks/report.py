@@ -98,7 +98,7 @@ SECTIONS = (
     Section(
         "changes",
         "Changes to the data plane",
-        "Where 100,000 endpoints are, beside ten",
+        "Where 100,000 endpoints are, beside 16",
         ("endpoint_", "reject_cut", "agent_start", "restart_loss"),
     ),
 )

@@ -4,7 +4,8 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from benchmarks.aims import EMPTY
 from benchmarks.dataplane import METHODS, UNITS, Case
 from benchmarks.ends import end_packets
 from benchmarks.figures import Figure, compare
-from benchmarks.flood import FLOWS, Flood, floor, packet_cost
+from benchmarks.flood import FLOWS, Flood, floor, next_hop, packet_cost, slices
 from benchmarks.full import FIRST_ADDRESS, Full, Handshakes, provider, raised_full
 from benchmarks.gateways import endpoints, started
 from benchmarks.paths import routing
@@ -38,11 +39,14 @@ SHARE = 0.7
 ONE_ENDPOINT = 1_000_000
 SOURCES_OF_ONE = 128
 PROBED = 200_000
-"""Sessions, the oldest, of which a packet must still pass when all are there."""
+"""Packets of sessions that are there, one of each in turn."""
+
+HOT = 1_000
+"""Sessions that are in the processor's caches."""
 
 MEASURED = {"packet_cost": "ns", **{name: UNITS[name] for name in ("round_trips", "connections", "bulk_1_stream")}}
 ALIKE = (
-    "two gateways with as much room stand side by side, an empty one and one that is filled more and more, and take "
+    "Two gateways with as much room stand side by side, an empty one and one that is filled more and more, and take "
     "turns in each round; the agent of each collects sessions at its pace while its own gateway's turn is"
 )
 HANDSHAKE = (
@@ -89,7 +93,7 @@ class Beside:
             if not self.full[name]:
                 raise Failed(f"{name} was never measured with {present}")
             what = METHODS.get(name, f"as packet_cost alone, {FLOWS} flows")
-            method = f"{what}. With {present}: {ALIKE}."
+            method = f"{what}. Beside {present}. {ALIKE}."
             ours, theirs = self.full[name], self.empty[name]
             yield compare(f"{name}_{crowd}", ours, unit, method=method, other=EMPTY, theirs=theirs)
 
@@ -139,6 +143,22 @@ class Comparison:
                 print(f"bench: a case failed and does not count: {failure}", file=sys.stderr)
         return {}
 
+    async def spread(self, full: Full) -> Figure:
+        """A packet's cost where each is of another session, beside packets of few."""
+        alone, own = self._alone, full.handshakes
+        at_door = replace(own, source=alone.source, next_hop=alone.mac, sink=alone.sink, sink_device=alone.sink_device)
+        costs: dict[int, list[float]] = {HOT: [], full.begun: []}
+        for number in range(self._plan.rounds):
+            self._step(f"packets of all sessions, round {number + 1}")
+            for end, kept in costs.items():
+                kept.append(await slices(*(partial(each.touch, 0, end, PROBED) for each in (own, at_door))))
+        method = (
+            f"As packet_cost, with packets of TCP: each of another one of {full.sessions:,} sessions, beside packets "
+            f"that are all of {HOT:,} of them."
+        )
+        ours, theirs, other = costs[full.begun], costs[HOT], f"{HOT:,} of them"
+        return compare("packet_cost_spread_10m_sessions", ours, "ns", method=method, other=other, theirs=theirs)
+
     async def fill(self, full: Full, chunks: int) -> None:
         chunk = self.size.sessions // CHUNKS
         for _ in range(chunks):
@@ -150,7 +170,7 @@ class Comparison:
 
 
 def steps(plan: Plan) -> int:
-    return 2 + CHUNKS + 3 * 2 * plan.rounds
+    return 2 + CHUNKS + (3 * 2 + 1) * plan.rounds
 
 
 async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
@@ -174,7 +194,7 @@ async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
             await comparison.fill(full, chunks)
             present = str(Size(size.endpoints, full.sessions))
             made += (await comparison.beside(full, empty, crowd)).figures(crowd, present)
-        await full.handshakes.check(0, min(PROBED, full.sessions))
+        made += [await comparison.spread(full)]
         grown = await full.gateway.memory() - before + await room_for(size.sessions)
         return [*made, *held(full, grown, comparison.routed_rates)]
 
@@ -182,7 +202,7 @@ async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
 def held(full: Full, memory: int, routed: Sequence[float]) -> Iterator[Figure]:
     spread = f"over {full.handshakes.targets:,} endpoints"
     yield compare(
-        "sessions_held", [full.sessions], "", method=f"Established {spread} and passing packets. {HANDSHAKE}."
+        "sessions_held", [full.sessions], "sessions", method=f"Established {spread} and passing packets. {HANDSHAKE}."
     )
     method = "What the maps have locked for them, less what they lock with room for none; as a session's share."
     yield compare("sessions_memory", [memory / full.sessions], "bytes", method=method)
@@ -201,13 +221,13 @@ async def of_one_endpoint(sessions: int) -> Sequence[Figure]:
         try:
             async with raised_full(Path(directory), sessions + SPARE, providers=1) as full:
                 await full.gateway.put(endpoints(provider(0), FIRST_ADDRESS, 1, sources=SOURCES_OF_ONE))
-                handshakes = Handshakes(full.stage.client, full.providers[0], FIRST_ADDRESS, 1, sources=COUNT * 8)
+                handshakes = full.handshakes_with(1, sources=COUNT * 8)
                 stand, _ = await handshakes.open(0, sessions)
-                await handshakes.check(0, min(PROBED, sessions))
+                await handshakes.touch(0, sessions, PROBED)
         except Failed as failure:
             print(f"bench: one endpoint did not take {sessions:,} sessions: {failure}", file=sys.stderr)
             return []
-    return [compare("sessions_of_an_endpoint", [stand], "", method=method)]
+    return [compare("sessions_of_an_endpoint", [stand], "sessions", method=method)]
 
 
 @asynccontextmanager
@@ -227,7 +247,7 @@ async def routed_handshakes() -> AsyncIterator[Handshakes]:
             hop = stage.client.mac().hex(":")
             for address in consecutive(CLIENT):
                 stage.gateway.ip("neighbour", "replace", address, "lladdr", hop, "dev", "client", "nud", "permanent")
-            yield Handshakes(stage.client, stage.server, target, COUNT)
+            yield Handshakes(stage.client, next_hop(stage.client), stage.server, target, COUNT)
 
 
 async def room_for(sessions: int) -> int:

@@ -51,7 +51,7 @@ async def test_a_gateway_is_filled_by_handshakes_and_forwards_all_of_them(tmp_pa
         for count in (500, 700):
             await full.add_sessions(count)
         assert full.sessions == 1_200
-        await full.handshakes.check(0, 1_200)
+        assert await full.handshakes.touch(0, 1_200) > 0
         assert await full.gateway.memory() > 0
 
 
