@@ -47,7 +47,7 @@ bench: setup-bench  ## measure, as ratios in one run: build/bench.json (ARGS=--q
 bench-docs: setup-bench  ## make docs/benchmarks.md and its plots of what `make bench` found
 	@$(PYTHON) -m benchmarks.report
 
-soak: setup-test  ## the long runs, ten minutes in all: chaos, kills, models
+soak: setup-test  ## the long runs: chaos, kills and models in ten minutes, then a gateway under traffic for as long
 	@SIDEGATE_SOAK_SECONDS=$${SIDEGATE_SOAK_SECONDS:-600} $(PYTHON) -m pytest -m soak --timeout 1200 -s $(ARGS)
 
 clean:  ## remove what setup, tests and runs made here

@@ -30,7 +30,7 @@ def run(machine: type[RuleBasedStateMachine], *, histories: int, steps: int, sec
         number = chance.getrandbits(32)
         if seconds:
             print(f"{machine.__name__}: {done} histories of up to {steps} steps; seed {number}", flush=True)
-        with _quietly():
+        with quietly():
             _try(seed(number)(machine), histories if not done else ROUND, steps)
         done += histories if not done else ROUND
     return done
@@ -49,8 +49,8 @@ def _try(machine: type[RuleBasedStateMachine], histories: int, steps: int) -> No
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """What a failing run tells is its steps: not thousands of calls."""
+def quietly() -> Iterator[None]:
+    """Without thousands of calls in what a failing run tells."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     try:
         yield

@@ -43,3 +43,5 @@ def build() -> bool:
 if __name__ == "__main__" and not is_built():
     print(f"setup: building {OBJECT.name}", flush=True)
     build()
+    verification = [sys.executable, "-m", "services.gateway_agent.dataplane.verification"]
+    sys.exit(subprocess.run(verification, check=False).returncode)
