@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,31}$"
+FLOW_LOG, FLOW_LOG_TO = r"^(off|full|1/[1-9][0-9]{0,8})$", r"^(nats|file:.+)$"
 
 
 class ProgramSettings(BaseSettings):
@@ -127,6 +128,17 @@ class GatewaySettings(NatsSettings):
         1000,
         ge=0,
         description="endpoints of which the metrics tell what has passed, those with the most; sums tell all",
+    )
+    flow_log: str = Field(
+        "off",
+        pattern=FLOW_LOG,
+        description="tell of sessions when they are over, and of refused ones: off, full, or 1/N for one in N",
+    )
+    flow_log_to: str = Field(
+        "nats",
+        pattern=FLOW_LOG_TO,
+        description="where to: nats, for the projects that they are of, or file:PATH, JSON lines in files of 64 MB,"
+        " 5 at most",
     )
     uninstall: bool = Field(False, description="remove everything of this gateway from the kernel, and end")
     uninstall_on_stop: bool = Field(

@@ -12,6 +12,7 @@ from services.common.hosting import Interfaces, host, watch_limits
 from services.common.identity.certificates import Certificates, NoCertificate
 from services.common.identity.tokens import Verifier
 from services.common.messaging.connection import Connection, NoCredential
+from services.common.messaging.flows import FlowStream
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import ENDPOINT_VIEWS
 from services.common.program import CannotListen, run
@@ -20,9 +21,11 @@ from services.common.rpc.server import Hosted
 from services.common.telemetry import tracing
 from services.common.telemetry.logs import configure_logging
 from services.common.telemetry.metrics import REGISTRY as REGISTRY_OF_NUMBERS
+from services.endpoint.application.flows import Flows
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.past import PAST
 from services.endpoint.application.service import EndpointApplication
+from services.endpoint.application.streams import Streams
 from services.endpoint.application.traces import PacketTraces
 from services.endpoint.gateway_readers import GatewayReaders
 from services.endpoint.gateway_servicer import GatewayServicer
@@ -77,11 +80,11 @@ def public_of(application: EndpointApplication) -> list[Hosted]:
 
 
 def internal_of(
-    application: EndpointApplication, store: SqlStore, limits: Limits, readers: GatewayReaders
+    application: EndpointApplication, store: SqlStore, limits: Limits, readers: GatewayReaders, flows: Flows
 ) -> list[Hosted]:
     internal = EndpointInternalServicer(application.endpoints)
     gateways = GatewayServicer(
-        store, application.cells, application.feed, limits, application.probes, joined=readers.nudge
+        store, application.cells, application.feed, limits, application.probes, flows=flows, joined=readers.nudge
     )
     api = "sidegate.api"
     return [
@@ -105,12 +108,15 @@ async def serve(settings: EndpointSettings) -> None:
     trust = TokenTrust(registry)
     application = await EndpointApplication.open(store, registry, limits, watch_limits=watch_limits(settings))
     caller, readers = Caller(settings.registry_address, ours), GatewayReaders(application.cells)
+    stream = FlowStream((await store.head()).log_id)
+    flows = Flows(Streams(store), stream.publish)
 
     async def follow_registry(connection: Connection) -> None:
         policy = RegistryPolicy(application.forwarding, trust)
         async with asyncio.TaskGroup() as parts:
             parts.create_task(policy.run(FollowRemote(connection, REGISTRY, caller)))
             parts.create_task(readers.run(connection))
+            parts.create_task(stream.run(connection))
 
     upkeep = Upkeep(
         agenda=application.agenda,
@@ -124,7 +130,9 @@ async def serve(settings: EndpointSettings) -> None:
     REGISTRY_OF_NUMBERS.register(numbers)
     try:
         verifier = Verifier(trust, trust.ended)
-        interfaces = Interfaces(public_of(application), internal_of(application, store, limits, readers), verifier)
+        interfaces = Interfaces(
+            public_of(application), internal_of(application, store, limits, readers, flows), verifier
+        )
         await host(
             settings,
             store,

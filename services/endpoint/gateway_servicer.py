@@ -13,6 +13,7 @@ from services.common.rpc.calls import Context
 from services.common.rpc.records import to_log_record
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.feed import Feed
+from services.endpoint.application.flows import Flows
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.probes import Probes
 from services.endpoint.wire.backend_health import backends_of
@@ -35,10 +36,11 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
         limits: Limits,
         probes: Probes,
         *,
+        flows: Flows,
         joined: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._cells, self._feed, self._limits = store, cells, feed, limits
-        self._probes, self._joined = probes, joined
+        self._probes, self._flows, self._joined = probes, flows, joined
 
     async def Join(self, request: gateway_pb.JoinRequest, context: Context) -> gateway_pb.JoinResponse:
         session = await self._cells.join(request.gateway_id, request.cell)
@@ -95,6 +97,12 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
     async def AnswerProbe(self, request: probe_pb.AnswerProbeRequest, context: Context) -> probe_pb.AnswerProbeResponse:
         self._probes.answer(request.gateway_id, request.id, finding_of(request))
         return probe_pb.AnswerProbeResponse()
+
+    async def ReportFlows(
+        self, request: gateway_pb.ReportFlowsRequest, context: Context
+    ) -> gateway_pb.ReportFlowsResponse:
+        told = await self._flows.tell(request.gateway_id, request.cell, request.flows)
+        return gateway_pb.ReportFlowsResponse(told=told)
 
 
 def _duration(nanoseconds: int) -> Duration:

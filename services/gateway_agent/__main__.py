@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from services.common.config import GatewaySettings
 from services.common.identity.certificates import Certificates, NoCertificate
@@ -12,9 +13,10 @@ from services.common.telemetry import tracing
 from services.common.telemetry.exposition import exposed
 from services.common.telemetry.logs import configure_logging
 from services.common.telemetry.metrics import REGISTRY
-from services.gateway_agent.agent import Agent, AgentSettings
+from services.gateway_agent.agent import Agent, AgentSettings, FlowSettings
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.port import Unusable
+from services.gateway_agent.flows import FULL, OFF
 from services.gateway_agent.numbers import GatewayNumbers
 from sidegate.access import Certified
 from sidegate.transport import Caller
@@ -22,6 +24,15 @@ from sidegate.transport import Caller
 
 def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
     return KernelDataplane(settings.gateway_id, settings.bpffs, settings.max_sessions)
+
+
+def flows_of(settings: GatewaySettings) -> FlowSettings:
+    """Of "off", "full" or "1/N", and of "nats" or "file:PATH"."""
+    one_of = {"off": OFF, "full": FULL}.get(settings.flow_log)
+    kind, _, path = settings.flow_log_to.partition(":")
+    return FlowSettings(
+        int(settings.flow_log.partition("/")[2]) if one_of is None else one_of, Path(path) if kind == "file" else None
+    )
 
 
 async def serve(settings: GatewaySettings) -> None:
@@ -33,7 +44,7 @@ async def serve(settings: GatewaySettings) -> None:
         await nats.open()
         return nats
 
-    about = AgentSettings(settings.gateway_id, settings.cell, settings.socket)
+    about = AgentSettings(settings.gateway_id, settings.cell, settings.socket, flows=flows_of(settings))
     agent = Agent(about, dataplane_of(settings), caller, to_nats)
 
     async def tell() -> None:

@@ -14,11 +14,15 @@ from services.common.rpc.machine import Machine
 from services.common.rpc.server import Entrance, Hosted, RpcServer
 from services.common.rpc.status import Progress, StatusServicer
 from services.gateway_agent.control_plane import ControlPlane
-from services.gateway_agent.dataplane.port import Dataplane
+from services.gateway_agent.dataplane.port import Dataplane, Unusable
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.feed import Connect, Feed
 from services.gateway_agent.fence import Clock, Fence, boottime
+from services.gateway_agent.flow_file import FlowFile
+from services.gateway_agent.flow_log import FlowLog
+from services.gateway_agent.flow_report import FlowReport
+from services.gateway_agent.flows import OFF, FlowSource
 from services.gateway_agent.meter import Meter
 from services.gateway_agent.numbers import Figures
 from services.gateway_agent.pace import Pace
@@ -28,13 +32,24 @@ from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.sources import Needs
 from services.gateway_agent.table_servicer import TableServicer
+from services.gateway_agent.tap_servicer import TapServicer
 from services.gateway_agent.traces import Traces
 from services.gateway_agent.tracker import Tracker
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import add_TableServiceServicer_to_server
+from sidegate.api.gateway.v1.tap_service_pb2_grpc import add_TapServiceServicer_to_server
 from sidegate.transport import Caller
 
 TABLE_SERVICE = "sidegate.api.gateway.v1.TableService"
+TAP_SERVICE = "sidegate.api.gateway.v1.TapService"
 GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSettings:
+    """One in `one_of` sessions is told of, or none; in `file`, or to the control plane where there is none."""
+
+    one_of: int = OFF
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class AgentSettings:
     cell: str
     socket: Path
     pace: Pace = field(default_factory=Pace)
+    flows: FlowSettings = FlowSettings()
 
 
 class Agent:
@@ -99,10 +115,15 @@ class Agent:
             meter=self.meter,
             clock=wall_clock,
         )
-        hosted = Hosted(TABLE_SERVICE, lambda server: add_TableServiceServicer_to_server(servicer, server))
+        self.flow_log = _flow_log(settings, dataplane, control)
+        tap = TapServicer(settings.gateway_id, dataplane, self.flow_log)
+        hosted = [
+            Hosted(TABLE_SERVICE, lambda server: add_TableServiceServicer_to_server(servicer, server)),
+            Hosted(TAP_SERVICE, lambda server: add_TapServiceServicer_to_server(tap, server)),
+        ]
         self.status = StatusServicer(settings.gateway_id, self._progress, wall_clock)
         doorman = Doorman(Machine(), AccessLog())
-        self._server = RpcServer(Entrance(f"unix:{socket}", doorman), [hosted, self.status.hosted()])
+        self._server = RpcServer(Entrance(f"unix:{socket}", doorman), [*hosted, self.status.hosted()])
         self.health = self.status.health = Health(self._server, [Readiness(self.reconciler, fence).difficulty])
         self.serving = asyncio.Event()
 
@@ -121,6 +142,7 @@ class Agent:
                     self._prober.run,
                     self.meter.run,
                     self.health.run,
+                    self.flow_log.run,
                 ):
                     parts.create_task(part())
                 parts.create_task(self._collect())
@@ -148,6 +170,7 @@ class Agent:
             session_capacity=self._dataplane.session_capacity(),
             reading=await self.meter.read(),
             health=self._dataplane.health_figures(),
+            flows=self.flow_log.counts(),
         )
 
     async def _serve(self) -> None:
@@ -163,3 +186,13 @@ class Agent:
         while True:
             await asyncio.sleep(self._pace.collect)
             await self._dataplane.collect()
+
+
+def _flow_log(settings: AgentSettings, dataplane: Dataplane, control: ControlPlane) -> FlowLog:
+    one_of, file = settings.flows.one_of, settings.flows.file
+    sink = FlowFile(file, settings.gateway_id, one_of) if file else FlowReport(control, one_of)
+    if isinstance(dataplane, FlowSource):
+        return FlowLog(dataplane, sink, one_of)
+    if one_of != OFF:
+        raise Unusable("this gateway's data plane tells nothing of sessions: start it without --flow-log")
+    return FlowLog(None)

@@ -1,7 +1,7 @@
 """The control plane as one gateway asks it. Every failure is a `sidegate.errors.SidegateError`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from services.gateway_agent.wire_probe import answer_to, probe_of
 from sidegate import errors
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
+from sidegate.api.gateway.v1.flow_pb2 import Flow
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from sidegate.transport import LONGEST_TIMEOUT_SECONDS, Caller
 
@@ -170,6 +171,11 @@ class ControlPlane:
 
     async def answer_probe(self, probe: Probe, found: Found) -> None:
         await self._caller.ask(self._stub.AnswerProbe, answer_to(self.gateway, probe, found))
+
+    async def report_flows(self, flows: Sequence[Flow]) -> None:
+        """Tells of sessions that are over; again is no harm."""
+        request = gateway_pb.ReportFlowsRequest(gateway_id=self.gateway, cell=self.cell, flows=flows)
+        await self._caller.ask(self._stub.ReportFlows, request)
 
     async def digest(self, position: int) -> TableDigest:
         """The digest of the cell's table at a position. Raises WrongState where the log does not reach it."""

@@ -1,8 +1,8 @@
 """What passed in one session, told when it is over, and openings that were refused. Values."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from services.gateway_agent import table
 
@@ -42,6 +42,7 @@ class FlowRecord:
     bytes_out: int = 0
 
 
+@runtime_checkable
 class FlowSource(Protocol):
     """What a data plane tells of sessions. It never waits for whoever reads: what is not read in time is lost, and
     counted."""
@@ -52,7 +53,7 @@ class FlowSource(Protocol):
         What is chosen is chosen at its opening and its end alike.
         """
 
-    def flows(self) -> AsyncIterator[FlowRecord]:
+    def flows(self) -> AsyncGenerator[FlowRecord, None]:
         """As they end, until the iterator is closed; one at a time reads."""
 
     def lost_flows(self) -> int:

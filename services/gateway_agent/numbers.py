@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from threading import Lock
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from services.gateway_agent.backend_health import OUTCOMES, Condition, HealthFigures
+from services.gateway_agent.flow_log import Counts
 from services.gateway_agent.meter import Reading
 from services.gateway_agent.table import Kind
 from services.gateway_agent.traffic_numbers import TrafficNumbers
 
 PATIENCE_SECONDS = 5.0
 MOST_ENDPOINTS = 1000
+FLOWS = "Records of the flow log: written, dropped for want of room, lost in the kernel before they were read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Figures:
     session_capacity: int
     reading: Reading
     health: HealthFigures = field(default_factory=HealthFigures)
+    flows: Counts = field(default_factory=Counts)
 
 
 class GatewayNumbers(Collector):
@@ -71,6 +74,10 @@ class GatewayNumbers(Collector):
         with self._scraping:  # every scrape has a thread of its own
             yield from list(self._traffic.collect(found.reading))
         yield from _of_health(found.health)
+        flows = CounterMetricFamily("sidegate_gateway_flow_records", FLOWS, labels=["outcome"])
+        for outcome, count in asdict(found.flows).items():
+            flows.add_metric([outcome], count)
+        yield flows
 
     async def _ask(self) -> Figures:
         return await self._figures()

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.common.config import NAME
+from services.common.config import FLOW_LOG, FLOW_LOG_TO, NAME
 
 
 class StandaloneSettings(BaseSettings):
@@ -43,5 +43,9 @@ class StandaloneSettings(BaseSettings):
         description="network namespaces that VPCs of tenants are attached to, said at the first start; empty: none."
         " Afterwards `sidegate attachment set-default` says it",
     )
+    flow_log: str = Field(
+        "off", pattern=FLOW_LOG, description="the gateway tells of sessions when they are over: off, full, or 1/N"
+    )
+    flow_log_to: str = Field("nats", pattern=FLOW_LOG_TO, description="where to: nats, or file:PATH (JSON lines)")
     keep_forwarding: bool = Field(False, description="when told to stop, leave established forwarding in the kernel")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what the programs log")

@@ -164,7 +164,8 @@ class System:
     def _gateway_arguments(self) -> tuple[str, ...]:
         identity = ("--gateway-id", self._data.gateway_id, "--cell", self._settings.cell)
         places = ("--socket", str(self._data.gateway_socket), "--bpffs", str(self._data.bpffs))
-        return (*identity, *places, "--endpoint-address", self._internal["endpoint"])
+        flows = ("--flow-log", self._settings.flow_log, "--flow-log-to", self._settings.flow_log_to)
+        return (*identity, *places, *flows, "--endpoint-address", self._internal["endpoint"])
 
     def _gateway(self) -> Program:
         return self._program("gateway", "services.gateway_agent", *self._gateway_arguments())

@@ -1,10 +1,14 @@
 """A gateway agent as it answers on its own machine."""
 
+from collections.abc import AsyncGenerator
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.gateway.v1 import gateway_service_pb2 as rpc
+from sidegate.api.gateway.v1 import tap_service_pb2 as tap
 from sidegate.api.gateway.v1 import traffic_pb2
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import TableServiceStub
+from sidegate.api.gateway.v1.tap_service_pb2_grpc import TapServiceStub
 from sidegate.transport import LONGEST_TIMEOUT_SECONDS, Caller
 
 
@@ -12,7 +16,7 @@ class Gateway:
     """The agent behind one unix socket."""
 
     def __init__(self, caller: Caller) -> None:
-        self._caller, self._stub = caller, TableServiceStub(caller.channel)
+        self._caller, self._stub, self._tap = caller, TableServiceStub(caller.channel), TapServiceStub(caller.channel)
 
     async def table(
         self,
@@ -37,3 +41,34 @@ class Gateway:
         """What has passed, and what has not: the endpoints with the most of it, 20 where no limit is given."""
         request = traffic_pb2.GetTrafficRequest(order=order, limit=limit)
         return await self._caller.ask(self._stub.GetTraffic, request, LONGEST_TIMEOUT_SECONDS)
+
+    def flows(
+        self, *, endpoint_id: str = "", newest: int = 0, follow: bool = True
+    ) -> AsyncGenerator[tap.FollowFlowsResponse, None]:
+        """Sessions as they end: the newest that have ended, and with `follow` each that does; of one endpoint, or all.
+
+        Raises WrongState while the gateway keeps no flow log.
+        """
+        request = tap.FollowFlowsRequest(endpoint_id=endpoint_id, newest=newest, follow=follow)
+        return self._caller.stream(self._tap.FollowFlows, request)
+
+    def capture(
+        self,
+        endpoint_id: str,
+        *,
+        packets: int = 0,
+        seconds: float = 0,
+        bytes: int = 0,
+        snap_length: int = 0,
+        who: str = "",
+    ) -> AsyncGenerator[tap.CaptureResponse, None]:
+        """Packets of an endpoint, on both sides of the gateway, until a limit is reached or it is closed; 0: the most.
+
+        First comes the head, at last the end. `who` is written in the gateway's log.
+        """
+        request = tap.CaptureRequest(
+            endpoint_id=endpoint_id, packets=packets, bytes=bytes, snap_length=snap_length, who=who
+        )
+        if seconds:
+            request.within.FromNanoseconds(int(seconds * 1e9))
+        return self._caller.stream(self._tap.Capture, request)

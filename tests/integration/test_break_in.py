@@ -426,6 +426,8 @@ async def test_a_gateway_gets_nothing_of_another_cell_and_speaks_for_no_other(se
         caller.ask(stub.ReportState, gateway_pb2.ReportStateRequest(gateway_id="gw-2")),
         anext(caller.stream(stub.Snapshot, gateway_pb2.SnapshotRequest(cell="west"))),
         anext(caller.stream(stub.Events, gateway_pb2.EventsRequest(cell="west"))),
+        caller.ask(stub.ReportFlows, gateway_pb2.ReportFlowsRequest(gateway_id="gw-2", cell="east")),
+        caller.ask(stub.ReportFlows, gateway_pb2.ReportFlowsRequest(gateway_id="gw-1", cell="west")),
     ]
     for call in calls:
         with pytest.raises(errors.NotFound):

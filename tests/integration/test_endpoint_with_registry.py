@@ -11,16 +11,19 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from services.common.forwarding_digest import digest, line
 from services.endpoint.application.limits import Limits
-from sidegate import errors
+from sidegate import errors, transport
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2 as internal_pb
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
+from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from sidegate.api.gateway.v1.flow_pb2 import Flow
 from sidegate.api.registry.v1 import endpoint_service_pb2 as published_pb
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb
 from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
 from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_UPDATE_TIME, TagFilter, TagMatch
 from sidegate.api.registry.v1.tag_pb2 import Tag
+from tests.support import identity
 from tests.support.two_services import Caller, TwoServices, two_services, until
 
 CREATING = endpoint_pb.CONNECTION_STATE_CREATING
@@ -699,3 +702,28 @@ async def test_a_project_sees_its_own_tags_and_its_own_quota(story: Story) -> No
     asked = service_pb.GetEndpointQuotaRequest()
     quotas = [await each.ask(each.endpoints.GetEndpointQuota, asked) for each in (story.shop, story.payments)]
     assert [(quota.limit, quota.used) for quota in quotas] == [(3, 1), (3, 0)]
+
+
+async def test_sessions_are_told_to_the_owner_of_the_endpoint_with_what_the_log_knows_better(story: Story) -> None:
+    """Only of endpoints of the gateway's own cell; what it says of whose they are is not believed."""
+    created = await story.create()
+    said = Flow(endpoint_id=created.id, client="10.0.0.5", verdict="closed", packets_in=3)
+    said.MergeFrom(Flow(account="stranger", project="x", marker_id=1, service_id=NOWHERE, vpc_id=NOWHERE))
+    unknown = Flow(endpoint_id=NOWHERE, client="10.0.0.5", verdict="closed")
+    flows, told = [said, unknown, said], story.services.flows
+    request = gateway_pb.ReportFlowsRequest(gateway_id="gw-1", cell="default", flows=flows)
+    assert (await story.system.ask(story.system.gateways.ReportFlows, request)).told == 2
+    assert [subject for subject, _ in told] == [f"sidegate.v1.shop~shop-live.flow.{created.id}"] * 2
+    flow = Flow.FromString(told[0][1])
+    assert (flow.account, flow.project, flow.marker_id) == ("shop", "shop-live", created.marker_id)
+    assert (flow.service_id, flow.vpc_id, flow.gateway_id) == (story.service, created.vpc_id, "gw-1")
+    assert (flow.client, flow.packets_in, flow.address) == ("10.0.0.5", 3, created.address)
+    elsewhere = identity.gateway("west", "gw-9")
+    caller = transport.Caller(story.services.internal_addresses[1], elsewhere)
+    try:
+        request = gateway_pb.ReportFlowsRequest(gateway_id="gw-9", cell="west", flows=[said])
+        answer = await caller.ask(gateway_grpc.GatewayServiceStub(caller.channel).ReportFlows, request)
+    finally:
+        await caller.close()
+    assert answer.told == 0
+    assert len(told) == 2

@@ -19,6 +19,7 @@ from services.common.messaging import subjects
 from services.common.messaging.broker import JetStreamBroker
 from services.common.messaging.connection import Connection, connect
 from services.common.messaging.envelope import Message
+from services.common.messaging.flows import FlowStream
 from services.common.messaging.readers import keep, live
 from services.common.messaging.stream import ENDPOINT, REGISTRY, LogEpoch, Topic
 from services.common.messaging.views import ENDPOINT_VIEWS, SERVICE_VIEWS
@@ -94,6 +95,10 @@ class Intruder:
         return found
 
 
+def flow_of(owner: Principal) -> str:
+    return subjects.view(owner.account, owner.project, "flow", "1")
+
+
 async def fill(connection: Connection, topic: Topic, *told: str) -> None:
     broker = JetStreamBroker(connection, topic)
     await broker.create(LOG)
@@ -112,6 +117,11 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         owned = [subjects.view(owner.account, owner.project, "endpoint", "1") for owner in (SHOP, PAYMENTS)]
         await fill(endpoint, ENDPOINT_VIEWS, *owned)
         await fill(registry, SERVICE_VIEWS, subjects.view("payments", "default", "service", "1"))
+        flows = FlowStream(LOG.log_id)
+        keeping = asyncio.create_task(flows.run(endpoint))
+        stack.callback(keeping.cancel)
+        await within(lambda: flows.is_there)
+        await flows.publish([(flow_of(owner), b"flow") for owner in (SHOP, PAYMENTS)])
         gateways = {OURS: subjects.of_cell("c1").subject, THEIRS: subjects.of_cell("c2").subject}
         await keep(endpoint, (await live(endpoint, ENDPOINT))[ENDPOINT], rights.GATEWAY, gateways)
         admitted = await stack.enter_async_context(admitting(nats_, directory))
@@ -122,8 +132,8 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 
 async def served(site: Site, count: int) -> bool:
     async with site.endpoint.exchange() as jetstream:
-        consumers = [info.name for info in await jetstream.consumers_info("VIEW-EP-1")]
-    return sum(name.startswith(rights.SUBSCRIBER) for name in consumers) == count
+        streams = [await jetstream.consumers_info(stream) for stream in ("VIEW-EP-1", "FLOW-1")]
+    return {sum(each.name.startswith(rights.SUBSCRIBER) for each in consumers) for consumers in streams} == {count}
 
 
 GUESSES = [{}, {"auth_token": "guessed"}, {"user": "endpoint", "pass": "guessed"}, {"jwt": "guessed", "sig": "guessed"}]
@@ -204,6 +214,8 @@ async def test_a_reader_publishes_no_event_and_no_view(site: Site, who: str) -> 
         subjects.endpoint("c1", "endpoint", "p", "1"),
         subjects.registry("vpc", "p", "1"),
         subjects.view("shop", "default", "endpoint", "1"),
+        flow_of(SHOP),
+        flow_of(PAYMENTS),
         "head.v1.endpoint",
     )
     async with site.intruder(identity.nats_gateway("c1", "gw-1") if who == "gateway" else site.shop) as intruder:
@@ -218,7 +230,11 @@ async def test_no_answer_to_a_reader_can_be_made_an_event(site: Site, who: str) 
     before = await site.ends()
     credential = identity.nats_gateway("c1", "gw-1") if who == "gateway" else site.shop
     stream, consumer = ("EP-1", OURS) if who == "gateway" else ("VIEW-EP", await name_of(site, SHOP))
-    forged = (subjects.endpoint("c2", "endpoint", "p", "9"), subjects.view("payments", "default", "endpoint", "9"))
+    forged = (
+        flow_of(PAYMENTS),
+        subjects.endpoint("c2", "endpoint", "p", "9"),
+        subjects.view("payments", "default", "endpoint", "9"),
+    )
     async with site.intruder(credential) as intruder:
         for subject in forged:
             await intruder.client.publish(f"{RESET}.{stream}.{consumer}", b'{"seq":1}', reply=subject)
@@ -272,8 +288,9 @@ async def test_a_subscriber_reads_its_own_project_and_no_other(site: Site) -> No
     shop, payments = await name_of(site, SHOP), await name_of(site, PAYMENTS)
     async with site.intruder(site.shop) as intruder:
         assert await intruder.fetch("VIEW-EP", shop) == [subjects.view("shop", "default", "endpoint", "1")]
+        assert await intruder.fetch("FLOW", shop) == [flow_of(SHOP)]
         assert await intruder.fetch("VIEW-REG", shop) == []
-        for stream in ("VIEW-EP", "VIEW-REG", "VIEW-EP-1", "EP-1", "REG-1", "EP"):
+        for stream in ("VIEW-EP", "VIEW-REG", "VIEW-EP-1", "EP-1", "REG-1", "EP", "FLOW", "FLOW-1"):
             assert await intruder.fetch(stream, payments) == []
         for stream in ("EP-1", "REG-1"):
             assert await intruder.fetch(stream, shop) == []
@@ -289,7 +306,12 @@ PURGES = ("$JS.API.STREAM.PURGE.EP-1", "$JS.API.STREAM.MSG.DELETE.EP-1", "$JS.AP
 async def test_a_service_publishes_its_own_and_purges_nothing(site: Site, program: str) -> None:
     before = await site.ends()
     others: dict[str, tuple[str, ...]] = {
-        "registry": (subjects.endpoint("c1", "endpoint", "p", "1"), "head.v1.endpoint", "sidegate.filler.endpoint"),
+        "registry": (
+            subjects.endpoint("c1", "endpoint", "p", "1"),
+            "head.v1.endpoint",
+            "sidegate.filler.endpoint",
+            flow_of(SHOP),
+        ),
         "endpoint": (subjects.registry("vpc", "p", "1"), "head.v1.registry", "sidegate.v1.a~b.service.1"),
     }
     denied = (

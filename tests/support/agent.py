@@ -12,7 +12,7 @@ from uuid import NAMESPACE_OID, uuid5
 from services.common.clock import Clock as WallClock
 from services.common.clock import now
 from services.common.messaging.connection import Connection
-from services.gateway_agent.agent import Agent, AgentSettings
+from services.gateway_agent.agent import Agent, AgentSettings, FlowSettings
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.port import DataplaneError
@@ -28,12 +28,14 @@ from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.registry.v1 import vpc_pb2 as vpc_pb
+from sidegate.resources.gateways import Gateway
 from sidegate.transport import Caller
 from tests.support import identity
 from tests.support.control_plane import CELL, ControlPlane, Told
 from tests.support.nats import DEADLINE
 
 GATEWAY = "gw-1"
+NO_FLOWS = FlowSettings()
 QUICK = Pace(
     poll=0.02, audit=3600.0, compare=3600.0, collect=0.05, look=0.02, retry=(0.02, 0.1), reconnect=(0.01, 0.05)
 )
@@ -150,6 +152,16 @@ class Harness:
     task: "asyncio.Task[None]"
 
     @asynccontextmanager
+    async def tap(self) -> AsyncIterator[Gateway]:
+        """The product's own client of what is shown on this machine."""
+        await self.agent.serving.wait()
+        caller = Caller(f"unix:{self.socket}", Untold())
+        try:
+            yield Gateway(caller)
+        finally:
+            await caller.close()
+
+    @asynccontextmanager
     async def table_service(self) -> AsyncIterator["TableService"]:
         await self.agent.serving.wait()
         caller = Caller(f"unix:{self.socket}", Untold())
@@ -199,6 +211,7 @@ async def agent(
     clock: Clock = boottime,
     wall_clock: WallClock = now,
     dataplane: type[Recorded] = Recorded,
+    flows: FlowSettings = NO_FLOWS,
 ) -> AsyncIterator[Harness]:
     """Runs an agent for a while; ends it as a crash would, which leaves the kernel as it is."""
     caller = Caller(control.address, identity.gateway(CELL, GATEWAY))
@@ -211,7 +224,7 @@ async def agent(
         await connection.open()
         return connection
 
-    settings = AgentSettings(GATEWAY, CELL, socket, pace)
+    settings = AgentSettings(GATEWAY, CELL, socket, pace, flows)
     running = Agent(settings, kernel_side, caller, reach, clock=clock, wall_clock=wall_clock)
     task = asyncio.create_task(running.run())
     try:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
 
-from services.common.errors import Outdated, OutOfRange, WrongState
+from services.common.errors import Outdated, OutOfRange, Unavailable, WrongState
 from services.common.eventsourcing.memory_store import MemoryStore
 from services.common.eventsourcing.store import AnyVersion, Append, NewEvent, RecordedEvent
 from services.common.forwarding_digest import digest, line
@@ -72,6 +72,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
     retired: bool = False
     broken_snapshots: int = 0
     refuse_reports: bool = False
+    refuse_flows: bool = False
     refused: int = 0
     address: str = "127.0.0.1:0"
 
@@ -81,6 +82,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         self.asked_for_snapshot = asyncio.Event()
         self.probes: asyncio.Queue[probe_pb.Probe] = asyncio.Queue()
         self.answers: asyncio.Queue[probe_pb.AnswerProbeRequest] = asyncio.Queue()
+        self.flows: asyncio.Queue[gateway_pb.ReportFlowsRequest] = asyncio.Queue()
         self._news = asyncio.Condition()
         self._server: RpcServer | None = None
 
@@ -233,6 +235,14 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
     async def AnswerProbe(self, request: probe_pb.AnswerProbeRequest, context: Context) -> probe_pb.AnswerProbeResponse:
         await self.answers.put(request)
         return probe_pb.AnswerProbeResponse()
+
+    async def ReportFlows(
+        self, request: gateway_pb.ReportFlowsRequest, context: Context
+    ) -> gateway_pb.ReportFlowsResponse:
+        if self.refuse_flows:
+            raise Unavailable("NATS_AWAY", "flow records cannot be told")
+        await self.flows.put(request)
+        return gateway_pb.ReportFlowsResponse(told=len(request.flows))
 
     async def _events(self, after: int, through: int) -> list[RecordedEvent]:
         return [event for event in await self.log.read(after, 2**31, CELL) if event.position <= through]

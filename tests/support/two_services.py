@@ -18,8 +18,10 @@ from services.common.principal import SYSTEM, Principal
 from services.common.rpc.server import Entrance, Hosted, RpcServer
 from services.endpoint.__main__ import internal_of as endpoint_internal
 from services.endpoint.__main__ import public_of as endpoint_public
+from services.endpoint.application.flows import Flows
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.service import EndpointApplication
+from services.endpoint.application.streams import Streams
 from services.endpoint.gateway_readers import GatewayReaders
 from services.endpoint.policies import RegistryPolicy, Upkeep
 from services.endpoint.projections import TABLE
@@ -84,6 +86,7 @@ class TwoServices:
     internal_addresses: tuple[str, str]
     callers: AsyncExitStack
     access: Access
+    flows: list[tuple[str, bytes]]
 
     def client(self, account: str) -> identity.Known:
         addresses = (self.registry_address, self.endpoint_address)
@@ -190,7 +193,13 @@ async def two_services(
         _, endpoint_address = await _start(
             stack, identity.public(verified_by=Verifier(trust, trust.ended)), endpoint_public(application)
         )
-        parts = endpoint_internal(application, endpoint_store, limits, GatewayReaders(application.cells))
+        told: list[tuple[str, bytes]] = []
+
+        async def publish(messages: Sequence[tuple[str, bytes]]) -> None:
+            told.extend(messages)
+
+        flows = Flows(Streams(endpoint_store), publish)
+        parts = endpoint_internal(application, endpoint_store, limits, GatewayReaders(application.cells), flows)
         _, endpoint_internal_address = await _start(stack, identity.internal(), parts)
         late.client = EndpointClient(endpoint_internal_address, identity.program("registry"))
         stack.push_async_callback(late.client.close)
@@ -219,4 +228,5 @@ async def two_services(
             (registry_internal, endpoint_internal_address),
             callers,
             access,
+            told,
         )

@@ -92,6 +92,8 @@ def test_subscribers_know_the_streams_of_views_by_one_name_in_every_epoch_and_no
     assert known == {
         "$JS.API.CONSUMER.MSG.NEXT.VIEW-REG.$1": "$JS.API.CONSUMER.MSG.NEXT.VIEW-REG-1.*",
         "$JS.API.CONSUMER.MSG.NEXT.VIEW-EP.$1": "$JS.API.CONSUMER.MSG.NEXT.VIEW-EP-3.*",
+        "$JS.API.CONSUMER.MSG.NEXT.FLOW.$1": "$JS.API.CONSUMER.MSG.NEXT.FLOW-1.*",
+        "$JS.API.CONSUMER.RESET.FLOW.$1": "$JS.API.CONSUMER.RESET.FLOW-1.*",
         "$JS.API.CONSUMER.RESET.VIEW-REG.$1": "$JS.API.CONSUMER.RESET.VIEW-REG-1.*",
         "$JS.API.CONSUMER.RESET.VIEW-EP.$1": "$JS.API.CONSUMER.RESET.VIEW-EP-3.*",
         "$JS.ACK.>": "$JS.ACK.>",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
+from services.gateway_agent.captures import Capture
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.desired import REMOVED, Desired, Versioned
@@ -94,6 +95,9 @@ class Switch:
         return None
 
     async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
+        return None
+
+    def capture(self, endpoint: str, snap: int) -> Capture | None:
         return None
 
     async def close(self) -> None: ...

@@ -58,9 +58,10 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     "endpoint.v1.TraceService": {"TracePacket": OPERATOR, "TraceEndpoint": READERS},
     "endpoint.v1.EndpointInternalService": dict.fromkeys(("CheckEndpoints", "ListBlockers"), REGISTRY),
     "gateway.v1.GatewayService": dict.fromkeys(
-        ("Join", "Snapshot", "Events", "ReportState", "Digest", "Probes", "AnswerProbe"), GATEWAY
+        ("Join", "Snapshot", "Events", "ReportState", "Digest", "Probes", "AnswerProbe", "ReportFlows"), GATEWAY
     ),
     "gateway.v1.TableService": dict.fromkeys(("GetTable", "GetStatus", "GetTraffic"), MACHINE),
+    "gateway.v1.TapService": dict.fromkeys(("FollowFlows", "Capture"), MACHINE),
     "events.v1.HistoryService": {"ReadState": OPERATOR},
     "status.v1.StatusService": {"GetStatus": OPERATOR | MACHINE},
     "events.v1.AuditService": {

@@ -1,18 +1,21 @@
 """A data plane that executes its table on packets one by one, so that a test can ask where a packet comes out."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 
 from services.common.clock import SECOND
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
+from services.gateway_agent.captures import Capture, Side
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.fake_capture import FakeCapture
 from services.gateway_agent.dataplane.fake_health import FakeHealth
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
 from services.gateway_agent.dataplane.fake_trace import fake_trace
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.flows import FlowRecord
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import (
@@ -49,6 +52,7 @@ class FakeDataplane:
         self._difficulties = Difficulties()
         self._health = FakeHealth(self.kernel, clock, wall_clock)
         self._open = False
+        self.captures: list[FakeCapture] = []
 
     # ---- the port
 
@@ -113,6 +117,22 @@ class FakeDataplane:
     async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
         return fake_trace(self._kernel, endpoint, opening, self._clock())
 
+    def capture(self, endpoint: str, snap: int) -> Capture | None:
+        if self._kernel.entries.endpoint(endpoint) is None:
+            return None
+        self.captures = [each for each in self.captures if not each.closed]
+        self.captures.append(FakeCapture(endpoint, snap))
+        return self.captures[-1]
+
+    def sample_flows(self, one_of: int) -> None:
+        self._kernel.flows.sample(one_of)
+
+    def flows(self) -> AsyncGenerator[FlowRecord, None]:
+        return self._kernel.flows.records()
+
+    def lost_flows(self) -> int:
+        return self._kernel.flows.lost
+
     async def close(self) -> None:
         self._open = False
 
@@ -132,8 +152,10 @@ class FakeDataplane:
             sent = self.kernel.forward(packet, self._clock())
         except Refused as refusal:
             self.kernel.count_refused(packet, refusal.reason)
-            return None
-        self.kernel.counts[Counter.FORWARDED] += 1
+            sent = None
+        else:
+            self.kernel.counts[Counter.FORWARDED] += 1
+        self._show(packet, sent)
         return sent
 
     def lose(self, target: Target) -> None:
@@ -169,6 +191,19 @@ class FakeDataplane:
         if not self._open:
             raise DataplaneError("the data plane is not open")
         return self.kernel
+
+    def _show(self, packet: Packet, sent: Packet | None) -> None:
+        """To whoever captures packets of its endpoint: as it came in, and as it went out."""
+        session = self.kernel.sessions.get(packet.flow)
+        found = self.kernel.entries.endpoint_at(packet.flow.vpc, packet.flow.destination)
+        endpoint = session.endpoint if session else found.id if found else ""
+        from_consumer = session is None or packet.flow == session.consumer
+        sides = (Side.CONSUMER, Side.PROVIDER) if from_consumer else (Side.PROVIDER, Side.CONSUMER)
+        for capture in self.captures:
+            if capture.endpoint == endpoint:
+                capture.see(sides[0], packet.flow, outbound=False)
+                if sent is not None:
+                    capture.see(sides[1], sent.flow, outbound=True)
 
     def _prepare(self, entry: Entry) -> None:
         """Cuts what another entry under the key must not inherit."""

@@ -9,10 +9,12 @@ from typing import Self
 
 from services.gateway_agent.backend_health import Failure
 from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.fake_flows import FakeFlows
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.sessions import timeout_of
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
+from services.gateway_agent.flows import CLOSED, CUT, IDLE, RESET
 from services.gateway_agent.reach import Attempt, Outcome, Reach, served
 from services.gateway_agent.table import Address, Backend, Endpoint, PortMapping, Protocol, Service, Timeouts, seen_as
 from services.gateway_agent.targets import Interface, Target
@@ -64,6 +66,11 @@ class Packet:
     flags: TcpFlags = TcpFlags.NONE
     size: int = 40  # bytes, with the headers of IP and TCP
 
+    @property
+    def opens(self) -> bool:
+        """Whether a session may begin with it."""
+        return self.flow.protocol is Protocol.UDP or self.flags == TcpFlags.SYN
+
     def answer(self, flags: TcpFlags = TcpFlags.NONE) -> "Packet":
         return Packet(self.flow.turned_round(), flags)
 
@@ -81,6 +88,11 @@ class Session:
     @property
     def closed(self) -> bool:
         return self.reset or len(self.finished) == BOTH
+
+    @property
+    def ending(self) -> str:
+        """How it has ended, where it has not been cut."""
+        return RESET if self.reset else CLOSED if self.closed else IDLE
 
     def is_over(self, now: float, timeouts: Timeouts) -> bool:
         two_way = len(self.confirmed) == BOTH
@@ -125,6 +137,7 @@ class FakeKernel:
         self.open_ports: set[tuple[str, Address, int]] = set()
         self.unhealthy: dict[tuple[str, Address], Failure] = {}  # what hosts answer to health checks
         self.left_out: dict[str, frozenset[Address]] = {}  # by service, backends that are found and not well
+        self.flows = FakeFlows()
 
     def check_reach(self, vpc: str, target: Target) -> None:
         """Raises NotReady if the target is not there, or its device carries another VPC."""
@@ -203,6 +216,8 @@ class FakeKernel:
             passed = self.passed.get(endpoint, Traffic())
             refused = Tally(passed.refused) + Tally([reason.value.removeprefix("refused_")])
             self.passed[endpoint] = replace(passed, refused=dict(refused))
+        if found and packet.opens:
+            self.flows.refused(packet, found, reason.value.removeprefix("refused_"))
 
     def _count(self, session: Session, packet: Packet) -> None:
         passed = self.passed.get(session.endpoint, Traffic())
@@ -211,16 +226,18 @@ class FakeKernel:
         else:
             passed = replace(passed, packets_out=passed.packets_out + 1, bytes_out=passed.bytes_out + packet.size)
         self.passed[session.endpoint] = passed
+        self.flows.passed(session.consumer, packet, self.entries.endpoint(session.endpoint))
 
     def cut(self, endpoint: str) -> None:
-        self._drop([session for session in self.sessions.values() if session.endpoint == endpoint])
+        self._drop([session for session in self.sessions.values() if session.endpoint == endpoint], CUT)
 
     def collect(self, now: float, timeouts: Timeouts) -> int:
         return self._drop([session for session in self.sessions.values() if session.is_over(now, timeouts)])
 
-    def _drop(self, sessions: list[Session]) -> int:
+    def _drop(self, sessions: list[Session], verdict: str = "") -> int:
         """Each is listed twice, once per direction."""
         for session in sessions:
+            self.flows.ended(session.consumer, verdict or session.ending)
             self.sessions.pop(session.consumer, None)
             self.sessions.pop(session.provider, None)
         return len(sessions) // BOTH

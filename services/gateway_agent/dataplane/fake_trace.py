@@ -5,6 +5,7 @@ from copy import copy, deepcopy
 from dataclasses import replace
 
 from services.gateway_agent.dataplane.dry_run import first_port
+from services.gateway_agent.dataplane.fake_flows import FakeFlows
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, Refused, TcpFlags
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.packet_trace import FORWARDED, Opening, Outcome, PacketTrace, Step, Subject
@@ -32,6 +33,7 @@ def fake_trace(kernel: FakeKernel, endpoint: str, opening: Opening, now: float) 
     flow = Flow(found.vpc, opening.protocol, *client, found.address, opening.port)
     trying = copy(kernel)
     trying.sessions, trying.counts = deepcopy(kernel.sessions), Tally()
+    trying.passed, trying.flows = {}, FakeFlows()
     verdict, sent = FORWARDED, None
     try:
         sent = trying.forward(Packet(flow, TcpFlags.SYN if opening.protocol is Protocol.TCP else TcpFlags.NONE), now)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
+from services.gateway_agent.captures import Capture
 from services.gateway_agent.dataplane.attachments import Attachments
 from services.gateway_agent.dataplane.bpffs import Pins
 from services.gateway_agent.dataplane.build import OBJECT
@@ -20,6 +21,7 @@ from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter,
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady, Unusable
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.sessions import collect
+from services.gateway_agent.dataplane.tapping import tap_endpoint
 from services.gateway_agent.dataplane.trial import Trial
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
@@ -157,6 +159,12 @@ class KernelDataplane:
         except OSError as error:
             raise NotReady(f"endpoint {endpoint} cannot be traced: {error}") from error
 
+    def capture(self, endpoint: str, snap: int) -> Capture | None:
+        try:
+            return self._kernel.tap(endpoint, snap)
+        except OSError as error:
+            raise NotReady(f"packets of endpoint {endpoint} cannot be taken: {error}") from error
+
     async def close(self) -> None:
         async with self._changing, self._collecting:
             if self._opened is not None:
@@ -237,6 +245,9 @@ class _Opened:
                 self._resolution.remove(key.id)
             case Kind.ENDPOINT:
                 self.table.remove_endpoint(key.id)
+
+    def tap(self, endpoint: str, snap: int) -> Capture | None:
+        return tap_endpoint(self.table, self._resolution, endpoint, snap)
 
     def counters(self) -> Mapping[str, int]:
         """Every CPU counts for itself."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
+from services.gateway_agent.captures import Capture
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Change, ForwardingTable, Key
@@ -81,6 +82,12 @@ class Dataplane(Protocol):
 
         The forwarding itself decides, and is not changed by it: no packet is sent, no session opens, nothing is
         counted. Raises NotReady where it cannot be asked.
+        """
+
+    def capture(self, endpoint: str, snap: int) -> Capture | None:
+        """Takes the first `snap` bytes of its packets on both sides from now on; None if it is not in the table.
+
+        Raises NotReady where a side has no device.
         """
 
     async def close(self) -> None:

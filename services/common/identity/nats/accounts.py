@@ -12,8 +12,8 @@ from services.common.identity.nats.rights import ASKED_OF_CONSUMERS, CONSUMERS, 
 
 SUBSCRIBERS_AT_ONCE = 10_000
 ACKNOWLEDGEMENTS = "$JS.ACK.>"
-VIEWS = ("VIEW-REG", "VIEW-EP")
-"""What subscribers call the streams of views, whatever epoch they are in."""
+VIEWS = ("VIEW-REG", "VIEW-EP", "FLOW")
+"""What subscribers call the streams of views and of flows, whatever epoch they are in."""
 
 
 @dataclass(frozen=True, slots=True)

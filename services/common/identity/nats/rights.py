@@ -55,7 +55,7 @@ def registry(own_account: str = "*") -> Rights:
 
 
 def endpoint() -> Rights:
-    views = ("sidegate.v1.*.endpoint.*", "sidegate.v1.*.connection.*", "sidegate.filler.endpoint")
+    views = (*(f"sidegate.v1.*.{kind}.*" for kind in ("endpoint", "connection", "flow")), "sidegate.filler.endpoint")
     return Rights(("endpoint.v1.>", *views, "head.v1.endpoint", *ADMINISTRATION), (f"{inbox('endpoint')}.>",))
 
 

@@ -28,11 +28,12 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sidegate.api.events.v1 import forwarding_pb2 as sidegate_dot_api_dot_events_dot_v1_dot_forwarding__pb2
 from sidegate.api.events.v1 import log_pb2 as sidegate_dot_api_dot_events_dot_v1_dot_log__pb2
 from sidegate.api.gateway.v1 import backend_health_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_backend__health__pb2
+from sidegate.api.gateway.v1 import flow_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_flow__pb2
 from sidegate.api.gateway.v1 import probe_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2
 from sidegate.api.gateway.v1 import traffic_pb2 as sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sidegate/api/gateway/v1/gateway_service.proto\x12\x17sidegate.api.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/events/v1/forwarding.proto\x1a sidegate/api/events/v1/log.proto\x1a,sidegate/api/gateway/v1/backend_health.proto\x1a#sidegate/api/gateway/v1/probe.proto\x1a%sidegate/api/gateway/v1/traffic.proto\"s\n\x0bJoinRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12.\n\x04\x63\x65ll\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\"\xdc\x01\n\x0cJoinResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x15\n\rstream_prefix\x18\x04 \x01(\t\x12\x16\n\x0esubject_filter\x18\x05 \x01(\t\x12(\n\x05lease\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66\x65nce_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63onsumer\x18\x08 \x01(\t\"A\n\x0fSnapshotRequest\x12.\n\x04\x63\x65ll\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\"\x8f\x01\n\x10SnapshotResponse\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32\'.sidegate.api.gateway.v1.SnapshotHeaderH\x00\x12\x38\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntryH\x00\x42\x06\n\x04part\"Z\n\x0eSnapshotHeader\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x15\n\rcell_position\x18\x03 \x01(\x03\x12\x0f\n\x07\x65ntries\x18\x04 \x01(\x03\"q\n\rEventsRequest\x12.\n\x04\x63\x65ll\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x16\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07through\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\x8b\x02\n\x12ReportStateRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x1b\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x45\n\tendpoints\x18\x04 \x03(\x0b\x32\'.sidegate.api.gateway.v1.EndpointReportB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12I\n\x08services\x18\x05 \x03(\x0b\x32,.sidegate.api.gateway.v1.ServiceHealthReportB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"\xb7\x02\n\x0e\x45ndpointReport\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12L\n\x08presence\x18\x03 \x01(\x0e\x32\x30.sidegate.api.gateway.v1.EndpointReport.PresenceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\x12\x1f\n\x0esources_wanted\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"i\n\x08Presence\x12\x18\n\x14PRESENCE_UNSPECIFIED\x10\x00\x12\x17\n\x13PRESENCE_FORWARDING\x10\x01\x12\x13\n\x0fPRESENCE_ABSENT\x10\x02\x12\x15\n\x11PRESENCE_HINDERED\x10\x03\"D\n\x13ReportStateResponse\x12\x0e\n\x06joined\x18\x01 \x01(\x08\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\"w\n\rDigestRequest\x12.\n\x04\x63\x65ll\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x19\n\x08position\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1b\n\ngateway_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \"E\n\x0e\x44igestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x03\x12\x12\n\ngateway_id\x18\x03 \x01(\t\"\xfd\x01\n\x0fGetTableRequest\x12I\n\x06source\x18\x01 \x01(\x0e\x32/.sidegate.api.gateway.v1.GetTableRequest.SourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x08position\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_KERNEL\x10\x01\x12\x12\n\x0eSOURCE_DESIRED\x10\x02\x12\x11\n\rSOURCE_REPLAY\x10\x03\"\xc3\x01\n\x10GetTableResponse\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x34\n\x07\x65ntries\x18\x04 \x03(\x0b\x32#.sidegate.api.gateway.v1.TableEntry\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x03\x12\x35\n\x08withheld\x18\x06 \x03(\x0b\x32#.sidegate.api.gateway.v1.TableEntry\"X\n\nTableEntry\x12\x36\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntry\x12\x12\n\ndifficulty\x18\x02 \x01(\t\"\x12\n\x10GetStatusRequest\"\x85\x02\n\x11GetStatusResponse\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\x12.\n\nheard_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12J\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x38.sidegate.api.gateway.v1.GetStatusResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\xa2\x05\n\x0eGatewayService\x12S\n\x04Join\x12$.sidegate.api.gateway.v1.JoinRequest\x1a%.sidegate.api.gateway.v1.JoinResponse\x12\x61\n\x08Snapshot\x12(.sidegate.api.gateway.v1.SnapshotRequest\x1a).sidegate.api.gateway.v1.SnapshotResponse0\x01\x12U\n\x06\x45vents\x12&.sidegate.api.gateway.v1.EventsRequest\x1a!.sidegate.api.events.v1.LogRecord0\x01\x12h\n\x0bReportState\x12+.sidegate.api.gateway.v1.ReportStateRequest\x1a,.sidegate.api.gateway.v1.ReportStateResponse\x12Y\n\x06\x44igest\x12&.sidegate.api.gateway.v1.DigestRequest\x1a\'.sidegate.api.gateway.v1.DigestResponse\x12R\n\x06Probes\x12&.sidegate.api.gateway.v1.ProbesRequest\x1a\x1e.sidegate.api.gateway.v1.Probe0\x01\x12h\n\x0b\x41nswerProbe\x12+.sidegate.api.gateway.v1.AnswerProbeRequest\x1a,.sidegate.api.gateway.v1.AnswerProbeResponse2\xba\x02\n\x0cTableService\x12_\n\x08GetTable\x12(.sidegate.api.gateway.v1.GetTableRequest\x1a).sidegate.api.gateway.v1.GetTableResponse\x12\x62\n\tGetStatus\x12).sidegate.api.gateway.v1.GetStatusRequest\x1a*.sidegate.api.gateway.v1.GetStatusResponse\x12\x65\n\nGetTraffic\x12*.sidegate.api.gateway.v1.GetTrafficRequest\x1a+.sidegate.api.gateway.v1.GetTrafficResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sidegate/api/gateway/v1/gateway_service.proto\x12\x17sidegate.api.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/events/v1/forwarding.proto\x1a sidegate/api/events/v1/log.proto\x1a,sidegate/api/gateway/v1/backend_health.proto\x1a\"sidegate/api/gateway/v1/flow.proto\x1a#sidegate/api/gateway/v1/probe.proto\x1a%sidegate/api/gateway/v1/traffic.proto\"s\n\x0bJoinRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12.\n\x04\x63\x65ll\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\"\xdc\x01\n\x0cJoinResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x15\n\rstream_prefix\x18\x04 \x01(\t\x12\x16\n\x0esubject_filter\x18\x05 \x01(\t\x12(\n\x05lease\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66\x65nce_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63onsumer\x18\x08 \x01(\t\"A\n\x0fSnapshotRequest\x12.\n\x04\x63\x65ll\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\"\x8f\x01\n\x10SnapshotResponse\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32\'.sidegate.api.gateway.v1.SnapshotHeaderH\x00\x12\x38\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntryH\x00\x42\x06\n\x04part\"Z\n\x0eSnapshotHeader\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x15\n\rcell_position\x18\x03 \x01(\x03\x12\x0f\n\x07\x65ntries\x18\x04 \x01(\x03\"q\n\rEventsRequest\x12.\n\x04\x63\x65ll\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x16\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07through\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\x8b\x02\n\x12ReportStateRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x1b\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x45\n\tendpoints\x18\x04 \x03(\x0b\x32\'.sidegate.api.gateway.v1.EndpointReportB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12I\n\x08services\x18\x05 \x03(\x0b\x32,.sidegate.api.gateway.v1.ServiceHealthReportB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"\xb7\x02\n\x0e\x45ndpointReport\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12L\n\x08presence\x18\x03 \x01(\x0e\x32\x30.sidegate.api.gateway.v1.EndpointReport.PresenceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\x12\x1f\n\x0esources_wanted\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"i\n\x08Presence\x12\x18\n\x14PRESENCE_UNSPECIFIED\x10\x00\x12\x17\n\x13PRESENCE_FORWARDING\x10\x01\x12\x13\n\x0fPRESENCE_ABSENT\x10\x02\x12\x15\n\x11PRESENCE_HINDERED\x10\x03\"D\n\x13ReportStateResponse\x12\x0e\n\x06joined\x18\x01 \x01(\x08\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\"w\n\rDigestRequest\x12.\n\x04\x63\x65ll\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x19\n\x08position\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1b\n\ngateway_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \"E\n\x0e\x44igestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x03\x12\x12\n\ngateway_id\x18\x03 \x01(\t\"\xfd\x01\n\x0fGetTableRequest\x12I\n\x06source\x18\x01 \x01(\x0e\x32/.sidegate.api.gateway.v1.GetTableRequest.SourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x08position\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_KERNEL\x10\x01\x12\x12\n\x0eSOURCE_DESIRED\x10\x02\x12\x11\n\rSOURCE_REPLAY\x10\x03\"\xc3\x01\n\x10GetTableResponse\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x34\n\x07\x65ntries\x18\x04 \x03(\x0b\x32#.sidegate.api.gateway.v1.TableEntry\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x03\x12\x35\n\x08withheld\x18\x06 \x03(\x0b\x32#.sidegate.api.gateway.v1.TableEntry\"X\n\nTableEntry\x12\x36\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntry\x12\x12\n\ndifficulty\x18\x02 \x01(\t\"\x12\n\x10GetStatusRequest\"\x85\x02\n\x11GetStatusResponse\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\x12.\n\nheard_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12J\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x38.sidegate.api.gateway.v1.GetStatusResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xb3\x01\n\x12ReportFlowsRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12.\n\x04\x63\x65ll\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x37\n\x05\x66lows\x18\x03 \x03(\x0b\x32\x1d.sidegate.api.gateway.v1.FlowB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"#\n\x13ReportFlowsResponse\x12\x0c\n\x04told\x18\x01 \x01(\x05\x32\x8c\x06\n\x0eGatewayService\x12S\n\x04Join\x12$.sidegate.api.gateway.v1.JoinRequest\x1a%.sidegate.api.gateway.v1.JoinResponse\x12\x61\n\x08Snapshot\x12(.sidegate.api.gateway.v1.SnapshotRequest\x1a).sidegate.api.gateway.v1.SnapshotResponse0\x01\x12U\n\x06\x45vents\x12&.sidegate.api.gateway.v1.EventsRequest\x1a!.sidegate.api.events.v1.LogRecord0\x01\x12h\n\x0bReportState\x12+.sidegate.api.gateway.v1.ReportStateRequest\x1a,.sidegate.api.gateway.v1.ReportStateResponse\x12Y\n\x06\x44igest\x12&.sidegate.api.gateway.v1.DigestRequest\x1a\'.sidegate.api.gateway.v1.DigestResponse\x12R\n\x06Probes\x12&.sidegate.api.gateway.v1.ProbesRequest\x1a\x1e.sidegate.api.gateway.v1.Probe0\x01\x12h\n\x0b\x41nswerProbe\x12+.sidegate.api.gateway.v1.AnswerProbeRequest\x1a,.sidegate.api.gateway.v1.AnswerProbeResponse\x12h\n\x0bReportFlows\x12+.sidegate.api.gateway.v1.ReportFlowsRequest\x1a,.sidegate.api.gateway.v1.ReportFlowsResponse2\xba\x02\n\x0cTableService\x12_\n\x08GetTable\x12(.sidegate.api.gateway.v1.GetTableRequest\x1a).sidegate.api.gateway.v1.GetTableResponse\x12\x62\n\tGetStatus\x12).sidegate.api.gateway.v1.GetStatusRequest\x1a*.sidegate.api.gateway.v1.GetStatusResponse\x12\x65\n\nGetTraffic\x12*.sidegate.api.gateway.v1.GetTrafficRequest\x1a+.sidegate.api.gateway.v1.GetTrafficResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -79,46 +80,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTABLEREQUEST'].fields_by_name['position']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_GETSTATUSRESPONSE_COUNTERSENTRY']._loaded_options = None
   _globals['_GETSTATUSRESPONSE_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_JOINREQUEST']._serialized_start=365
-  _globals['_JOINREQUEST']._serialized_end=480
-  _globals['_JOINRESPONSE']._serialized_start=483
-  _globals['_JOINRESPONSE']._serialized_end=703
-  _globals['_SNAPSHOTREQUEST']._serialized_start=705
-  _globals['_SNAPSHOTREQUEST']._serialized_end=770
-  _globals['_SNAPSHOTRESPONSE']._serialized_start=773
-  _globals['_SNAPSHOTRESPONSE']._serialized_end=916
-  _globals['_SNAPSHOTHEADER']._serialized_start=918
-  _globals['_SNAPSHOTHEADER']._serialized_end=1008
-  _globals['_EVENTSREQUEST']._serialized_start=1010
-  _globals['_EVENTSREQUEST']._serialized_end=1123
-  _globals['_REPORTSTATEREQUEST']._serialized_start=1126
-  _globals['_REPORTSTATEREQUEST']._serialized_end=1393
-  _globals['_ENDPOINTREPORT']._serialized_start=1396
-  _globals['_ENDPOINTREPORT']._serialized_end=1707
-  _globals['_ENDPOINTREPORT_PRESENCE']._serialized_start=1602
-  _globals['_ENDPOINTREPORT_PRESENCE']._serialized_end=1707
-  _globals['_REPORTSTATERESPONSE']._serialized_start=1709
-  _globals['_REPORTSTATERESPONSE']._serialized_end=1777
-  _globals['_DIGESTREQUEST']._serialized_start=1779
-  _globals['_DIGESTREQUEST']._serialized_end=1898
-  _globals['_DIGESTRESPONSE']._serialized_start=1900
-  _globals['_DIGESTRESPONSE']._serialized_end=1969
-  _globals['_GETTABLEREQUEST']._serialized_start=1972
-  _globals['_GETTABLEREQUEST']._serialized_end=2225
-  _globals['_GETTABLEREQUEST_SOURCE']._serialized_start=2135
-  _globals['_GETTABLEREQUEST_SOURCE']._serialized_end=2225
-  _globals['_GETTABLERESPONSE']._serialized_start=2228
-  _globals['_GETTABLERESPONSE']._serialized_end=2423
-  _globals['_TABLEENTRY']._serialized_start=2425
-  _globals['_TABLEENTRY']._serialized_end=2513
-  _globals['_GETSTATUSREQUEST']._serialized_start=2515
-  _globals['_GETSTATUSREQUEST']._serialized_end=2533
-  _globals['_GETSTATUSRESPONSE']._serialized_start=2536
-  _globals['_GETSTATUSRESPONSE']._serialized_end=2797
-  _globals['_GETSTATUSRESPONSE_COUNTERSENTRY']._serialized_start=2750
-  _globals['_GETSTATUSRESPONSE_COUNTERSENTRY']._serialized_end=2797
-  _globals['_GATEWAYSERVICE']._serialized_start=2800
-  _globals['_GATEWAYSERVICE']._serialized_end=3474
-  _globals['_TABLESERVICE']._serialized_start=3477
-  _globals['_TABLESERVICE']._serialized_end=3791
+  _globals['_REPORTFLOWSREQUEST'].fields_by_name['gateway_id']._loaded_options = None
+  _globals['_REPORTFLOWSREQUEST'].fields_by_name['gateway_id']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{0,31}$'
+  _globals['_REPORTFLOWSREQUEST'].fields_by_name['cell']._loaded_options = None
+  _globals['_REPORTFLOWSREQUEST'].fields_by_name['cell']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{0,31}$'
+  _globals['_REPORTFLOWSREQUEST'].fields_by_name['flows']._loaded_options = None
+  _globals['_REPORTFLOWSREQUEST'].fields_by_name['flows']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_JOINREQUEST']._serialized_start=401
+  _globals['_JOINREQUEST']._serialized_end=516
+  _globals['_JOINRESPONSE']._serialized_start=519
+  _globals['_JOINRESPONSE']._serialized_end=739
+  _globals['_SNAPSHOTREQUEST']._serialized_start=741
+  _globals['_SNAPSHOTREQUEST']._serialized_end=806
+  _globals['_SNAPSHOTRESPONSE']._serialized_start=809
+  _globals['_SNAPSHOTRESPONSE']._serialized_end=952
+  _globals['_SNAPSHOTHEADER']._serialized_start=954
+  _globals['_SNAPSHOTHEADER']._serialized_end=1044
+  _globals['_EVENTSREQUEST']._serialized_start=1046
+  _globals['_EVENTSREQUEST']._serialized_end=1159
+  _globals['_REPORTSTATEREQUEST']._serialized_start=1162
+  _globals['_REPORTSTATEREQUEST']._serialized_end=1429
+  _globals['_ENDPOINTREPORT']._serialized_start=1432
+  _globals['_ENDPOINTREPORT']._serialized_end=1743
+  _globals['_ENDPOINTREPORT_PRESENCE']._serialized_start=1638
+  _globals['_ENDPOINTREPORT_PRESENCE']._serialized_end=1743
+  _globals['_REPORTSTATERESPONSE']._serialized_start=1745
+  _globals['_REPORTSTATERESPONSE']._serialized_end=1813
+  _globals['_DIGESTREQUEST']._serialized_start=1815
+  _globals['_DIGESTREQUEST']._serialized_end=1934
+  _globals['_DIGESTRESPONSE']._serialized_start=1936
+  _globals['_DIGESTRESPONSE']._serialized_end=2005
+  _globals['_GETTABLEREQUEST']._serialized_start=2008
+  _globals['_GETTABLEREQUEST']._serialized_end=2261
+  _globals['_GETTABLEREQUEST_SOURCE']._serialized_start=2171
+  _globals['_GETTABLEREQUEST_SOURCE']._serialized_end=2261
+  _globals['_GETTABLERESPONSE']._serialized_start=2264
+  _globals['_GETTABLERESPONSE']._serialized_end=2459
+  _globals['_TABLEENTRY']._serialized_start=2461
+  _globals['_TABLEENTRY']._serialized_end=2549
+  _globals['_GETSTATUSREQUEST']._serialized_start=2551
+  _globals['_GETSTATUSREQUEST']._serialized_end=2569
+  _globals['_GETSTATUSRESPONSE']._serialized_start=2572
+  _globals['_GETSTATUSRESPONSE']._serialized_end=2833
+  _globals['_GETSTATUSRESPONSE_COUNTERSENTRY']._serialized_start=2786
+  _globals['_GETSTATUSRESPONSE_COUNTERSENTRY']._serialized_end=2833
+  _globals['_REPORTFLOWSREQUEST']._serialized_start=2836
+  _globals['_REPORTFLOWSREQUEST']._serialized_end=3015
+  _globals['_REPORTFLOWSRESPONSE']._serialized_start=3017
+  _globals['_REPORTFLOWSRESPONSE']._serialized_end=3052
+  _globals['_GATEWAYSERVICE']._serialized_start=3055
+  _globals['_GATEWAYSERVICE']._serialized_end=3835
+  _globals['_TABLESERVICE']._serialized_start=3838
+  _globals['_TABLESERVICE']._serialized_end=4152
 # @@protoc_insertion_point(module_scope)

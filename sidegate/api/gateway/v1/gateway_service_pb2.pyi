@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sidegate.api.events.v1 import forwarding_pb2 as _forwarding_pb2
 from sidegate.api.gateway.v1 import backend_health_pb2 as _backend_health_pb2
+from sidegate.api.gateway.v1 import flow_pb2 as _flow_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -640,3 +641,57 @@ class GetStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class ReportFlowsRequest(_message.Message):
+    """Tells of sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    CELL_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    gateway_id: _builtins.str
+    """The gateway."""
+    cell: _builtins.str
+    """Its cell."""
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[_flow_pb2.Flow]:
+        """Sessions that are over; up to 1000."""
+
+    def __init__(
+        self,
+        *,
+        gateway_id: _builtins.str = ...,
+        cell: _builtins.str = ...,
+        flows: _abc.Iterable[_flow_pb2.Flow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "flows", b"flows", "gateway_id", b"gateway_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportFlowsRequest: _TypeAlias = ReportFlowsRequest  # noqa: Y015
+
+@_typing.final
+class ReportFlowsResponse(_message.Message):
+    """The answer to that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOLD_FIELD_NUMBER: _builtins.int
+    told: _builtins.int
+    """How many were told on; the others are of endpoints that are not, or not of this cell."""
+    def __init__(
+        self,
+        *,
+        told: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["told", b"told"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportFlowsResponse: _TypeAlias = ReportFlowsResponse  # noqa: Y015

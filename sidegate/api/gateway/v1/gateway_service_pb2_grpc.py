@@ -73,6 +73,11 @@ class GatewayServiceStub:
                 request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeResponse.FromString,
                 _registered_method=True)
+        self.ReportFlows = channel.unary_unary(
+                '/sidegate.api.gateway.v1.GatewayService/ReportFlows',
+                request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -128,6 +133,13 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportFlows(self, request, context):
+        """Sessions that are over, for the projects that they are of to hear of. What comes twice is told twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +177,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.AnswerProbe,
                     request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeResponse.SerializeToString,
+            ),
+            'ReportFlows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportFlows,
+                    request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +374,33 @@ class GatewayService:
             '/sidegate.api.gateway.v1.GatewayService/AnswerProbe',
             sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeRequest.SerializeToString,
             sidegate_dot_api_dot_gateway_dot_v1_dot_probe__pb2.AnswerProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportFlows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.gateway.v1.GatewayService/ReportFlows',
+            sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsRequest.SerializeToString,
+            sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,8 @@ class GatewayServiceStub:
     """Endpoints that this gateway is to try out, as they come: one call for as long as it runs; another one ends the first."""
     AnswerProbe: _aio.UnaryUnaryMultiCallable[_probe_pb2.AnswerProbeRequest, _probe_pb2.AnswerProbeResponse]
     """What it found. An answer that nobody waits for any more changes nothing."""
+    ReportFlows: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ReportFlowsRequest, _gateway_service_pb2.ReportFlowsResponse]
+    """Sessions that are over, for the projects that they are of to hear of. What comes twice is told twice."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell)."""
@@ -92,6 +94,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_probe_pb2.AnswerProbeRequest, _abc.Awaitable[_probe_pb2.AnswerProbeResponse]],
     ) -> _abc.Awaitable[_probe_pb2.AnswerProbeResponse]:
         """What it found. An answer that nobody waits for any more changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ReportFlows(
+        self,
+        request: _gateway_service_pb2.ReportFlowsRequest,
+        context: _aio.ServicerContext[_gateway_service_pb2.ReportFlowsRequest, _abc.Awaitable[_gateway_service_pb2.ReportFlowsResponse]],
+    ) -> _abc.Awaitable[_gateway_service_pb2.ReportFlowsResponse]:
+        """Sessions that are over, for the projects that they are of to hear of. What comes twice is told twice."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _aio.Server) -> None: ...
 
