@@ -180,9 +180,8 @@ class FakeDataplane:
 
     def check(self) -> None:
         """One health check of each backend, now; `kernel.unhealthy` says what comes of it."""
-        altered = self._health.check()
+        self._health.check()
         self._judge()
-        self._difficulties.note_health(altered)
 
     # ---- inside
 
@@ -225,7 +224,8 @@ class FakeDataplane:
                 self.kernel.deadlines[entry.id] = self._clock() + max(0, until - self._wall_clock()) / SECOND
 
     def _judge(self) -> None:
-        self._health.choose()
+        if altered := self._health.choose():
+            self._difficulties.note_health(altered)
         for key in set(self._difficulties.all()) - {entry.key for entry in self.kernel.entries}:
             self._difficulties.clear(key)
         for attachment in self.kernel.entries.attachments():

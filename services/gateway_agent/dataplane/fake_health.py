@@ -14,6 +14,7 @@ class FakeHealth:
 
     def __init__(self, kernel: FakeKernel, clock: Callable[[], float], wall_clock: Callable[[], int]) -> None:
         self._kernel, self._clock, self._wall_clock = kernel, clock, wall_clock
+        self._told: dict[str, object] = {}
         self._schedule = Schedule(Random(0))  # noqa: S311 - a test's, and the same each time
 
     def adopt(self) -> None:
@@ -24,17 +25,14 @@ class FakeHealth:
     def watch(self, service: Service) -> None:
         self._schedule.watch(service, self._clock(), self._wall_clock())
 
-    def check(self) -> frozenset[str]:
-        """Asks every backend once that is asked at all; gives the services of which the health is another."""
-        altered = set()
+    def check(self) -> None:
+        """Asks every backend once that is asked at all."""
         for service in self._kernel.entries.services():
             for backend in service.backends if service.health_check else ():
-                if self._asked(service, Patient(service.id, backend.address)):
-                    altered.add(service.id)
-        return frozenset(altered)
+                self._ask(service, Patient(service.id, backend.address))
 
-    def choose(self) -> None:
-        """Has new sessions go to the backends that are to take them."""
+    def choose(self) -> frozenset[str]:
+        """Has new sessions go to the backends that are to take them; gives the services whose health is another."""
         for service in self._kernel.entries.services():
             able = self._able(service)
             watched = self._schedule.is_watched(service.id)
@@ -44,6 +42,18 @@ class FakeHealth:
         for gone in self._kernel.left_out.keys() - {service.id for service in self._kernel.entries.services()}:
             self._schedule.forget(gone)
             del self._kernel.left_out[gone]
+        before, self._told = (
+            self._told,
+            {service.id: self._facts(service.id) for service in self._kernel.entries.services()},
+        )
+        return frozenset(each for each in before.keys() | self._told.keys() if before.get(each) != self._told.get(each))
+
+    def _facts(self, service: str) -> object:
+        """What is told of its backends, but for figures."""
+        health = self.of(service)
+        return health and [
+            (each.address, each.condition, each.takes_sessions, each.draining) for each in health.backends
+        ]
 
     def of(self, service: str) -> ServiceHealth | None:
         known = self._kernel.entries.service(service)
@@ -56,16 +66,16 @@ class FakeHealth:
         health = self.of(service.id)
         return why_none_is_well(health) if health else None
 
-    def _asked(self, service: Service, patient: Patient) -> bool:
+    def _ask(self, service: Service, patient: Patient) -> None:
         now, wall = self._clock(), self._wall_clock()
         if self._kernel.entries.any_user(service.key) is None:
-            return self._schedule.put_off(patient, now, wall, forget=True)
-        if service.vpc in self._kernel.lost_devices:
-            return False
+            self._schedule.put_off(patient, now, wall, forget=True)
+        if self._kernel.entries.any_user(service.key) is None or service.vpc in self._kernel.lost_devices:
+            return
         place = (service.vpc, patient.address)
         silent = place in self._kernel.silent_hosts
         failure = Failure.UNRESOLVED if silent else self._kernel.unhealthy.get(place)
-        return self._schedule.note(patient, Answer(failure, seconds=0.001), now, now, wall)
+        self._schedule.note(patient, Answer(failure, seconds=0.001), now, now, wall)
 
     def _able(self, service: Service) -> frozenset[Address]:
         return frozenset(each.address for each in self._kernel.able(service))
