@@ -95,7 +95,7 @@ class Agent:
             traces=traces,
             wall_clock=wall_clock,
         )
-        self.meter = Meter(dataplane, tracker, needs, self._reporter.note, pace)
+        self.meter = Meter(dataplane, tracker, needs, idle=facts.idle, changed=self._reporter.note, pace=pace)
         self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
         self._prober = Prober(
             control,

@@ -11,7 +11,7 @@ from enum import StrEnum
 from services.gateway_agent.backend_health import ServiceHealth
 from services.gateway_agent.desired import Desired, Withheld
 from services.gateway_agent.sources import Needs, sources_of
-from services.gateway_agent.table import Endpoint, Entry, Key, Kind, Service
+from services.gateway_agent.table import Address, Endpoint, Entry, Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
 
 ENDPOINT_NOT_MADE = "a gateway cannot set it up yet"
@@ -76,6 +76,13 @@ class Facts:
         self._health.pop(service, None)
         if health is not None:
             self._health[service] = health
+
+    def idle(self) -> Mapping[str, frozenset[Address]]:
+        """By service that asks for health checks, backends that take no new sessions."""
+        return {
+            service: frozenset(each.address for each in health.backends if not each.takes_sessions)
+            for service, health in self._health.items()
+        }
 
     def health(self, service: str) -> ServiceHealth:
         """How its backends are; of one that asks for no health checks, or is not there, nothing is known."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.pace import Pace
-from services.gateway_agent.sources import NO_SOURCE_PORT, Needs
+from services.gateway_agent.sources import NO_SOURCE_PORT, Idle, Needs
 from services.gateway_agent.sums import Sums
 from services.gateway_agent.table import ForwardingTable, Key, Kind
 from services.gateway_agent.tracker import Tracker
@@ -26,13 +26,14 @@ REFUSED, OPENED = f"refused_{NO_SOURCE_PORT}", "session_new"
 class Reading:
     """What had passed at one moment: by endpoint and by service, beside the table that it passed by.
 
-    `short` is how many endpoints need more source addresses than they have.
+    `short` is how many endpoints need more source addresses than they have, `idle` which backends took no sessions.
     """
 
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     services: Mapping[str, Traffic] = field(default_factory=dict)
     table: ForwardingTable = field(default_factory=ForwardingTable)
     short: int = 0
+    idle: Idle = field(default_factory=dict)
 
 
 class Meter:
@@ -43,12 +44,15 @@ class Meter:
         dataplane: Dataplane,
         tracker: Tracker,
         needs: Needs,
+        *,
+        idle: Callable[[], Idle],
         changed: Callable[[list[Key]], None],
         pace: Pace,
     ) -> None:
         self._dataplane = dataplane
         self._tracker = tracker
         self._needs = needs
+        self._idle = idle
         self._changed = changed
         self._pace = pace
         self._sums = Sums()
@@ -68,8 +72,8 @@ class Meter:
         async with self._reading:
             began = time.monotonic()
             self._counters = await self._dataplane.counters()
-            traffic, table = await self._dataplane.traffic(), self._tracker.table()
-            reading, changed = await asyncio.to_thread(self._judge, traffic, table, began)
+            traffic, table, idle = await self._dataplane.traffic(), self._tracker.table(), self._idle()
+            reading, changed = await asyncio.to_thread(self._judge, traffic, table, idle, began)
             ended = time.monotonic()
             self._due = ended + max(self._pace.collect, SHARE * (ended - began))
         if changed:
@@ -77,11 +81,11 @@ class Meter:
         return reading
 
     def _judge(
-        self, traffic: Mapping[str, Traffic], table: ForwardingTable, now: float
+        self, traffic: Mapping[str, Traffic], table: ForwardingTable, idle: Idle, now: float
     ) -> tuple[Reading, frozenset[str]]:
         """On a thread of its own: there may be many."""
-        changed = self._needs.look(traffic, table, now)
-        return Reading(traffic, self._sums.look(traffic, table), table, self._needs.number()), changed
+        changed = self._needs.look(traffic, table, now, idle)
+        return Reading(traffic, self._sums.look(traffic, table), table, self._needs.number(), idle), changed
 
     async def _pressing(self) -> bool:
         """Whether source ports are refused, or may be soon."""

@@ -1,9 +1,10 @@
 """How many sessions the source addresses of an endpoint hold, and how many addresses its sessions need. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from services.gateway_agent.table import Endpoint, ForwardingTable, Key, Kind, Service
+from services.gateway_agent.table import Address, Endpoint, ForwardingTable, Key, Kind, Service
 from services.gateway_agent.traffic import Traffic
 
 SESSIONS_PER_SOURCE = 64_512
@@ -16,6 +17,10 @@ KEPT_SECONDS = 60.0
 """A need is remembered for so long after it was last seen, so that it is not told anew with every session."""
 
 NO_SOURCE_PORT = "no_source_port"
+Idle = Mapping[str, Collection[Address]]
+"""By service, backends that take no new sessions at present, as far as that is known."""
+
+NONE_IDLE: Idle = MappingProxyType({})
 _FEW = int(SESSIONS_PER_SOURCE * NEAR)
 
 
@@ -27,9 +32,12 @@ class Need:
     seen: float
 
 
-def per_source(service: Service) -> int:
-    """How many sessions one source address holds where backends get their shares: when the heaviest is full."""
-    weights = [backend.weight for backend in service.backends if not backend.draining]
+def per_source(service: Service, idle: Collection[Address] = ()) -> int:
+    """How many sessions one source address holds where backends get their shares: when the heaviest is full.
+
+    Those that drain get none, nor those that are known to be `idle`.
+    """
+    weights = [backend.weight for backend in service.backends if not (backend.draining or backend.address in idle)]
     return SESSIONS_PER_SOURCE * sum(weights) // max(weights) if weights else SESSIONS_PER_SOURCE
 
 
@@ -55,7 +63,9 @@ class Needs:
         self._needs: dict[str, Need] = {}
         self._starved: dict[str, int] = {}
 
-    def look(self, traffic: Mapping[str, Traffic], table: ForwardingTable, now: float) -> frozenset[str]:
+    def look(
+        self, traffic: Mapping[str, Traffic], table: ForwardingTable, now: float, idle: Idle = NONE_IDLE
+    ) -> frozenset[str]:
         """Judges anew; gives the endpoints that need another number than before. `now` is in seconds."""
         before, self._needs = self._needs, {}
         refused, self._starved = self._starved, {}
@@ -65,7 +75,9 @@ class Needs:
             starved = number > refused.get(id_, 0)
             if not (starved or passed.sessions > _FEW or id_ in before):
                 continue  # nearly all of them
-            if need := _judge(passed.sessions, table.entries.get(Key(Kind.ENDPOINT, id_)), table, starved=starved):
+            endpoint = table.entries.get(Key(Kind.ENDPOINT, id_))
+            each = capacity_of_one(endpoint, table, idle) if isinstance(endpoint, Endpoint) else 0
+            if need := _judge(passed.sessions, endpoint, each, starved=starved):
                 self._needs[id_] = Need(need, now)
             elif (old := before.get(id_)) and now - old.seen < KEPT_SECONDS:
                 self._needs[id_] = old
@@ -84,16 +96,18 @@ class Needs:
         return needs[endpoint].sources if endpoint in needs else 0
 
 
-def _judge(sessions: int, endpoint: object, table: ForwardingTable, *, starved: bool) -> int:
-    """As many as it needs, if that is more than it has; otherwise 0."""
+def _judge(sessions: int, endpoint: object, each: int, *, starved: bool) -> int:
+    """As many as it needs, if that is more than it has; otherwise 0. One address holds `each`."""
     if not isinstance(endpoint, Endpoint):
         return 0
     has = sources_of(endpoint)
-    number = needed(sessions, has, capacity_of_one(endpoint, table), starved=starved)
+    number = needed(sessions, has, each, starved=starved)
     return number if number > has else 0
 
 
-def capacity_of_one(endpoint: Endpoint, table: ForwardingTable) -> int:
+def capacity_of_one(endpoint: Endpoint, table: ForwardingTable, idle: Idle = NONE_IDLE) -> int:
     """How many sessions one of the endpoint's source addresses holds."""
     service = table.entries.get(Key(Kind.SERVICE, endpoint.service))
-    return per_source(service) if isinstance(service, Service) else SESSIONS_PER_SOURCE
+    if not isinstance(service, Service):
+        return SESSIONS_PER_SOURCE
+    return per_source(service, idle.get(service.id, ()))

@@ -100,5 +100,5 @@ def _of_sources(reading: Reading, shown: Iterable[Endpoint], there: Iterable[End
 
 def used_share(endpoint: Endpoint, reading: Reading) -> float:
     """Of what the endpoint's source addresses hold."""
-    holds = sources_of(endpoint) * capacity_of_one(endpoint, reading.table)
+    holds = sources_of(endpoint) * capacity_of_one(endpoint, reading.table, reading.idle)
     return reading.traffic.get(endpoint.id, NOTHING).sessions / holds

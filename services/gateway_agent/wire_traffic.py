@@ -56,7 +56,7 @@ def _endpoint(entry: Endpoint, passed: Traffic, reading: Reading) -> traffic_pb.
         address=str(entry.address),
         traffic=traffic_to_proto(passed),
         sources=sources,
-        source_capacity=sources * capacity_of_one(entry, reading.table),
+        source_capacity=sources * capacity_of_one(entry, reading.table, reading.idle),
     )
 
 

@@ -18,7 +18,7 @@ from services.gateway_agent.sources import (
 )
 from services.gateway_agent.table import Backend, Endpoint, ForwardingTable
 from services.gateway_agent.traffic import Traffic
-from tests.support.tables import attachment, endpoint, service
+from tests.support.tables import attachment, backends, endpoint, service
 
 HALF = SESSIONS_PER_SOURCE // 2
 WEB, CLIENT = service("service-1", "vpc-2"), endpoint(1, "vpc-1", "service-1")
@@ -113,3 +113,13 @@ def test_what_is_no_longer_in_the_table_needs_nothing() -> None:
     needs.look({CLIENT.id: Traffic(sessions=HALF + 1)}, TABLE, 0.0)
     assert needs.look({}, ForwardingTable(), 1.0) == {CLIENT.id}
     assert needs.number() == 0
+
+
+def test_backends_that_are_known_to_take_no_sessions_hold_none() -> None:
+    pair = backends(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"))
+    table = ForwardingTable({**TABLE.entries, WEB.key: replace(WEB, backends=pair)})
+    some = {CLIENT.id: Traffic(sessions=HALF + 1)}
+    needs = Needs()
+    assert needs.look(some, table, 0.0) == frozenset()
+    assert needs.look(some, table, 1.0, {WEB.id: {pair[1].address}}) == {CLIENT.id}
+    assert needs.of(CLIENT.id) == 2
