@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.pace import Pace
-from services.gateway_agent.sources import NO_SOURCE_PORT, Idle, Needs
+from services.gateway_agent.sources import NO_SOURCE_PORT, Ground, Idle, Needs, per_source
 from services.gateway_agent.sums import Sums
-from services.gateway_agent.table import ForwardingTable, Key, Kind
+from services.gateway_agent.table import Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
 from services.gateway_agent.traffic import Traffic
 
@@ -24,16 +24,15 @@ REFUSED, OPENED = f"refused_{NO_SOURCE_PORT}", "session_new"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What had passed at one moment: by endpoint and by service, beside the table that it passed by.
+    """What had passed at one moment: by endpoint and by service, beside what it is judged by.
 
-    `short` is how many endpoints need more source addresses than they have, `idle` which backends took no sessions.
+    `short` is how many endpoints need more source addresses than they have.
     """
 
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     services: Mapping[str, Traffic] = field(default_factory=dict)
-    table: ForwardingTable = field(default_factory=ForwardingTable)
+    ground: Ground = field(default_factory=Ground)
     short: int = 0
-    idle: Idle = field(default_factory=dict)
 
 
 class Meter:
@@ -56,6 +55,8 @@ class Meter:
         self._changed = changed
         self._pace = pace
         self._sums = Sums()
+        self._ground, self._as_of = Ground(), -1
+        self._services: Mapping[str, Service] = {}
         self._reading = asyncio.Lock()
         self._counters: Mapping[str, int] = {}
         self._due = 0.0
@@ -72,20 +73,30 @@ class Meter:
         async with self._reading:
             began = time.monotonic()
             self._counters = await self._dataplane.counters()
-            traffic, table, idle = await self._dataplane.traffic(), self._tracker.table(), self._idle()
-            reading, changed = await asyncio.to_thread(self._judge, traffic, table, idle, began)
+            traffic, ground = await self._dataplane.traffic(), await self._found()
+            reading, changed = await asyncio.to_thread(self._judge, traffic, ground, began)
             ended = time.monotonic()
             self._due = ended + max(self._pace.collect, SHARE * (ended - began))
         if changed:
             self._changed([Key(Kind.ENDPOINT, id_) for id_ in changed])
         return reading
 
-    def _judge(
-        self, traffic: Mapping[str, Traffic], table: ForwardingTable, idle: Idle, now: float
-    ) -> tuple[Reading, frozenset[str]]:
+    async def _found(self) -> Ground:
+        """Made anew when the table has changed; of its services some backends may be idle now, or no longer."""
+        if self._as_of != self._tracker.changes:
+            as_of, table = self._tracker.changes, self._tracker.table()
+            self._ground = await asyncio.to_thread(Ground.of, table)
+            self._services = {entry.id: entry for entry in table.entries.values() if isinstance(entry, Service)}
+            self._as_of = as_of
+        if not (idle := self._idle()):
+            return self._ground
+        known = {id_: per_source(self._services[id_], those) for id_, those in idle.items() if id_ in self._services}
+        return replace(self._ground, holds={**self._ground.holds, **known})
+
+    def _judge(self, traffic: Mapping[str, Traffic], ground: Ground, now: float) -> tuple[Reading, frozenset[str]]:
         """On a thread of its own: there may be many."""
-        changed = self._needs.look(traffic, table, now, idle)
-        return Reading(traffic, self._sums.look(traffic, table), table, self._needs.number(), idle), changed
+        changed = self._needs.look(traffic, ground, now)
+        return Reading(traffic, self._sums.look(traffic, ground), ground, self._needs.number()), changed
 
     async def _pressing(self) -> bool:
         """Whether source ports are refused, or may be soon."""

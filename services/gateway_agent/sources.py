@@ -1,10 +1,10 @@
 """How many sessions the source addresses of an endpoint hold, and how many addresses its sessions need. Pure."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
+from typing import Self
 
-from services.gateway_agent.table import Address, Endpoint, ForwardingTable, Key, Kind, Service
+from services.gateway_agent.table import Address, Endpoint, ForwardingTable, Service
 from services.gateway_agent.traffic import Traffic
 
 SESSIONS_PER_SOURCE = 64_512
@@ -20,8 +20,29 @@ NO_SOURCE_PORT = "no_source_port"
 Idle = Mapping[str, Collection[Address]]
 """By service, backends that take no new sessions at present, as far as that is known."""
 
-NONE_IDLE: Idle = MappingProxyType({})
 _FEW = int(SESSIONS_PER_SOURCE * NEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What traffic is judged by: the endpoints of a table by id, and by service what one source address holds."""
+
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    holds: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: ForwardingTable) -> Self:
+        entries = table.entries.values()
+        services = (entry for entry in entries if isinstance(entry, Service))
+        endpoints = {entry.id: entry for entry in entries if isinstance(entry, Endpoint)}
+        return cls(endpoints, {service.id: per_source(service) for service in services})
+
+    def one_holds(self, endpoint: Endpoint) -> int:
+        """How many sessions one of the endpoint's source addresses holds."""
+        return self.holds.get(endpoint.service, SESSIONS_PER_SOURCE)
+
+    def all_hold(self, endpoint: Endpoint) -> int:
+        return sources_of(endpoint) * self.one_holds(endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +84,7 @@ class Needs:
         self._needs: dict[str, Need] = {}
         self._starved: dict[str, int] = {}
 
-    def look(
-        self, traffic: Mapping[str, Traffic], table: ForwardingTable, now: float, idle: Idle = NONE_IDLE
-    ) -> frozenset[str]:
+    def look(self, traffic: Mapping[str, Traffic], ground: Ground, now: float) -> frozenset[str]:
         """Judges anew; gives the endpoints that need another number than before. `now` is in seconds."""
         before, self._needs = self._needs, {}
         refused, self._starved = self._starved, {}
@@ -75,9 +94,7 @@ class Needs:
             starved = number > refused.get(id_, 0)
             if not (starved or passed.sessions > _FEW or id_ in before):
                 continue  # nearly all of them
-            endpoint = table.entries.get(Key(Kind.ENDPOINT, id_))
-            each = capacity_of_one(endpoint, table, idle) if isinstance(endpoint, Endpoint) else 0
-            if need := _judge(passed.sessions, endpoint, each, starved=starved):
+            if need := _judge(passed.sessions, ground.endpoints.get(id_), ground, starved=starved):
                 self._needs[id_] = Need(need, now)
             elif (old := before.get(id_)) and now - old.seen < KEPT_SECONDS:
                 self._needs[id_] = old
@@ -96,18 +113,10 @@ class Needs:
         return needs[endpoint].sources if endpoint in needs else 0
 
 
-def _judge(sessions: int, endpoint: object, each: int, *, starved: bool) -> int:
-    """As many as it needs, if that is more than it has; otherwise 0. One address holds `each`."""
-    if not isinstance(endpoint, Endpoint):
+def _judge(sessions: int, endpoint: Endpoint | None, ground: Ground, *, starved: bool) -> int:
+    """As many as it needs, if that is more than it has; otherwise 0."""
+    if endpoint is None:
         return 0
     has = sources_of(endpoint)
-    number = needed(sessions, has, each, starved=starved)
+    number = needed(sessions, has, ground.one_holds(endpoint), starved=starved)
     return number if number > has else 0
-
-
-def capacity_of_one(endpoint: Endpoint, table: ForwardingTable, idle: Idle = NONE_IDLE) -> int:
-    """How many sessions one of the endpoint's source addresses holds."""
-    service = table.entries.get(Key(Kind.SERVICE, endpoint.service))
-    if not isinstance(service, Service):
-        return SESSIONS_PER_SOURCE
-    return per_source(service, idle.get(service.id, ()))

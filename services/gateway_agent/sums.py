@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from operator import attrgetter
+from operator import add, attrgetter, sub
 
-from services.gateway_agent.table import Endpoint, ForwardingTable, Key, Kind
+from services.gateway_agent.sources import Ground
 from services.gateway_agent.traffic import Traffic
 
 COUNTED = tuple(each.name for each in fields(Traffic) if each.name not in ("sessions", "refused"))
@@ -32,21 +32,20 @@ class Sums:
 
     def __init__(self) -> None:
         self._last: Mapping[str, Traffic] | None = None
-        self._of: dict[str, str] = {}
         self._sums: dict[str, _Sum] = {}
 
-    def look(self, traffic: Mapping[str, Traffic], table: ForwardingTable) -> Mapping[str, Traffic]:
+    def look(self, traffic: Mapping[str, Traffic], ground: Ground) -> Mapping[str, Traffic]:
         """Takes in what each endpoint has by now; gives the sums by service."""
         last, self._last = traffic if self._last is None else self._last, traffic
-        services = {key.id for key in table.entries if key.kind is Kind.SERVICE}
-        self._sums = {id_: self._sums.get(id_) or _Sum() for id_ in services}
+        self._sums = {id_: self._sums.get(id_) or _Sum() for id_ in ground.holds}
         for each in self._sums.values():
             each.sessions = 0
         for id_, passed in traffic.items():
-            endpoint = table.entries.get(Key(Kind.ENDPOINT, id_))
-            if isinstance(endpoint, Endpoint) and (total := self._sums.get(endpoint.service)):
+            endpoint = ground.endpoints.get(id_)
+            if endpoint is not None and (total := self._sums.get(endpoint.service)):
                 total.sessions += passed.sessions
-                if passed != (before := last.get(id_, _NOTHING)):
+                before = last.get(id_, _NOTHING)
+                if before is not passed and before != passed:
                     _add(total, before, passed)
         return {id_: each.traffic() for id_, each in self._sums.items()}
 
@@ -56,12 +55,13 @@ _NOTHING = Traffic()
 
 def _add(total: _Sum, before: Traffic, now: Traffic) -> None:
     """Where any count went back, the endpoint was put anew, and all that it has came since."""
-    if any(later < earlier for earlier, later in zip(_counts(before), _counts(now), strict=True)):
-        before = _NOTHING
-    for place, (earlier, later) in enumerate(zip(_counts(before), _counts(now), strict=True)):
-        total.counts[place] += later - earlier
-    for reason, number in now.refused.items():
-        total.refused[reason] += max(0, number - before.refused.get(reason, 0))
+    more = list(map(sub, _counts(now), _counts(before)))
+    if min(more) < 0:
+        before, more = _NOTHING, list(_counts(now))
+    total.counts = list(map(add, total.counts, more))
+    if now.refused != before.refused:
+        for reason, number in now.refused.items():
+            total.refused[reason] += max(0, number - before.refused.get(reason, 0))
 
 
 def together(all_of_them: Mapping[str, Traffic]) -> Traffic:

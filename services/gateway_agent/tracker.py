@@ -38,6 +38,7 @@ class Tracker:
         self._open: dict[Key, None] = {}
         self._blocked: dict[Key, dict[Key, None]] = {}
         self._failed: dict[Key, str] = {}
+        self.changes = 0  # of the actual table, that are known
 
     def want(self, key: Key, entry: Entry | None) -> None:
         """Says what a key should be; None is nothing."""
@@ -57,6 +58,7 @@ class Tracker:
     def resync(self, actual: ForwardingTable) -> frozenset[Key]:
         """Takes in the actual table, whole; gives the keys that are not as they were thought to be."""
         entries = dict(actual.entries)
+        self.changes += 1
         surprising = {key for key in entries.keys() | self._actual.keys() if entries.get(key) != self._actual.get(key)}
         self._actual, self._users = entries, {}
         for entry in entries.values():
@@ -77,6 +79,7 @@ class Tracker:
 
     def applied(self, change: Change) -> None:
         key = change.key
+        self.changes += 1
         if (before := self._actual.pop(key, None)) is not None:
             self._unlink(before)
         if isinstance(change, Put):

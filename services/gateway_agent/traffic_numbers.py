@@ -7,7 +7,7 @@ from itertools import chain
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services.gateway_agent.meter import Reading
-from services.gateway_agent.sources import NO_SOURCE_PORT, capacity_of_one, sources_of
+from services.gateway_agent.sources import NO_SOURCE_PORT, sources_of
 from services.gateway_agent.table import Endpoint
 from services.gateway_agent.traffic import Traffic
 
@@ -36,14 +36,14 @@ class TrafficNumbers:
         self._shown: Collection[str] = frozenset()
 
     def collect(self, reading: Reading) -> Iterator[Metric]:
-        there = [entry for entry in reading.table.entries.values() if isinstance(entry, Endpoint)]
-        passed = {each.id: reading.traffic.get(each.id, NOTHING) for each in there}
+        there, traffic = reading.ground.endpoints, reading.traffic
+        passed = {id_: traffic.get(id_, NOTHING) for id_ in there}
         self._shown = chosen(passed, self._shown, self._most)
-        shown = [each for each in there if each.id in self._shown]
+        shown = [there[id_] for id_ in sorted(self._shown)]
         labelled = [([each.id, each.service], passed[each.id]) for each in shown]
         yield from _families("endpoint", ["endpoint_id", "service_id"], labelled)
         yield from _families("service", ["service_id"], [([id_], sum_) for id_, sum_ in reading.services.items()])
-        yield from _of_sources(reading, shown, there)
+        yield from _of_sources(reading, shown)
         about = "Endpoints of the table of which no numbers are shown."
         yield GaugeMetricFamily("sidegate_gateway_endpoints_left_out", about, len(there) - len(shown))
 
@@ -51,11 +51,13 @@ class TrafficNumbers:
 def chosen(traffic: Mapping[str, Traffic], before: Collection[str], most: int) -> frozenset[str]:
     """Those with the most bytes; whoever is shown stays rather than one that has hardly more."""
 
-    def weight(id_: str) -> tuple[int, str]:
-        passed = traffic[id_]
-        return (passed.bytes_in + passed.bytes_out) * (LOYALTY if id_ in before else 1), id_
-
-    return frozenset(traffic if len(traffic) <= most else heapq.nlargest(most, traffic, key=weight))
+    if len(traffic) <= most:
+        return frozenset(traffic)
+    weighed = (
+        ((passed.bytes_in + passed.bytes_out) * (LOYALTY if id_ in before else 1), id_)
+        for id_, passed in traffic.items()
+    )
+    return frozenset(id_ for _, id_ in heapq.nlargest(most, weighed))
 
 
 def _families(of: str, labels: list[str], labelled: Collection[Labelled]) -> Iterator[Metric]:
@@ -80,7 +82,7 @@ def _families(of: str, labels: list[str], labelled: Collection[Labelled]) -> Ite
     yield refused
 
 
-def _of_sources(reading: Reading, shown: Iterable[Endpoint], there: Iterable[Endpoint]) -> Iterator[Metric]:
+def _of_sources(reading: Reading, shown: Iterable[Endpoint]) -> Iterator[Metric]:
     labels = ["endpoint_id", "service_id"]
     about = "Source addresses of each endpoint on this gateway."
     addresses = GaugeMetricFamily("sidegate_endpoint_sources", about, None, labels)
@@ -92,7 +94,8 @@ def _of_sources(reading: Reading, shown: Iterable[Endpoint], there: Iterable[End
     yield addresses
     yield used
     about = "The largest share of any endpoint, shown or not."
-    largest = max((used_share(each, reading) for each in there if each.id in reading.traffic), default=0.0)
+    in_use = (reading.ground.endpoints.get(id_) for id_, passed in reading.traffic.items() if passed.sessions)
+    largest = max((used_share(each, reading) for each in in_use if each is not None), default=0.0)
     yield GaugeMetricFamily("sidegate_gateway_sources_used_ratio_max", about, largest)
     about = "Endpoints whose sessions need more source addresses than they have."
     yield GaugeMetricFamily("sidegate_gateway_sources_short", about, reading.short)
@@ -100,5 +103,4 @@ def _of_sources(reading: Reading, shown: Iterable[Endpoint], there: Iterable[End
 
 def used_share(endpoint: Endpoint, reading: Reading) -> float:
     """Of what the endpoint's source addresses hold."""
-    holds = sources_of(endpoint) * capacity_of_one(endpoint, reading.table, reading.idle)
-    return reading.traffic.get(endpoint.id, NOTHING).sessions / holds
+    return reading.traffic.get(endpoint.id, NOTHING).sessions / reading.ground.all_hold(endpoint)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from services.gateway_agent.meter import Reading
-from services.gateway_agent.sources import capacity_of_one, sources_of
+from services.gateway_agent.sources import sources_of
 from services.gateway_agent.sums import together
-from services.gateway_agent.table import Endpoint, Key, Kind
+from services.gateway_agent.table import Endpoint
 from services.gateway_agent.traffic import Traffic
 from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 
@@ -31,7 +31,7 @@ def traffic_response(reading: Reading, request: traffic_pb.GetTrafficRequest) ->
         told,
         key=lambda each: (-measure(each), ip_address(each.address), each.endpoint_id),
     )
-    there = sum(key.kind is Kind.ENDPOINT for key in reading.table.entries)
+    there = len(reading.ground.endpoints)
     total = together(reading.traffic)
     return traffic_pb.GetTrafficResponse(endpoints=chosen, left_out=there - len(chosen), total=traffic_to_proto(total))
 
@@ -39,8 +39,8 @@ def traffic_response(reading: Reading, request: traffic_pb.GetTrafficRequest) ->
 def _endpoints(reading: Reading) -> list[traffic_pb.EndpointTraffic]:
     told = []
     for id_, passed in reading.traffic.items():
-        entry = reading.table.entries.get(Key(Kind.ENDPOINT, id_))
-        if isinstance(entry, Endpoint) and passed != NOTHING:
+        entry = reading.ground.endpoints.get(id_)
+        if entry is not None and passed != NOTHING:
             told.append(_endpoint(entry, passed, reading))
     return told
 
@@ -49,14 +49,13 @@ NOTHING = Traffic()
 
 
 def _endpoint(entry: Endpoint, passed: Traffic, reading: Reading) -> traffic_pb.EndpointTraffic:
-    sources = sources_of(entry)
     return traffic_pb.EndpointTraffic(
         endpoint_id=entry.id,
         service_id=entry.service,
         address=str(entry.address),
         traffic=traffic_to_proto(passed),
-        sources=sources,
-        source_capacity=sources * capacity_of_one(entry, reading.table, reading.idle),
+        sources=sources_of(entry),
+        source_capacity=reading.ground.all_hold(entry),
     )
 
 

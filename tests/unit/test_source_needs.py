@@ -12,23 +12,23 @@ from services.gateway_agent.sources import (
     NEAR,
     NO_SOURCE_PORT,
     SESSIONS_PER_SOURCE,
+    Ground,
     Needs,
     needed,
     per_source,
 )
-from services.gateway_agent.table import Backend, Endpoint, ForwardingTable
+from services.gateway_agent.table import Backend, ForwardingTable
 from services.gateway_agent.traffic import Traffic
 from tests.support.tables import attachment, backends, endpoint, service
 
 HALF = SESSIONS_PER_SOURCE // 2
 WEB, CLIENT = service("service-1", "vpc-2"), endpoint(1, "vpc-1", "service-1")
-TABLE = ForwardingTable.of([attachment("vpc-1", "blue"), attachment("vpc-2", "green"), WEB, CLIENT])
+TABLE = Ground.of(ForwardingTable.of([attachment("vpc-1", "blue"), attachment("vpc-2", "green"), WEB, CLIENT]))
 
 
-def with_sources(number: int) -> tuple[Endpoint, ForwardingTable]:
+def with_sources(number: int) -> Ground:
     more = tuple(IPv4Address("198.19.200.0") + each for each in range(1, number))
-    grown = replace(CLIENT, more_sources=more)
-    return grown, ForwardingTable({**TABLE.entries, grown.key: grown})
+    return replace(TABLE, endpoints={CLIENT.id: replace(CLIENT, more_sources=more)})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_need_is_news_once_and_over_when_there_are_as_many() -> None:
     assert needs.look(many, TABLE, 0.0) == {CLIENT.id}
     assert needs.of(CLIENT.id) == 4
     assert needs.look(many, TABLE, 1.0) == frozenset()
-    _, grown = with_sources(4)
+    grown = with_sources(4)
     assert needs.look(many, grown, 2.0) == frozenset(), "the report leaves out what is there by now"
     assert needs.look(many, grown, 2.0 + KEPT_SECONDS) == {CLIENT.id}
     assert needs.of(CLIENT.id) == 0
@@ -111,15 +111,15 @@ def test_counts_that_begin_anew_are_no_need() -> None:
 def test_what_is_no_longer_in_the_table_needs_nothing() -> None:
     needs = Needs()
     needs.look({CLIENT.id: Traffic(sessions=HALF + 1)}, TABLE, 0.0)
-    assert needs.look({}, ForwardingTable(), 1.0) == {CLIENT.id}
+    assert needs.look({}, Ground(), 1.0) == {CLIENT.id}
     assert needs.number() == 0
 
 
 def test_backends_that_are_known_to_take_no_sessions_hold_none() -> None:
-    pair = backends(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"))
-    table = ForwardingTable({**TABLE.entries, WEB.key: replace(WEB, backends=pair)})
+    pair = replace(WEB, backends=backends(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")))
     some = {CLIENT.id: Traffic(sessions=HALF + 1)}
     needs = Needs()
-    assert needs.look(some, table, 0.0) == frozenset()
-    assert needs.look(some, table, 1.0, {WEB.id: {pair[1].address}}) == {CLIENT.id}
+    assert needs.look(some, replace(TABLE, holds={WEB.id: per_source(pair)}), 0.0) == frozenset()
+    one = per_source(pair, {IPv4Address("10.0.0.2")})
+    assert needs.look(some, replace(TABLE, holds={WEB.id: one}), 1.0) == {CLIENT.id}
     assert needs.of(CLIENT.id) == 2

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
 
 from services.gateway_agent.meter import Reading
+from services.gateway_agent.sources import Ground
 from services.gateway_agent.table import Endpoint, ForwardingTable
 from services.gateway_agent.traffic import Traffic
 from services.gateway_agent.traffic_numbers import COUNTERS, TrafficNumbers, chosen
@@ -23,7 +24,7 @@ PASSED = Traffic(7, 9, 20, 2000, 30, 60000, {"no_port": 4, "ttl": 0})
 
 def reading(traffic: Mapping[str, Traffic], *endpoints: Endpoint) -> Reading:
     entries = [attachment("vpc-1", "blue"), attachment("vpc-2", "green"), WEB, *(endpoints or ENDPOINTS)]
-    return Reading(traffic, {WEB.id: PASSED}, ForwardingTable.of(entries), short=2)
+    return Reading(traffic, {WEB.id: PASSED}, Ground.of(ForwardingTable.of(entries)), short=2)
 
 
 class Scraped(Collector):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway_agent.sources import Ground
 from services.gateway_agent.sums import Sums, together
 from services.gateway_agent.table import ForwardingTable
 from services.gateway_agent.traffic import Traffic
@@ -14,7 +15,7 @@ from tests.support.tables import attachment, endpoint, service
 WEB, MAIL = service("service-1", "vpc-2"), service("service-2", "vpc-2")
 ONE, TWO, OTHER = endpoint(1, "vpc-1", WEB.id), endpoint(2, "vpc-1", WEB.id), endpoint(3, "vpc-1", MAIL.id)
 BASE = (attachment("vpc-1", "blue"), attachment("vpc-2", "green"), WEB, MAIL)
-ALL = ForwardingTable.of([*BASE, ONE, TWO, OTHER])
+ALL = Ground.of(ForwardingTable.of([*BASE, ONE, TWO, OTHER]))
 
 
 def passed(number: int, sessions: int = 0) -> Traffic:
@@ -43,7 +44,7 @@ def test_what_had_passed_before_the_first_look_was_told_by_a_program_of_before()
 def test_an_endpoint_that_goes_leaves_what_it_has_passed_and_takes_its_sessions() -> None:
     sums = begun()
     sums.look({ONE.id: passed(3, 1), TWO.id: passed(4, 2)}, ALL)
-    without = ForwardingTable.of([*BASE, ONE])
+    without = Ground.of(ForwardingTable.of([*BASE, ONE]))
     assert sums.look({ONE.id: passed(5, 1)}, without)[WEB.id] == passed(9, 1)
 
 
@@ -56,7 +57,7 @@ def test_an_endpoint_that_was_put_anew_counts_from_nothing() -> None:
 def test_the_sum_of_a_service_goes_with_it() -> None:
     sums = begun()
     sums.look({OTHER.id: passed(9)}, ALL)
-    assert set(sums.look({}, ForwardingTable.of([*BASE[:3], ONE]))) == {WEB.id}
+    assert set(sums.look({}, Ground.of(ForwardingTable.of([*BASE[:3], ONE])))) == {WEB.id}
     assert sums.look({OTHER.id: passed(1)}, ALL)[MAIL.id] == passed(1)
 
 
