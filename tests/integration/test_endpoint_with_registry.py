@@ -15,6 +15,7 @@ from sidegate import errors, transport
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2 as internal_pb
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
+from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.api.gateway.v1.flow_pb2 import Flow
@@ -84,22 +85,22 @@ class Story:
         return await self.get(id_)
 
 
-async def _attached_vpc(caller: Caller, operator: Caller, name: str) -> tuple[str, str]:
-    """A VPC of 10.0.0.0/24 that the default cell reaches, with one subnet: the ids of both."""
-    wanted = vpc_pb.Vpc(name=name, cidrs=["10.0.0.0/24"])
+async def _attached_vpc(caller: Caller, operator: Caller, name: str, cidr: str = "10.0.0.0/24") -> tuple[str, str]:
+    """A VPC of one range that the default cell reaches, with one subnet: the ids of both."""
+    wanted = vpc_pb.Vpc(name=name, cidrs=[cidr])
     vpc = await caller.ask(caller.registry.CreateVpc, registry_pb.CreateVpcRequest(vpc=wanted))
-    part = vpc_pb.Subnet(vpc_id=vpc.id, name="main", cidr="10.0.0.0/24")
+    part = vpc_pb.Subnet(vpc_id=vpc.id, name="main", cidr=cidr)
     subnet = await caller.ask(caller.registry.CreateSubnet, registry_pb.CreateSubnetRequest(subnet=part))
     reached = vpc_pb.Attachment(vpc_id=vpc.id, netns=vpc_pb.NetnsTarget(namespace=name))
     await operator.ask(operator.registry.CreateAttachment, registry_pb.CreateAttachmentRequest(attachment=reached))
     return vpc.id, subnet.id
 
 
-async def _publish(payments: Caller, vpc: str) -> str:
+async def _publish(payments: Caller, vpc: str, name: str = "web", backend: str = "10.0.0.10") -> str:
     wanted = published_pb.EndpointService(
-        name="web",
+        name=name,
         vpc_id=vpc,
-        backends=[published_pb.Backend(address="10.0.0.10")],
+        backends=[published_pb.Backend(address=backend)],
         port_mappings=[published_pb.PortMapping(client_port=80, server_port=8080)],
         approval_required=True,
     )
@@ -108,6 +109,25 @@ async def _publish(payments: Caller, vpc: str) -> str:
     permit = registry_pb.AddPermissionsRequest(service_id=service.id, permissions=["iam:domain::shop"])
     await payments.ask(payments.registry.AddPermissions, permit)
     return service.id
+
+
+@dataclass
+class Six:
+    """A service and a subnet of IPv6, of the same accounts."""
+
+    service: str
+    subnet: str
+
+    @property
+    def there(self) -> dict[str, str]:
+        return {"service": self.service, "subnet_id": self.subnet}
+
+
+async def six_of(story: Story) -> Six:
+    operator = story.services.caller("operator", "ops")
+    _, subnet = await _attached_vpc(story.shop, operator, "shop6", "fd00:10::/64")
+    vpc, _ = await _attached_vpc(story.payments, operator, "payments6", "fd00:20::/64")
+    return Six(await _publish(story.payments, vpc, "web6", "fd00:20::a"), subnet)
 
 
 @pytest.fixture
@@ -171,6 +191,9 @@ async def test_a_repeated_request_gives_the_same_endpoint(story: Story) -> None:
         ({"subnet_id": NOWHERE}, errors.NotFound, ""),
         ({"service": NOWHERE}, errors.NotFound, ""),
         ({"service": ""}, errors.InvalidRequest, "endpoint.service"),
+        ({"address": "fd00::7"}, errors.InvalidRequest, "endpoint.address"),
+        ({"address": "fe80::7%eth0"}, errors.InvalidRequest, "endpoint.address"),
+        ({"address": "::ffff:10.0.0.7"}, errors.InvalidRequest, "endpoint.address"),
         ({"name": "-"}, errors.InvalidRequest, "endpoint.name"),
     ],
 )
@@ -190,6 +213,53 @@ async def test_an_address_in_use_is_refused_by_name(story: Story) -> None:
     with pytest.raises(errors.AlreadyExists) as refused:
         await story.create(address=taken)
     assert refused.value.field == "endpoint.address"
+
+
+async def test_an_ipv6_endpoint_is_told_to_gateways_in_one_form_and_its_source_is_leased_as_ever(story: Story) -> None:
+    six = await six_of(story)
+    created = await story.create(**six.there, address="FD00:10:0:0::0FF")
+    assert created.address == "fd00:10::ff"
+    await story.join()
+    accept = service_pb.AcceptConnectionRequest(service_id=six.service, endpoint_id=created.id)
+    await story.payments.ask(story.payments.connections.AcceptConnection, accept)
+    await story.leased(created.id)
+    snapshot = await story.services.application.feed.snapshot("default")
+    entries = {entry.WhichOneof("entry"): entry for entry in snapshot.entries() if not entry.HasField("attachment")}
+    told = entries["endpoint"].endpoint
+    assert (told.address, list(told.allowed_cidrs)) == ("fd00:10::ff", [])
+    assert list(entries["service"].service.backends) == ["fd00:20::a"]
+    assert [lease.address.startswith("198.19.") for lease in told.sources] == [True]
+
+
+async def test_a_whitelist_is_of_the_endpoints_ip_version_and_nobody_too(story: Story) -> None:
+    six = await six_of(story)
+    created = await story.create(**six.there)
+    assert created.address.startswith("fd00:10::")
+
+    async def update(paths: list[str], **fields: Any) -> endpoint_pb.Endpoint:
+        wanted = endpoint_pb.Endpoint(id=created.id, **fields)
+        request = service_pb.UpdateEndpointRequest(endpoint=wanted, update_mask=FieldMask(paths=paths))
+        return await story.shop.ask(story.shop.endpoints.UpdateEndpoint, request)
+
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await update(["allowed_cidrs"], allowed_cidrs=["fd00:10::/80", "10.0.0.0/24"])
+    assert (refused.value.reason, refused.value.field) == ("CIDR_IP_VERSION", "endpoint.allowed_cidrs[1]")
+    changed = await update(["allowed_cidrs"], allowed_cidrs=["FD00:10::/80", "fd00:10:0::/80"])
+    assert list(changed.allowed_cidrs) == ["fd00:10::/80"]
+    again = await update(["allowed_cidrs"], allowed_cidrs=["fd00:0010::/80"])
+    assert again.etag == changed.etag, "the same range in another form is no change"
+    closed = await update(["allowed_cidrs", "whitelist"], whitelist=endpoint_pb.Endpoint.WHITELIST_ENABLED)
+    assert closed.generation > changed.generation
+    stored = await story.services.endpoint_store.read(0, 1000)
+    entry = EndpointEvent.FromString(stored[-1].data).forwarding.endpoint
+    assert list(entry.allowed_cidrs) == ["ff02::1/128"]
+
+
+async def test_a_whitelist_of_the_other_ip_version_leaves_no_address_taken(story: Story) -> None:
+    with pytest.raises(errors.InvalidRequest, match="give ranges of IPv4 alone"):
+        await story.create(allowed_cidrs=["fd00::/64"])  # type: ignore[arg-type] # no text, this once
+    ports = await story.shop.ask(story.shop.registry.ListPorts, registry_pb.ListPortsRequest())
+    assert list(ports.ports) == []
 
 
 async def test_a_quota_is_refused_and_the_address_given_back(story: Story) -> None:

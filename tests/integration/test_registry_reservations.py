@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.common.addressing import address_of, network_of
 from services.common.clock import SECOND, now
 from services.common.errors import Unavailable
 from services.common.eventsourcing.store import Head, RecordedEvent
@@ -16,6 +17,7 @@ from services.registry.policies import DOUBT_AFTER, EndpointPolicy, Upkeep
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointDeleted, EndpointEvent, EndpointFailed
+from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import vpc_pb2
@@ -301,3 +303,29 @@ def heard(name: str, event: EndpointEvent, endpoint_id: str, position: int = 1) 
     event.endpoint.CopyFrom(Endpoint(id=endpoint_id))
     data, stream = event.SerializeToString(), f"endpoint-{endpoint_id}"
     return RecordedEvent(position, stream, 1, bytes(16), name, 1, now(), "default", 0, data, b"", bytes(32))
+
+
+async def test_a_subnet_of_the_other_ip_version_is_refused_with_the_way_out(street: Street) -> None:
+    provider = await street.payments.vpc("10.0.0.0/24", "fd00:20::/64", name="both")
+    service = await street.payments.service(provider, "six", [service_pb2.Backend(address="FD00:20::0A")])
+    assert (service.ip_version, service.backends[0].address) == (EndpointService.IP_VERSION_IPV6, "fd00:20::a")
+    service = await street.payments.permit(service.id, "shop")
+    consumer = await street.shop.vpc("fd00:10::/48", name="six")
+    subnet = await street.shop.subnet(consumer, "fd00:10::/64")
+    for published, place, other in ((service, street.subnet, "IPv6"), (street.service, subnet, "IPv4")):
+        with pytest.raises(errors.InvalidRequest, match=f"name a subnet of {other}, or make one$") as refused:
+            await street.program.reserve(published.id, place)
+        assert (refused.value.reason, refused.value.field) == ("SUBNET_IP_VERSION", "subnet_id")
+    assert await street.ports() == []
+    got = await street.program.reserve(service.id, subnet)
+    assert address_of(got.port.address) in network_of("fd00:10::/64")
+    wanted = await street.program.reserve(service.id, subnet, address="fd00:10:0:0:0:0:0:00FF")
+    assert wanted.port.address == "fd00:10::ff"
+    for reserved in ("fd00:10::", "fd00:10::1"):
+        with pytest.raises(errors.InvalidRequest):
+            await street.program.reserve(service.id, subnet, address=reserved)
+
+
+async def test_who_may_connect_learns_the_ip_version_that_a_subnet_must_be_of(street: Street) -> None:
+    assert (await street.shop.look_up(street.service.id)).ip_version == EndpointService.IP_VERSION_IPV4
+    assert (await street.payments.get_service(street.service.id)).ip_version == EndpointService.IP_VERSION_IPV4

@@ -23,6 +23,10 @@ async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
     async with Standalone(tmp_path_factory.mktemp("sidegate"), rootless=True) as running:
         running.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/16", account="shop")
         running.answer("subnet", "create", "main", "--vpc", "shop", "--cidr", "10.0.0.0/24", account="shop")
+        running.answer("vpc", "create", "six", "--cidr", "fd00:10::/48", account="shop")
+        running.answer("subnet", "create", "main6", "--vpc", "six", "--cidr", "fd00:10::/64", account="shop")
+        service = ("--vpc", "shop", "--backend", "10.0.0.9", "--port", "80")
+        running.answer("service", "create", "four", *service, account="shop")
         yield running
 
 
@@ -31,6 +35,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOBODYS = "5b0c9ab4-6d6c-4a51-9a25-5a90e5c8a9a7"
 SUBNET = ("subnet", "create", "more", "--vpc", "shop", "--cidr")
 PORT = ("port", "create", "--subnet", "main", "--holder", "machine/a", "--ip")
+PORT6 = ("port", "create", "--subnet", "main6", "--holder", "machine/a", "--ip")
+MIXED = ("--backend", "fd00:10::9", "--backend", "10.0.0.9")
 
 
 async def log_heads(sidegate: Standalone) -> list[int]:
@@ -43,7 +49,11 @@ async def log_heads(sidegate: Standalone) -> list[int]:
     [
         (("vpc", "create", "v", "--cidr", "10.0.0/24"), 2, "10.0.0/24"),
         (("vpc", "create", "v", "--cidr", "10.0.0.1/24"), 2, "10.0.0.1/24"),
-        (("vpc", "create", "v", "--cidr", "fd00::/64"), 2, "fd00::/64"),
+        (("vpc", "create", "v", "--cidr", "fd00::1/64"), 2, "its range is fd00::/64"),
+        (("vpc", "create", "v", "--cidr", "fd00::/8"), 2, "/16"),
+        (("vpc", "create", "v", "--cidr", "fd73:6964:6567:6174::/64"), 2, "fd73:6964:6567:6174::/96"),
+        (("vpc", "create", "v", "--cidr", "fe80::/64"), 2, "no machine can have"),
+        (("vpc", "create", "v", "--cidr", "fd00::/48", "--cidr", "10.0.0.0/8", "--cidr", "fd00::/64"), 2, "overlaps"),
         (("vpc", "create", "v", "--cidr", "10.0.0.0/16", "--cidr", "10.0.3.0/24"), 2, "10.0.3.0/24"),
         (("vpc", "create", "v", "--cidr", "198.19.0.0/16"), 2, "198.19.128.0/17"),
         (("vpc", "create", "no spaces", "--cidr", "10.0.0.0/24"), 2, "name"),
@@ -53,6 +63,11 @@ async def log_heads(sidegate: Standalone) -> list[int]:
         ((*PORT, "10.0.1.5"), 2, "10.0.1.5"),
         ((*PORT, "10.0.0.0"), 2, "10.0.0.0"),
         ((*PORT, "10.0.0.255"), 2, "10.0.0.255"),
+        ((*PORT, "fd00:10::7"), 2, "name a subnet of its family"),
+        ((*PORT6, "10.0.0.5"), 2, "name a subnet of its family"),
+        ((*PORT6, "fd00:10::"), 2, "RFC 4291"),
+        ((*PORT6, "fe80::7%eth0"), 2, "fe80::7%eth0"),
+        (("endpoint", "create", "--service", "four", "--subnet", "main6"), 2, "name a subnet of IPv4"),
         (("vpc", "get", NOBODYS), 3, "not there"),
         (("endpoint", "create", "--service", NOBODYS, "--subnet", "main"), 3, "not there"),
         (("connection", "accept", NOBODYS, NOBODYS), 3, "not there"),
@@ -61,6 +76,13 @@ async def log_heads(sidegate: Standalone) -> list[int]:
         (("vpc", "create", "v", "--cider", "10.0.0.0/24"), 2, "--cider"),
         (("service", "create", "s", "--vpc", "shop", "--backend", "10.0.0.9", "--port", "80:99999/tcp"), 2, "99999"),
         (("service", "create", "s", "--vpc", "shop", "--backend", "192.168.0.9", "--port", "80"), 2, "192.168.0.9"),
+        (("service", "create", "s", "--vpc", "shop", "--backend", "fd00:10::9", "--port", "80"), 2, "fd00:10::9"),
+        (
+            ("service", "create", "s", "--vpc", "six", *MIXED, "--port", "80"),
+            2,
+            "publish a service for each",
+        ),
+        (("service", "update", "four", "--backend", "fd00:10::9"), 2, "fd00:10::9"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

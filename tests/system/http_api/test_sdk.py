@@ -2,15 +2,19 @@
 
 import re
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkvpcep import v1 as sdk
 from huaweicloudsdkvpcep.v1.region.vpcep_region import VpcepRegion
 
+from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
 from tests.support.signed import Key
 from tests.support.standalone import Standalone
 from tests.support.tenants import Tenant, eventually, is_gone, refusal, sdk_client
@@ -175,6 +179,52 @@ def test_whitelists_policies_and_route_tables_are_changed(shop: Tenant, pay: Ten
     )
     assert [each.id for each in listed.endpoints] == [made.id]
     shop.delete_endpoint(made.id)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def six(shop: Tenant, pay: Tenant) -> tuple[Tenant, Tenant]:
+    """The same accounts with a VPC of IPv6 each, whose namespaces are yet to come, and a machine in both."""
+    tenants = []
+    for tenant in (shop, pay):
+        async with tenant.sidegate.client(tenant.account) as client, tenant.sidegate.client("operator") as operator:
+            vpc = await client.vpcs.create("six", ["fd00:10::/48"])
+            subnet = await client.subnets.create("main", vpc.id, "fd00:10::/64")
+            port = await client.ports.create(subnet.id, "machine/m", "fd00:10::a")
+            await operator.attachments.create(vpc.id, NetnsTarget(namespace=f"{tenant.namespace.name}-6"))
+        tenants.append(replace(tenant, vpc=vpc.id, subnet=subnet.id, ports=(port.id,)))
+    return tenants[0], tenants[1]
+
+
+def test_ipv6_is_the_version_of_a_service_its_endpoints_and_their_whitelists(
+    shop: Tenant, pay: Tenant, six: tuple[Tenant, Tenant]
+) -> None:
+    shop6, pay6 = six
+    assert pay.publish(service_name="four", ip_version="ipv4").ip_version == "ipv4"
+    assert refusal(lambda: pay.publish(ip_version="ipv6")) == (400, "EndPoint.0002"), "its port is of IPv4"
+    made = pay6.publish(service_name="six", ip_version="ipv6", approval_enabled=True)
+    assert (made.ip_version, pay6.service(made.id).ip_version) == ("ipv6", "ipv6")
+    pay6.permit(made.id, "*")
+    wrong: list[tuple[Tenant, dict[str, Any], str]] = [
+        (shop, {}, "EndPoint.0023"),
+        (shop6, {"ip_version": "ipv4"}, "EndPoint.0023"),
+        (shop6, {"ip_version": "dualstack"}, "EndPoint.0002"),
+        (shop6, {"ipv6_address": "fd00:10:0:1::7"}, "EndPoint.2043"),
+        (shop6, {"ipv6_address": "fd00:10::7", "port_ip": "10.0.0.7"}, "EndPoint.2041"),
+        (shop6, {"whitelist": ["10.0.0.7"], "enable_whitelist": True}, "EndPoint.2044"),
+    ]
+    for tenant, said, code in wrong:
+        assert refusal(partial(tenant.connect, made.id, **said)) == (400, code), said
+    whitelist = ["fd00:10::7", "fd00:10::/80"]
+    asked = {"ip_version": "ipv6", "ipv6_address": "FD00:10::00FF", "whitelist": whitelist, "enable_whitelist": True}
+    endpoint = shop6.connect(made.id, **asked)
+    assert (endpoint.status, endpoint.ip, endpoint.ipv6_address) == ("pendingAcceptance", "", "")
+    assert (endpoint.whitelist, endpoint.enable_whitelist) == (whitelist, True)
+    body = sdk.UpdateEndpointWhiteRequestBody(whitelist=["10.0.0.7"], enable_whitelist=True)
+    request = sdk.UpdateEndpointWhiteRequest(vpc_endpoint_id=endpoint.id, body=body)
+    assert refusal(lambda: shop6.client.update_endpoint_white(request)) == (400, "EndPoint.2044")
+    pay6.decide(made.id, endpoint.id, "reject")
+    assert (shop6.endpoint(endpoint.id).ip, shop6.endpoint(endpoint.id).ipv6_address) == ("", "fd00:10::ff")
+    shop6.delete_endpoint(endpoint.id)
 
 
 def test_permissions_are_added_described_listed_and_removed(shop: Tenant, pay: Tenant) -> None:

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,26 @@ async def test_tags_that_many_set_at_once_are_all_there(
     await asyncio.to_thread(clear, shop, vpc)
 
 
+def life_in_ipv6(client: VpcClient) -> None:
+    """A range of IPv6 comes beside the first one; whatever form it is written in, it is read in one."""
+    vpc = make_vpc(client, "both", cidr="fd00:30::/48")
+    assert vpc.cidr == "fd00:30::/48"
+    subnet = make_subnet(client, vpc, cidr="FD00:30:0:0::/64", gateway_ip="fd00:0030::1", ipv6_enable=True)
+    assert (subnet.cidr, subnet.cidr_v6) == ("fd00:30::/64", "fd00:30::/64")
+    assert (subnet.gateway_ip, subnet.gateway_ip_v6, subnet.ipv6_enable) == ("fd00:30::1", "fd00:30::1", True)
+    port = make_port(client, subnet, "fd00:0030::0a")
+    assert [fixed.ip_address for fixed in port.fixed_ips] == ["fd00:30::a"]
+    found = client.list_ports(ListPortsRequest(fixed_ips=["ip_address=FD00:30::A"])).ports
+    assert found == [port]
+    drawn = make_port(client, subnet)
+    assert ip_address(drawn.fixed_ips[0].ip_address) in ip_network(subnet.cidr)
+    clear(client, vpc, subnet, ports=[port, drawn])
+
+
+async def test_vpcs_subnets_and_ports_of_ipv6_are_made_read_and_deleted(shop: VpcClient) -> None:
+    await asyncio.to_thread(life_in_ipv6, shop)
+
+
 async def test_lists_go_on_after_their_marker(shop: VpcClient) -> None:
     def story() -> None:
         vpcs = [make_vpc(shop, f"page-{number}") for number in range(3)]
@@ -231,7 +251,7 @@ async def test_what_sidegate_would_not_do_is_refused_with_the_way_out(shop: VpcC
         vpc = make_vpc(shop, "refusals")
         with pytest.raises(ClientRequestException, match=r"give 10\.0\.0\.1, the first address"):
             make_subnet(shop, vpc, gateway_ip="10.0.0.254")
-        with pytest.raises(ClientRequestException, match="Sidegate carries IPv4"):
+        with pytest.raises(ClientRequestException, match="make another with an IPv6 cidr"):
             make_subnet(shop, vpc, ipv6_enable=True)
         subnet = make_subnet(shop, vpc)
         with pytest.raises(ClientRequestException, match="security_groups is not supported"):
