@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.gateway_agent.dataplane.entries import check_ipv4
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.reach import Outcome
 from services.gateway_agent.table import (
@@ -140,3 +141,11 @@ async def test_the_table_and_its_sessions_outlive_the_agent(story: Story) -> Non
     await story.world.restart()
     assert await story.world.dataplane.read() == before
     assert await conversation.echoes()
+
+
+async def test_a_data_plane_that_resolves_by_arp_alone_is_not_ready_for_ipv6_and_says_why(story: Story) -> None:
+    for entry, words in ((story.service, "IPv6 backends"), (story.endpoint, ADDRESS)):
+        with pytest.raises(NotReady, match=f"{words}.* yet$"):
+            check_ipv4(entry)
+    check_ipv4(story.shop.attachment)
+    check_ipv4(replace(story.service, backends=tables.backends("10.0.0.10")))
