@@ -5,6 +5,7 @@ from services.common.eventsourcing.store import RecordedEvent
 from services.common.history.index import Index
 from services.common.history.past import Facet, Past, Shown, of_project
 from services.registry.projections import ATTACHMENT, PORT, REDUCER, REVISION, SERVICE, SUBNET, VPC
+from services.registry.wire import services
 from sidegate.api.events.v1.history_pb2 import ResourceState
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 
@@ -25,7 +26,7 @@ def show(shown: Shown, event: RecordedEvent, index: Index) -> ResourceState:
         case ATTACHMENT.name:
             return ResourceState(attachment=stored.attachment)
         case _:
-            return ResourceState(service=stored.service)
+            return ResourceState(service=services.shown(stored.service))
 
 
 PAST: Past[ResourceState] = Past(

@@ -8,6 +8,7 @@ from services.common.etags import stamped
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.watching.allowed import Allowed
 from services.common.watching.sight import OPERATORS, Sight
+from services.registry.wire.services import shown
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import watch_pb2
 
@@ -101,6 +102,8 @@ def sights_of(event: RecordedEvent) -> Sequence[Sight[watch_pb2.ResourceChange]]
     resource = getattr(stored, kind)
     if kind == "subnet":
         stamped(resource)
+    if kind == "service":
+        shown(resource)
     time = Timestamp()
     time.FromNanoseconds(event.recorded_at)
     change = watch_pb2.ResourceChange(position=event.position, time=time, what=word, deleted=word in GONE)
