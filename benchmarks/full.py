@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.compiled import packets
 from benchmarks.ends import end_packets, ended
 from benchmarks.flood import Flood, next_hop, through
-from benchmarks.gateways import Gateway, attachment, endpoints, forwarding, service
+from benchmarks.gateways import PATIENCE_SECONDS, Gateway, attachment, endpoints, forwarding, service
 from benchmarks.processes import CLIENT_CPU, Failed, child
 from benchmarks.stage import CLIENT, FLOOD_PORT, TARGET, Stage, raised, set_sysctls
 from tests.support import namespaces
@@ -72,7 +72,7 @@ class Handshakes:
         where = (DEVICE, self.next_hop, str(CLIENT), str(self.sources), str(self.target), str(self.targets))
         command = (packets(), verb, *where, str(FLOOD_PORT), *map(str, numbers))
         async with child(command, namespace=self.source, cpu=CLIENT_CPU) as generator:
-            return float(json.loads(await generator.hear_all())["nanoseconds"])
+            return float(json.loads(await generator.hear_all(PATIENCE_SECONDS))["nanoseconds"])
 
 
 @dataclass(slots=True)

@@ -33,11 +33,11 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    async def hear(self) -> Any:
-        """The next thing it says. Raises Failed when it ends, or is silent for a minute, instead."""
+    async def hear(self, seconds: float = HEARING_SECONDS) -> Any:
+        """The next thing it says. Raises Failed when it ends, or is silent for so long, instead."""
         assert self._process.stdout is not None  # noqa: S101 # it is a pipe
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), HEARING_SECONDS)
+            line = await asyncio.wait_for(self._process.stdout.readline(), seconds)
         except TimeoutError:
             raise Failed(f"{self._name} says nothing") from None
         if not line:
@@ -63,10 +63,10 @@ class Child:
         self._process.stdin.write(json.dumps(facts).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def hear_all(self) -> str:
-        """Everything that it says until it ends. Raises Failed when it ends badly, or not within a minute."""
+    async def hear_all(self, seconds: float = HEARING_SECONDS) -> str:
+        """Everything that it says until it ends. Raises Failed when it ends badly, or not within the time."""
         try:
-            said, complaints = await asyncio.wait_for(self._process.communicate(), HEARING_SECONDS)
+            said, complaints = await asyncio.wait_for(self._process.communicate(), seconds)
         except TimeoutError:
             raise Failed(f"{self._name} does not end") from None
         if self._process.returncode != 0:
