@@ -19,6 +19,7 @@ ENDPOINT_TITLES = ("endpoint", "in", "clients", "ports", "backends", "in", "seen
 DRAIN_TITLES = ("draining until",)
 ASK_TITLES = ("its service asks",)
 WIDE_TITLES = ("endpoint id", "service id", "admission")
+FEW_SOURCES = 2
 REST_TITLES = ("kind", "id", "what", "difficulty")
 
 
@@ -82,7 +83,7 @@ class _Drawing:
             ", ".join(map(words.port_mapping, service.port_mappings)),
             _backends(service),
             self._network(service.vpc_id),
-            ", ".join(sources),
+            _addresses(sources, wide),
             str(endpoint.marker_id),
             self._difficulty(endpoint, service),
         ]
@@ -127,6 +128,13 @@ def _published(service: ServiceForwarding) -> str:
     asked = words.asked(service)
     leads = f"{', '.join(map(words.port_mapping, service.port_mappings))} -> {_backends(service)}"
     return f"{leads} ({asked})" if asked else leads
+
+
+def _addresses(sources: Sequence[str], wide: bool) -> str:
+    """There may be 64."""
+    if wide or len(sources) <= FEW_SOURCES:
+        return ", ".join(sources)
+    return f"{sources[0]} and {len(sources) - 1} more"
 
 
 def _backends(service: ServiceForwarding) -> str:

@@ -138,6 +138,18 @@ def test_a_table_shows_until_when_endpoints_drain_where_any_does(fake: FakeSideg
     assert "2023-11-1" in shown
 
 
+def test_an_endpoint_with_many_source_addresses_shows_the_first_and_in_full_width_all(
+    fake: FakeSidegate, cli: CommandLine
+) -> None:
+    told = table()
+    endpoint = next(each.entry.endpoint for each in told.entries if each.entry.HasField("endpoint"))
+    for number in (8, 9):
+        endpoint.sources.add(gateway_id="gw-1", address=f"198.19.128.{number}")
+    fake.gateway.tables[KERNEL] = told
+    assert "  198.19.128.7 and 2 more  " in cli.text("gateway", "show")
+    assert "  198.19.128.7, 198.19.128.8, 198.19.128.9  " in cli.text("gateway", "show", "-o", "wide")
+
+
 def _weigh(service: ServiceForwarding, *weights: int) -> None:
     for number, weight in enumerate(weights, 10):
         service.weighted_backends.add(address=f"10.0.0.{number}", weight=weight)
