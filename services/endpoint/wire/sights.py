@@ -73,7 +73,7 @@ ALLOWED = Allowed(
 
 WITHHELD: Mapping[str, Sequence[str]] = {
     # What gateways say at the moment is in no event.
-    f"{_API}.Endpoint": ("ready", "applied_generation", "sources"),
+    f"{_API}.Endpoint": ("ready", "applied_generation", "sources", "backends"),
 }
 """What they are not told. A field is in one of the two: whoever adds one decides."""
 
