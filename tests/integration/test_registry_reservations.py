@@ -319,8 +319,10 @@ async def test_a_subnet_of_the_other_ip_version_is_refused_with_the_way_out(stre
     assert await street.ports() == []
     got = await street.program.reserve(service.id, subnet)
     assert address_of(got.port.address) in network_of("fd00:10::/64")
-    wanted = await street.program.reserve(service.id, subnet, address="fd00:10:0:0:0:0:0:00FF")
-    assert wanted.port.address == "fd00:10::ff"
+    endpoint = str(uuid4())
+    for text in ("fd00:10:0:0:0:0:0:00FF", "FD00:10::FF"):
+        wanted = await street.program.reserve(service.id, subnet, endpoint=endpoint, address=text)
+        assert wanted.port.address == "fd00:10::ff"
     for reserved in ("fd00:10::", "fd00:10::1"):
         with pytest.raises(errors.InvalidRequest):
             await street.program.reserve(service.id, subnet, address=reserved)

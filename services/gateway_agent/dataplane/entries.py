@@ -93,15 +93,18 @@ class Entries:
                 raise NotReady(f"{entry.address} in VPC {entry.vpc} is still the address of endpoint {holder.id}")
 
     def _check_family(self, entry: Entry) -> None:
-        """A service and its endpoints are of one IP version: nothing translates between the two."""
+        """A service and its endpoints are of one IP version: nothing translates between the two. One of each is looked
+        at, for the others are as it is.
+        """
         match entry:
-            case Service(backends=backends):
-                users = [user.address for user in self.users(entry.key) if isinstance(user, Endpoint)]
-                if not is_one_family((backend.address for backend in backends), users):
+            case Service(backends=(first, *_)):
+                user = next(iter(self._users.get(entry.key, ())), None)
+                endpoint = self.endpoint(user.id) if user else None
+                if endpoint and endpoint.address.version != first.address.version:
                     raise DataplaneError(f"service {entry.id} has endpoints of the other IP version than its backends")
             case Endpoint(address=address):
                 service = self.service(entry.service)
-                if service and not is_one_family((backend.address for backend in service.backends), (address,)):
+                if service and any(each.address.version != address.version for each in service.backends[:1]):
                     raise DataplaneError(f"{address} leads to service {service.id} of the other IP version")
 
     def check_remove(self, key: Key) -> None:

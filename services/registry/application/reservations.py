@@ -18,6 +18,7 @@ from services.registry.application.inventory import MOST_CELLS, owned
 from services.registry.application.publishing import connectable_service
 from services.registry.application.streams import Streams, no_answer, on_our_own, stream
 from services.registry.domain import port as domain
+from services.registry.domain.addresses import parse_address
 from services.registry.domain.port import Endpoint, Port, Release, Renew, Reserved, endpoint_claim
 from services.registry.domain.service import OFFER, offer
 from services.registry.projections import ATTACHMENT, PORT, SUBNET, Resources, Snapshot
@@ -170,6 +171,6 @@ def _require_same(port: Port, wanted: Wanted) -> None:
     if (port.subnet_id, port.owner) != (wanted.subnet_id, wanted.owner):
         text = f"endpoint {wanted.endpoint_id} has an address in another subnet already"
         raise AlreadyExists("ENDPOINT_HAS_PORT", text, field="subnet_id")
-    if wanted.address not in ("", str(port.address)):
+    if wanted.address and parse_address(wanted.address, "address") != port.address:
         text = f"endpoint {wanted.endpoint_id} has the address {port.address} already"
         raise AlreadyExists("ENDPOINT_HAS_PORT", text, field="address")
