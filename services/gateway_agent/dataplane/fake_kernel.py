@@ -1,7 +1,7 @@
 """What the fake data plane has for a kernel: a table, sessions, and the rules by which packets pass."""
 
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from hashlib import blake2b
@@ -281,7 +281,9 @@ class FakeKernel:
         if not takers:
             raise Refused(Counter.REFUSED_NO_BACKEND)
         backend = takers[shares(takers)[flow.slot()]].address
-        provider = self._take_source_port(endpoint, service, backend, mapping)
+        provider = next(self._ways(flow, endpoint, service, backend, mapping), None)
+        if provider is None:
+            raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
         session = Session(endpoint.id, flow, provider, now)
         self.sessions[flow] = self.sessions[provider] = session
         self.counts[Counter.SESSION_NEW] += 1
@@ -289,14 +291,18 @@ class FakeKernel:
         self.passed[endpoint.id] = replace(passed, sessions_made=passed.sessions_made + 1)
         return session
 
-    def _take_source_port(self, endpoint: Endpoint, service: Service, backend: Address, mapping: PortMapping) -> Flow:
-        for leased in (endpoint.source_address, *endpoint.more_sources):
-            source = seen_as(leased, backend.version)
+    def _ways(
+        self, flow: Flow, endpoint: Endpoint, service: Service, backend: Address, mapping: PortMapping
+    ) -> Iterator[Flow]:
+        """Free source ports of the endpoint's addresses; which address is first is by the flow's hash."""
+        leased = (endpoint.source_address, *endpoint.more_sources)
+        first = flow.slot() % len(leased)
+        for each in leased[first:] + leased[:first]:
+            source = seen_as(each, backend.version)
             for port in self.source_ports:
-                flow = Flow(service.vpc, mapping.protocol, backend, mapping.server_port, source, port)
-                if flow not in self.sessions:
-                    return flow
-        raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
+                way = Flow(service.vpc, mapping.protocol, backend, mapping.server_port, source, port)
+                if way not in self.sessions:
+                    yield way
 
     def _rules(self, endpoint: str) -> tuple[Endpoint, Service]:
         """Sessions of an endpoint that went are cut, and an endpoint does not go before its service."""
