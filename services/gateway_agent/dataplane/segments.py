@@ -101,8 +101,6 @@ def _header(frame: bytes) -> _Header | None:
 
 def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
-    padded = data + bytes(len(data) % 2)
-    total = sum(int.from_bytes(padded[at : at + 2], "big") for at in range(0, len(padded), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    number = int.from_bytes(data + bytes(len(data) % 2), "big")
+    total = number % 0xFFFF or (0xFFFF if number else 0)  # its words added up, with every carry brought round
+    return 0xFFFF - total
