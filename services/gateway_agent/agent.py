@@ -131,7 +131,6 @@ class Agent:
         """Runs until cancelled; the kernel goes on forwarding. Raises Unusable, CannotListen, what breaks a part."""
         await self._dataplane.open()
         try:
-            await self.meter.read()
             await self._serve()
             async with asyncio.TaskGroup() as parts:
                 for part in (

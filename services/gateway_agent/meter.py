@@ -57,6 +57,7 @@ class Meter:
         self._sums = Sums()
         self._ground, self._as_of = Ground(), -1
         self._services: Mapping[str, Service] = {}
+        self._inherited: frozenset[str] = frozenset()
         self._reading = asyncio.Lock()
         self._counters: Mapping[str, int] = {}
         self._due = 0.0
@@ -86,6 +87,7 @@ class Meter:
         if self._as_of != self._tracker.changes:
             as_of, table = self._tracker.changes, self._tracker.table()
             self._ground = await asyncio.to_thread(Ground.of, table)
+            self._inherited = frozenset(key.id for key in self._tracker.found if key.kind is Kind.ENDPOINT)
             self._services = {entry.id: entry for entry in table.entries.values() if isinstance(entry, Service)}
             self._as_of = as_of
         if not (idle := self._idle()):
@@ -96,7 +98,9 @@ class Meter:
     def _judge(self, traffic: Mapping[str, Traffic], ground: Ground, now: float) -> tuple[Reading, frozenset[str]]:
         """On a thread of its own: there may be many."""
         changed = self._needs.look(traffic, ground, now)
-        return Reading(traffic, self._sums.look(traffic, ground), ground, self._needs.number()), changed
+        return Reading(
+            traffic, self._sums.look(traffic, ground, self._inherited), ground, self._needs.number()
+        ), changed
 
     async def _pressing(self) -> bool:
         """Whether source ports are refused, or may be soon."""

@@ -1,7 +1,7 @@
 """What has passed for all endpoints of a service together, also for those that are gone. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from operator import add, attrgetter, sub
 
@@ -25,18 +25,21 @@ class _Sum:
 
 
 class Sums:
-    """Counts what came since the first look: what an endpoint had passed before, a program of before has told.
+    """Counts from 0 on: what endpoints have passed that were there before this program, one of before has told.
 
     Endpoints come and go, and their counts with them; a sum only grows, until its service is no longer in the table.
     """
 
     def __init__(self) -> None:
-        self._last: Mapping[str, Traffic] | None = None
+        self._last: Mapping[str, Traffic] = {}
+        self._counted: set[str] = set()
         self._sums: dict[str, _Sum] = {}
 
-    def look(self, traffic: Mapping[str, Traffic], ground: Ground) -> Mapping[str, Traffic]:
-        """Takes in what each endpoint has by now; gives the sums by service."""
-        last, self._last = traffic if self._last is None else self._last, traffic
+    def look(
+        self, traffic: Mapping[str, Traffic], ground: Ground, found: Collection[str] = ()
+    ) -> Mapping[str, Traffic]:
+        """Takes in what each endpoint has by now; gives the sums by service. Those `found` were there before."""
+        last, self._last = {**self._last, **self._begun(traffic, found)}, traffic
         self._sums = {id_: self._sums.get(id_) or _Sum() for id_ in ground.holds}
         for each in self._sums.values():
             each.sessions = 0
@@ -48,6 +51,12 @@ class Sums:
                 if before is not passed and before != passed:
                     _add(total, before, passed)
         return {id_: each.traffic() for id_, each in self._sums.items()}
+
+    def _begun(self, traffic: Mapping[str, Traffic], found: Collection[str]) -> Mapping[str, Traffic]:
+        """Of those that were found, what they had when they were first seen: once."""
+        begun = {id_: traffic[id_] for id_ in found if id_ in traffic and id_ not in self._counted}
+        self._counted.update(begun)
+        return begun
 
 
 _NOTHING = Traffic()

@@ -39,6 +39,7 @@ class Tracker:
         self._blocked: dict[Key, dict[Key, None]] = {}
         self._failed: dict[Key, str] = {}
         self.changes = 0  # of the actual table, that are known
+        self.found: frozenset[Key] = frozenset()  # what was there before all of them
 
     def want(self, key: Key, entry: Entry | None) -> None:
         """Says what a key should be; None is nothing."""
@@ -58,6 +59,7 @@ class Tracker:
     def resync(self, actual: ForwardingTable) -> frozenset[Key]:
         """Takes in the actual table, whole; gives the keys that are not as they were thought to be."""
         entries = dict(actual.entries)
+        self.found = self.found if self.changes else frozenset(actual.entries)
         self.changes += 1
         surprising = {key for key in entries.keys() | self._actual.keys() if entries.get(key) != self._actual.get(key)}
         self._actual, self._users = entries, {}

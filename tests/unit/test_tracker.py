@@ -100,6 +100,26 @@ def test_an_endpoint_that_begins_or_ceases_to_drain_is_one_change() -> None:
         assert steps([*SMALL[:3], old], [*SMALL[:3], new]) == [Put(new)]
 
 
+def test_an_endpoint_that_gets_more_source_addresses_is_one_change_and_one_that_loses_some_is_cut() -> None:
+    one, two = (IPv4Address(f"198.19.200.{number}") for number in (1, 2))
+    few, many = replace(CLIENT, more_sources=(one,)), replace(CLIENT, more_sources=(one, two))
+    for old, new in ((CLIENT, few), (few, many), (CLIENT, many)):
+        assert steps([*SMALL[:3], old], [*SMALL[:3], new]) == [Put(new)]
+    other = replace(CLIENT, more_sources=(two, one))
+    for old, new in ((many, few), (few, CLIENT), (many, other)):
+        assert steps([*SMALL[:3], old], [*SMALL[:3], new]) == [Remove(CLIENT.key), Put(new)]
+
+
+def test_what_was_there_before_the_first_change_is_remembered() -> None:
+    tracker = tracker_of(SMALL[:2], SMALL)
+    before = tracker.changes
+    run(tracker, Switch(dict(ForwardingTable.of(SMALL[:2]).entries)))
+    assert tracker.found == {BLUE.key, GREEN.key}
+    assert tracker.changes == before + 2
+    tracker.resync(ForwardingTable.of(SMALL))
+    assert tracker.found == {BLUE.key, GREEN.key}
+
+
 def test_an_endpoint_that_is_accepted_again_opens_nothing_while_its_service_is_another() -> None:
     draining, moved = replace(CLIENT, draining_until=1_000), service("service-1", "vpc-2", port=443)
     assert steps([*SMALL[:3], draining], [BLUE, GREEN, moved, CLIENT]) == [Put(moved), Put(CLIENT)]
