@@ -39,15 +39,19 @@ async def print_lines(running: Running, output: Output) -> None:
     """For programs an object on each line. Ends where the reader of our output has gone away."""
     titles = running.titles if output is Output.TABLE else {**running.titles, **running.more}
     try:
-        if output is not Output.JSON:
+        if output is not Output.JSON and titles:
             _say(_columns([title.upper() for title in titles], titles.values()))
         async with aclosing(running.lines) as lines:
             async for line in lines:
                 cells = [*line.cells, *(line.more if output is Output.WIDE else ())]
                 _say(json.dumps(line.facts) if output is Output.JSON else _columns(cells, titles.values()))
     except BrokenPipeError:
-        # What Python still holds for it must have somewhere to go when the program ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go_of_stdout()
+
+
+def let_go_of_stdout() -> None:
+    """Nobody reads it any more: what Python still holds for it must have somewhere to go when the program ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _columns(cells: Sequence[str], widths: Iterable[int]) -> str:

@@ -26,7 +26,7 @@ EXPECTED = {
     | {"permit", "forbid", "lookup", "delete", "health"},
     "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},
     "endpoint": {"create", "get", "list", "test", "trace", "watch", "update", "delete"},
-    "gateway": {"show", "status", "traffic", "trace"},
+    "gateway": {"show", "status", "traffic", "trace", "flows", "capture"},
     "health": {""},
     "replay": {""},
     "whoami": {""},

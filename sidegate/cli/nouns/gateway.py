@@ -1,5 +1,6 @@
 """`sidegate gateway`: what a gateway forwards, asked on its own machine; and what gateways make of a packet."""
 
+import os
 from enum import StrEnum
 from typing import Annotated
 
@@ -7,11 +8,12 @@ import typer
 
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse, GetTableRequest
 from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
-from sidegate.cli import forwarding, traced
+from sidegate.cli import forwarding, taps, traced
 from sidegate.cli import traffic as told_traffic
 from sidegate.cli.command import Noun
 from sidegate.cli.packets import FromClient, OfProtocol, ToPort, Transport, opening
 from sidegate.cli.session import Session
+from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
 
 noun = Noun("gateway", "The gateway of this machine.")
@@ -101,3 +103,56 @@ async def trace(
     """
     packet = opening(client, to_port, protocol)
     return traced.of_packet(await session.sidegate.traces.packet(endpoint, packet, gateway=gateway))
+
+
+@noun.endless(
+    "flows",
+    "sidegate gateway flows",
+    "sidegate gateway flows --follow --endpoint 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c -o json",
+)
+async def flows(
+    session: Session,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that end from now on.")] = False,
+    endpoint: Annotated[str, typer.Option(metavar="ID", help="Only those of an endpoint, by its id.")] = "",
+    newest: Annotated[int, typer.Option(metavar="N", min=0, max=1000, help="How many that have ended before.")] = 20,
+) -> Running:
+    """Tell of sessions that are over, and of refused ones: who, to where, how much, how it ended.
+
+    The gateway must keep a flow log: --flow-log full, or 1/100 for one session in a hundred.
+    """
+    return taps.flows(session.gateway.flows(endpoint_id=endpoint, newest=newest, follow=follow))
+
+
+@noun.endless(
+    "capture",
+    "sidegate gateway capture --endpoint 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c -c 20",
+    "sidegate gateway capture --endpoint 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --seconds 60 -w shop.pcapng",
+    "sidegate gateway capture --endpoint 6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c -w -",
+)
+async def capture(
+    session: Session,
+    *,
+    endpoint: Annotated[str, typer.Option(metavar="ID", help="The endpoint, by its id.")],
+    count: Annotated[
+        int, typer.Option("--count", "-c", metavar="N", min=1, max=1_000_000, help="End after so many packets.")
+    ] = 1_000_000,
+    seconds: Annotated[float, typer.Option(metavar="N", min=0.1, max=3600, help="End after so long.")] = 3600.0,
+    snap: Annotated[
+        int, typer.Option("--snap", "-s", metavar="BYTES", min=64, max=262_144, help="How much of each packet.")
+    ] = 262_144,
+    write: Annotated[
+        str, typer.Option("--write", "-w", metavar="FILE", help="Write a pcapng file; '-' is stdout. Else print lines.")
+    ] = "",
+) -> Running:
+    """Take packets of one endpoint on both sides of the gateway: as they come in, and as they go out.
+
+    The gateway writes in its log who did so. Forwarding does not wait for it: what is not read in time is dropped.
+    """
+    answers = session.gateway.capture(endpoint, packets=count, seconds=seconds, snap_length=snap, who=whoami())
+    return await taps.write(answers, write) if write else taps.packets(answers)
+
+
+def whoami() -> str:
+    """Who is at the terminal, as far as root's environment says."""
+    return os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or os.environ.get("USER") or f"uid {os.getuid()}"

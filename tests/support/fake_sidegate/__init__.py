@@ -16,7 +16,7 @@ from services.common.identity.certificates import Certificates
 from services.common.identity.pki import CA_FILE
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc, trace_service_pb2_grpc
 from sidegate.api.events.v1 import history_pb2_grpc, log_pb2_grpc
-from sidegate.api.gateway.v1 import gateway_service_pb2_grpc
+from sidegate.api.gateway.v1 import gateway_service_pb2_grpc, tap_service_pb2_grpc
 from sidegate.api.registry.v1 import account_service_pb2_grpc, registry_service_pb2_grpc
 from sidegate.client import Client
 from sidegate.credentials import FIELDS
@@ -27,6 +27,7 @@ from tests.support.fake_sidegate.history import FakeHistory
 from tests.support.fake_sidegate.logs import FakeLog
 from tests.support.fake_sidegate.registry import FakeRegistry
 from tests.support.fake_sidegate.script import Script, status
+from tests.support.fake_sidegate.tap import FakeTap
 from tests.support.fake_sidegate.tokens import CREDENTIAL, FakeTokens
 from tests.support.fake_sidegate.traces import FakeTraces
 
@@ -47,6 +48,7 @@ class FakeSidegate:
     endpoint_history: FakeHistory = field(default_factory=lambda: FakeHistory("endpoint"))
     tokens: FakeTokens = field(default_factory=FakeTokens)
     gateway: FakeGateway = field(default_factory=FakeGateway)
+    tap: FakeTap = field(default_factory=FakeTap)
     traces: FakeTraces = field(default_factory=FakeTraces)
     registry_address: str = ""
     endpoint_address: str = ""
@@ -80,6 +82,7 @@ class FakeSidegate:
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self.traces, endpoint)
         log_pb2_grpc.add_AuditServiceServicer_to_server(self.endpoint_log, endpoint)
         gateway_service_pb2_grpc.add_TableServiceServicer_to_server(self.gateway, gateway)
+        tap_service_pb2_grpc.add_TapServiceServicer_to_server(self.tap, gateway)
         account_service_pb2_grpc.add_TokenServiceServicer_to_server(self.tokens, registry)
         certificates = Certificates(identity.directory_of("registry"))
         self.registry_address = (
