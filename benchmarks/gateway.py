@@ -210,7 +210,7 @@ async def serve(gateway: Gateway, reader: asyncio.StreamReader) -> None:
 async def main() -> None:
     reader = await listening()
     wanted = await hear(reader)
-    dataplane = KernelDataplane(wanted["gateway"], Path(wanted["bpffs"]), wanted["sessions"], LASTING)
+    dataplane = KernelDataplane(wanted["gateway"], Path(wanted["bpffs"]), wanted["sessions"])
     try:
         if "table" in wanted:
             say(seconds=await take_over(dataplane, wanted["table"]))

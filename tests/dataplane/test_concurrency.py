@@ -14,11 +14,10 @@ import pytest
 from services.common.clock import SECOND
 from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import (
-    SESSION,
     Counter,
     EndpointValue,
-    SessionValue,
 )
+from services.gateway_agent.dataplane.session_maps import SessionValue
 from services.gateway_agent.table import Endpoint, Service
 from tests.support.tables import backends
 from tests.support.wire import ACK, IPV4, Segment, Wire, ethernet
@@ -104,7 +103,7 @@ async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(s
             while not (await scene.counts(Counter.REFUSED_STALE_EPOCH) and await scene.counts(Counter.SESSION_NEW)):
                 for epoch in itertools.islice(itertools.cycle([endpoint.epoch + 1, endpoint.epoch]), 100 * ROUNDS):
                     slots[endpoint.slot] = Pair(epoch, allow_version)
-    sessions = [SessionValue._make(SESSION.unpack(entry)) for _, entry in scene.world.maps.sessions.items()]
+    sessions = [SessionValue.unpack(entry) for _, entry in scene.world.maps.sessions.items()]
     assert sessions
     assert {session.epoch for session in sessions} == {endpoint.epoch}
 

@@ -10,12 +10,10 @@ from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import (
     NO_DEVICE,
     NUMBER,
-    PROTOCOL_NUMBERS,
-    SESSION,
-    TUPLE,
     Counter,
     EndpointValue,
 )
+from services.gateway_agent.dataplane.session_maps import SESSION, Tuple
 from services.gateway_agent.packet_trace import Opening, Outcome, PacketTrace, Subject
 from services.gateway_agent.table import Endpoint, Protocol
 from tests.support.wire import Segment, Wire
@@ -96,7 +94,7 @@ def take(scene: Scene, trace: PacketTrace) -> None:
     """Somebody else's session has the source port."""
     assert trace.backend is not None
     assert trace.seen_as is not None
-    ports = trace.server_port.to_bytes(2, "big"), trace.seen_port.to_bytes(2, "big")
     number = scene.world.device_number(scene.payments)
-    key = TUPLE.pack(trace.backend.packed, trace.seen_as.packed, *ports, number, PROTOCOL_NUMBERS[Protocol.TCP])
+    ports = trace.server_port, trace.seen_port
+    key = Tuple(trace.backend, trace.seen_as, *ports, number, Protocol.TCP).pack()
     scene.world.maps.sessions.put(key, bytes(SESSION.size))

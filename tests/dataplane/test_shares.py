@@ -10,7 +10,8 @@ import pytest
 
 from services.gateway_agent.dataplane import neighbours
 from services.gateway_agent.dataplane.contents import read_contents
-from services.gateway_agent.dataplane.maps import SESSION, SHARES_KEY, Counter, Direction, SessionValue
+from services.gateway_agent.dataplane.maps import VERSIONED_KEY, Counter
+from services.gateway_agent.dataplane.session_maps import Direction, SessionValue
 from services.gateway_agent.dataplane.shares import in_order, shares
 from services.gateway_agent.table import Address, Backend, PortMapping, Protocol, Service
 from tests.support.tables import backends
@@ -50,7 +51,7 @@ class Scene:
     def takers(self) -> int:
         return max(self.world.maps.services[number].high for number in range(8))
 
-    async def open_all(self, segments: Iterable[Segment]) -> dict[int, IPv4Address]:
+    async def open_all(self, segments: Iterable[Segment]) -> dict[int, Address]:
         """The backend of each new session, by the client's port; those that were there are forgotten."""
         sessions = self.world.maps.sessions
         for key, _ in list(sessions.items()):
@@ -62,7 +63,7 @@ class Scene:
         async with asyncio.timeout(PATIENCE):
             while await self.seen() < before + sent:
                 await asyncio.sleep(0.001)
-        entries = [SessionValue._make(SESSION.unpack(value)) for _, value in sessions.items()]
+        entries = [SessionValue.unpack(value) for _, value in sessions.items()]
         consumers = [entry for entry in entries if entry.direction == Direction.FROM_CONSUMER]
         return {int.from_bytes(entry.key[8:10], "big"): IPv4Address(entry.other[0:4]) for entry in consumers}
 
@@ -90,7 +91,7 @@ def openings(protocol: int = OPENING.protocol) -> Iterable[Segment]:
 
 @pytest.mark.parametrize("protocol", [OPENING.protocol, UDP], ids=["tcp", "udp"])
 async def test_new_sessions_are_shared_out_by_weight(scene: Scene, protocol: int) -> None:
-    weights = {ONE.address: 1, TWO.address: 3, THREE.address: 16}
+    weights: dict[Address, int] = {ONE.address: 1, TWO.address: 3, THREE.address: 16}
     await scene.put(*(Backend(address, weight) for address, weight in weights.items()))
     ends: Tally[Address] = Tally((await scene.open_all(openings(protocol))).values())
     assert ends.total() == len(PORTS)
@@ -167,7 +168,7 @@ async def test_a_table_that_somebody_else_altered_is_seen_and_made_anew(scene: S
     await scene.world.put(service)
     ((again, made),) = tables.items()
     assert made == table
-    assert SHARES_KEY.unpack(again)[1] == SHARES_KEY.unpack(key)[1] + 1
+    assert VERSIONED_KEY.unpack(again)[1] == VERSIONED_KEY.unpack(key)[1] + 1
     assert (await scene.world.dataplane.read()).entries[service.key] == service
     assert read_contents(scene.world.maps).leftovers == []
 

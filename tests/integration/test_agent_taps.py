@@ -47,7 +47,7 @@ async def session(gateway: Harness, name: str, port: int) -> None:
     await gateway.dataplane.send(there.answer(SYN | ACK))
     await gateway.dataplane.send(Packet(flow, ACK))
     await gateway.dataplane.send(Packet(flow, RST))
-    gateway.dataplane.kernel.collect(1e12, gateway.dataplane._timeouts)
+    gateway.dataplane.kernel.collect(1e12)
 
 
 async def one(answers: AsyncGenerator[tap_pb.FollowFlowsResponse, None]) -> tap_pb.FollowFlowsResponse:

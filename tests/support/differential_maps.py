@@ -3,20 +3,21 @@
 All that the test knows of the layout of maps is here.
 """
 
-from ipaddress import IPv4Address
 from struct import Struct
 from typing import NamedTuple
 
+from services.gateway_agent.dataplane import session_maps
 from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
-    SESSION,
-    TUPLE,
+    PROTOCOL_NUMBERS,
+    PROTOCOLS,
     BackendValue,
     Counter,
     ServiceRecord,
-    SessionValue,
+    ServiceWord,
     pack_id,
 )
+from services.gateway_agent.dataplane.session_maps import SESSION, SessionValue
 from services.gateway_agent.table import Address, Attachment, Key, Kind, Service
 from tests.support.models.forwarding import Device
 from tests.support.models.forwarding_packets import Tuple
@@ -61,8 +62,8 @@ class ProgramState:
     def takers(self, service: Service) -> dict[Address, bytes]:
         """The MAC addresses of the backends that take new sessions."""
         record = ServiceRecord.unpack(self._maps.service_names.get(pack_id(service.id)) or b"")
-        version, takers = self._maps.services[record.service]
-        keys = (BACKEND_KEY.pack(record.service, version, index) for index in range(takers))
+        word = ServiceWord.unpack(self._maps.services[record.service])
+        keys = (BACKEND_KEY.pack(record.service, word.version, index) for index in range(word.takers))
         values = (BackendValue.unpack(self._maps.backends.get(key) or b"") for key in keys)
         return {value.configured.address: value.mac for value in values}
 
@@ -93,7 +94,7 @@ class ProgramState:
     # ---- sessions
 
     def sessions(self) -> dict[Tuple, Entry]:
-        entries = {_tuple(key): SessionValue._make(SESSION.unpack(value)) for key, value in self._maps.sessions.items()}
+        entries = {_tuple(key): SessionValue.unpack(value) for key, value in self._maps.sessions.items()}
         return {
             key: Entry(
                 _turned(_tuple(each.other)), each.next_hop, *map(bool, (each.confirmed, each.finished, each.reset))
@@ -116,25 +117,17 @@ class ProgramState:
     def age(self, seconds: int) -> None:
         """As if all packets had come so much earlier."""
         for key, value in list(self._maps.sessions.items()):
-            entry = SessionValue._make(SESSION.unpack(value))
-            self._maps.sessions.put(key, SESSION.pack(*entry._replace(last_seen=entry.last_seen - seconds)))
+            entry = SessionValue.unpack(value)
+            self._maps.sessions.put(key, entry._replace(last_seen=entry.last_seen - seconds).pack())
 
 
 def _packed(key: Tuple) -> bytes:
-    ports = (each.to_bytes(2, "big") for each in (key.source_port, key.destination_port))
-    return TUPLE.pack(key.source.packed, key.destination.packed, *ports, key.vpc, key.protocol)
+    return session_maps.Tuple(*key[:-1], PROTOCOLS[key.protocol]).pack()
 
 
 def _tuple(key: bytes) -> Tuple:
-    source, destination, source_port, destination_port, vpc, protocol = TUPLE.unpack(key)
-    return Tuple(
-        source=IPv4Address(source),
-        destination=IPv4Address(destination),
-        source_port=int.from_bytes(source_port, "big"),
-        destination_port=int.from_bytes(destination_port, "big"),
-        vpc=vpc,
-        protocol=protocol,
-    )
+    found = session_maps.Tuple.unpack(key)
+    return Tuple(*found[:-1], PROTOCOL_NUMBERS[found.protocol])
 
 
 def _turned(key: Tuple) -> Tuple:

@@ -86,6 +86,7 @@ class World(ABC):
     """What a contract test needs of a data plane's surroundings."""
 
     dataplane: Dataplane
+    timeouts: Timeouts
 
     async def vpc(self, label: str, *addresses: str) -> Vpc:
         """A new VPC with hosts at these addresses, attached."""
@@ -104,7 +105,7 @@ class World(ABC):
 
     async def publish(self, vpc: Vpc, *backends: str, ports: tuple[PortMapping, ...] = (WEB,)) -> Service:
         """A new service that is put, and whose backends answer."""
-        service = Service(str(uuid4()), vpc.id, ports, tables.backends(*backends))
+        service = Service(str(uuid4()), vpc.id, ports, tables.backends(*backends), self.timeouts)
         await self.put(service)
         async with asyncio.timeout(PATIENCE):
             while service.key in self.dataplane.difficulties():
@@ -216,8 +217,8 @@ class FakeWorld(World):
     dataplane: FakeDataplane
 
     def __init__(self, timeouts: Timeouts | None = None) -> None:
-        self._timeouts = timeouts
-        self.dataplane = FakeDataplane(FakeKernel(), timeouts=timeouts)
+        self.timeouts = timeouts or Timeouts()
+        self.dataplane = FakeDataplane(FakeKernel())
         self._servers: dict[tuple[str, Protocol, Address, int], str] = {}
         self._ports = count(40000)
 
@@ -261,7 +262,7 @@ class FakeWorld(World):
 
     async def restart(self) -> None:
         await self.dataplane.close()
-        self.dataplane = FakeDataplane(self.dataplane.kernel, timeouts=self._timeouts)
+        self.dataplane = FakeDataplane(self.dataplane.kernel)
         await self.dataplane.open()
 
     def server_of(self, flow: Flow) -> str | None:
@@ -301,7 +302,7 @@ class KernelWorld(World):
         self._max_sessions = max_sessions
         self.gateway_id = f"{namespaces.PREFIX}-{secrets.token_hex(2)}"
         self.bpffs = bpffs
-        self._timeouts = timeouts
+        self.timeouts = timeouts or Timeouts()
         self.attach_by("netns")
         self._sites: dict[str, Site] = {}
         self._servers: dict[tuple[str, str, int, Protocol], TcpEcho | UdpEcho] = {}
@@ -310,7 +311,7 @@ class KernelWorld(World):
         self.dataplane = self.new_dataplane()
 
     def new_dataplane(self) -> KernelDataplane:
-        return KernelDataplane(self.gateway_id, self.bpffs, self._max_sessions, self._timeouts)
+        return KernelDataplane(self.gateway_id, self.bpffs, self._max_sessions)
 
     @property
     def maps(self) -> Maps:

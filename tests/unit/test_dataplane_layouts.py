@@ -57,8 +57,7 @@ def test_structs_have_the_sizes_that_the_header_asserts() -> None:
         "endpoint": maps.EndpointValue.LAYOUT.size,
         "backend": maps.BackendValue.LAYOUT.size,
         "shares": SLOTS,
-        "tuple": maps.TUPLE.size,
-        "session": maps.SESSION.size,
+        "settings": maps.Settings.LAYOUT.size,
     }
     assert {name: int(size) for name, size in asserted} == sizes
 

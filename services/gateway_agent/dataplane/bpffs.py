@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 
-LAYOUT = 3  # of the structs in bpf/maps.h; another one shares nothing with this
+LAYOUT = 4  # of the structs in bpf/maps.h; another one shares nothing with this
 _OURS = "sidegate"  # the source of a mount that we made, so that a later process knows it too
 _LAYOUT_NAME = re.compile(r"v(\d{1,9})")
 _GATEWAY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # the BPF filesystem keeps dots for itself

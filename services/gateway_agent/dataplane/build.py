@@ -9,7 +9,7 @@ from pathlib import Path
 BPF = Path(__file__).with_name("bpf")
 OBJECT = BPF / "forward.bpf.o"
 FLAGS = (
-    "-target", "bpfel-freestanding-none", "-O2",
+    "-target", "bpfel-freestanding-none", "-mcpu=v3", "-O2",
     "-g",  # libbpf reads the map definitions from BTF, which clang writes with the debug information
     "-fno-asynchronous-unwind-tables",
     "-Wall", "-Wextra", "-Werror",

@@ -2,30 +2,44 @@
 
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
 from itertools import chain
 
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
-    ALLOWED_FIXED_BITS,
-    ALLOWED_KEY,
     BACKEND_KEY,
-    ENDPOINT_KEY,
     NUMBER,
-    SHARES_KEY,
+    OWNER_KEY,
+    SOURCE_KEY,
     UNRESOLVED,
+    VERSIONED_KEY,
     BackendValue,
     EndpointValue,
     Maps,
     ServiceRecord,
+    Settings,
     SlotWord,
+    endpoint_key,
+    read_allowed_key,
+    read_endpoint_key,
     read_port,
     unpack_id,
 )
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import fits
-from services.gateway_agent.table import Address, Attachment, Backend, Endpoint, Entry, Key, PortMapping, Service
+from services.gateway_agent.table import (
+    Address,
+    Attachment,
+    Backend,
+    Endpoint,
+    Entry,
+    Key,
+    Kind,
+    Network,
+    PortMapping,
+    Service,
+)
 
 Item = tuple[bytes, bytes]
 Versioned = tuple[int, int]  # a service or slot, and the version of its lists
@@ -62,9 +76,6 @@ def _read_attachments(maps: Maps, contents: Contents) -> Mapping[int, str]:
         record, vpc = AttachmentRecord.unpack(value), unpack_id(key)
         vpcs[record.vpc] = vpc
         contents.add(Attachment(vpc, record.target), record.vpc)
-    contents.leftovers += [
-        (maps.devices, key) for key, value in maps.devices.items() if NUMBER.unpack(value)[0] not in vpcs
-    ]
     return vpcs
 
 
@@ -74,10 +85,21 @@ def _read_services(maps: Maps, contents: Contents) -> Mapping[int, str]:
     current = {record.service: (record.service, maps.services[record.service].low) for record in records.values()}
     ports = _lists(maps.ports, 0, set(current.values()), contents)
     backends = _lists(maps.backends, 0, set(current.values()), contents)
+    settings = _lists(maps.settings, 0, set(current.values()), contents)
     _drop_unshared(maps, backends, contents)
     for service, record in records.items():
         lists = current[record.service]
-        entry = Service(service, record.vpc_id, _ports(ports[lists]), _backends(backends[lists], contents))
+        entry = Service(service, record.vpc_id, (), ())
+        if settings[lists]:
+            ((_, value),) = settings[lists]
+            entry = replace(
+                Settings.unpack(value).given_to(entry),
+                ports=_ports(ports[lists]),
+                backends=_backends(backends[lists], contents),
+            )
+        else:  # without settings it forwards nothing
+            contents.leftovers += [(maps.ports, key) for key, _ in ports[lists]]
+            contents.leftovers += [(maps.backends, key) for key, _ in backends[lists]]
         contents.add(entry, record.service)
     return {record.service: service for service, record in records.items()}
 
@@ -86,7 +108,7 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
     """An endpoint whose epoch is not its slot's forwards nothing: it was about to come, or to go."""
     whole, slots = {}, {}
     for key, value in maps.endpoints.items():
-        vpc, _ = ENDPOINT_KEY.unpack(key)
+        vpc, _ = read_endpoint_key(key)
         endpoint = EndpointValue.unpack(value)
         slot = SlotWord.unpack(maps.slots[endpoint.slot])
         if endpoint.epoch == slot.epoch and vpc in vpcs and endpoint.service in services:
@@ -95,20 +117,54 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
             contents.leftovers.append((maps.endpoints, key))
     current = {number: (number, slot.allow_version) for number, slot in slots.items()}
     allowed = _lists(maps.allowed, NUMBER.size, set(current.values()), contents)
+    more = _read_sources(maps, slots, contents)
     for key, endpoint in whole.items():
-        vpc, address = ENDPOINT_KEY.unpack(key)
+        vpc, address = read_endpoint_key(key)
         entry = Endpoint(
             id=endpoint.id,
             marker=endpoint.marker,
             vpc=vpcs[vpc],
-            address=IPv4Address(address),
+            address=address,
             service=services[endpoint.service],
             source_address=endpoint.source_address,
             admission=endpoint.admission,
             allowed=_networks(allowed[current[endpoint.slot]]),
             draining_until=maps.drains[endpoint.slot].number if slots[endpoint.slot].draining else 0,
+            more_sources=more[endpoint.slot],
         )
         contents.add(entry, endpoint.slot)
+    _read_owners(maps, contents)
+
+
+def _read_sources(maps: Maps, slots: Container[int], contents: Contents) -> Mapping[int, tuple[IPv4Address, ...]]:
+    """The further sources of every slot, as many as it says that it has."""
+    found: defaultdict[int, dict[int, IPv4Address]] = defaultdict(dict)
+    for key, value in maps.more_sources.items():
+        slot, index = SOURCE_KEY.unpack(key)
+        if slot in slots and index <= maps.source_counts[slot].low:
+            found[slot][index] = IPv4Address(value)
+        else:
+            contents.leftovers.append((maps.more_sources, key))
+    ordered = {slot: tuple(by_index[index] for index in sorted(by_index)) for slot, by_index in found.items()}
+    return defaultdict(tuple, ordered)
+
+
+def _read_owners(maps: Maps, contents: Contents) -> None:
+    """An endpoint that does not own its sources is not whole: answers to it would not find the gateway."""
+    owners = {OWNER_KEY.unpack(key): NUMBER.unpack(value)[0] for key, value in maps.source_owners.items()}
+    for entry in [entry for entry in contents.entries.values() if isinstance(entry, Endpoint)]:
+        slot = contents.numbers[entry.key]
+        service = contents.entries[Key(Kind.SERVICE, entry.service)]
+        vpc = contents.numbers.get(Key(Kind.ATTACHMENT, service.vpc), 0) if isinstance(service, Service) else 0
+        keys = [(vpc, source.packed) for source in (entry.source_address, *entry.more_sources)]
+        if all(owners.get(key) == slot for key in keys):
+            for key in keys:
+                del owners[key]
+        else:
+            number = contents.numbers[Key(Kind.ATTACHMENT, entry.vpc)]
+            contents.leftovers.append((maps.endpoints, endpoint_key(number, entry.address)))
+            del contents.entries[entry.key], contents.numbers[entry.key]
+    contents.leftovers += [(maps.source_owners, OWNER_KEY.pack(*key)) for key in owners]
 
 
 def _lists(
@@ -144,7 +200,7 @@ def _drop_unshared(maps: Maps, backends: dict[Versioned, list[Item]], contents: 
     takers = {lists: _takers(items) for lists, items in backends.items()}
     shared = {lists for lists, found in takers.items() if len(found) <= 1}
     for key, value in chain.from_iterable(maps.shares.batches(SHARES_AT_ONCE)):
-        lists = SHARES_KEY.unpack(key)
+        lists = VERSIONED_KEY.unpack(key)
         found = takers.get(lists, ())
         if len(found) > 1 and fits(value, found):
             shared.add(lists)
@@ -160,9 +216,6 @@ def _takers(items: list[Item]) -> Sequence[Backend]:
     return [value.configured for _, value in values if value.takes_sessions]
 
 
-def _networks(items: list[Item]) -> tuple[IPv4Network, ...]:
-    placed = []
-    for key, value in items:
-        prefix, _, _, network = ALLOWED_KEY.unpack(key)
-        placed.append((NUMBER.unpack(value)[0], IPv4Network((network, prefix - ALLOWED_FIXED_BITS))))
-    return tuple(network for _, network in sorted(placed))
+def _networks(items: list[Item]) -> tuple[Network, ...]:
+    placed = [(NUMBER.unpack(value)[0], read_allowed_key(key)) for key, value in items]
+    return tuple(network for _, network in sorted(placed, key=lambda each: each[0]))

@@ -29,7 +29,6 @@ from services.gateway_agent.table import (
     Put,
     Remove,
     Service,
-    Timeouts,
 )
 from services.gateway_agent.targets import Target
 from services.gateway_agent.traffic import Traffic
@@ -42,13 +41,11 @@ class FakeDataplane:
         self,
         kernel: FakeKernel | None = None,
         clock: Callable[[], float] = time.monotonic,
-        timeouts: Timeouts | None = None,
         wall_clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.kernel = kernel or FakeKernel()
         self._clock = clock
         self._wall_clock = wall_clock
-        self._timeouts = timeouts or Timeouts()
         self._difficulties = Difficulties()
         self._health = FakeHealth(self.kernel, clock, wall_clock)
         self._open = False
@@ -103,7 +100,7 @@ class FakeDataplane:
         return self._kernel.traffic()
 
     async def collect(self) -> int:
-        return self._kernel.collect(self._clock(), self._timeouts)
+        return self._kernel.collect(self._clock())
 
     def sessions(self) -> int:
         return len(self._kernel.sessions) // 2

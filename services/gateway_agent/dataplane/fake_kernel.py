@@ -96,7 +96,7 @@ class Session:
 
     def is_over(self, now: float, timeouts: Timeouts) -> bool:
         two_way = len(self.confirmed) == BOTH
-        return now - self.last_seen >= timeout_of(timeouts, self.consumer.protocol, two_way, self.closed)
+        return now - self.last_seen >= timeout_of(timeouts, self.consumer.protocol, two_way=two_way, closed=self.closed)
 
     def note(self, packet: Packet, now: float) -> None:
         self.last_seen = now
@@ -231,8 +231,12 @@ class FakeKernel:
     def cut(self, endpoint: str) -> None:
         self._drop([session for session in self.sessions.values() if session.endpoint == endpoint], CUT)
 
-    def collect(self, now: float, timeouts: Timeouts) -> int:
-        return self._drop([session for session in self.sessions.values() if session.is_over(now, timeouts)])
+    def collect(self, now: float) -> int:
+        return self._drop([session for session in self.sessions.values() if self._is_over(session, now)])
+
+    def _is_over(self, session: Session, now: float) -> bool:
+        _, service = self._rules(session.endpoint)
+        return session.is_over(now, service.timeouts)
 
     def _drop(self, sessions: list[Session], verdict: str = "") -> int:
         """Each is listed twice, once per direction."""

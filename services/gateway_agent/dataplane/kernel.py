@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,9 +17,11 @@ from services.gateway_agent.dataplane.entries import check_ids, check_ipv4
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject, pinned_size
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
+from services.gateway_agent.dataplane.passed import Passed
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady, Unusable
 from services.gateway_agent.dataplane.resolution import Resolution
-from services.gateway_agent.dataplane.sessions import collect
+from services.gateway_agent.dataplane.session_maps import SIZES as SESSION_SIZES
+from services.gateway_agent.dataplane.sessions import Leisure, Sweeper, Swept
 from services.gateway_agent.dataplane.tapping import tap_endpoint
 from services.gateway_agent.dataplane.trial import Trial
 from services.gateway_agent.packet_trace import Opening, PacketTrace
@@ -35,13 +36,15 @@ from services.gateway_agent.table import (
     Put,
     Remove,
     Service,
-    Timeouts,
 )
 from services.gateway_agent.traffic import Traffic
 
 PROGRAM = "forward"
 DEFAULT_SESSIONS = 131_072
 ENTRIES_PER_SESSION = 2
+V6_SHARE = 4  # of the sessions that the machine has room for, IPv6 gets one in so many more
+LEAST_ENTRIES = 1024
+FAMILIES = ("", "6")
 CHECK_SECONDS = 0.5  # a namespace that is deleted tells nobody
 CONSISTENT_READS = 5
 
@@ -58,12 +61,10 @@ class KernelDataplane:
         gateway_id: str,
         bpffs: Path,
         max_sessions: int = DEFAULT_SESSIONS,
-        timeouts: Timeouts | None = None,
     ) -> None:
         self._pins = Pins(bpffs, gateway_id)
         self._devices = Devices(gateway_id)
         self._max_sessions = max_sessions
-        self._timeouts = timeouts or Timeouts()
         self._difficulties = Difficulties()
         self._changing = asyncio.Lock()
         self._collecting = asyncio.Lock()
@@ -129,20 +130,17 @@ class KernelDataplane:
         return self._kernel.counters()
 
     async def traffic(self) -> Mapping[str, Traffic]:
-        return {}
+        return await asyncio.to_thread(self._kernel.passed.read)
 
     async def collect(self) -> int:
         async with self._collecting:
-            maps, now = self._kernel.maps, int(time.monotonic())
-            removed = await asyncio.to_thread(collect, maps.sessions, maps.slots, self._timeouts, now, self._count)
-            self._sessions -= removed
-            return removed
+            swept = await asyncio.to_thread(self._kernel.sweep)
+            self._kernel.table.wake_slots()
+            self._sessions = swept.sessions - swept.removed
+            return swept.removed
 
     def sessions(self) -> int:
         return self._sessions
-
-    def _count(self, entries: int) -> None:
-        self._sessions = entries // 2
 
     def session_capacity(self) -> int:
         return (pinned_size(self._pins.directory / "sessions") or 0) // ENTRIES_PER_SESSION
@@ -197,6 +195,8 @@ class _Opened:
         self.table = KernelTable(self.maps)
         self._resolution = self.resolution = Resolution(self.table, difficulties)
         self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
+        self.passed = Passed(self.table, loaded.maps)
+        self.sweepers = [Sweeper(loaded, family) for family in FAMILIES]
         self.trial = Trial(self.table, self._resolution, loaded)
         self.dry_run = DryRun(self.table, self.maps, self._resolution, loaded)
         self._checks: asyncio.Task[None] | None = None
@@ -211,6 +211,8 @@ class _Opened:
             await asyncio.wait([self._checks])
         await self.attachments.close()
         self._resolution.close()
+        for sweeper in self.sweepers:
+            sweeper.close()
         self.maps.close()
         self._loaded.close()
 
@@ -249,6 +251,12 @@ class _Opened:
     def tap(self, endpoint: str, snap: int) -> Capture | None:
         return tap_endpoint(self.table, self._resolution, endpoint, snap)
 
+    def sweep(self) -> Swept:
+        swept = Swept()
+        for sweeper in self.sweepers:
+            sweeper.sweep(swept, Leisure().pause)
+        return swept
+
     def counters(self) -> Mapping[str, int]:
         """Every CPU counts for itself."""
         totals = {}
@@ -272,13 +280,15 @@ def load(pins: Pins, max_sessions: int) -> LoadedObject:
     pins.prepare()
     try:
         _renew_counters(pins.directory / "counters")
-        loaded = LoadedObject.load(OBJECT, PROGRAM, pins.directory, {"sessions": max_sessions * ENTRIES_PER_SESSION})
+        entries = max_sessions * ENTRIES_PER_SESSION
+        sizes = {"sessions": entries, "sessions6": max(entries // V6_SHARE, LEAST_ENTRIES)}
+        loaded = LoadedObject.load(OBJECT, PROGRAM, pins.directory, sizes)
     except LibbpfMissing as error:
         raise Unusable(str(error)) from error
     except BpfError as error:
         raise Unusable(f"the forwarding program cannot be loaded: {error}") from error
-    for name, sizes in SIZES.items():
-        if (loaded.maps[name].key_size, loaded.maps[name].entry_size) != sizes:
+    for name, layout in {**SIZES, **SESSION_SIZES}.items():
+        if (loaded.maps[name].key_size, loaded.maps[name].entry_size) != layout:
             loaded.close()
             raise Unusable("the forwarding program is of another version than the agent: build it again")
     return loaded

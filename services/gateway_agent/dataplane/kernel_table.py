@@ -2,7 +2,7 @@
 
 import heapq
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 
 from services.gateway_agent.dataplane.contents import read_contents
@@ -12,26 +12,33 @@ from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     NO_DEVICE,
     NUMBER,
-    SHARES_KEY,
+    SOURCE_KEY,
     UNRESOLVED,
+    VERSIONED_KEY,
     BackendValue,
+    Counter,
     EndpointValue,
     Maps,
     ServiceRecord,
+    ServiceWord,
+    Settings,
     SlotWord,
     VpcDevice,
     allowed_key,
     endpoint_key,
+    owner_key,
     pack_id,
     port_key,
     port_value,
 )
-from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.dataplane.records import AttachmentRecord
+from services.gateway_agent.dataplane.session_maps import REFUSAL_KEY
 from services.gateway_agent.dataplane.shares import shares
 from services.gateway_agent.table import Address, Attachment, Endpoint, ForwardingTable, Key, Kind, Service
 
 Resolve = Callable[[int, Address], bytes | None]
+NOTHING = 0  # no VPC
 
 
 class Numbers:
@@ -42,8 +49,11 @@ class Numbers:
         self._what, self._end = what, end
         self._next = max(taken, default=0) + 1
         self._free = [number for number in range(1, self._next) if number not in taken]
+        self._resting: list[int] = []
 
     def take(self) -> int:
+        if not self._free and self._next >= self._end:
+            self.wake()
         if self._free:
             return heapq.heappop(self._free)
         if self._next >= self._end:
@@ -53,6 +63,17 @@ class Numbers:
 
     def give_back(self, number: int) -> None:
         heapq.heappush(self._free, number)
+
+    def rest(self, number: int) -> None:
+        """Gives back one that is not to be taken before `wake`, unless there is no other."""
+        self._resting.append(number)
+
+    def wake(self) -> list[int]:
+        """Those that have rested."""
+        rested, self._resting = self._resting, []
+        for number in rested:
+            heapq.heappush(self._free, number)
+        return rested
 
 
 class KernelTable:
@@ -75,9 +96,18 @@ class KernelTable:
             self.entries.put(entry)
         self.macs = contents.macs
         self._numbers = contents.numbers
+        endpoints = self.entries.endpoints()
+        self._owned = {endpoint.key: self._owner_keys(endpoint) for endpoint in endpoints}
+        self._drop_refusals({self._numbers[endpoint.key] for endpoint in endpoints})
         self._vpcs = Numbers("VPCs", self._maps.vpcs.max_entries, self._used(Kind.ATTACHMENT))
         self._services = Numbers("services", self._maps.service_names.max_entries, self._used(Kind.SERVICE))
         self._slots = Numbers("endpoints", self._maps.endpoints.max_entries, self._used(Kind.ENDPOINT))
+
+    def _drop_refusals(self, slots: Container[int]) -> None:
+        """What was refused for slots that nobody has."""
+        for key, _ in list(self._maps.refusals.items()):
+            if REFUSAL_KEY.unpack(key)[0] not in slots:
+                self._maps.refusals.delete(key)
 
     def _cut_leftover(self, data: bytes) -> None:
         """One that others have robbed of its VPC or service may have its epoch still."""
@@ -111,11 +141,15 @@ class KernelTable:
         self._remember(attachment, number)
 
     def put_device(self, number: int, device: VpcDevice) -> None:
-        """The program compares both directions, so while they differ nothing passes."""
+        """The program compares both directions, so while they differ nothing passes. Raises NotReady."""
+        if device.ifindex >= self._maps.devices.max_entries:
+            raise NotReady(
+                f"device {device.ifindex} has a number above {self._maps.devices.max_entries - 1}: make it anew"
+            )
         before = self.device(number)
         self._maps.vpcs.put(NUMBER.pack(number), device.pack())
         if before.ifindex and before.ifindex != device.ifindex:
-            self._maps.devices.delete(NUMBER.pack(before.ifindex))
+            self._maps.devices.put(NUMBER.pack(before.ifindex), NUMBER.pack(NOTHING))
         if device.ifindex:
             self._maps.devices.put(NUMBER.pack(device.ifindex), NUMBER.pack(number))
 
@@ -129,53 +163,58 @@ class KernelTable:
     # ---- services
 
     def put_service(self, service: Service, resolve: Resolve) -> None:
-        """Writes the lists under a new version, and then turns to it with one store."""
+        """Writes lists and settings under a new version, and then turns to it with one store."""
         known = self.entries.service(service.id)
         vpc = self.vpc_number(service.vpc)
         number = self._numbers.get(service.key) or self._services.take()
         if known is None or known.vpc != service.vpc:
             self._maps.service_names.put(pack_id(service.id), ServiceRecord(number, service.vpc).pack())
-        version = self._maps.services[number].low + 1 & 0xFFFFFFFF
+        before = ServiceWord.unpack(self._maps.services[number])
+        version = before.next_version
         for place, mapping in enumerate(service.ports):
             self._maps.ports.put(port_key(number, version, mapping), port_value(mapping, place))
         values = [
             BackendValue(backend, vpc, resolve(vpc, backend.address) or UNRESOLVED, place)
             for place, backend in enumerate(service.backends)
         ]
-        self._maps.services[number] = Pair(version, self._write_backends(number, version, values))
-        self._delete_lists(number, version - 1 & 0xFFFFFFFF, known)
+        takers = self._write_backends(number, version, values)
+        self._maps.settings.put(VERSIONED_KEY.pack(number, version), Settings.of(service).pack())
+        metered = service.limits.bits_per_second > 0
+        self._maps.services[number] = ServiceWord(version, takers, metered).pack()
+        self._delete_lists(number, before.version, known)
         self._remember(service, number)
         if known is not None and known.vpc != service.vpc:
             self._cut_users(service.key)
 
     def _write_backends(self, number: int, version: int, values: list[BackendValue]) -> int:
         """Answers how many of them take new sessions; they come first, as `shares` numbers them."""
-        values.sort(key=lambda value: (not value.takes_sessions, value.configured.address))
+        values.sort(key=lambda value: (not value.takes_sessions, value.configured.address.packed))
         for index, value in enumerate(values):
             self._maps.backends.put(BACKEND_KEY.pack(number, version, index), value.pack())
         takers = tuple(value.configured for value in values if value.takes_sessions)
         if len(takers) > 1:
-            self._maps.shares.put(SHARES_KEY.pack(number, version), shares(takers))
+            self._maps.shares.put(VERSIONED_KEY.pack(number, version), shares(takers))
         return len(takers)
 
     def remove_service(self, service: str) -> None:
         key = Key(Kind.SERVICE, service)
         known, number = self.entries.service(service), self._numbers[key]
-        version = self._maps.services[number].low
-        self._maps.services[number] = Pair(version + 1, 0)
-        self._delete_lists(number, version, known)
+        word = ServiceWord.unpack(self._maps.services[number])
+        self._maps.services[number] = ServiceWord(word.next_version, 0).pack()
+        self._delete_lists(number, word.version, known)
         self._maps.service_names.delete(pack_id(service))
         self._services.give_back(self._forget(key))
 
     def _delete_lists(self, number: int, version: int, known: Service | None) -> None:
         if known is None:
             return
+        self._maps.settings.delete(VERSIONED_KEY.pack(number, version))
         for mapping in known.ports:
             self._maps.ports.delete(port_key(number, version, mapping))
         for index in range(len(known.backends)):
             self._maps.backends.delete(BACKEND_KEY.pack(number, version, index))
         if len(known.backends) > 1:
-            self._maps.shares.delete(SHARES_KEY.pack(number, version))
+            self._maps.shares.delete(VERSIONED_KEY.pack(number, version))
 
     # ---- endpoints
 
@@ -183,13 +222,11 @@ class KernelTable:
         known = self.entries.endpoint(endpoint.id)
         if known == endpoint:
             return
-        if (
-            known is None
-            or replace(known, allowed=endpoint.allowed, draining_until=endpoint.draining_until) != endpoint
-        ):
+        if known is None or not _cuts_nothing(known, endpoint):
             self._write_endpoint(endpoint, known)
         else:
             slot = self._numbers[endpoint.key]
+            self._write_sources(slot, endpoint)
             self._turn(slot, self._slot(slot).epoch, endpoint, known)
         self._remember(endpoint, self._numbers[endpoint.key])
 
@@ -199,15 +236,20 @@ class KernelTable:
         if known is None:
             return
         slot = self._cut(known)
+        self._delete_sources(slot, known)
         self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
         self._delete_allowed(slot, self._slot(slot).allow_version, known)
-        self._slots.give_back(self._forget(known.key))
+        self._slots.rest(self._forget(known.key))
 
     def _write_endpoint(self, endpoint: Endpoint, known: Endpoint | None) -> None:
         """Cuts what there was. The new entry is there whole before its epoch is the slot's: see copy_endpoint()."""
         if known is None:
             self._numbers[endpoint.key] = self._slots.take()
         slot = self._cut(endpoint)
+        if known is None:
+            self._maps.traffic.put(NUMBER.pack(slot), bytes(self._maps.traffic.value_size))
+        else:
+            self._delete_sources(slot, known)
         vpc = self.vpc_number(endpoint.vpc)
         if known is not None and (known.vpc, known.address) != (endpoint.vpc, endpoint.address):
             self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
@@ -222,7 +264,48 @@ class KernelTable:
             id=endpoint.id,
         )
         self._maps.endpoints.put(endpoint_key(vpc, endpoint.address), value.pack())
+        self._write_sources(slot, endpoint)
         self._turn(slot, epoch, endpoint, known)
+
+    def _write_sources(self, slot: int, endpoint: Endpoint) -> None:
+        """Those that are new come last: how many there are is told when they are there."""
+        owned = self._owned.setdefault(endpoint.key, [])
+        keys = self._owner_keys(endpoint)
+        for key in keys[len(owned) :]:
+            self._maps.source_owners.put(key, NUMBER.pack(slot))
+        for index in range(max(1, len(owned)), len(keys)):
+            self._maps.more_sources.put(SOURCE_KEY.pack(slot, index), endpoint.more_sources[index - 1].packed)
+        if endpoint.more_sources or len(owned) > 1:
+            self._maps.source_counts[slot] = Pair(len(endpoint.more_sources), 0)
+        owned[:] = keys
+
+    def _owner_keys(self, endpoint: Endpoint) -> list[bytes]:
+        service = self.entries.service(endpoint.service)
+        vpc = self.vpc_number(service.vpc) if service else 0
+        return [owner_key(vpc, source) for source in (endpoint.source_address, *endpoint.more_sources)]
+
+    def _delete_sources(self, slot: int, endpoint: Endpoint) -> None:
+        owned = self._owned.pop(endpoint.key, [])
+        if len(owned) > 1:
+            self._maps.source_counts[slot] = Pair(0, 0)
+        for index in range(1, len(owned)):
+            self._maps.more_sources.delete(SOURCE_KEY.pack(slot, index))
+        for key in owned:
+            if self._maps.source_owners.get(key) == NUMBER.pack(slot):  # not one that another has come by meanwhile
+                self._maps.source_owners.delete(key)
+
+    def slots(self) -> dict[str, int]:
+        """The slot of every endpoint."""
+        return {key.id: number for key, number in list(self._numbers.items()) if key.kind is Kind.ENDPOINT}
+
+    def epoch(self, slot: int) -> int:
+        return self._slot(slot).epoch
+
+    def wake_slots(self) -> None:
+        """What slots that were given back had refused is forgotten, and they may be taken again: after a sweep."""
+        for slot in self._slots.wake():
+            for reason in range(len(Counter)):
+                self._maps.refusals.delete(REFUSAL_KEY.pack(slot, reason))
 
     def _cut(self, endpoint: Endpoint) -> int:
         """No session of the slot passes another packet, and none begins before an entry with the new epoch."""
@@ -274,3 +357,11 @@ class KernelTable:
         self.changes += 1
         self.entries.remove(key)
         return self._numbers.pop(key)
+
+
+def _cuts_nothing(known: Endpoint, wanted: Endpoint) -> bool:
+    """Whether they differ in no more than whitelist, drain, and sources that have come on top."""
+    more = wanted.more_sources[: len(known.more_sources)] == known.more_sources
+    return more and known == replace(
+        wanted, allowed=known.allowed, draining_until=known.draining_until, more_sources=known.more_sources
+    )

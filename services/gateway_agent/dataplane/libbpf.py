@@ -42,7 +42,7 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "bpf_map_delete_elem": (c_int, [c_int, c_char_p]),
     "bpf_map_lookup_batch": (
         c_int,
-        [c_int, c_char_p, c_char_p, c_char_p, c_char_p, POINTER(c_uint32), c_void_p],
+        [c_int, c_char_p, c_char_p, c_void_p, c_char_p, POINTER(c_uint32), c_void_p],
     ),
     "bpf_obj_get": (c_int, [c_char_p]),
     "bpf_obj_get_info_by_fd": (c_int, [c_int, c_char_p, POINTER(c_uint32)]),
@@ -169,9 +169,18 @@ class Map:
 
     def batches(self, size: int = BATCH) -> Iterator[list[tuple[bytes, bytes]]]:
         """The whole map in lists of at most `size` entries; while it changes, some may be missed."""
-        position: ctypes.Array[ctypes.c_char] | None = None
         keys = ctypes.create_string_buffer(size * self.key_size)
         values = ctypes.create_string_buffer(size * self.value_size)
+        for count in self._read_batches(ctypes.addressof(keys), values, size):
+            slices = _slices(keys, self.key_size, count), _slices(values, self.value_size, count)
+            yield list(zip(*slices, strict=True))
+
+    def key_batches(self, into: "Window", size: int) -> Iterator[int]:
+        """The same, but for keys alone, which are written where `into` is; each time how many."""
+        return self._read_batches(into.address, ctypes.create_string_buffer(size * self.value_size), size)
+
+    def _read_batches(self, keys: int, values: ctypes.Array[ctypes.c_char], size: int) -> Iterator[int]:
+        position: ctypes.Array[ctypes.c_char] | None = None
         while True:
             count, following = c_uint32(size), ctypes.create_string_buffer(max(self.key_size, WORD))
             result = _library().bpf_map_lookup_batch(
@@ -179,8 +188,7 @@ class Map:
             )
             if result != -ENOENT:
                 _checked(result, f"reading map {self.name}")
-            slices = _slices(keys, self.key_size, count.value), _slices(values, self.value_size, count.value)
-            yield list(zip(*slices, strict=True))
+            yield count.value
             if result == -ENOENT:
                 return
             position = following
@@ -233,13 +241,26 @@ class Words:
         self._memory.close()
 
 
+class Window:
+    """The elements of an mmapable array as memory."""
+
+    def __init__(self, array: Map) -> None:
+        size = array.max_entries * (-(-array.entry_size // WORD) * WORD)
+        self._memory = mmap.mmap(array.fd, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._view = (ctypes.c_char * size).from_buffer(self._memory)
+        self.address = ctypes.addressof(self._view)
+
+    def close(self) -> None:
+        del self._view
+        self._memory.close()
+
+
 class LoadedObject:
     """An object file in the kernel: its maps, pinned or found pinned, and its program."""
 
     def __init__(self, handle: int, program: str, origin: tuple[Path, Path]) -> None:
         self._handle, self._program, self._origin = handle, program, origin
-        found = _library().bpf_object__find_program_by_name(handle, program.encode())
-        self.program_fd = _checked(_library().bpf_program__fd(found), f"program {program}")
+        self.program_fd = self._fd_of(program)
         self.maps = {each.name: each for each in map(_describe, _maps_of(handle))}
 
     @classmethod
@@ -263,6 +284,10 @@ class LoadedObject:
                 _library().bpf_object__close(handle)
                 raise BpfError(error.errno, f"{error.strerror}: {_tail(said)}") from error
 
+    def _fd_of(self, program: str) -> int:
+        found = _library().bpf_object__find_program_by_name(self._handle, program.encode())
+        return _checked(_library().bpf_program__fd(found), f"program {program}")
+
     def copy(self, own: Mapping[str, int]) -> Self:
         """The same once more, on the same maps but for those in `own`, which it has for itself, of these sizes."""
         path, pins = self._origin
@@ -284,6 +309,15 @@ class LoadedObject:
         )
         _checked(_library().bpf_prog_test_run_opts(self.program_fd, ctypes.byref(options)), "trying a frame")
         return options.retval, out.raw[: options.data_size_out]
+
+    def call(self, program: str, context: bytes) -> bytes:
+        """Runs a program that is called like a system call; answers its context as it has left it."""
+        memory = ctypes.create_string_buffer(context, len(context))
+        options = _TrialOptions(
+            sz=ctypes.sizeof(_TrialOptions), ctx_in=ctypes.addressof(memory), ctx_size_in=len(context)
+        )
+        _checked(_library().bpf_prog_test_run_opts(self._fd_of(program), ctypes.byref(options)), f"calling {program}")
+        return memory.raw
 
     @property
     def tag(self) -> str:

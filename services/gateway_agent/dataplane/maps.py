@@ -1,28 +1,44 @@
-"""The values of the kernel's maps as bytes: the same structs as in bpf/maps.h, field by field."""
+"""The values of the table's maps as bytes: the same structs as in bpf/maps.h, field by field."""
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum, auto
-from ipaddress import IPv4Address
+from dataclasses import astuple, dataclass, replace
+from enum import StrEnum, auto
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from struct import Struct
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 from services.gateway_agent.dataplane.libbpf import Map, Pair, Words
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.shares import SLOTS
-from services.gateway_agent.table import Address, Backend, Network, PortMapping, Protocol
+from services.gateway_agent.table import (
+    Address,
+    Affinity,
+    Backend,
+    HealthCheck,
+    HealthProtocol,
+    Limits,
+    Network,
+    PortMapping,
+    Protocol,
+    Service,
+    Timeouts,
+)
 
 NUMBER = Struct("<I")
 COUNT = Struct("<Q")
-ENDPOINT_KEY = Struct("<I4s")
-ALLOWED_KEY = Struct("<III4s")
+ENDPOINT_KEY = Struct("<I16s")
+ALLOWED_KEY = Struct("<III16s")
+SOURCE_KEY = Struct("<II")
+OWNER_KEY = Struct("<I4s")
 PORT_KEY = Struct("<IIH2s")
 BACKEND_KEY = Struct("<III")
-SHARES_KEY = Struct("<II")
+VERSIONED_KEY = Struct("<II")
 LONGEST_MTU = (1 << 16) - 1  # no IPv4 packet is longer
 ALLOWED_FIXED_BITS = 64  # slot and version, which always match whole
+MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address as an IPv6 address, but for its end
+MAPPED_BITS = 96
 
 PROTOCOL_NUMBERS = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
 PROTOCOLS = {number: protocol for protocol, number in PROTOCOL_NUMBERS.items()}
@@ -54,6 +70,18 @@ class Counter(StrEnum):
     REFUSED_NO_DEVICE = auto()
     REFUSED_TOO_LONG = auto()
     REFUSED_DRAINING = auto()
+    REFUSED_SPOOFED = auto()
+    REFUSED_LIMIT_CONNECTIONS = auto()
+    REFUSED_LIMIT_NEW = auto()
+    REFUSED_LIMIT_RATE = auto()
+    REFUSED_ICMP = auto()
+    RESET_SENT = auto()
+    ICMP_SENT = auto()
+    ICMP_FORWARDED = auto()
+    FRAGMENT_FORWARDED = auto()
+    ND_ANSWERED = auto()
+    ND_PASSED = auto()
+    FLOW_RECORD_LOST = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +107,15 @@ class VpcDevice:
 NO_DEVICE = VpcDevice(0, False, bytes(6))
 
 
-DRAINING = 1 << 31
+def pack_address(address: Address) -> bytes:
+    return MAPPED + address.packed if isinstance(address, IPv4Address) else address.packed
+
+
+def unpack_address(data: bytes) -> Address:
+    return IPv4Address(data[len(MAPPED) :]) if data.startswith(MAPPED) else IPv6Address(data)
+
+
+DRAINING = METERED = 1 << 31
 _WORD = (1 << 32) - 1
 
 
@@ -138,7 +174,7 @@ class BackendValue:
     mac: bytes
     place: int
 
-    LAYOUT: ClassVar = Struct("<4sI6sHBB2x")
+    LAYOUT: ClassVar = Struct("<16sI6sHBB2x")
 
     @property
     def takes_sessions(self) -> bool:
@@ -146,16 +182,107 @@ class BackendValue:
 
     def pack(self) -> bytes:
         of = self.configured
-        return self.LAYOUT.pack(of.address.packed, self.vpc, self.mac, self.place, of.weight, of.draining)
+        return self.LAYOUT.pack(pack_address(of.address), self.vpc, self.mac, self.place, of.weight, of.draining)
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         address, vpc, mac, place, weight, draining = cls.LAYOUT.unpack(data)
-        return cls(Backend(IPv4Address(address), weight, bool(draining)), vpc, mac, place)
+        return cls(Backend(unpack_address(address), weight, bool(draining)), vpc, mac, place)
 
 
 UNRESOLVED = bytes(6)
 PORT_VALUE = Struct("<2sH")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceWord:
+    """Turns to a version of a service's lists and settings with one store."""
+
+    version: int
+    takers: int
+    metered: bool = False
+
+    def pack(self) -> Pair:
+        return Pair(self.version, self.takers | METERED * self.metered)
+
+    @classmethod
+    def unpack(cls, word: Pair) -> Self:
+        return cls(word.low, word.high & ~METERED, bool(word.high & METERED))
+
+    @property
+    def next_version(self) -> int:
+        return self.version + 1 & _WORD
+
+
+_FLAGS = {Affinity.NONE: 0, Affinity.SOURCE_ADDRESS: 1}
+_RESET_EXPIRED = 2
+_PROTOCOLS = (None, HealthProtocol.TCP, HealthProtocol.HTTP)
+LONGEST_PATH = 128
+_HEALTH = Struct(f"<BBHHHHHBB{LONGEST_PATH}s10x")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a service asks beside its lists."""
+
+    timeouts: Timeouts
+    affinity: Affinity
+    reset_expired: bool
+    limits: Limits
+    health_check: HealthCheck | None
+
+    LAYOUT: ClassVar = Struct(f"<6I3Q{_HEALTH.size}s")
+
+    @classmethod
+    def of(cls, service: Service) -> Self:
+        return cls(service.timeouts, service.affinity, service.reset_expired, service.limits, service.health_check)
+
+    def pack(self) -> bytes:
+        flags = _FLAGS[self.affinity] | _RESET_EXPIRED * self.reset_expired
+        return self.LAYOUT.pack(*astuple(self.timeouts), flags, *astuple(self.limits), _pack_health(self.health_check))
+
+    def given_to(self, service: Service) -> Service:
+        return replace(
+            service,
+            timeouts=self.timeouts,
+            affinity=self.affinity,
+            reset_expired=self.reset_expired,
+            limits=self.limits,
+            health_check=self.health_check,
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        *numbers, health = cls.LAYOUT.unpack(data)
+        flags = numbers[5]
+        affinity = Affinity.SOURCE_ADDRESS if flags & _FLAGS[Affinity.SOURCE_ADDRESS] else Affinity.NONE
+        expired = bool(flags & _RESET_EXPIRED)
+        return cls(Timeouts(*numbers[:5]), affinity, expired, Limits(*numbers[6:]), _unpack_health(health))
+
+
+def _pack_health(check: HealthCheck | None) -> bytes:
+    if check is None:
+        return bytes(_HEALTH.size)
+    path = check.path.encode()
+    return _HEALTH.pack(
+        _PROTOCOLS.index(check.protocol),
+        len(path),
+        check.port,
+        *check.statuses,
+        check.interval,
+        check.timeout,
+        check.healthy_after,
+        check.unhealthy_after,
+        path,
+    )
+
+
+def _unpack_health(data: bytes) -> HealthCheck | None:
+    protocol, length, port, first, last, interval, timeout, healthy, unhealthy, path = _HEALTH.unpack(data)
+    kind = _PROTOCOLS[protocol]
+    if kind is None:
+        return None
+    return HealthCheck(kind, port, path[:length].decode(), (first, last), interval, timeout, healthy, unhealthy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,39 +301,6 @@ class ServiceRecord:
         return cls(service, unpack_id(vpc))
 
 
-TUPLE = Struct("<4s4s2s2sII")  # source, destination, their ports, VPC, protocol: in network order but for the numbers
-
-
-class Direction(IntEnum):
-    FROM_CONSUMER = 0
-    FROM_PROVIDER = 1
-
-
-class SessionValue(NamedTuple):
-    """One direction of a session; a tuple, since collecting unpacks many."""
-
-    key: bytes
-    other: bytes
-    slot: int
-    epoch: int
-    allow_version: int
-    service: int
-    service_version: int
-    last_seen: int
-    next_hop: bytes
-    direction: int
-    confirmed: int
-    finished: int
-    reset: int
-
-    @property
-    def protocol(self) -> int:
-        return int.from_bytes(self.key[-4:], "little")
-
-
-SESSION = Struct("<20s20sIIIIII6sBBBB2x")
-
-
 def pack_id(uuid: str) -> bytes:
     return UUID(uuid).bytes
 
@@ -216,12 +310,27 @@ def unpack_id(data: bytes) -> str:
 
 
 def endpoint_key(vpc: int, address: Address) -> bytes:
-    return ENDPOINT_KEY.pack(vpc, address.packed)
+    return ENDPOINT_KEY.pack(vpc, pack_address(address))
+
+
+def read_endpoint_key(key: bytes) -> tuple[int, Address]:
+    vpc, address = ENDPOINT_KEY.unpack(key)
+    return vpc, unpack_address(address)
+
+
+def owner_key(vpc: int, source: IPv4Address) -> bytes:
+    return OWNER_KEY.pack(vpc, source.packed)
 
 
 def allowed_key(slot: int, version: int, network: Network) -> bytes:
-    prefix = ALLOWED_FIXED_BITS + network.prefixlen
-    return ALLOWED_KEY.pack(prefix, slot, version, network.network_address.packed)
+    prefix = ALLOWED_FIXED_BITS + network.prefixlen + (MAPPED_BITS if isinstance(network, IPv4Network) else 0)
+    return ALLOWED_KEY.pack(prefix, slot, version, pack_address(network.network_address))
+
+
+def read_allowed_key(key: bytes) -> Network:
+    prefix, _, _, address = ALLOWED_KEY.unpack(key)
+    first, bits = unpack_address(address), prefix - ALLOWED_FIXED_BITS
+    return IPv4Network((first, bits - MAPPED_BITS)) if first.version == 4 else IPv6Network((first, bits))
 
 
 def port_key(service: int, version: int, mapping: PortMapping) -> bytes:
@@ -249,20 +358,22 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "slots": (NUMBER.size, COUNT.size),
     "deadlines": (NUMBER.size, COUNT.size),
     "drains": (NUMBER.size, COUNT.size),
+    "source_counts": (NUMBER.size, COUNT.size),
+    "more_sources": (SOURCE_KEY.size, 4),
+    "source_owners": (OWNER_KEY.size, NUMBER.size),
     "allowed": (ALLOWED_KEY.size, NUMBER.size),
     "services": (NUMBER.size, COUNT.size),
+    "settings": (VERSIONED_KEY.size, Settings.LAYOUT.size),
     "ports": (PORT_KEY.size, PORT_VALUE.size),
     "backends": (BACKEND_KEY.size, BackendValue.LAYOUT.size),
-    "shares": (SHARES_KEY.size, SLOTS),
-    "sessions": (TUPLE.size, SESSION.size),
-    "counters": (NUMBER.size, COUNT.size),
+    "shares": (VERSIONED_KEY.size, SLOTS),
     "attachments": (16, AttachmentRecord.LAYOUT.size),
     "service_names": (16, ServiceRecord.LAYOUT.size),
 }
 
 
 class Maps:
-    """The maps of the program by name."""
+    """The table's maps by name."""
 
     def __init__(self, maps: Mapping[str, Map]) -> None:
         self.devices = maps["devices"]
@@ -271,16 +382,22 @@ class Maps:
         self.slots = Words(maps["slots"])
         self.deadlines = Words(maps["deadlines"])
         self.drains = Words(maps["drains"])
+        self.source_counts = Words(maps["source_counts"])
+        self.more_sources = maps["more_sources"]
+        self.source_owners = maps["source_owners"]
         self.allowed = maps["allowed"]
         self.services = Words(maps["services"])
+        self.settings = maps["settings"]
         self.ports = maps["ports"]
         self.backends = maps["backends"]
         self.shares = maps["shares"]
         self.sessions = maps["sessions"]
+        self.traffic = maps["traffic"]
+        self.refusals = maps["refusals"]
         self.counters = maps["counters"]
         self.attachments = maps["attachments"]
         self.service_names = maps["service_names"]
 
     def close(self) -> None:
-        for words in (self.slots, self.deadlines, self.drains, self.services):
+        for words in (self.slots, self.deadlines, self.drains, self.source_counts, self.services):
             words.close()

@@ -1,78 +1,69 @@
-"""Removing sessions that are over: idle, closed, or cut with their endpoint."""
+"""Removing sessions that are over, by a program in the kernel that judges keys batch by batch."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from services.gateway_agent.dataplane.libbpf import Map, Words
-from services.gateway_agent.dataplane.maps import PROTOCOLS, SESSION, Direction, SessionValue
+from services.gateway_agent.dataplane.libbpf import LoadedObject, Map, Window
+from services.gateway_agent.dataplane.session_maps import SWEEP, SWEEP_KEYS
 from services.gateway_agent.table import Protocol, Timeouts
 
 
-def timeout_of(timeouts: Timeouts, protocol: Protocol, two_way: bool, closed: bool) -> int:
+@dataclass(slots=True)
+class Swept:
+    """How many sessions there were, and how many of them are no more."""
+
+    sessions: int = 0
+    removed: int = 0
+
+
+class Sweeper:
+    """One round over all sessions of a family; what it finds it does not keep, so there may be any number.
+
+    It sees an entry that stays for the length of the round. Forwarding goes on meanwhile.
+    """
+
+    def __init__(self, program: LoadedObject, family: str) -> None:
+        self._program, self._name = program, f"sweep{family}"
+        self._sessions: Map = program.maps[f"sessions{family}"]
+        self._keys = Window(program.maps[f"sweep_keys{family}"])
+
+    def sweep(self, swept: Swept, pause: Callable[[], None], now: int = 0) -> None:
+        """Adds to `swept`; `pause` is called after each batch. `now` in nanoseconds of CLOCK_MONOTONIC; 0 is now.
+
+        Raises BpfError.
+        """
+        for count in self._sessions.key_batches(self._keys, SWEEP_KEYS):
+            if count:
+                _, sessions, removed, _, _ = SWEEP.unpack(
+                    self._program.call(self._name, SWEEP.pack(count, 0, 0, 0, now))
+                )
+                swept.sessions += sessions
+                swept.removed += removed
+                pause()
+
+    def close(self) -> None:
+        self._keys.close()
+
+
+class Leisure:
+    """Pauses after each batch, so that a round takes no more than a share of a processor."""
+
+    SHARE = 0.2
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def pause(self) -> None:
+        worked = time.monotonic() - self._since
+        time.sleep(worked * (1 / self.SHARE - 1))
+        self._since = time.monotonic()
+
+
+def timeout_of(timeouts: Timeouts, protocol: Protocol, *, two_way: bool, closed: bool) -> int:
+    """Seconds without a packet after which a session is over, as the program has it in sweep.h."""
     if protocol is Protocol.UDP:
         return timeouts.udp_two_way if two_way else timeouts.udp_one_way
     if closed:
         return timeouts.tcp_closed
     return timeouts.tcp_established if two_way else timeouts.tcp_half_open
-
-
-def shortest(timeouts: Timeouts) -> int:
-    seconds: tuple[int, ...] = astuple(timeouts)
-    return min(seconds)
-
-
-def _nobody(_entries: int) -> None:
-    """Is told how many entries there are, and does not care."""
-
-
-def collect(sessions: Map, slots: Words, timeouts: Timeouts, now: int, seen: Callable[[int], None] = _nobody) -> int:
-    """Removes what is over at `now` (seconds of CLOCK_MONOTONIC), batch by batch; answers how many sessions.
-
-    `seen` is told how many entries there were before; a session has two.
-    """
-    removed, entries = 0, 0
-    for batch in sessions.batches():
-        entries += len(batch)
-        for entry in _candidates(batch, slots, now - shortest(timeouts)):
-            removed += _remove_if_over(sessions, slots, entry, timeouts, now)
-    seen(entries)
-    return removed
-
-
-def _candidates(batch: Iterable[tuple[bytes, bytes]], slots: Words, before: int) -> Iterator[SessionValue]:
-    for _, value in batch:
-        entry = SessionValue._make(SESSION.unpack(value))
-        if entry.last_seen <= before or _is_cut(entry, slots):
-            yield entry
-
-
-def _is_cut(entry: SessionValue, slots: Words) -> bool:
-    return slots[entry.slot].low != entry.epoch
-
-
-def _remove_if_over(sessions: Map, slots: Words, entry: SessionValue, timeouts: Timeouts, now: int) -> bool:
-    """A pair is judged once, at its consumer's entry; the provider's is removed alone only if it is an orphan."""
-    other = _read(sessions, entry.other)
-    if other is None:
-        return _delete(sessions, entry)
-    if entry.direction != Direction.FROM_CONSUMER:
-        return False
-    if not _is_cut(entry, slots) and now - max(entry.last_seen, other.last_seen) < _timeout(entry, other, timeouts):
-        return False
-    return _delete(sessions, entry) and _delete(sessions, other)
-
-
-def _timeout(consumer: SessionValue, provider: SessionValue, timeouts: Timeouts) -> int:
-    two_way = bool(consumer.confirmed and provider.confirmed)
-    closed = bool(consumer.reset or provider.reset or (consumer.finished and provider.finished))
-    return timeout_of(timeouts, PROTOCOLS[consumer.protocol], two_way, closed)
-
-
-def _read(sessions: Map, key: bytes) -> SessionValue | None:
-    value = sessions.get(key)
-    return SessionValue._make(SESSION.unpack(value)) if value else None
-
-
-def _delete(sessions: Map, judged: SessionValue) -> bool:
-    """Only if no packet has come since it was judged, and no new session has taken its place."""
-    return _read(sessions, judged.key) == judged and sessions.delete(judged.key)

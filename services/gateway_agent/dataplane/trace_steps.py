@@ -2,21 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import NamedTuple
 
 from services.gateway_agent.dataplane.kernel_table import KernelTable
-from services.gateway_agent.dataplane.libbpf import Map, Pair
+from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
     NUMBER,
     PORT_VALUE,
-    PROTOCOL_NUMBERS,
-    SESSION,
-    TUPLE,
     Counter,
     EndpointValue,
     Maps,
-    SessionValue,
+    ServiceWord,
     SlotWord,
     VpcDevice,
     allowed_key,
@@ -24,6 +21,7 @@ from services.gateway_agent.dataplane.maps import (
     port_key,
 )
 from services.gateway_agent.dataplane.resolution import Resolution
+from services.gateway_agent.dataplane.session_maps import SessionValue, Tuple
 from services.gateway_agent.packet_trace import Opening, Outcome, Step, Subject
 from services.gateway_agent.table import Address, Endpoint, PortMapping, Protocol
 
@@ -138,14 +136,14 @@ class Looking:
     def _port(self) -> str:
         port, protocol = self._opening.port, self._opening.protocol
         asked = PortMapping(port, port, protocol)
-        value = self._maps.ports.get(port_key(self._service, self._lists.low, asked))
+        value = self._maps.ports.get(port_key(self._service, self._lists.version, asked))
         if value is None:
             raise Refusal(Counter.REFUSED_NO_PORT, f"{protocol} port {port} is not published")
         server_port, _ = PORT_VALUE.unpack(value)
         return f"{protocol} port {port} leads to port {int.from_bytes(server_port, 'big')}"
 
     def _backend(self, session: Session | None) -> str:
-        takers = self._lists.high
+        takers = self._lists.takers
         if not takers:
             raise Refusal(Counter.REFUSED_NO_BACKEND, "no backend takes new sessions")
         chosen = f"{session.backend}, one of " if session else ""
@@ -165,8 +163,8 @@ class Looking:
         return SlotWord.unpack(self._maps.slots[self._slot])
 
     @property
-    def _lists(self) -> Pair:
-        return self._maps.services[self._service]
+    def _lists(self) -> ServiceWord:
+        return ServiceWord.unpack(self._maps.services[self._service])
 
     @property
     def _service_vpc(self) -> str:
@@ -183,18 +181,17 @@ class Looking:
 
 def client_key(vpc: int, opening: Opening, address: Address) -> bytes:
     """The key of the consumer's entry."""
-    ports = opening.source_port.to_bytes(2, "big"), opening.port.to_bytes(2, "big")
-    return TUPLE.pack(opening.source.packed, address.packed, *ports, vpc, PROTOCOL_NUMBERS[opening.protocol])
+    return Tuple(opening.source, address, opening.source_port, opening.port, vpc, opening.protocol).pack()
 
 
 def session_of(sessions: Map, key: bytes) -> Session | None:
     """The session whose consumer's entry has this key."""
     if (data := sessions.get(key)) is None:
         return None
-    other = SessionValue._make(SESSION.unpack(data)).other
-    backend, seen_as, server_port, seen_port, vpc, _ = TUPLE.unpack(other)
-    ports = int.from_bytes(server_port, "big"), int.from_bytes(seen_port, "big")
-    return Session(other, vpc, ip_address(backend), ports[0], ip_address(seen_as), ports[1])
+    other = SessionValue.unpack(data).other
+    provider = Tuple.unpack(other)
+    seen = provider.destination, provider.destination_port
+    return Session(other, provider.vpc, provider.source, provider.source_port, *seen)
 
 
 def _followed(session: Session) -> str:

@@ -44,7 +44,7 @@ class Session:
         """After how many idle seconds it may be removed."""
         protocol = Protocol.TCP if self.consumer.tuple.protocol == TCP else Protocol.UDP
         two_way = self.consumer.confirmed and self.provider.confirmed
-        return timeout_of(timeouts, protocol, two_way, self.is_over)
+        return timeout_of(timeouts, protocol, two_way=two_way, closed=self.is_over)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,6 @@
 #define ARP_HARDWARE_ETHERNET 1
 #define ARP_REQUEST 1
 #define ARP_REPLY 2
-#define SOURCE_RANGE bpf_htonl(0xc6138000) /* 198.19.128.0 */
-#define SOURCE_RANGE_MASK bpf_htonl(0xffff8000)
 
 struct arp_packet { /* RFC 826 for IPv4 over Ethernet */
 	__be16 hardware;
@@ -26,7 +24,7 @@ _Static_assert(sizeof(struct arp_packet) == 28, "as on the wire");
 
 static __always_inline bool is_ours(__u32 vpc, __be32 address)
 {
-	struct endpoint_key key = {.vpc = vpc, .address = address};
+	struct endpoint_key key = {.vpc = vpc, .address = widen(address)};
 
 	return (address & SOURCE_RANGE_MASK) == SOURCE_RANGE || bpf_map_lookup_elem(&endpoints, &key);
 }

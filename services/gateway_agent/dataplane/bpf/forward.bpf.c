@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Sidegate's forwarding: tc ingress on every device that faces a VPC, full NAT for TCP and UDP over IPv4.
+ * Sidegate's forwarding: tc ingress on every device that faces a VPC, full NAT for TCP and UDP.
  *
- * Fails closed: whatever is not a packet of an open session, or one that the table lets open a session, or ARP for an
- * address of ours, is dropped and counted. docs/design/dataplane.md tells the path of a packet and the invariants.
+ * Fails closed: whatever is not a packet of an open session, or one that the table lets open a session, or a question for
+ * an address of ours, is dropped and counted. docs/design/dataplane.md tells the path of a packet and the invariants.
  */
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "maps.h"
-#include "packet.h"
-#include "session.h"
+#include "flow_log.h"
+#include "ipv4.h"
+#include "ipv6.h"
+
+#define FIRST_SOURCE_PORT 1024
+#define SOURCE_PORTS (65536 - FIRST_SOURCE_PORT)
+#define SOURCE_PORT_CANDIDATES 32
+#define EEXIST 17
+#define ORPHAN_SECONDS 2
+
+/* What one run of a sweep is told, and tells. */
+struct sweep {
+	__u32 keys;
+	__u32 sessions; /* that were looked at */
+	__u32 removed;
+	__u32 unused;
+	__u64 now; /* nanoseconds of CLOCK_MONOTONIC */
+};
 
 static __always_inline int refuse(enum counter reason)
 {
@@ -18,7 +33,12 @@ static __always_inline int refuse(enum counter reason)
 	return TC_ACT_SHOT;
 }
 
-#include "arp.h"
+static __always_inline int refuse_for(__u32 slot, enum counter reason)
+{
+	if (slot)
+		count_refusal(slot, reason);
+	return refuse(reason);
+}
 
 static __always_inline int send(struct __sk_buff *skb, const struct vpc *out)
 {
@@ -29,35 +49,41 @@ static __always_inline int send(struct __sk_buff *skb, const struct vpc *out)
 	return bpf_redirect(out->ifindex, 0);
 }
 
+#define FN(name) name
+#include "session.h"
+#include "sweep.h"
+#include "forward.h"
+#undef FN
+#define FN(name) name##6
+#include "session.h"
+#include "sweep.h"
+#include "forward.h"
+#undef FN
+
 static __always_inline int forward_ipv4(struct __sk_buff *skb, __u32 number)
 {
-	struct packet packet = {};
-	struct route route = {};
-	enum counter reason = read_packet(skb, number, &packet);
+	struct packet packet;
+	struct route route;
 
-	if (reason != FORWARDED)
-		return refuse(reason);
-	reason = follow_session(&packet, &route);
-	if (reason == REFUSED_NO_SESSION && opens(&packet))
-		reason = open_session(&packet, &route);
-	if (reason != FORWARDED)
-		return refuse(reason);
-
-	struct vpc *out = bpf_map_lookup_elem(&vpcs, &route.other.vpc);
-	if (!out || !out->ifindex)
-		return refuse(REFUSED_NO_DEVICE);
-	if (out->mtu && too_long(skb, &packet, out->mtu))
-		return refuse(REFUSED_TOO_LONG);
-	reason = rewrite(skb, &packet, &route, out);
-	return reason == FORWARDED ? send(skb, out) : refuse(reason);
+	return carry(skb, number, &packet, &route);
 }
+
+/* A function of its own, with its data on the desk: the stack has no room for both families. */
+static __noinline int forward_ipv6(struct __sk_buff *skb, __u32 number)
+{
+	struct desk *desk = find_desk();
+
+	return desk ? carry6(skb, number, &desk->packet6, &desk->route6) : refuse(REFUSED_NO_SESSION);
+}
+
+#include "arp.h"
 
 SEC("tc")
 int forward(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ingress_ifindex;
 	__u32 *number = bpf_map_lookup_elem(&devices, &ifindex);
-	struct vpc *vpc = number ? bpf_map_lookup_elem(&vpcs, number) : NULL;
+	struct vpc *vpc = number && *number ? bpf_map_lookup_elem(&vpcs, number) : NULL;
 
 	if (!vpc || vpc->ifindex != ifindex)
 		return refuse(REFUSED_NOT_ATTACHED);
@@ -66,6 +92,8 @@ int forward(struct __sk_buff *skb)
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
 		return forward_ipv4(skb, *number);
+	case bpf_htons(ETH_P_IPV6):
+		return forward_ipv6(skb, *number);
 	case bpf_htons(ETH_P_ARP):
 		return answer_arp(skb, *number, vpc);
 	default:

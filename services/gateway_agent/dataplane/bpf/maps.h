@@ -15,16 +15,29 @@
 
 #include "counters.h"
 
+#define MAX_DEVICES 1048576
 #define MAX_VPCS 65536
 #define MAX_SERVICES 65536
 #define MAX_ENDPOINTS 131072
 #define MAX_BACKENDS 262144
 #define MAX_PORTS 262144
 #define MAX_ALLOWED 1048576
+#define MAX_SOURCES 1048576
+#define MAX_REFUSALS 262144
 #define DEFAULT_SESSION_ENTRIES 262144
+#define FLOW_LOG_BYTES 1048576
+#define SWEEP_KEYS 1024
 
 #define TARGET_SIZE 272
 #define UUID_SIZE 16
+#define HEALTH_SIZE 152
+
+/* An IPv6 address, or an IPv4 address mapped into one (::ffff:192.0.2.1): what only the opening of a session looks at
+ * knows one kind of addresses. */
+struct address {
+	__be32 word[4];
+};
+#define MAPPED bpf_htonl(0x0000ffff)
 
 /* ---- devices and VPCs ------------------------------------------------------------------------------------------ */
 
@@ -39,11 +52,10 @@ struct vpc {
 _Static_assert(sizeof(struct vpc) == 16, "as in maps.py");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_VPCS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_ARRAY); /* an array, for every packet looks here first */
+	__uint(max_entries, MAX_DEVICES);
 	__type(key, __u32);   /* ifindex */
-	__type(value, __u32); /* VPC */
+	__type(value, __u32); /* VPC; 0: no device of ours */
 } devices SEC(".maps");
 
 struct {
@@ -57,14 +69,14 @@ struct {
 
 struct endpoint_key {
 	__u32 vpc;
-	__be32 address;
+	struct address address;
 };
 
 struct endpoint {
 	__u32 slot;
 	__u32 epoch; /* forwards only while it equals the slot's */
 	__u32 service;
-	__be32 source_address;
+	__be32 source_address; /* the first of its sources */
 	__u64 marker;
 	__u64 admission;
 	__u8 id[UUID_SIZE];
@@ -116,11 +128,50 @@ struct {
 	__type(value, __u64); /* nanoseconds since 1970 */
 } drains SEC(".maps");
 
+/*
+ * The further sources of an endpoint: how many there are is one store, made when they are there. An IPv6 source address
+ * is SOURCE_PREFIX6 and then these 32 bits.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);   /* slot */
+	__type(value, __u64); /* low: how many, the one in `endpoints` not counted */
+} source_counts SEC(".maps");
+
+struct source_key {
+	__u32 slot;
+	__u32 index; /* from 1; 0 is in `endpoints` */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SOURCES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct source_key);
+	__type(value, __be32);
+} more_sources SEC(".maps");
+
+/* Whose a source address is in a provider's VPC: what a neighbour asks for, and who is to learn of refused answers. */
+struct owner_key {
+	__u32 vpc;
+	__be32 source;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SOURCES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct owner_key);
+	__type(value, __u32); /* slot */
+} source_owners SEC(".maps");
+
 struct allowed_key {
 	__u32 prefix_length; /* of all that follows */
 	__u32 slot;
 	__u32 version;
-	__be32 source;
+	struct address source;
 };
 #define ALLOWED_HOST_PREFIX (8 * (sizeof(struct allowed_key) - sizeof(__u32)))
 
@@ -139,8 +190,41 @@ struct {
 	__uint(max_entries, MAX_SERVICES);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);   /* service */
-	__type(value, __u64); /* low: version of the lists below, high: number of backends that take new sessions */
+	__type(value, __u64); /* low: version of what follows, high: number of backends that take new sessions; METERED */
 } services SEC(".maps");
+
+#define METERED (1U << 31) /* its settings limit bits per second: every packet is measured */
+
+/* Of a service, by its number and version: as `ports` and `backends` are. */
+struct versioned {
+	__u32 service;
+	__u32 version;
+};
+
+#define AFFINITY_SOURCE_ADDRESS 1
+#define RESET_EXPIRED 2
+
+struct settings {
+	__u32 tcp_established; /* idle limits in seconds */
+	__u32 tcp_half_open;
+	__u32 tcp_closed;
+	__u32 udp_two_way;
+	__u32 udp_one_way;
+	__u32 flags;
+	__u64 connections; /* limits of each endpoint, 0 for none */
+	__u64 new_connections_per_second;
+	__u64 bits_per_second;
+	__u8 health[HEALTH_SIZE]; /* the agent's: how backends are asked */
+};
+_Static_assert(sizeof(struct settings) == 200, "as in maps.py");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SERVICES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct versioned);
+	__type(value, struct settings);
+} settings SEC(".maps");
 
 struct port_key {
 	__u32 service;
@@ -169,7 +253,7 @@ struct backend_key {
 };
 
 struct backend {
-	__be32 address;
+	struct address address;
 	__u32 vpc;
 	__u8 mac[ETH_ALEN];
 	__u16 place; /* in the configured list */
@@ -177,7 +261,7 @@ struct backend {
 	__u8 draining;
 	__u8 unused[2];
 };
-_Static_assert(sizeof(struct backend) == 20, "as in maps.py");
+_Static_assert(sizeof(struct backend) == 32, "as in maps.py");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -193,11 +277,6 @@ struct {
  */
 #define SHARE_SLOTS 4027
 
-struct shares_key {
-	__u32 service;
-	__u32 version;
-};
-
 struct shares {
 	__u8 backends[SHARE_SLOTS]; /* the index in `backends` */
 };
@@ -207,60 +286,9 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_SERVICES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct shares_key);
+	__type(key, struct versioned);
 	__type(value, struct shares);
 } shares SEC(".maps");
-
-/* ---- sessions: two entries each, one per direction ------------------------------------------------------------- */
-
-struct tuple {
-	__be32 source;
-	__be32 destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__u32 vpc; /* where the packet comes from */
-	__u32 protocol;
-};
-_Static_assert(sizeof(struct tuple) == 20, "as in maps.py");
-
-enum direction {
-	FROM_CONSUMER,
-	FROM_PROVIDER,
-};
-
-struct session {
-	struct tuple self;  /* the key once more: see follow_session() */
-	struct tuple other; /* the key of the other direction's entry; turned round, it is what packets become */
-	__u32 slot;
-	__u32 epoch;
-	__u32 allow_version; /* last version of the whitelist that let the client in */
-	__u32 service;
-	__u32 service_version; /* last version of the service that published the port */
-	__u32 last_seen;       /* seconds of CLOCK_MONOTONIC */
-	__u8 next_hop[ETH_ALEN];
-	__u8 direction;
-	/* Bytes of their own and only ever set, so that two CPUs need no lock. */
-	__u8 confirmed; /* an ACK of TCP, or any packet of UDP, has come this way */
-	__u8 finished;  /* a FIN has */
-	__u8 reset;     /* an RST has */
-	__u8 unused[2];
-};
-_Static_assert(sizeof(struct session) == 76, "as in maps.py");
-
-/* Preallocated, so that no packet allocates; not LRU, which would evict half of a pair. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, DEFAULT_SESSION_ENTRIES);
-	__type(key, struct tuple);
-	__type(value, struct session);
-} sessions SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTERS);
-	__type(key, __u32);
-	__type(value, __u64);
-} counters SEC(".maps");
 
 /* ---- records: what the program needs no names for; with them the table can be read from the kernel alone ------- */
 
@@ -291,15 +319,6 @@ struct {
 	__type(value, struct service_record);
 } service_names SEC(".maps");
 
-static __always_inline void count(enum counter reason)
-{
-	__u32 key = reason;
-	__u64 *counter = bpf_map_lookup_elem(&counters, &key);
-
-	if (counter)
-		(*counter)++;
-}
-
 static __always_inline struct pair read_pair(const __u64 *word)
 {
 	__u64 value = *(const volatile __u64 *)word;
@@ -329,11 +348,26 @@ static __always_inline bool is_drained(__u32 slot)
 	return !deadline || bpf_ktime_get_boot_ns() >= *deadline;
 }
 
-static __always_inline struct pair read_service(__u32 service)
-{
-	const __u64 *word = bpf_map_lookup_elem(&services, &service);
+struct service {
+	__u32 version;
+	__u32 takers; /* backends that take new sessions */
+	bool metered;
+};
 
-	return word ? read_pair(word) : (struct pair){};
+static __always_inline struct service read_service(__u32 number)
+{
+	const __u64 *word = bpf_map_lookup_elem(&services, &number);
+	struct pair pair = word ? read_pair(word) : (struct pair){};
+
+	return (struct service){
+		.version = pair.low, .takers = pair.high & ~METERED, .metered = pair.high & METERED};
+}
+
+static __always_inline const struct settings *find_settings(__u32 service, __u32 version)
+{
+	struct versioned key = {.service = service, .version = version};
+
+	return bpf_map_lookup_elem(&settings, &key);
 }
 
 #endif
