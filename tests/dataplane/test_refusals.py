@@ -33,7 +33,7 @@ OF_A_CLIENT: list[tuple[Segment, Counter, str]] = [
     (replace(OPENING, flags=SYN | FIN), Counter.REFUSED_NO_SESSION, "SYN and FIN"),
     (replace(OPENING, flags=SYN | RST), Counter.REFUSED_NO_SESSION, "SYN and RST"),
     (replace(OPENING, flags=0), Counter.REFUSED_NO_SESSION, "no flags"),
-    (replace(OPENING, protocol=ICMP), Counter.REFUSED_PROTOCOL, "ICMP"),
+    (replace(OPENING, protocol=ICMP), Counter.REFUSED_ICMP, "ICMP"),
     (replace(OPENING, ttl=1), Counter.REFUSED_TTL, "the last hop"),
     (replace(OPENING, options=b"\1\1\1\1"), Counter.REFUSED_OPTIONS, "IP options"),
     (replace(OPENING, fragment=0x2000), Counter.REFUSED_FRAGMENT, "the first fragment"),
@@ -44,7 +44,7 @@ OF_A_CLIENT: list[tuple[Segment, Counter, str]] = [
     (replace(OPENING, missing=1), Counter.REFUSED_MALFORMED, "a header cut short"),
 ]
 OF_A_VPC: list[tuple[Callable[[Wire], bytes], Counter, str]] = [
-    (lambda wire: ethernet(wire.gateway, wire.mac, IPV6, bytes(60)), Counter.REFUSED_PROTOCOL, "IPv6"),
+    (lambda wire: ethernet(wire.gateway, wire.mac, IPV6, bytes(60)), Counter.REFUSED_MALFORMED, "IPv6"),
     (lambda wire: ethernet(wire.gateway, wire.mac, 0x88B5, bytes(60)), Counter.REFUSED_PROTOCOL, "unknown"),
     (
         lambda wire: ethernet(wire.gateway, wire.mac, VLAN, b"\0\1\x08\0" + OPENING.pack()),

@@ -16,6 +16,8 @@ from typing import NamedTuple, Self
 BATCH = 1024
 WORD = 8
 LONGEST_MESSAGE = 2000
+LONGEST_LOG = 1 << 22
+DEBUG = 2  # a level of libbpf's messages
 HEADROOM = 256
 _INGRESS = Struct("=36xII")  # of struct __sk_buff: ingress_ifindex, and ifindex
 
@@ -113,10 +115,11 @@ def _messages() -> Iterator[list[str]]:
     vsnprintf = ctypes.CDLL(None).vsnprintf
     vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
 
-    def listen(_level: int, text: bytes, arguments: int) -> int:
-        buffer = ctypes.create_string_buffer(1 << 16)
-        vsnprintf(buffer, len(buffer), text, arguments)
-        said.append(buffer.value.decode(errors="replace"))
+    def listen(level: int, text: bytes, arguments: int) -> int:
+        if level < DEBUG:
+            buffer = ctypes.create_string_buffer(LONGEST_LOG)  # a verifier's reason stands at the end of its log
+            vsnprintf(buffer, len(buffer), text, arguments)
+            said.append(buffer.value.decode(errors="replace"))
         return 0
 
     callback = _PRINT(listen)

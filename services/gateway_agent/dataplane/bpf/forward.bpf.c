@@ -62,14 +62,14 @@ static __always_inline int send(struct __sk_buff *skb, const struct vpc *out)
 
 static __always_inline int forward_ipv4(struct __sk_buff *skb, __u32 number)
 {
-	struct packet packet;
+	struct packet packet = {}; /* all of it: a global function may read it */
 	struct route route;
 
 	return carry(skb, number, &packet, &route);
 }
 
 /* A function of its own, with its data on the desk: the stack has no room for both families. */
-static __noinline int forward_ipv6(struct __sk_buff *skb, __u32 number)
+__noinline int forward_ipv6(struct __sk_buff *skb, __u32 number)
 {
 	struct desk *desk = find_desk();
 

@@ -27,7 +27,7 @@ static __always_inline void FN(log_session)(const struct FN(session) *consumer, 
 }
 
 /* Removes both entries. Who removes the consumer's is the one that counts it. */
-static __noinline long FN(remove_session)(const struct FN(session) *consumer, __u32 end, __u64 now)
+__noinline long FN(remove_session)(const struct FN(session) *consumer, __u32 end, __u64 now)
 {
 	if (!consumer)
 		return 0;
@@ -65,7 +65,7 @@ static __always_inline bool FN(copy_entry)(const struct FN(session) *entry, cons
 }
 
 /* Removes a consumer's session if it is cut or closed, so that what comes now opens another; answers whether it did. */
-static __noinline bool FN(give_way)(const struct FN(session) *entry, const struct FN(tuple) *key, bool stale)
+__noinline bool FN(give_way)(const struct FN(session) *entry, const struct FN(tuple) *key, bool stale)
 {
 	struct desk *desk = find_desk();
 
@@ -112,7 +112,7 @@ static __always_inline bool FN(still_published)(struct FN(session) *entry, const
 }
 
 /* What has changed since the session last passed a packet, looked at again. */
-static __noinline __u32 FN(look_again)(struct FN(session) *entry, const struct FN(tuple) *key, __u32 allow_version)
+__noinline __u32 FN(look_again)(struct FN(session) *entry, const struct FN(tuple) *key, __u32 allow_version)
 {
 	struct desk *desk = find_desk();
 
@@ -225,7 +225,7 @@ static __always_inline void FN(fill_entry)(struct FN(session) *entry, const stru
  * Finds a source port that is free towards this backend, and takes it by inserting the provider's entry. Any is as likely
  * as any other, so that nobody can tell the next one.
  */
-static __noinline __u32 FN(take_source_port)(const struct grant *grant, struct FN(session) *entry,
+__noinline __u32 FN(take_source_port)(const struct grant *grant, struct FN(session) *entry,
 					     const struct FN(tuple) *client)
 {
 	if (!grant || !entry || !client)
@@ -250,7 +250,7 @@ static __noinline __u32 FN(take_source_port)(const struct grant *grant, struct F
 }
 
 /* Whether the session is there now: whoever has made it. */
-static __noinline __u32 FN(open)(const struct FN(packet) *packet, const struct grant *grant, struct FN(session) *entry)
+__noinline __u32 FN(open)(const struct FN(packet) *packet, const struct grant *grant, struct FN(session) *entry)
 {
 	if (!packet || !grant || !entry)
 		return REFUSED_NO_SESSION;
@@ -286,7 +286,7 @@ static __noinline __u32 FN(open)(const struct FN(packet) *packet, const struct g
 	return reason;
 }
 
-static __noinline __u32 FN(ask_and_open)(struct FN(packet) *packet)
+__noinline __u32 FN(ask_and_open)(struct FN(packet) *packet)
 {
 	struct desk *desk = find_desk();
 

@@ -173,7 +173,7 @@ static __always_inline __u32 read_sources(__u32 slot)
 }
 
 /* `slot` is told as soon as it is known, so that a refusal has somebody to be counted for. */
-static __noinline __u32 ask_table(const struct client *client, struct grant *grant, __u32 *number)
+__noinline __u32 ask_table(const struct client *client, struct grant *grant, __u32 *number)
 {
 	if (!client || !grant || !number)
 		return REFUSED_NO_SESSION;
