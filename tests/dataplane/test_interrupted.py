@@ -320,7 +320,9 @@ async def test_what_is_removed_leaves_nothing_in_the_maps(scene: Scene) -> None:
     await scene.converge([*with_other(scene, service=several), scene.spare.attachment])
     await scene.converge([])
     maps = scene.world.maps
-    emptied = maps.devices, maps.endpoints, maps.allowed, maps.ports, maps.backends, maps.shares, maps.attachments
+    assert not any(any(value) for _, value in maps.devices.items())
+    lists = maps.allowed, maps.ports, maps.backends, maps.shares, maps.settings
+    emptied = *lists, maps.endpoints, maps.more_sources, maps.source_owners, maps.attachments
     for each in emptied:
         assert list(each.items()) == [], each.name
     assert list(maps.service_names.items()) == []
