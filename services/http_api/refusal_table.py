@@ -92,6 +92,7 @@ REASONS: Mapping[str, str | Code | By] = {
     "NAME_INVALID": "3076",
     "NAME_RESERVED": "3076",
     "NAME_TAKEN": "3076",
+    "NATS_AWAY": AWAY,
     "NETWORKS_FULL": "1018",
     "NETWORKS_TAKEN": "1018",
     "NOT_FOUND": By.KIND,
