@@ -223,6 +223,42 @@ async def test_nobody_is_asked_for_a_service_without_endpoints_and_what_was_know
     assert await names(ward, shop) == {OTHER}
 
 
+async def test_an_agent_that_starts_again_lets_no_unhealthy_backend_in(ward: Ward) -> None:
+    payments = await payments_of(ward, ONE, OTHER)
+    shop, service = await published(ward, payments, ONE, OTHER)
+    await ward.fare(payments, ONE, Fares.MUTE)
+    await ward.becomes(service, h20=UNHEALTHY)
+    await ward.world.restart()
+    assert ward.conditions(service)[ONE] is not WELL
+    assert await names(ward, shop) == {OTHER}
+    await ward.becomes(service, h20=UNHEALTHY, h21=WELL)
+    assert await names(ward, shop) == {OTHER}
+
+
+async def test_the_table_is_the_same_whatever_backends_are_like(ward: Ward) -> None:
+    payments = await payments_of(ward, ONE, OTHER)
+    shop, service = await published(ward, payments, ONE, OTHER)
+    before = await ward.world.dataplane.read()
+    assert before.entries[service.key] == service
+    await ward.fare(payments, ONE, Fares.REFUSED)
+    await ward.becomes(service, h20=UNHEALTHY)
+    for _ in range(2):
+        assert await ward.world.dataplane.read() == before
+    assert await names(ward, shop) == {OTHER}
+    await ward.fare(payments, ONE, Fares.WELL)
+    await ward.becomes(service, h20=WELL)
+
+
+async def test_answers_to_checks_are_left_alone_where_expired_sessions_are_reset(ward: Ward) -> None:
+    payments = await payments_of(ward, ONE, OTHER)
+    await ward.fare(payments, OTHER, Fares.MUCH)
+    _, service = await published(ward, payments, ONE, OTHER)
+    resetting = replace(service, reset_expired=True)
+    await ward.world.put(resetting)
+    await ward.checks(resetting, 2)
+    assert [(each.condition, each.failure) for each in ward.health(resetting).backends] == [(WELL, None)] * 2
+
+
 async def test_a_check_that_is_taken_back_lets_all_backends_in_again(ward: Ward) -> None:
     payments = await payments_of(ward, ONE, OTHER)
     shop, service = await published(ward, payments, ONE, OTHER)
