@@ -72,16 +72,6 @@ async def test_a_provider_without_a_device(scene: Scene) -> None:
     await scene.is_foretold(Counter.REFUSED_NO_DEVICE, Subject.WAY_OUT)
 
 
-async def test_ports_that_are_taken_are_passed_over_as_the_program_does_until_none_is_left(scene: Scene) -> None:
-    ports: list[int] = []
-    while (trace := await scene.trace()).passes:
-        ports.append(trace.seen_port)
-        take(scene, trace)
-        assert len(ports) < 100
-    assert len(set(ports)) == len(ports) == 8
-    await scene.is_foretold(Counter.REFUSED_NO_SOURCE_PORT, Subject.SOURCE)
-
-
 async def test_the_program_that_is_run_is_the_one_that_forwards_and_is_let_go(scene: Scene) -> None:
     forwarding = scene.world.dataplane._kernel._loaded
     descriptors = len(list(OPEN.iterdir()))

@@ -2,15 +2,13 @@
 
 import ctypes
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from services.common.clock import SECOND
 from services.gateway_agent.dataplane import kernel, libbpf
+from services.gateway_agent.dataplane.bpffs import LAYOUT
 from services.gateway_agent.dataplane.kernel import KernelDataplane
-from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 from tests.support import namespaces
 from tests.support.worlds import ENDPOINT, KernelWorld
@@ -29,7 +27,7 @@ async def test_without_root_it_says_what_it_needs(tmp_path: Path, monkeypatch: p
 
 
 async def test_without_the_program_it_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "OBJECT", tmp_path / "forward.bpf.o")
+    monkeypatch.setattr(kernel, "OBJECTS", (tmp_path / "forward.bpf.o",))
     with pytest.raises(Unusable, match=r"python -m services\.gateway_agent\.dataplane\.build"):
         await dataplane(tmp_path).open()
 
@@ -62,7 +60,7 @@ async def test_a_program_that_the_kernel_refuses_is_told_with_its_reason(
     await world.dataplane.close()
     broken = tmp_path_factory.mktemp("broken") / "forward.bpf.o"
     broken.write_bytes(b"\x7fELF")
-    monkeypatch.setattr(kernel, "OBJECT", broken)
+    monkeypatch.setattr(kernel, "OBJECTS", (broken,))
     with pytest.raises(Unusable, match=r"cannot be loaded: .*opening"):
         await world.dataplane.open()
 
@@ -94,13 +92,6 @@ def pin_counters(pin: Path, entries: int) -> None:
     os.close(fd)
 
 
-def leave_as_before_drains(directory: Path) -> None:
-    """What an agent of before there were drains has pinned: two maps fewer, and a counter fewer."""
-    for name in ("deadlines", "drains", "counters"):
-        (directory / name).unlink()
-    pin_counters(directory / "counters", len(Counter) - 1)
-
-
 async def test_what_older_layouts_have_pinned_is_removed_once_it_is_open_and_newer_ones_when_it_is_uninstalled(
     world: KernelWorld,
 ) -> None:
@@ -110,27 +101,9 @@ async def test_what_older_layouts_have_pinned_is_removed_once_it_is_open_and_new
         (layouts / name).mkdir()
         pin_counters(layouts / name / "counters", 4)
     await world.dataplane.open()
-    assert sorted(each.name for each in layouts.iterdir()) == ["v3", "v99"]
+    assert sorted(each.name for each in layouts.iterdir()) == sorted([f"v{LAYOUT}", "v99"])
     await world.dataplane.uninstall()
     assert not layouts.exists()
-
-
-async def test_sessions_outlive_the_step_to_a_version_that_knows_of_drains(world: KernelWorld) -> None:
-    shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", "10.0.0.20")
-    await world.serve(payments, "10.0.0.20", 8080)
-    endpoint = await world.lead(shop, await world.publish(payments, "10.0.0.20"))
-    conversation = await world.reaches(shop, "10.0.0.10", ENDPOINT, 80)
-    before = await world.dataplane.read()
-    await world.dataplane.close()
-    leave_as_before_drains(world.pins()[0].parent)
-
-    await world.dataplane.open()
-    assert await world.dataplane.read() == before
-    assert await conversation.echoes()
-    await world.put(replace(endpoint, draining_until=4_000_000_000 * SECOND))
-    assert await world.refuses(shop, "10.0.0.10", ENDPOINT, 80)
-    assert await conversation.echoes()
-    assert (await world.dataplane.counters())[Counter.REFUSED_DRAINING] > 0
 
 
 async def test_a_bpf_filesystem_that_is_there_is_used_and_left(world: KernelWorld) -> None:

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 BPF = Path(__file__).with_name("bpf")
-OBJECT = BPF / "forward.bpf.o"
+OBJECT, PLAIN_OBJECT = BPF / "forward.bpf.o", BPF / "forward.plain.bpf.o"
+OBJECTS = (OBJECT, PLAIN_OBJECT)
+"""The forwarding program twice: reading the kernel's own skb, which takes BTF and Linux 6.2, and for any since 5.14."""
+
 FLAGS = (
     "-target", "bpfel-freestanding-none", "-mcpu=v3", "-O2",
     "-g",  # libbpf reads the map definitions from BTF, which clang writes with the debug information
@@ -26,17 +29,20 @@ def sources_digest() -> str:
 
 
 def is_built() -> bool:
-    return OBJECT.exists() and sources_digest().encode() in OBJECT.read_bytes()
+    digest = sources_digest().encode()
+    return all(path.exists() and digest in path.read_bytes() for path in OBJECTS)
 
 
 def build() -> bool:
     """Compiles if a source has changed; answers whether it did."""
     if is_built():
         return False
-    unfinished = OBJECT.with_suffix(f".{os.getpid()}.o")  # two builds at once must not write one file
-    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f'-DSOURCES="{sources_digest()}"']
-    subprocess.run([*command, "-c", "forward.bpf.c", "-o", unfinished.name], cwd=BPF, check=True)
-    unfinished.replace(OBJECT)
+    for path in OBJECTS:
+        flags = ("-DREADS_SKB",) if path == OBJECT else ()
+        unfinished = path.with_suffix(f".{os.getpid()}.o")  # two builds at once must not write one file
+        command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *flags, f'-DSOURCES="{sources_digest()}"']
+        subprocess.run([*command, "-c", "forward.bpf.c", "-o", unfinished.name], cwd=BPF, check=True)
+        unfinished.replace(path)
     return True
 
 

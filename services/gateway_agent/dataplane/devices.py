@@ -10,6 +10,7 @@ from typing import NamedTuple, assert_never
 from pyroute2 import IPRoute
 
 from services.gateway_agent.dataplane import interface, veth, vxlan
+from services.gateway_agent.dataplane.hooks import Hooks
 from services.gateway_agent.dataplane.links import is_up
 from services.gateway_agent.dataplane.maps import VpcDevice
 from services.gateway_agent.dataplane.naming import Naming
@@ -29,13 +30,19 @@ class InUse(NamedTuple):
 class Devices:
     """Recognised as ours by their alias, or, if they are somebody else's, by the mark on the program's filter."""
 
-    def __init__(self, gateway_id: str) -> None:
+    def __init__(self, gateway_id: str, hooks: Hooks) -> None:
         self._naming = Naming(gateway_id)
+        self._hooks = hooks
         self._borrowed: dict[str, int] = {}  # by VPC
         self._remote_hosts: vxlan.RemoteHosts = {}
 
     def attach(self, attachment: Attachment, program_fd: int) -> InUse:
         """Makes the device or takes it as it was left; no packet passes it without the program. Raises NotReady."""
+        in_use = self._put_into_use(attachment, program_fd)
+        self._hooks.put(in_use.device.ifindex, program_fd)
+        return in_use
+
+    def _put_into_use(self, attachment: Attachment, program_fd: int) -> InUse:
         vpc, target, naming = attachment.vpc, attachment.target, self._naming
         with netlink() as host:
             if isinstance(target, Interface):
@@ -90,6 +97,7 @@ class Devices:
             for link in self._made(host):
                 if link.kind == vxlan.KIND and link.alias.rpartition("/")[2] not in vpcs:
                     delete(host, link.index)
+                    self._hooks.remove(link.index)
 
     def shut_all(self) -> None:
         """No packet passes any more: veths are down, without the program, and VXLANs gone; the borrowed go back."""
@@ -99,6 +107,7 @@ class Devices:
             for link in self._made(host):
                 with unless(ENODEV, EINVAL, ENOENT):  # it went away, or has no program
                     host.link("set", index=link.index, state="down")
+                    self._hooks.remove(link.index)
                     host.tc("del", "clsact", link.index)
 
     def remove_all(self) -> None:
@@ -120,12 +129,14 @@ class Devices:
     def _give_back(self, host: IPRoute, vpc: str) -> None:
         index = self._borrowed.pop(vpc, None)
         if index is not None:
+            self._hooks.remove(index)
             interface.release(host, self._naming, vpc, index)
 
     def _delete_made(self, host: IPRoute, vpc: str) -> None:
         link = our_link(host, self._naming, vpc)
         if link:
             delete(host, link.index)
+            self._hooks.remove(link.index)
             self._remote_hosts.pop(link.index, None)
 
     def _made(self, host: IPRoute) -> list[Link]:

@@ -5,15 +5,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
 from services.gateway_agent.captures import Capture
 from services.gateway_agent.dataplane.attachments import Attachments
 from services.gateway_agent.dataplane.bpffs import Pins
-from services.gateway_agent.dataplane.build import OBJECT
+from services.gateway_agent.dataplane.build import OBJECTS
 from services.gateway_agent.dataplane.devices import Devices
 from services.gateway_agent.dataplane.difficulties import Difficulties
 from services.gateway_agent.dataplane.dry_run import DryRun
 from services.gateway_agent.dataplane.entries import check_ids, check_ipv4
+from services.gateway_agent.dataplane.hooks import Hooks
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject, pinned_size
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
@@ -40,6 +43,7 @@ from services.gateway_agent.table import (
 from services.gateway_agent.traffic import Traffic
 
 PROGRAM = "forward"
+LONGEST_WHY = 300
 DEFAULT_SESSIONS = 131_072
 ENTRIES_PER_SESSION = 2
 V6_SHARE = 4  # of the sessions that the machine has room for, IPv6 gets one in so many more
@@ -47,6 +51,9 @@ LEAST_ENTRIES = 1024
 FAMILIES = ("", "6")
 CHECK_SECONDS = 0.5  # a namespace that is deleted tells nobody
 CONSISTENT_READS = 5
+
+
+log = structlog.get_logger(__name__)
 
 
 class KernelDataplane:
@@ -63,7 +70,7 @@ class KernelDataplane:
         max_sessions: int = DEFAULT_SESSIONS,
     ) -> None:
         self._pins = Pins(bpffs, gateway_id)
-        self._devices = Devices(gateway_id)
+        self._devices = Devices(gateway_id, Hooks(self._pins.directory))
         self._max_sessions = max_sessions
         self._difficulties = Difficulties()
         self._changing = asyncio.Lock()
@@ -275,14 +282,14 @@ def load(pins: Pins, max_sessions: int) -> LoadedObject:
     """The program and its maps, made or found pinned. Raises Unusable."""
     if os.geteuid() != 0:
         raise Unusable("forwarding needs root (CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)")
-    if not OBJECT.exists():
+    if not all(path.exists() for path in OBJECTS):
         raise Unusable("the forwarding program is not built: python -m services.gateway_agent.dataplane.build")
     pins.prepare()
     try:
         _renew_counters(pins.directory / "counters")
         entries = max_sessions * ENTRIES_PER_SESSION
         sizes = {"sessions": entries, "sessions6": max(entries // V6_SHARE, LEAST_ENTRIES)}
-        loaded = LoadedObject.load(OBJECT, PROGRAM, pins.directory, sizes)
+        loaded = _load_best(pins, sizes)
     except LibbpfMissing as error:
         raise Unusable(str(error)) from error
     except BpfError as error:
@@ -292,6 +299,17 @@ def load(pins: Pins, max_sessions: int) -> LoadedObject:
             loaded.close()
             raise Unusable("the forwarding program is of another version than the agent: build it again")
     return loaded
+
+
+def _load_best(pins: Pins, sizes: Mapping[str, int]) -> LoadedObject:
+    """The first of the objects that this kernel takes. Raises BpfError as the last of them does."""
+    *better, last = OBJECTS
+    for path in better:
+        try:
+            return LoadedObject.load(path, PROGRAM, pins.directory, sizes)
+        except BpfError as error:
+            log.info("the kernel does not take the fastest program", object=path.name, why=str(error)[-LONGEST_WHY:])
+    return LoadedObject.load(last, PROGRAM, pins.directory, sizes)
 
 
 def _renew_counters(pin: Path) -> None:

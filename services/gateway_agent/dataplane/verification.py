@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from struct import Struct
 
-from services.gateway_agent.dataplane.build import OBJECT
+from services.gateway_agent.dataplane.build import OBJECT, OBJECTS
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, _maps_of, _messages
 from services.gateway_agent.dataplane.libbpf import library as libbpf
 
@@ -30,7 +30,7 @@ _SIGNATURES: dict[str, tuple[type, list[type]]] = {
     "bpf_program__set_log_buf": (c_int, [c_void_p, c_char_p, c_size_t]),
     "bpf_program__set_log_level": (c_int, [c_void_p, c_uint32]),
 }
-PREALLOCATED = ("sessions",)  # maps of tens of megabytes, which need not be large for the verifier
+PREALLOCATED = ("sessions", "sessions6")  # maps of tens of megabytes, which need not be large for the verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,9 @@ def _verdict(program: int, log: str) -> Verdict:
 def main() -> int:
     """Prints the verdicts; 1 where the program is refused. Where the kernel cannot be asked, nothing is said."""
     try:
-        for verdict in verify():
-            print(f"setup: {verdict}", flush=True)
+        for path in OBJECTS:
+            for verdict in verify(path):
+                print(f"setup: {path.name}: {verdict}", flush=True)
     except BpfError as error:
         if error.errno == EPERM:
             return 0

@@ -9,6 +9,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 
 #include "hash.h"
@@ -165,6 +166,45 @@ static __always_inline __u16 fold(__u64 sum)
 	return sum + (sum >> 16);
 }
 
+#ifdef READS_SKB
+
+/* Of linux/skbuff.h: libbpf finds out where the running kernel has the field. */
+struct sk_buff {
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym; /* becomes a move, not a call */
+
+#define CHECKSUM_COMPLETE 2
+#define CHECKSUM_PARTIAL 3
+#define CHECKSUM_MANGLED_0 0xffff /* of UDP: 0 says that there is none */
+
+/*
+ * Calls are what a packet costs where the kernel mitigates speculation, so the checksum is put right here but for
+ * CHECKSUM_COMPLETE, where the kernel has a sum of its own to keep.
+ */
+static __always_inline bool adjust_in_place(struct __sk_buff *skb, __u32 check, bool tcp, __u32 address_sum,
+					    __u32 port_sum)
+{
+	struct sk_buff *kernels = bpf_cast_to_kern_ctx(skb);
+	__u8 kind = BPF_CORE_READ_BITFIELD(kernels, ip_summed);
+	__u16 *sum = (void *)(long)skb->data + check;
+
+	if (kind == CHECKSUM_COMPLETE || (void *)(sum + 1) > (void *)(long)skb->data_end)
+		return false;
+	if (!tcp && !*sum)
+		return true;
+	if (kind == CHECKSUM_PARTIAL) /* only the addresses are in it yet, not turned over */
+		*sum = fold((__u64)*sum + address_sum);
+	else
+		*sum = ~fold((__u64)(__u16)~*sum + address_sum + port_sum);
+	if (!tcp && !*sum)
+		*sum = CHECKSUM_MANGLED_0;
+	return true;
+}
+
+#endif
+
 /*
  * Brings the transport's checksum up to date by what sessions keep of it. With BPF_F_PSEUDO_HDR it is right for
  * CHECKSUM_PARTIAL (TSO and checksum offload) as well, where only the addresses are in it yet. Packet pointers are
@@ -177,6 +217,10 @@ static __always_inline enum counter adjust_checksum(struct __sk_buff *skb, __u32
 	__u32 check = offset + (tcp ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check));
 	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0; /* leaves a UDP checksum of 0 ("none") alone, and makes none */
 
+#ifdef READS_SKB
+	if (adjust_in_place(skb, check, tcp, address_sum, port_sum))
+		return FORWARDED;
+#endif
 	if (bpf_l4_csum_replace(skb, check, 0, address_sum, BPF_F_PSEUDO_HDR | flags) ||
 	    bpf_l4_csum_replace(skb, check, 0, port_sum, flags))
 		return REFUSED_MALFORMED;
