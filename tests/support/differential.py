@@ -7,28 +7,27 @@ them. Frames go through the real program by BPF_PROG_TEST_RUN, which sends nothi
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from itertools import islice
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
 from services.common.clock import SECOND
 from services.gateway_agent.dataplane.maps import Counter
-from services.gateway_agent.table import Attachment, Endpoint, Kind, Put, Remove, Service, Timeouts
+from services.gateway_agent.table import Attachment, Endpoint, Kind, Put, Remove, Service
+from services.gateway_agent.traffic import Traffic
 from tests.support.arp_hosts import ArpHosts
-from tests.support.differential_frames import frame_of, opened_by, pick
+from tests.support.differential_frames import frame_of, pick
 from tests.support.differential_maps import Entry, ProgramState
 from tests.support.differential_steps import (
     ADDRESSES,
     HOSTS,
+    MORE_SOURCES,
     SOURCES,
     VPCS,
     Drop,
     Fill,
     Idle,
     Lose,
-    Occupy,
-    Opening,
     PutEndpoint,
     PutService,
     Restore,
@@ -36,12 +35,12 @@ from tests.support.differential_steps import (
     Step,
 )
 from tests.support.models.forwarding import Forwarding
-from tests.support.models.forwarding_packets import Refused, Tuple
+from tests.support.models.forwarding_limits import Moment, Undecided
+from tests.support.models.forwarding_packets import UDP, Tuple
 from tests.support.worlds import PATIENCE, KernelWorld, kernel_world
 
 SESSIONS = 48
 DROPPED, KEPT, SENT = 2, 0, 7  # TC_ACT_SHOT, TC_ACT_OK, TC_ACT_REDIRECT
-TIMEOUTS = Timeouts()
 FOR_EVER = 4_000_000_000 * SECOND
 MARGIN_SECONDS = 5
 
@@ -76,12 +75,30 @@ class Bench:
             await self._restore(number) if number in self._lost else self._know(number)
 
     async def play(self, history: Sequence[Step]) -> None:
-        """Raises AssertionError where program and model part."""
+        """Raises AssertionError where program and model part; stops where only the clock can tell what is right."""
         await self.reset()
-        for step in history:
-            await self._step(step)
+        with suppress(Undecided):
+            for step in history:
+                await self._step(step)
+            await self._compare_states()
+
+    async def _compare_states(self) -> None:
         assert self.program.sessions() == dict(_listed(self.model))
         assert self.program.nobodys() == self.model.sessions.nobodys
+        traffic = await self.dataplane.traffic()
+        assert dict(traffic) == {endpoint: self._traffic(endpoint) for endpoint in self.model.endpoints}
+
+    def _traffic(self, endpoint: str) -> Traffic:
+        passed = self.model.passed[endpoint]
+        return Traffic(
+            sessions=len(self.model.sessions_of(endpoint)),
+            sessions_made=passed.made,
+            packets_in=passed.packets[0],
+            bytes_in=passed.bytes[0],
+            packets_out=passed.packets[1],
+            bytes_out=passed.bytes[1],
+            refused={reason.value.removeprefix("refused_"): count for reason, count in passed.refused.items()},
+        )
 
     async def _step(self, step: Step) -> None:
         match step:
@@ -101,13 +118,19 @@ class Bench:
                 self._fill(room)
             case Idle(seconds):
                 await self._idle(seconds)
-            case Occupy(opening, candidates):
-                self._occupy(opening, candidates)
 
     # ---- changes, made to both
 
     def _service(self, put: PutService) -> Service:
-        return Service(id_of(Kind.SERVICE, put.number), self.vpcs[put.vpc], put.ports, put.backends)
+        return Service(
+            id=id_of(Kind.SERVICE, put.number),
+            vpc=self.vpcs[put.vpc],
+            ports=put.ports,
+            backends=put.backends,
+            timeouts=put.timeouts,
+            affinity=put.affinity,
+            limits=put.limits,
+        )
 
     async def _put_endpoint(self, put: PutEndpoint) -> None:
         """Nothing where its service is not there, or another has the address."""
@@ -124,6 +147,7 @@ class Bench:
             admission=put.admission,
             allowed=put.allowed,
             draining_until=(0, FOR_EVER, time.time_ns() - SECOND)[put.drain],
+            more_sources=MORE_SOURCES[: put.more],
         )
         holder = self.model.endpoint_at(self.model.numbers[endpoint.vpc], endpoint.address)
         if holder is None or holder.id == endpoint.id:
@@ -193,35 +217,20 @@ class Bench:
             if not self.model.sessions.holds(_nobody(number)):
                 self._reserve(_nobody(number))
 
-    def _occupy(self, opening: Opening, candidates: int) -> None:
-        """The source ports that it would try first."""
-        client = opened_by(opening, self.model)
-        if client is None or len(self.model.sessions) + candidates > self.model.capacity:
-            return
-        try:
-            grant = self.model.grant(client)
-        except Refused:
-            return
-        for taken in islice(grant.providers(client), candidates):
-            if not self.model.sessions.holds(taken):
-                self._reserve(taken)
-
     def _reserve(self, key: Tuple) -> None:
         self.program.reserve(key)
         self.model.sessions.nobodys.add(key)
 
     async def _idle(self, seconds: int) -> None:
         """Where the clock would decide it by less than a margin, nothing happens."""
-        sessions = self.model.sessions.all()
-        left = [session.expires(TIMEOUTS) - session.idle - seconds for session in sessions]
-        if any(abs(each) < MARGIN_SECONDS for each in left) or self.model.sessions.nobodys:
+        sessions, now = self.model.sessions.all(), _now()
+        left = [self.model.expires_in(session, now) - seconds for session in sessions]
+        if any(abs(each) < MARGIN_SECONDS for each in left):
             return
         self.program.age(seconds)
-        for session, seconds_left in zip(sessions, left, strict=True):
+        for session in sessions:
             session.idle += seconds
-            if seconds_left < 0 or self.model.is_cut(session):
-                self.model.sessions.remove(session)
-        assert await self.dataplane.collect() == len(sessions) - len(self.model.sessions.all())
+        assert await self.dataplane.collect() == self.model.collect(now)
 
     # ---- frames
 
@@ -232,13 +241,15 @@ class Bench:
         number, frame = made
         if send.twist.vpc is not None:
             number = self.model.numbers[self.vpcs[send.twist.vpc]]
-        self._compare(frame, self._ifindexes[number])
+        for _ in range(send.times):
+            self._compare(frame, self._ifindexes[number])
 
     def _compare(self, frame: bytes, ifindex: int) -> None:
-        now = time.time_ns()
+        wall, earliest = time.time_ns(), time.monotonic_ns()
         action, out = self.program.try_frame(frame, ifindex)
+        now = Moment(wall, earliest, time.monotonic_ns())
         counted = self.program.counted()
-        verdict = self.model.receive(frame, ifindex, now)
+        verdict = self.model.receive(frame, ifindex, now, self.program.chosen)
         self.frames += 1
         self.met.update(verdict.counts)
         kept = verdict.counts[-1] is Counter.ARP_PASSED
@@ -253,7 +264,11 @@ class Bench:
 
 def _nobody(number: int) -> Tuple:
     """There is no VPC 0."""
-    return Tuple(SOURCES[0], SOURCES[0], number, 0, 0, 0)
+    return Tuple(SOURCES[0], SOURCES[0], number, 0, 0, UDP)
+
+
+def _now() -> Moment:
+    return Moment(time.time_ns(), time.monotonic_ns(), time.monotonic_ns())
 
 
 def _listed(model: Forwarding) -> Iterator[tuple[Tuple, Entry]]:

@@ -7,13 +7,14 @@ judge it.
 import random
 from collections.abc import Callable
 
-from services.gateway_agent.table import Backend, Kind, PortMapping
+from services.gateway_agent.table import Affinity, Backend, Kind, PortMapping
 from tests.support.differential_steps import (
     ADDRESSES,
     CLIENTS,
     ENDPOINTS,
     FLAGS,
     HOSTS,
+    LIMITS,
     PLAIN,
     PORTS,
     SERVICES,
@@ -21,6 +22,7 @@ from tests.support.differential_steps import (
     SILENT,
     SOURCES,
     STRANGERS,
+    TIMEOUTS,
     VLAN,
     VPCS,
     WHITELISTS,
@@ -30,7 +32,6 @@ from tests.support.differential_steps import (
     Following,
     Idle,
     Lose,
-    Occupy,
     Opening,
     PutEndpoint,
     PutService,
@@ -40,10 +41,11 @@ from tests.support.differential_steps import (
     Stray,
     Twist,
 )
-from tests.support.wire import ICMP, SYN, TCP, UDP
+from tests.support.wire import ACK, ICMP, SYN, TCP, UDP
 
 FRAMES_BETWEEN_CHANGES = 20
 MOST_CHANGES = 12
+LONGEST_PADDING = 3400  # what a test run takes is less than a page
 EVERYBODY = (*CLIENTS, *HOSTS, *ADDRESSES, *SOURCES, *STRANGERS)
 PAYLOADS = (b"\0", b"\xff" * 1459, b"\xff" * 1460, b"\1" * 1461, bytes(1473), b"x" * 2000)
 ETHER_TYPES = (0, 46, 0x05FF, 0x0806, 0x8035, VLAN, 0x88A8, 0x86DD, 0xFFFF)
@@ -61,11 +63,18 @@ def history(chance: random.Random) -> list[Step]:
 
 
 def _frames(chance: random.Random) -> list[Step]:
-    return [Send(_packet(chance), _twist(chance)) for _ in range(chance.randrange(2 * FRAMES_BETWEEN_CHANGES))]
+    return [_send(chance) for _ in range(chance.randrange(2 * FRAMES_BETWEEN_CHANGES))]
+
+
+def _send(chance: random.Random) -> Send:
+    """Now and then so many of the longest frames that they are more than what a limit lets pass at once."""
+    if chance.random() < 0.02:
+        return Send(Following(chance.randrange(40), chance.random() < 0.5, ACK), Twist(padding=LONGEST_PADDING), 25)
+    return Send(_packet(chance), _twist(chance))
 
 
 def _change(chance: random.Random) -> list[Step]:
-    match chance.randrange(12):
+    match chance.randrange(11):
         case 0 | 1 | 2:
             return [_put_service(chance)]
         case 3 | 4 | 5:
@@ -78,9 +87,6 @@ def _change(chance: random.Random) -> list[Step]:
             return [Restore(chance.randrange(len(VPCS)))]
         case 9:
             return [Fill(chance.randrange(5))]
-        case 10:
-            opening = _opening(chance)
-            return [Occupy(opening, chance.choice([1, 2, 7, 8])), Send(opening)]
         case _:
             return [Idle(chance.choice([1, 17, 61, 170, 500]))]
 
@@ -91,7 +97,15 @@ def _put_service(chance: random.Random) -> PutService:
         ports.setdefault((mapping.protocol, mapping.client_port), mapping)
     hosts = chance.sample([*HOSTS, SILENT] if chance.random() < 0.2 else HOSTS, chance.randint(0, len(HOSTS)))
     backends = tuple(Backend(host, chance.choice([1, 1, 2, 7, 100]), chance.random() < 0.2) for host in hosts)
-    return PutService(chance.randrange(SERVICES), chance.randrange(len(VPCS)), tuple(ports.values()), backends)
+    return PutService(
+        number=chance.randrange(SERVICES),
+        vpc=chance.randrange(len(VPCS)),
+        ports=tuple(ports.values()),
+        backends=backends,
+        affinity=chance.choice(list(Affinity)),
+        timeouts=chance.choice(TIMEOUTS),
+        limits=chance.choice([LIMITS[0], LIMITS[0], LIMITS[0], *LIMITS]),
+    )
 
 
 def _put_endpoint(chance: random.Random) -> PutEndpoint:
@@ -104,6 +118,7 @@ def _put_endpoint(chance: random.Random) -> PutEndpoint:
         admission=chance.randint(1, 2),
         allowed=chance.choice([WHITELISTS[0], WHITELISTS[0], *WHITELISTS]),
         drain=chance.choice([0, 0, 0, 0, 1, 2]),
+        more=chance.choice([0, 0, 1, 3]),
     )
 
 

@@ -103,6 +103,11 @@ class ProgramState:
             if any(each.key)
         }
 
+    def chosen(self, client: Tuple) -> Tuple | None:
+        """The tuple of the backend's packets in a client's session."""
+        value = self._maps.sessions.get(_packed(client))
+        return _tuple(SessionValue.unpack(value).other) if value else None
+
     def reserve(self, key: Tuple) -> None:
         """An entry of nobody."""
         self._maps.sessions.put(_packed(key), bytes(SESSION.size))
@@ -118,7 +123,9 @@ class ProgramState:
         """As if all packets had come so much earlier."""
         for key, value in list(self._maps.sessions.items()):
             entry = SessionValue.unpack(value)
-            self._maps.sessions.put(key, entry._replace(last_seen=entry.last_seen - seconds).pack())
+            if any(entry.key):
+                earlier = entry.last_seen - seconds & 0xFFFFFFFF
+                self._maps.sessions.put(key, entry._replace(last_seen=earlier).pack())
 
 
 def _packed(key: Tuple) -> bytes:

@@ -7,7 +7,7 @@ the fourth session there is by then. So a history can be made shorter, and is st
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from services.gateway_agent.table import ANYWHERE, Backend, Kind, PortMapping, Protocol
+from services.gateway_agent.table import ANYWHERE, Affinity, Backend, Kind, Limits, PortMapping, Protocol, Timeouts
 from tests.support.wire import ACK, FIN, RST, SYN
 
 VPCS = ("blue", "green", "red")  # all of them 10.0.0.0/24
@@ -19,6 +19,18 @@ CLIENTS = tuple(
     IPv4Address(each) for each in ("10.0.0.10", "10.0.0.11", "192.0.2.1", "10.0.0.20", "10.0.0.100", "198.19.128.0")
 )
 STRANGERS = tuple(IPv4Address(each) for each in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1"))  # noqa: S104
+MORE_SOURCES = tuple(IPv4Address(f"198.19.{each}") for each in ("130.1", "130.2", "130.3"))
+PATIENT, UNLIMITED = Timeouts(), Limits()
+TIMEOUTS = (PATIENT, PATIENT, Timeouts(100, 60, 30, 200, 20))
+LIMITS = (
+    UNLIMITED,
+    Limits(connections=1),
+    Limits(connections=3, new_connections_per_second=1000),
+    Limits(new_connections_per_second=1),
+    Limits(new_connections_per_second=3, bits_per_second=10**12),
+    Limits(bits_per_second=1000),
+    Limits(bits_per_second=10**6),
+)
 PORTS = (
     PortMapping(80, 8080, Protocol.TCP),
     PortMapping(80, 8081, Protocol.TCP),
@@ -67,11 +79,14 @@ class PutService:
     vpc: int
     ports: tuple[PortMapping, ...]
     backends: tuple[Backend, ...]
+    affinity: Affinity = Affinity.NONE
+    timeouts: Timeouts = PATIENT
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class PutEndpoint:
-    """`drain`: 0 no, 1 for ever, 2 it is over."""
+    """`drain`: 0 no, 1 for ever, 2 it is over; `more` is how many further source addresses it has."""
 
     number: int
     vpc: int
@@ -81,6 +96,7 @@ class PutEndpoint:
     admission: int = 1
     allowed: tuple[IPv4Network, ...] = (ANYWHERE,)
     drain: int = 0
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +131,6 @@ class Idle:
     """So many seconds pass without a packet, and then the agent collects what is over."""
 
     seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Occupy:
-    """Takes the first so many source ports that an opening would try."""
-
-    opening: "Opening"
-    candidates: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,7 @@ PLAIN = Twist()
 class Send:
     packet: Opening | Following | Stray | Arp
     twist: Twist = PLAIN
+    times: int = 1
 
 
-Step = PutService | PutEndpoint | Drop | Lose | Restore | Fill | Idle | Occupy | Send
+Step = PutService | PutEndpoint | Drop | Lose | Restore | Fill | Idle | Send

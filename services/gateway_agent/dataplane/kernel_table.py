@@ -248,6 +248,7 @@ class KernelTable:
         slot = self._cut(endpoint)
         if known is None:
             self._maps.traffic.put(NUMBER.pack(slot), bytes(self._maps.traffic.value_size))
+            self._maps.usage.put(NUMBER.pack(slot), bytes(self._maps.usage.value_size))
         else:
             self._delete_sources(slot, known)
         vpc = self.vpc_number(endpoint.vpc)

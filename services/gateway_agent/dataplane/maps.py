@@ -393,6 +393,7 @@ class Maps:
         self.shares = maps["shares"]
         self.sessions = maps["sessions"]
         self.traffic = maps["traffic"]
+        self.usage = maps["usage"]
         self.refusals = maps["refusals"]
         self.counters = maps["counters"]
         self.attachments = maps["attachments"]

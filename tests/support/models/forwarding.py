@@ -4,22 +4,25 @@ model = Forwarding(capacity=64)
 model.attach("blue", 1, Device(ifindex, mac))     # the VPC's number, which only hashes depend on
 model.resolve("blue", backend, mac)
 model.put(service); model.put(endpoint)
-verdict = model.receive(frame, ifindex, now)
+verdict = model.receive(frame, ifindex, now, chosen)
 
 It knows no slot, epoch or version: a session remembers which life of its endpoint let it in, and is cut when that ends.
+Source ports are chosen at random: `chosen` tells what the program chose, and the model says whether it might.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.shares import in_order, shares
-from services.gateway_agent.table import Address, Backend, Endpoint, PortMapping, Protocol, Service
-from tests.support.models.forwarding_hash import slot_of, source_ports
+from services.gateway_agent.table import Address, Affinity, Backend, Endpoint, PortMapping, Protocol, Service
+from tests.support.models.forwarding_hash import slot_of, slot_of_source
+from tests.support.models.forwarding_limits import Meters, Moment
 from tests.support.models.forwarding_packets import (
     ARP_LENGTH,
-    ETHERNET,
     ETHERNET_AND_IPV4,
     REPLY,
     REQUEST,
@@ -37,6 +40,8 @@ from tests.support.models.forwarding_packets import (
 )
 from tests.support.models.forwarding_sessions import Session, Sessions, Side
 
+FIRST_SOURCE_PORT = 1024
+NOBODYS = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), SOURCE_RANGE)
 PROTOCOLS = {TCP: Protocol.TCP, UDP: Protocol.UDP}
 
 
@@ -68,22 +73,50 @@ class Grant:
     """What the table says to a client that may connect; the backend by the number of its VPC and its MAC address."""
 
     endpoint: Endpoint
+    service: Service
     mapping: PortMapping
     backend: Backend
     vpc: int
     mac: bytes
 
-    def providers(self, client: Tuple) -> Iterator[Tuple]:
-        """The tuples that the backend's packets may have, in the order in which they are tried."""
-        for port in source_ports(client):
-            yield Tuple(
-                source=self.backend.address,
-                destination=self.endpoint.source_address,
-                source_port=self.mapping.server_port,
-                destination_port=port,
-                vpc=self.vpc,
-                protocol=client.protocol,
-            )
+    def allows(self, provider: Tuple, protocol: int) -> bool:
+        """Whether the backend's packets may have this tuple."""
+        sources = (self.endpoint.source_address, *self.endpoint.more_sources)
+        expected = Tuple(
+            source=self.backend.address,
+            destination=provider.destination,
+            source_port=self.mapping.server_port,
+            destination_port=provider.destination_port,
+            vpc=self.vpc,
+            protocol=protocol,
+        )
+        return (
+            provider == expected and provider.destination in sources and provider.destination_port >= FIRST_SOURCE_PORT
+        )
+
+
+Chosen = Callable[[Tuple], Tuple | None]
+"""The tuple of the backend's packets that the program has chosen for a client's."""
+
+
+@dataclass(slots=True)
+class Passed:
+    """Of one endpoint, as `Traffic` tells it; packets and bytes from the consumer and to it."""
+
+    made: int = 0
+    packets: list[int] = field(default_factory=lambda: [0, 0])
+    bytes: list[int] = field(default_factory=lambda: [0, 0])
+    refused: "Tally[Counter]" = field(default_factory=Tally)
+
+
+@dataclass(slots=True)
+class Passage:
+    """One frame on its way: what is counted, and the endpoint that it is about, as soon as that is known."""
+
+    now: Moment
+    chosen: Chosen
+    counts: list[Counter] = field(default_factory=list)
+    endpoint: str | None = None
 
 
 @dataclass(slots=True)
@@ -97,6 +130,8 @@ class Forwarding:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     macs: dict[tuple[str, Address], bytes] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)  # of endpoints that are in the table
+    passed: dict[str, Passed] = field(default_factory=dict)
+    meters: dict[str, Meters] = field(default_factory=dict)
     sessions: Sessions = field(default_factory=Sessions)
     begun: int = 0
 
@@ -126,13 +161,21 @@ class Forwarding:
             case Endpoint():
                 before = self.endpoints.get(entry.id)
                 self.endpoints[entry.id] = entry
+                self.passed.setdefault(entry.id, Passed())
+                self.meters.setdefault(entry.id, Meters.unused())
                 if before is None or not _goes_on(before, entry):
                     self._begin(entry.id)
 
     def remove(self, id_: str) -> None:
-        self.services.pop(id_, None)
-        self.endpoints.pop(id_, None)
-        self.lives.pop(id_, None)
+        everything: tuple[dict[str, Any], ...] = (
+            self.services,
+            self.endpoints,
+            self.lives,
+            self.passed,
+            self.meters,
+        )
+        for each in everything:
+            each.pop(id_, None)
 
     def _begin(self, *endpoints: str) -> None:
         """Another life: what was let in before is cut."""
@@ -147,57 +190,63 @@ class Forwarding:
 
     # ---- frames
 
-    def receive(self, frame: bytes, ifindex: int, now: int) -> Verdict:
-        """What becomes of a frame that came in by a device, `now` (nanoseconds since 1970)."""
-        counts: list[Counter] = []
+    def receive(self, frame: bytes, ifindex: int, now: Moment, chosen: Chosen) -> Verdict:
+        """What becomes of a frame that came in by a device. Raises Undecided, AssertionError for a wrong choice."""
+        passage = Passage(now, chosen)
         try:
-            out, device = self._receive(frame, ifindex, now, counts)
+            out, device = self._receive(frame, ifindex, passage)
         except Refused as refused:
-            return Verdict((*counts, refused.reason))
-        return Verdict(tuple(counts), out, device)
+            if passage.endpoint in self.passed:
+                self.passed[passage.endpoint].refused[refused.reason] += 1
+            return Verdict((*passage.counts, refused.reason))
+        return Verdict(tuple(passage.counts), out, device)
 
-    def _receive(self, frame: bytes, ifindex: int, now: int, counts: list[Counter]) -> tuple[bytes | None, int]:
+    def _receive(self, frame: bytes, ifindex: int, passage: Passage) -> tuple[bytes | None, int]:
         number = next((number for number, device in self.devices.items() if device.ifindex == ifindex), None)
         if number is None:
             raise Refused(Counter.REFUSED_NOT_ATTACHED)
         match ether_type(frame):
-            case EtherType.IPV4:
-                return self._forward(frame, number, now, counts)
+            case EtherType.IPV4 | EtherType.IPV6:
+                return self._forward(frame, number, passage)
             case EtherType.ARP:
-                return self._answer(frame, number, counts)
+                return self._answer(frame, number, passage)
             case _:
                 raise Refused(Counter.REFUSED_PROTOCOL)
 
-    def _answer(self, frame: bytes, number: int, counts: list[Counter]) -> tuple[bytes | None, int]:
+    def _answer(self, frame: bytes, number: int, passage: Passage) -> tuple[bytes | None, int]:
         if len(frame) < ARP_LENGTH or frame[14:20] != ETHERNET_AND_IPV4:
             raise Refused(Counter.REFUSED_MALFORMED)
         operation, sender, target = frame[20:22], frame[28:32], frame[38:42]
         if operation == REPLY or sender == target:
-            counts.append(Counter.ARP_PASSED)
+            passage.counts.append(Counter.ARP_PASSED)
             return None, 0
         if operation != REQUEST or not self._is_ours(number, IPv4Address(target)):
             raise Refused(Counter.REFUSED_ARP)
-        counts.append(Counter.ARP_ANSWERED)
+        passage.counts.append(Counter.ARP_ANSWERED)
         device = self.devices[number]
         return answered(frame, device.mac), device.ifindex
 
     def _is_ours(self, number: int, address: IPv4Address) -> bool:
         return address in SOURCE_RANGE or self.endpoint_at(number, address) is not None
 
-    def _forward(self, frame: bytes, number: int, now: int, counts: list[Counter]) -> tuple[bytes, int]:
+    def _forward(self, frame: bytes, number: int, passage: Passage) -> tuple[bytes, int]:
         packet = read_packet(frame, number, self.devices[number].mac)
-        side = self._follow(packet, now) or self._open(packet, counts)
+        side = self._follow(packet, passage)
+        if side is None:
+            self._open(packet, passage)
+            side = self._follow(packet, passage)
+        assert side is not None, "a session that was opened is not found"
         out = self.devices.get(side.becomes.vpc)
         if out is None:
             raise Refused(Counter.REFUSED_NO_DEVICE)
-        if out.mtu and len(frame) - ETHERNET > out.mtu:
+        if out.mtu and packet.length > out.mtu:
             raise Refused(Counter.REFUSED_TOO_LONG)
-        counts.append(Counter.FORWARDED)
+        passage.counts.append(Counter.FORWARDED)
         return readdressed(frame, side.becomes, out.mac, side.next_hop), out.ifindex
 
     # ---- sessions
 
-    def _follow(self, packet: Packet, now: int) -> Side | None:
+    def _follow(self, packet: Packet, passage: Passage) -> Side | None:
         """The side of a session that the packet is of; none where it may begin one. Raises Refused."""
         found = self.sessions.find(packet.tuple)
         if found is None:
@@ -205,12 +254,13 @@ class Forwarding:
                 raise Refused(Counter.REFUSED_NO_SESSION)
             return None
         session, side = found
-        endpoint = self.endpoints.get(session.endpoint)
         cut = self.is_cut(session)
+        passage.endpoint = None if cut else session.endpoint
+        endpoint = self.endpoints.get(session.endpoint)
         if endpoint and not cut and endpoint.draining_until:
-            if packet.tuple.protocol == TCP and packet.opens:
+            if packet.is_pure_syn:
                 raise Refused(Counter.REFUSED_DRAINING)
-            cut = now >= endpoint.draining_until
+            cut = self.is_drained(endpoint, passage.now)
         if side is session.consumer and packet.opens and (cut or session.is_over):
             self.sessions.remove(session)
             return None
@@ -220,52 +270,96 @@ class Forwarding:
         published = self._mapping(endpoint, session.consumer.tuple)
         if published.server_port != session.provider.tuple.source_port:
             raise Refused(Counter.REFUSED_NO_PORT)
+        limits = self.services[endpoint.service].limits
+        if not self.meters[endpoint.id].may_pass(packet.length, limits.bits_per_second, passage.now):
+            raise Refused(Counter.REFUSED_LIMIT_RATE)
         side.note(packet)
         session.idle = 0
+        passed, direction = self.passed[endpoint.id], int(side is session.provider)
+        passed.packets[direction] += 1
+        passed.bytes[direction] += packet.length
         return side
 
-    def _open(self, packet: Packet, counts: list[Counter]) -> Side:
+    def _open(self, packet: Packet, passage: Passage) -> None:
         client = packet.tuple
-        grant = self.grant(client)
-        provider = next((each for each in grant.providers(client) if not self.sessions.holds(each)), None)
-        if provider is None:
-            raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
+        grant = self._grant(client, passage)
+        limits, endpoint = grant.service.limits, grant.endpoint
+        if not self.meters[endpoint.id].may_open(limits.new_connections_per_second, passage.now):
+            raise Refused(Counter.REFUSED_LIMIT_NEW)
+        if limits.connections and len(self.sessions_of(endpoint.id)) >= limits.connections:
+            raise Refused(Counter.REFUSED_LIMIT_CONNECTIONS)
         if len(self.sessions) + 2 > self.capacity:
             raise Refused(Counter.REFUSED_TABLE_FULL)
+        provider = passage.chosen(client)
+        assert provider is not None, f"{client} opens no session"
+        assert grant.allows(provider, client.protocol), f"{client} is seen as {provider}"
+        assert not self.sessions.holds(provider), f"{client} takes the source port of another: {provider}"
         session = Session(
-            endpoint=grant.endpoint.id,
-            life=self.lives[grant.endpoint.id],
-            consumer=Side(client, _turned(provider), grant.mac, confirmed=client.protocol == UDP),
+            endpoint=endpoint.id,
+            life=self.lives[endpoint.id],
+            consumer=Side(client, _turned(provider), grant.mac),
             provider=Side(provider, _turned(client), packet.sender),
         )
         self.sessions.add(session)
-        counts.append(Counter.SESSION_NEW)
-        return session.consumer
+        self.passed[endpoint.id].made += 1
+        passage.counts.append(Counter.SESSION_NEW)
 
-    def grant(self, client: Tuple) -> Grant:
+    def _grant(self, client: Tuple, passage: Passage) -> Grant:
         """What a client that opens a session gets. Raises Refused."""
         endpoint = self.endpoint_at(client.vpc, client.destination)
         if endpoint is None:
             raise Refused(Counter.REFUSED_NO_ENDPOINT)
+        passage.endpoint = endpoint.id
         if endpoint.draining_until:
             raise Refused(Counter.REFUSED_DRAINING)
+        if self._is_spoofed(client):
+            raise Refused(Counter.REFUSED_SPOOFED)
         self._check_source(endpoint, client)
         mapping = self._mapping(endpoint, client)
         service = self.services[endpoint.service]
         backend = self._choose_backend(service, client)
-        return Grant(endpoint, mapping, backend, self.numbers[service.vpc], self.macs[service.vpc, backend.address])
+        mac = self.macs[service.vpc, backend.address]
+        return Grant(endpoint, service, mapping, backend, self.numbers[service.vpc], mac)
+
+    def _is_spoofed(self, client: Tuple) -> bool:
+        """No machine of a VPC has such an address, or an endpoint's."""
+        nobodys = any(client.source in network for network in NOBODYS)
+        return nobodys or self.endpoint_at(client.vpc, client.source) is not None
 
     def _choose_backend(self, service: Service, client: Tuple) -> Backend:
         takers = tuple(self.takers(service))
         if not takers:
             raise Refused(Counter.REFUSED_NO_BACKEND)
-        return takers[shares(takers)[slot_of(client)]] if len(takers) > 1 else takers[0]
+        slot = slot_of_source if service.affinity is Affinity.SOURCE_ADDRESS else slot_of
+        return takers[shares(takers)[slot(client)]] if len(takers) > 1 else takers[0]
+
+    def collect(self, now: Moment) -> int:
+        """Removes what is over, as the agent has it done now and then; tells how many sessions."""
+        over = [session for session in self.sessions.all() if self.expires_in(session, now) <= 0]
+        for session in over:
+            self.sessions.remove(session)
+        return len(over)
 
     # ---- rules
 
     def is_cut(self, session: Session) -> bool:
         """Whether the life of its endpoint that let it in has ended."""
         return self.lives.get(session.endpoint) != session.life
+
+    def is_drained(self, endpoint: Endpoint, now: Moment) -> bool:
+        return 0 < endpoint.draining_until <= now.wall
+
+    def sessions_of(self, endpoint: str) -> list[Session]:
+        """Those that its present life has let in, the closed ones too as long as nobody has collected them."""
+        every = self.sessions.all()
+        return [session for session in every if session.endpoint == endpoint and not self.is_cut(session)]
+
+    def expires_in(self, session: Session, now: Moment) -> int:
+        """After how many more idle seconds it may be removed."""
+        endpoint = self.endpoints.get(session.endpoint)
+        if endpoint is None or self.is_cut(session) or self.is_drained(endpoint, now):
+            return 0
+        return session.limit(self.services[endpoint.service].timeouts) - session.idle
 
     def endpoint_at(self, number: int, address: Address) -> Endpoint | None:
         for endpoint in self.endpoints.values():
@@ -294,5 +388,9 @@ def _turned(key: Tuple) -> Tuple:
 
 
 def _goes_on(before: Endpoint, after: Endpoint) -> bool:
-    """Whether sessions outlive the change: only whitelist and drain may differ."""
-    return replace(before, allowed=after.allowed, draining_until=after.draining_until) == after
+    """Whether sessions outlive the change: whitelist and drain may differ, and sources may have come on top."""
+    more = after.more_sources[: len(before.more_sources)] == before.more_sources
+    changed = replace(
+        before, allowed=after.allowed, draining_until=after.draining_until, more_sources=after.more_sources
+    )
+    return more and changed == after

@@ -1,12 +1,10 @@
 """What the program chooses by hash: Bob Jenkins' lookup3 over three words, and what is made of it."""
 
-from collections.abc import Iterator
-
 from services.gateway_agent.dataplane.shares import SLOTS
+from services.gateway_agent.table import Address
 from tests.support.models.forwarding_packets import Tuple
 
 GOLDEN_RATIO = 0x9E3779B9
-FIRST_SOURCE_PORT, SOURCE_PORTS, CANDIDATES = 1024, 64512, 8
 _WORD = 0xFFFFFFFF
 
 
@@ -22,26 +20,26 @@ def hash3(a: int, b: int, c: int) -> int:
     return ((c ^ b) - _rotate(b, 24)) & _WORD
 
 
-def hash_of(client: Tuple) -> int:
-    """Addresses and ports count as they lie in memory: in network order, read by a little-endian machine."""
-    ports = _swap(client.source_port) << 16 | _swap(client.destination_port)
-    source, destination = (int.from_bytes(each.packed, "little") for each in (client.source, client.destination))
-    return hash3(source, destination, hash3(ports, client.vpc, client.protocol))
-
-
 def slot_of(client: Tuple) -> int:
-    """The slot of a table of shares."""
-    return scale(hash_of(client), SLOTS)
+    """The slot of a table of shares: every session for itself."""
+    ports = _swap(client.source_port) << 16 | _swap(client.destination_port)
+    about = hash3(ports, client.vpc, client.protocol)
+    return scale(hash3(_hash_address(client.source), _hash_address(client.destination), about), SLOTS)
 
 
-def source_ports(client: Tuple) -> Iterator[int]:
-    """The ports that are tried for a session, the first free one wins."""
-    start = hash_of(client)
-    return (FIRST_SOURCE_PORT + scale(hash3(start, candidate, 0), SOURCE_PORTS) for candidate in range(CANDIDATES))
+def slot_of_source(client: Tuple) -> int:
+    """The same for all sessions of a client with an endpoint."""
+    return scale(hash3(_hash_address(client.source), _hash_address(client.destination), client.vpc), SLOTS)
 
 
 def scale(number: int, end: int) -> int:
     return number * end >> 32
+
+
+def _hash_address(address: Address) -> int:
+    """Addresses and ports count as they lie in memory: in network order, read by a little-endian machine."""
+    words = [int.from_bytes(address.packed[at : at + 4], "little") for at in range(0, len(address.packed), 4)]
+    return words[0] if address.version == 4 else hash3(hash3(*words[:3]), words[3], 0)
 
 
 def _rotate(word: int, by: int) -> int:

@@ -6,17 +6,17 @@ make right, nor wrong in another way.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import NamedTuple
 
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.table import Address
 
 ETHERNET, IP_HEADER = 14, 20
-TRANSPORT = ETHERNET + IP_HEADER
-TCP, UDP = 6, 17
+ICMP, TCP, UDP, FRAGMENT, ICMPV6 = 1, 6, 17, 44, 58
+EXTENSIONS = (0, 43, 60)  # of IPv6: hop by hop, routing, destination
 TRANSPORT_HEADER = {TCP: 20, UDP: 8}
-CHECKSUM_AT = {TCP: TRANSPORT + 16, UDP: TRANSPORT + 6}
+CHECKSUM_AT = {TCP: 16, UDP: 6}
 SOURCE_RANGE = IPv4Network("198.19.128.0/17")
 FIRST_MULTICAST = IPv4Address("224.0.0.0")
 ARP_LENGTH = ETHERNET + 28
@@ -27,6 +27,7 @@ REQUEST, REPLY = b"\0\1", b"\0\2"
 class EtherType(IntEnum):
     IPV4 = 0x0800
     ARP = 0x0806
+    IPV6 = 0x86DD
 
 
 class Refused(Exception):
@@ -54,15 +55,40 @@ class Packet:
 
     tuple: Tuple
     sender: bytes
+    length: int  # of the IP packet, in bytes
     syn: bool = False
     ack: bool = False
     fin: bool = False
     rst: bool = False
 
     @property
+    def is_pure_syn(self) -> bool:
+        return self.syn and not (self.ack or self.fin or self.rst)
+
+    @property
     def opens(self) -> bool:
         """A TCP session begins with a pure SYN, a UDP session with any packet."""
-        return self.tuple.protocol == UDP or (self.syn and not (self.ack or self.fin or self.rst))
+        return self.tuple.protocol == UDP or self.is_pure_syn
+
+
+@dataclass(frozen=True, slots=True)
+class Ip:
+    """Where the header of a family has what, in a frame."""
+
+    address: type[IPv4Address] | type[IPv6Address]
+    source: slice
+    destination: slice
+    hops_at: int
+    protocol_at: int
+    transport: int  # where the header after it begins
+
+    def payload(self, frame: bytes | bytearray) -> int:
+        """How many bytes follow the header, as it says itself."""
+        return _found(frame, 18) if self.address is IPv6Address else _found(frame, 16) - IP_HEADER
+
+
+IPV4 = Ip(IPv4Address, slice(26, 30), slice(30, 34), hops_at=22, protocol_at=23, transport=34)
+IPV6 = Ip(IPv6Address, slice(22, 38), slice(38, 54), hops_at=21, protocol_at=20, transport=54)
 
 
 def ether_type(frame: bytes) -> int:
@@ -71,36 +97,50 @@ def ether_type(frame: bytes) -> int:
 
 def read_packet(frame: bytes, vpc: int, device: bytes) -> Packet:
     """What is in a frame that came in by a device with this MAC address. Raises Refused."""
-    _check_ip(frame, device)
-    protocol, transport = frame[23], frame[TRANSPORT:]
+    _need(frame[0:6] == device, Counter.REFUSED_NOT_FOR_US)
+    ip = IPV6 if ether_type(frame) == EtherType.IPV6 else IPV4
+    _need(len(frame) >= ip.transport + TRANSPORT_HEADER[UDP], Counter.REFUSED_MALFORMED)
+    _check_ipv6(frame) if ip is IPV6 else _check_ipv4(frame)
+    protocol, transport = frame[ip.protocol_at], frame[ip.transport :]
     header = TRANSPORT_HEADER[protocol]
-    total_length = int.from_bytes(frame[16:18], "big")
-    _need(total_length >= IP_HEADER + header and len(transport) >= header, Counter.REFUSED_MALFORMED)
+    _need(ip.payload(frame) >= header and len(transport) >= header, Counter.REFUSED_MALFORMED)
     key = Tuple(
-        source=IPv4Address(frame[26:30]),
-        destination=IPv4Address(frame[30:34]),
+        source=ip.address(frame[ip.source]),
+        destination=ip.address(frame[ip.destination]),
         source_port=int.from_bytes(transport[0:2], "big"),
         destination_port=int.from_bytes(transport[2:4], "big"),
         vpc=vpc,
         protocol=protocol,
     )
+    sender, length = frame[6:12], len(frame) - ETHERNET
     if protocol == UDP:
-        return Packet(key, frame[6:12])
+        return Packet(key, sender, length)
     _need(transport[12] >> 4 >= TRANSPORT_HEADER[TCP] // 4, Counter.REFUSED_MALFORMED)
     fin, syn, rst, ack = (bool(transport[13] & flag) for flag in (0x01, 0x02, 0x04, 0x10))
-    return Packet(key, frame[6:12], syn=syn, ack=ack, fin=fin, rst=rst)
+    return Packet(key, sender, length, syn=syn, ack=ack, fin=fin, rst=rst)
 
 
-def _check_ip(frame: bytes, device: bytes) -> None:
+def _check_ipv4(frame: bytes) -> None:
     """In the order in which reasons count: a packet has one, however much is wrong with it."""
-    _need(frame[0:6] == device, Counter.REFUSED_NOT_FOR_US)
-    _need(len(frame) >= TRANSPORT and frame[14] >> 4 == 4 and frame[14] & 15 >= 5, Counter.REFUSED_MALFORMED)
+    _need(frame[14] >> 4 == 4 and frame[14] & 15 >= 5, Counter.REFUSED_MALFORMED)
     _need(frame[14] & 15 == 5, Counter.REFUSED_OPTIONS)
     more_fragments_or_offset = int.from_bytes(frame[20:22], "big") & 0x3FFF
     _need(not more_fragments_or_offset, Counter.REFUSED_FRAGMENT)
+    _need(frame[23] != ICMP, Counter.REFUSED_ICMP)
     _need(frame[23] in TRANSPORT_HEADER, Counter.REFUSED_PROTOCOL)
     _need(IPv4Address(frame[26:30]) < FIRST_MULTICAST, Counter.REFUSED_MALFORMED)
     _need(frame[22] > 1, Counter.REFUSED_TTL)
+
+
+def _check_ipv6(frame: bytes) -> None:
+    _need(frame[14] >> 4 == 6, Counter.REFUSED_MALFORMED)
+    next_header = frame[20]
+    _need(next_header not in EXTENSIONS, Counter.REFUSED_OPTIONS)
+    _need(next_header != FRAGMENT, Counter.REFUSED_FRAGMENT)
+    _need(next_header != ICMPV6, Counter.REFUSED_ICMP)
+    _need(next_header in TRANSPORT_HEADER, Counter.REFUSED_PROTOCOL)
+    _need(frame[22] != 0xFF, Counter.REFUSED_MALFORMED)
+    _need(frame[21] > 1, Counter.REFUSED_TTL)
 
 
 def _need(good: bool, reason: Counter) -> None:
@@ -110,19 +150,19 @@ def _need(good: bool, reason: Counter) -> None:
 
 def readdressed(frame: bytes, to: Tuple, source_mac: bytes, destination_mac: bytes) -> bytes:
     """The frame with other addresses and ports and a hop less."""
-    protocol = frame[23]
+    ip = IPV6 if ether_type(frame) == EtherType.IPV6 else IPV4
+    protocol, ports = frame[ip.protocol_at], ip.transport
     out = bytearray(frame)
     out[0:12] = destination_mac + source_mac
-    out[22] -= 1
-    out[26:34] = to.source.packed + to.destination.packed
-    out[34:38] = to.source_port.to_bytes(2, "big") + to.destination_port.to_bytes(2, "big")
-    out[24:26] = _carry(_found(frame, 24), _header_checksum(frame), _header_checksum(out))
-    at = CHECKSUM_AT[protocol]
-    if protocol == TCP:
-        out[at : at + 2] = _carry(_found(frame, at), _transport_checksum(frame), _transport_checksum(out))
-    elif _found(frame, at):  # 0 says that there is none
-        carried = _carry(_found(frame, at), _transport_checksum(frame), _transport_checksum(out))
-        out[at : at + 2] = carried if any(carried) else b"\xff\xff"
+    out[ip.hops_at] -= 1
+    out[ip.source], out[ip.destination] = to.source.packed, to.destination.packed
+    out[ports : ports + 4] = to.source_port.to_bytes(2, "big") + to.destination_port.to_bytes(2, "big")
+    if ip is IPV4:
+        out[24:26] = _carry(_found(frame, 24), _header_checksum(frame), _header_checksum(out))
+    at = ip.transport + CHECKSUM_AT[protocol]
+    if protocol == TCP or _found(frame, at):  # in UDP 0 says that there is none
+        carried = _carry(_found(frame, at), _transport_checksum(frame, ip), _transport_checksum(out, ip))
+        out[at : at + 2] = carried if protocol == TCP or any(carried) else b"\xff\xff"
     return bytes(out)
 
 
@@ -145,12 +185,13 @@ def _header_checksum(frame: bytes | bytearray) -> int:
     return checksum(bytes(frame[14:24]) + bytes(2) + bytes(frame[26:34]))
 
 
-def _transport_checksum(frame: bytes | bytearray) -> int:
-    """Of what the total length says is there, as far as it is."""
-    at, end = CHECKSUM_AT[frame[23]], ETHERNET + _found(frame, 16)
-    segment = bytes(frame[TRANSPORT:at]) + bytes(2) + bytes(frame[at + 2 : end])
-    length = end - TRANSPORT
-    return checksum(bytes(frame[26:34]) + bytes([0, frame[23]]) + length.to_bytes(2, "big") + segment)
+def _transport_checksum(frame: bytes | bytearray, ip: "Ip") -> int:
+    """Of what the header says is there, as far as it is."""
+    protocol, length = frame[ip.protocol_at], ip.payload(frame)
+    at, end = ip.transport + CHECKSUM_AT[protocol], ip.transport + length
+    segment = bytes(frame[ip.transport : at]) + bytes(2) + bytes(frame[at + 2 : end])
+    addresses = bytes(frame[ip.source]) + bytes(frame[ip.destination])
+    return checksum(addresses + length.to_bytes(4, "big") + bytes([0, protocol]) + segment)
 
 
 def checksum(data: bytes) -> int:

@@ -40,8 +40,8 @@ class Session:
         consumer, provider = self.consumer, self.provider
         return consumer.reset or provider.reset or (consumer.finished and provider.finished)
 
-    def expires(self, timeouts: Timeouts) -> int:
-        """After how many idle seconds it may be removed."""
+    def limit(self, timeouts: Timeouts) -> int:
+        """How many idle seconds it may last."""
         protocol = Protocol.TCP if self.consumer.tuple.protocol == TCP else Protocol.UDP
         two_way = self.consumer.confirmed and self.provider.confirmed
         return timeout_of(timeouts, protocol, two_way=two_way, closed=self.is_over)

@@ -36,7 +36,8 @@ static __always_inline enum counter read_packet(struct __sk_buff *skb, __u32 vpc
 	packet->transport = (struct transport){.protocol = ip->protocol, .network = sizeof(struct iphdr)};
 	packet->slot = 0;
 	__builtin_memcpy(packet->sender, eth->h_source, ETH_ALEN);
-	enum counter reason = read_transport(skb, L4_OFFSET, bpf_ntohs(ip->tot_len) - sizeof(*ip), &packet->transport);
+	__u32 total = bpf_ntohs(ip->tot_len), payload = total > sizeof(*ip) ? total - sizeof(*ip) : 0;
+	enum counter reason = read_transport(skb, L4_OFFSET, payload, &packet->transport);
 	packet->tuple.source_port = packet->transport.source_port;
 	packet->tuple.destination_port = packet->transport.destination_port;
 	return reason;
