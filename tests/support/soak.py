@@ -190,12 +190,14 @@ class Soak:
         takers = [len(BACKENDS) - bool(self._draining.get(number)) for number in range(SERVICES)]
         needed = {
             "attachments": len(self._ids),
-            "devices": len(self._ids),
             "service_names": SERVICES,
+            "settings": SERVICES,
             "ports": SERVICES * len(PORTS),
             "backends": SERVICES * len(BACKENDS),
             "shares": sum(number > 1 for number in takers),
             "endpoints": len(standing),
+            "source_owners": len(standing),
+            "more_sources": 0,
             "allowed": sum(len(each.allowed) or 1 for each in standing),
         }
         await self._has(needed if sessions is None else {**needed, "sessions": sessions})
