@@ -310,6 +310,14 @@ async def test_an_endpoint_is_tried_out_for_its_owner_and_for_the_services(scene
         assert (answers[2].status_code, answers[2].headers["Retry-After"]) == (429, "1")
 
 
+async def test_the_health_of_a_service_that_no_gateway_asks_for_is_empty(scene: Scene) -> None:
+    service = await scene.service("asked")
+    async with scene.http(scene.payments) as http:
+        found = await http.get(scene.own(scene.payments, f"services/{service.id}/health"))
+        assert (found.status_code, found.json()) == (200, {"service_id": service.id, "gateways": []})
+        assert (await http.get(scene.own(scene.payments, "services/web/health"))).status_code == 400
+
+
 async def test_the_logs_are_for_the_operator_and_read_as_not_there_by_others(scene: Scene) -> None:
     operator = Key.of(json.loads(Path(scene.sidegate.ready["credential"]).read_text()))
     async with scene.http(operator) as http, scene.http(scene.shop) as other:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.http_api.own.models import ServiceHealth
 from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts
 from sidegate.cli import words
 from tests.support import fake_sidegate
@@ -66,6 +67,12 @@ def test_a_service_that_nobody_asks_for_is_said_to_be_one(cli: CommandLine) -> N
     assert done.exit_code == 0
     assert done.stdout == ""
     assert "no gateway asks" in done.stderr
+
+
+def test_the_https_api_shows_the_same_facts(cli: CommandLine) -> None:
+    consumed(cli, published(cli))
+    told = json.loads(cli.run("service", "health", "web", "-o", "json").stdout)
+    assert ServiceHealth.model_validate(told).model_dump() == told
 
 
 @pytest.mark.parametrize(
