@@ -91,7 +91,7 @@ SECTIONS = (
     Section(
         "sessions",
         "Many endpoints and sessions in the data plane",
-        "With so much present, beside an empty gateway",
+        "Full, beside an empty gateway",
         ("sessions_", "fill_rate"),
         ("_100k_endpoints", "_1m_sessions", "_10m_sessions"),
     ),
