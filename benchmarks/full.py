@@ -16,7 +16,7 @@ from benchmarks.ends import end_packets, ended
 from benchmarks.flood import Flood, next_hop, through
 from benchmarks.gateways import PATIENCE_SECONDS, Gateway, attachment, endpoints, forwarding, service
 from benchmarks.processes import CLIENT_CPU, Failed, child
-from benchmarks.stage import CLIENT, FLOOD_PORT, TARGET, Stage, raised, set_sysctls
+from benchmarks.stage import CLIENT, COUNT, FLOOD_PORT, TARGET, Stage, raised, set_sysctls
 from tests.support import namespaces
 from tests.support.namespaces import DEVICE, Namespace
 
@@ -24,6 +24,9 @@ PROVIDERS = 4
 """VPCs that the endpoints of a crowd lead to: each has source addresses for 32,766."""
 
 FIRST_ADDRESS, PROVIDER_STEP = IPv4Address("10.64.0.1"), 1 << 16
+FIRST_CLIENT = IPv4Address("10.100.0.1")
+"""Of the hosts that open sessions: none has the address of an endpoint."""
+
 BACKEND = "10.3.0.20"
 TARGETS = 10_000
 """Endpoints that sessions are spread over, at most."""
@@ -41,7 +44,8 @@ class Handshakes:
     sink: Namespace  # where the far end is that answers
     target: IPv4Address | str
     targets: int
-    sources: int = 16
+    sources: int = COUNT
+    first_source: IPv4Address = CLIENT
     sink_device: str = DEVICE
 
     async def open(self, first: int, end: int) -> tuple[int, float]:
@@ -69,7 +73,7 @@ class Handshakes:
         return nanoseconds
 
     async def _generate(self, verb: str, *numbers: int) -> float:
-        where = (DEVICE, self.next_hop, str(CLIENT), str(self.sources), str(self.target), str(self.targets))
+        where = (DEVICE, self.next_hop, str(self.first_source), str(self.sources), str(self.target), str(self.targets))
         command = (packets(), verb, *where, str(FLOOD_PORT), *map(str, numbers))
         async with child(command, namespace=self.source, cpu=CLIENT_CPU) as generator:
             return float(json.loads(await generator.hear_all(PATIENCE_SECONDS))["nanoseconds"])
@@ -96,11 +100,11 @@ class Full:
     def handshakes(self) -> Handshakes:
         """Over the endpoints of the first provider."""
         targets = min(TARGETS, self.endpoints // len(self.providers))
-        return self.handshakes_with(targets)
+        return self.handshakes_with(targets, COUNT)
 
-    def handshakes_with(self, targets: int, sources: int = 16) -> Handshakes:
-        hop = next_hop(self.stage.client)
-        return Handshakes(self.stage.client, hop, self.providers[0], FIRST_ADDRESS, targets, sources)
+    def handshakes_with(self, targets: int, sources: int) -> Handshakes:
+        client, provider = self.stage.client, self.providers[0]
+        return Handshakes(client, next_hop(client), provider, FIRST_ADDRESS, targets, sources, FIRST_CLIENT)
 
     async def add_endpoints(self, count: int) -> float:
         """Of all providers as many; gives the seconds that they took."""

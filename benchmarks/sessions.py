@@ -32,7 +32,7 @@ ROUTED = 10_000
 SPARE = 1_000_000
 """Room for the sessions of what is measured."""
 
-BYTES = 500
+BYTES = 600
 """That a session may take in a kernel's memory; of what is free, not more than SHARE is filled."""
 
 SHARE = 0.7
@@ -221,7 +221,7 @@ async def of_one_endpoint(sessions: int) -> Sequence[Figure]:
         try:
             async with raised_full(Path(directory), sessions + SPARE, providers=1) as full:
                 await full.gateway.put(endpoints(provider(0), FIRST_ADDRESS, 1, sources=SOURCES_OF_ONE))
-                handshakes = full.handshakes_with(1, sources=COUNT * 8)
+                handshakes = full.handshakes_with(1, sources=SOURCES_OF_ONE)
                 stand, _ = await handshakes.open(0, sessions)
                 await handshakes.touch(0, sessions, PROBED)
         except Failed as failure:
