@@ -84,6 +84,7 @@ class Agent:
         self._tracker, self._fence, self._facts = tracker, fence, facts
         control = ControlPlane(settings.gateway_id, settings.cell, caller, fence)
         self._reporter = Reporter(control, desired, facts, pace, traces)
+        self.meter = Meter(dataplane, tracker, needs, idle=facts.idle, changed=self._reporter.note, pace=pace)
         self.reconciler = Reconciler(
             dataplane,
             self._reporter,
@@ -94,8 +95,8 @@ class Agent:
             pace=pace,
             traces=traces,
             wall_clock=wall_clock,
+            parting=self.meter.parting,
         )
-        self.meter = Meter(dataplane, tracker, needs, idle=facts.idle, changed=self._reporter.note, pace=pace)
         self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
         self._prober = Prober(
             control,

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from services.gateway_agent.dataplane.port import Dataplane
+from services.gateway_agent.dataplane.port import Dataplane, DataplaneError
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.sources import NO_SOURCE_PORT, Ground, Idle, Needs, per_source
-from services.gateway_agent.sums import Sums
-from services.gateway_agent.table import Key, Kind, Service
+from services.gateway_agent.sums import Parted, Sums
+from services.gateway_agent.table import Endpoint, Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
 from services.gateway_agent.traffic import Traffic
 
@@ -58,6 +60,7 @@ class Meter:
         self._ground, self._as_of = Ground(), -1
         self._services: Mapping[str, Service] = {}
         self._inherited: frozenset[str] = frozenset()
+        self._parted: list[Parted] = []
         self._reading = asyncio.Lock()
         self._counters: Mapping[str, int] = {}
         self._due = 0.0
@@ -69,13 +72,23 @@ class Meter:
             if time.monotonic() >= self._due or await self._pressing():
                 await self.read()
 
+    async def parting(self, endpoint: str) -> Callable[[], None]:
+        """It is about to be taken out; to be called when it is: what it has passed stays in the sum of its service."""
+        entry, passed = self._tracker.entry(Key(Kind.ENDPOINT, endpoint)), None
+        with suppress(DataplaneError):  # nothing must keep it from being taken out
+            passed = await self._dataplane.traffic_of(endpoint)
+        if passed is None or not isinstance(entry, Endpoint):
+            return lambda: None
+        return partial(self._parted.append, (entry, passed))
+
     async def read(self) -> Reading:
         """How it is now."""
         async with self._reading:
             began = time.monotonic()
             self._counters = await self._dataplane.counters()
+            parted, self._parted = self._parted, []  # before the kernel is read: who goes then is among the next
             traffic, ground = await self._dataplane.traffic(), await self._found()
-            reading, changed = await asyncio.to_thread(self._judge, traffic, ground, began)
+            reading, changed = await asyncio.to_thread(self._judge, traffic, ground, parted, began)
             ended = time.monotonic()
             self._due = ended + max(self._pace.collect, SHARE * (ended - began))
         if changed:
@@ -95,12 +108,13 @@ class Meter:
         known = {id_: per_source(self._services[id_], those) for id_, those in idle.items() if id_ in self._services}
         return replace(self._ground, holds={**self._ground.holds, **known})
 
-    def _judge(self, traffic: Mapping[str, Traffic], ground: Ground, now: float) -> tuple[Reading, frozenset[str]]:
+    def _judge(
+        self, traffic: Mapping[str, Traffic], ground: Ground, parted: Sequence[Parted], now: float
+    ) -> tuple[Reading, frozenset[str]]:
         """On a thread of its own: there may be many."""
         changed = self._needs.look(traffic, ground, now)
-        return Reading(
-            traffic, self._sums.look(traffic, ground, self._inherited), ground, self._needs.number()
-        ), changed
+        sums = self._sums.look(traffic, ground, self._inherited, parted)
+        return Reading(traffic, sums, ground, self._needs.number()), changed
 
     async def _pressing(self) -> bool:
         """Whether source ports are refused, or may be soon."""

@@ -1,6 +1,7 @@
 """The level-triggered loop: whatever happened, make the data plane forward what is desired now, and say so."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -31,6 +32,14 @@ PATIENCE = 10_000
 log = structlog.get_logger(__name__)
 
 
+Parting = Callable[[str], Awaitable[Callable[[], None]]]
+"""Who is told of endpoints that are about to be taken out; what he answers is called when they are."""
+
+
+async def unheard(_endpoint: str) -> Callable[[], None]:
+    return lambda: None
+
+
 class Reconciler:
     """`position` is the log's up to which all was tried; `repaired` counts entries that an audit found altered."""
 
@@ -46,8 +55,9 @@ class Reconciler:
         pace: Pace,
         traces: Traces | None = None,
         wall_clock: WallClock = wall_now,
+        parting: Parting = unheard,
     ) -> None:
-        self._wall_clock = wall_clock
+        self._wall_clock, self._parting = wall_clock, parting
         self._desired = desired
         self._tracker = tracker
         self._dataplane = dataplane
@@ -146,11 +156,15 @@ class Reconciler:
                     return
 
     async def _make(self, change: Change) -> None:
+        going = isinstance(change, Remove) and change.key.kind is Kind.ENDPOINT
+        gone = await self._parting(change.key.id) if going else None
         try:
             await self._dataplane.apply(change)
         except DataplaneError as error:
             self._fail(change, error)
             return
+        if gone is not None:
+            gone()
         self._tracker.applied(change)
         self._trace(change)
         self._made[change.key] = None

@@ -133,6 +133,10 @@ class Tracker:
         """Whether anything of the key is in the actual table."""
         return key in self._actual
 
+    def entry(self, key: Key) -> Entry | None:
+        """What the actual table has of the key."""
+        return self._actual.get(key)
+
     def has(self, entry: Entry) -> bool:
         """Whether the actual table has the entry as it stands here."""
         return self._actual.get(entry.key) == entry

@@ -95,9 +95,11 @@ async def test_what_passes_is_counted_and_what_does_not(scene: Scene) -> None:
     assert passed.bytes_in > 11 * 28
     assert passed.bytes_out > 11 * 28
     assert {reason: number for reason, number in passed.refused.items() if number} == {"no_port": 1}
+    assert await scene.world.dataplane.traffic_of(scene.endpoint.id) == replace(passed, refused={})
     await other.close()
     await scene.world.remove(scene.endpoint)
     assert scene.endpoint.id not in await scene.world.dataplane.traffic()
+    assert await scene.world.dataplane.traffic_of(scene.endpoint.id) is None
 
 
 async def test_growing_counts_on(scene: Scene) -> None:

@@ -88,6 +88,9 @@ class Switch:
     async def traffic(self) -> Mapping[str, Traffic]:
         return {}
 
+    async def traffic_of(self, endpoint: str) -> Traffic | None:
+        return None
+
     async def collect(self) -> int:
         return 0
 

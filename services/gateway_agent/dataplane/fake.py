@@ -99,6 +99,10 @@ class FakeDataplane:
     async def traffic(self) -> Mapping[str, Traffic]:
         return self._kernel.traffic()
 
+    async def traffic_of(self, endpoint: str) -> Traffic | None:
+        passed = self._kernel.traffic().get(endpoint)
+        return replace(passed, refused={}) if passed else None
+
     async def collect(self) -> int:
         return self._kernel.collect(self._clock())
 

@@ -139,6 +139,12 @@ class KernelDataplane:
     async def traffic(self) -> Mapping[str, Traffic]:
         return await asyncio.to_thread(self._kernel.passed.read)
 
+    async def traffic_of(self, endpoint: str) -> Traffic | None:
+        try:
+            return self._kernel.passed.of(endpoint)
+        except BpfError as error:
+            raise DataplaneError(f"what has passed for endpoint {endpoint} cannot be read: {error}") from error
+
     async def collect(self) -> int:
         async with self._collecting:
             swept = await asyncio.to_thread(self._kernel.sweep)

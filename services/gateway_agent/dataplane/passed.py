@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import Map
-from services.gateway_agent.dataplane.maps import COUNT, NUMBER, Counter
+from services.gateway_agent.dataplane.maps import COUNT, NUMBER, Counter, EndpointValue, endpoint_key
 from services.gateway_agent.dataplane.session_maps import REFUSAL_KEY, TRAFFIC, USAGE
 from services.gateway_agent.traffic import Traffic
 
@@ -17,6 +17,7 @@ class Passed:
 
     def __init__(self, table: KernelTable, maps: Mapping[str, Map]) -> None:
         self._table = table
+        self._endpoints = maps["endpoints"]
         self._traffic, self._usage, self._refusals = maps["traffic"], maps["usage"], maps["refusals"]
 
     def read(self) -> dict[str, Traffic]:
@@ -24,6 +25,14 @@ class Passed:
         slots = self._table.slots()
         refused = self._read_refusals()
         return {endpoint: self._of(slot, refused.get(slot, {})) for endpoint, slot in slots.items()}
+
+    def of(self, endpoint: str) -> Traffic | None:
+        """Of one, without what was refused."""
+        entry = self._table.entries.endpoint(endpoint)
+        if entry is None:
+            return None
+        value = self._endpoints.get(endpoint_key(self._table.vpc_number(entry.vpc), entry.address))
+        return None if value is None else self._of(EndpointValue.unpack(value).slot, {})
 
     def _of(self, slot: int, refused: Mapping[str, int]) -> Traffic:
         per_cpu = TRAFFIC.iter_unpack(self._traffic.get(NUMBER.pack(slot)) or b"")

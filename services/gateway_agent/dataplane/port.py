@@ -61,6 +61,9 @@ class Dataplane(Protocol):
     async def traffic(self) -> Mapping[str, Traffic]:
         """What has passed for every endpoint in the table, by its id."""
 
+    async def traffic_of(self, endpoint: str) -> Traffic | None:
+        """What has passed for one, but not what was refused, at a small cost; None if it is not in the table."""
+
     async def collect(self) -> int:
         """Removes sessions that are idle or closed; returns how many. Never stalls forwarding."""
 

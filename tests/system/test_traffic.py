@@ -1,0 +1,202 @@
+"""What passes is counted, packet by packet; and endpoints get more source addresses when their sessions need them."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv4Address
+
+import pytest
+import pytest_asyncio
+
+from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.gateway.v1.traffic_pb2 import EndpointTraffic
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from tests.support import namespaces
+from tests.support.metrics import scrape, value
+from tests.support.namespaces import Namespace
+from tests.support.standalone import Standalone, require_root, until
+from tests.support.world import MACHINE, Site, call, machine, site, tcp, udp
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
+
+HEADERS = 28
+"""Bytes of an IPv4 and a UDP header."""
+
+SAID, ANSWER = b"x" * 100, b"y" * 300
+ASKED, UNPUBLISHED = 5353, 5999
+MANY = 33_000
+"""More sessions than half of what one source address holds with one port of a backend."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
+    require_root()
+    async with Standalone(tmp_path_factory.mktemp("sidegate")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sites(sidegate: Standalone, request: pytest.FixtureRequest) -> AsyncIterator[Sequence[Site]]:
+    """Two consumers and a provider, accounts of this test's own."""
+    accounts = [f"{name}-{request.node.name[5:40].rstrip('_')}" for name in ("anna", "bert", "pia")]
+    async with contextlib.AsyncExitStack() as stack:
+        made = stack.enter_context(namespaces.make("anna", "bert", "pia"))
+        pairs = zip(accounts, made, strict=True)
+        yield [await stack.enter_async_context(site(sidegate, account, namespace)) for account, namespace in pairs]
+
+
+async def connected(consumer: Site, service: EndpointService, provider: Site) -> Endpoint:
+    await provider.client.services.permit(service.id, [f"iam:domain::{consumer.account}"])
+    return await consumer.accepted(await consumer.request(service))
+
+
+class Answering:
+    """A UDP server that says the same to whoever asks, and remembers from where it was asked."""
+
+    def __init__(self, namespace: Namespace, port: int) -> None:
+        self._ear = namespace.udp_socket(MACHINE, port)
+        self.seen: set[str] = set()
+
+    async def serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        with self._ear:
+            while True:
+                _, source = await loop.sock_recvfrom(self._ear, 1500)
+                self.seen.add(source[0])
+                await loop.sock_sendto(self._ear, ANSWER, source)
+
+
+@contextlib.asynccontextmanager
+async def answering(namespace: Namespace, port: int = 53) -> AsyncIterator[Answering]:
+    made = Answering(namespace, port)
+    task = asyncio.create_task(made.serve())
+    try:
+        yield made
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def ask(consumer: Site, endpoint: Endpoint, times: int, port: int = ASKED) -> None:
+    """From one port, one question after another; each is answered."""
+    loop = asyncio.get_running_loop()
+    with consumer.namespace.udp_socket() as mouth:
+        await loop.sock_connect(mouth, (endpoint.address, port))
+        for _ in range(times):
+            await loop.sock_sendall(mouth, SAID)
+            async with asyncio.timeout(10):
+                assert await loop.sock_recv(mouth, 1500) == ANSWER
+
+
+def ask_from(consumer: Site, endpoint: Endpoint, ports: range, port: int = ASKED) -> None:
+    """One question from each port; nobody waits for an answer."""
+
+    def send() -> None:
+        for each in ports:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+                mouth.bind((MACHINE, each))
+                mouth.sendto(SAID, (endpoint.address, port))
+
+    consumer.namespace.run(send)
+
+
+async def traffic_of(sidegate: Standalone, endpoint: Endpoint) -> EndpointTraffic:
+    """As the gateway tells it."""
+    async with sidegate.client("operator") as operator:
+        told = await operator.gateway.traffic(limit=1000)
+    return next((each for each in told.endpoints if each.endpoint_id == endpoint.id), EndpointTraffic())
+
+
+async def test_what_is_counted_is_what_was_sent(sidegate: Standalone, sites: Sequence[Site]) -> None:
+    anna, bert, pia = sites
+    async with answering(pia.namespace):
+        service = await pia.publish("names", udp(ASKED, 53), approval=False)
+        of_anna, of_bert = await connected(anna, service, pia), await connected(bert, service, pia)
+        await ask(anna, of_anna, 25)
+        await ask(anna, of_anna, 5)
+        await ask(bert, of_bert, 12)
+        await asyncio.to_thread(ask_from, anna, of_anna, range(30_000, 30_007), UNPUBLISHED)
+
+        async def all_refused() -> bool:
+            return dict((await traffic_of(sidegate, of_anna)).traffic.refused) == {"no_port": 7}
+
+        await until("all packets to be counted", all_refused)
+        for endpoint, sent, sessions in ((of_anna, 30, 2), (of_bert, 12, 1)):
+            told = await traffic_of(sidegate, endpoint)
+            assert (told.service_id, told.address, told.sources) == (service.id, endpoint.address, 1)
+            passed = told.traffic
+            assert (passed.sessions, passed.sessions_made) == (sessions, sessions)
+            assert (passed.packets_in, passed.packets_out) == (sent, sent)
+            assert passed.bytes_in == sent * (HEADERS + len(SAID))
+            assert passed.bytes_out == sent * (HEADERS + len(ANSWER))
+        first, *_ = (await asyncio.to_thread(sidegate.answer, "gateway", "traffic"))["endpoints"]
+        assert (first["endpoint_id"], first["traffic"]["bytes_in"]) == (of_anna.id, 30 * 128)
+        text = await asyncio.to_thread(scrape, sidegate.ready["gateway"]["metrics"])
+        of = {"endpoint_id": of_anna.id, "service_id": service.id}
+        assert value(text, "sidegate_endpoint_rx_packet_total", **of) == 30
+        assert value(text, "sidegate_endpoint_act_connections", **of) == 2
+        assert value(text, "sidegate_endpoint_drop_num_total", reason="no_port", **of) == 7
+        expected = dict(zip(COUNTED, (3, 42, 42 * 128, 42, 42 * 328), strict=True))
+        assert sums(text, service) == expected
+        assert value(text, "sidegate_service_drop_num_total", reason="no_port", service_id=service.id) == 7
+        assert value(text, "sidegate_service_act_connections", service_id=service.id) == 3
+        await ask(bert, of_bert, 8)
+        await bert.client.endpoints.delete(of_bert.id)
+
+        async def gone() -> bool:
+            return (await traffic_of(sidegate, of_bert)).endpoint_id == ""
+
+        await until("the endpoint to be taken out", gone)
+        text = await asyncio.to_thread(scrape, sidegate.ready["gateway"]["metrics"])
+        assert sums(text, service) == dict(zip(COUNTED, (4, 50, 50 * 128, 50, 50 * 328), strict=True))
+        assert value(text, "sidegate_service_act_connections", service_id=service.id) == 2
+
+
+def sums(text: str, service: EndpointService) -> dict[str, float]:
+    return {name: value(text, f"sidegate_service_{name}_total", service_id=service.id) for name in COUNTED}
+
+
+COUNTED = ("connections", "rx_packet", "rx_byte", "tx_packet", "tx_byte")
+
+
+async def test_an_endpoint_with_many_sessions_gets_another_source_address_and_loses_none(
+    sidegate: Standalone, sites: Sequence[Site]
+) -> None:
+    anna, _, pia = sites
+    async with answering(pia.namespace) as server, machine(pia.namespace, "pia"):
+        service = await pia.publish("many", udp(ASKED, 53), tcp(80, 8080), approval=False)
+        endpoint = await connected(anna, service, pia)
+        conversation = await call(anna.namespace, endpoint.address, 80)
+        assert conversation is not None
+        await asyncio.to_thread(ask_from, anna, endpoint, range(10_000, 10_000 + MANY))
+
+        async def two() -> list[str]:
+            async with sidegate.client("operator") as operator:
+                table = await operator.gateway.table()
+            (entry,) = [each.entry.endpoint for each in table.entries if each.entry.endpoint.endpoint_id == endpoint.id]
+            return [lease.address for lease in entry.sources] if len(entry.sources) == 2 else []
+
+        first, second = await until("a second source address in the kernel", two)
+        assert len({IPv4Address(first), IPv4Address(second)}) == 2
+        grown = await anna.client.endpoints.get(endpoint.id)
+        assert (grown.generation, grown.sources.status) == (endpoint.generation + 1, True)
+        assert await conversation.goes_on(5.0), "nothing is cut"
+        conversation.close()
+        told = await traffic_of(sidegate, endpoint)
+        assert told.traffic.sessions_made == MANY + 1
+        assert (told.sources, told.source_capacity) == (2, 2 * 64_512)
+
+        async def new_ones_come_from_both() -> bool:
+            server.seen.clear()
+            for _ in range(20):
+                await ask(anna, endpoint, 1)
+            return {first, second} <= server.seen
+
+        await until("new sessions from both addresses", new_ones_come_from_both)
+        text = await asyncio.to_thread(scrape, sidegate.ready["endpoint"]["metrics"])
+        assert value(text, "sidegate_sources_added_total") == 1
+        replayed = await asyncio.to_thread(sidegate.cli, "audit", "replay", "-o", "json")
+        assert replayed.returncode == 0, json.loads(replayed.stdout)
