@@ -13,7 +13,13 @@ import pytest_asyncio
 
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, ConsumerLimits, EndpointService, HealthCheck
+from sidegate.api.registry.v1.endpoint_service_pb2 import (
+    Backend,
+    ConsumerLimits,
+    EndpointService,
+    HealthCheck,
+    SessionSettings,
+)
 from tests.support import namespaces
 from tests.support.standalone import Standalone, require_root, until
 from tests.support.world import (
@@ -289,9 +295,6 @@ async def test_what_a_service_asks_is_what_the_kernel_has_also_after_the_agent_d
 ) -> None:
     anna, _, pia, _ = sites
 
-    def tell(*words: str) -> Any:
-        return sidegate.answer("service", "update", "web", *words, account=pia.account)
-
     async def in_the_kernel() -> Any:
         """None while the agent is away, or not in sync."""
         with contextlib.suppress(errors.Unavailable):
@@ -323,37 +326,28 @@ async def test_what_a_service_asks_is_what_the_kernel_has_also_after_the_agent_d
         conversation = await call(anna.namespace, endpoint.address, 80)
         assert conversation is not None
 
-        tell("--idle-tcp", "10m", "--idle-half-open", "20s", "--idle-closed", "5s", "--idle-udp", "1h")
-        tell("--idle-udp-one-way", "15s", "--affinity", "source-address", "--reset-expired", "--account-endpoints", "7")
-        tell("--connections", "1000", "--new-connections", "500", "--bits", "10G")
-        tell(
-            "--health-check",
-            "http/healthz",
-            "--health-interval",
-            "9s",
-            "--health-status",
-            "204",
-            "--healthy-after",
-            "3",
-        )
+        idle = ("--idle-tcp", "10m", "--idle-half-open", "20s", "--idle-closed", "5s", "--idle-udp", "1h")
+        more = ("--idle-udp-one-way", "15s", "--affinity", "source-address", "--reset-expired")
+        limits = ("--account-endpoints", "7", "--connections", "1", "--new-connections", "500", "--bits", "10G")
+        check = ("--health-check", "http/healthz", "--health-interval", "9s", "--health-status", "204")
+        sidegate.answer("service", "update", "web", *idle, *more, *limits, *check, account=pia.account)
         asked = await pia.client.services.get(service.id)
         assert (asked.session_settings.udp_two_way_seconds, asked.consumer_limits.bits_per_second) == (3600, 10**10)
         await until("the kernel to have it", lambda: agrees(asked))
-        assert sidegate.answer("audit", "replay", "--compare")["equal"]
         assert "affinity source-address" in sidegate.cli("gateway", "show").stdout
+        assert await who_answers(anna.namespace, endpoint.address, 80) is None, "one connection is all that it may have"
 
         await sidegate.kill_program("gateway")
         await until("the next agent to find it", lambda: agrees(asked))
         assert sidegate.answer("audit", "replay", "--compare")["equal"]
         assert await conversation.goes_on()
 
-        tell("--no-health-check", "--connections", "0", "--new-connections", "0", "--bits", "0", "--no-reset-expired")
-        tell("--idle-tcp", "0", "--idle-half-open", "0", "--idle-closed", "0", "--idle-udp", "0")
-        tell("--idle-udp-one-way", "0", "--affinity", "none")
-        usual = await pia.client.services.get(service.id)
+        usual = await pia.client.services.update(
+            service.id, session_settings=SessionSettings(), consumer_limits=ConsumerLimits(), no_health_check=True
+        )
         assert not any(usual.HasField(name) for name in ("session_settings", "health_check"))
         await until("the kernel to have the usual", lambda: agrees(usual))
-        assert sidegate.answer("audit", "replay", "--compare")["equal"]
+        assert await eventually_answers(anna.namespace, endpoint.address, 80) == "pia"
         assert await conversation.goes_on()
         conversation.close()
 
