@@ -43,7 +43,9 @@ async def test_two_projects_use_the_same_name_and_range(world: RegistryWorld) ->
         (["10.0.0.0/24", "10.0.1.1/24"], "vpc.cidrs[1]"),
         (["10.0.0.0/16", "10.0.4.0/24"], "vpc.cidrs[1]"),
         (["198.19.128.0/24"], "vpc.cidrs[0]"),
-        (["fd00::/64"], "vpc.cidrs[0]"),
+        (["fd00::1/64"], "vpc.cidrs[0]"),
+        (["10.0.0.0/24", "fd00::/64", "fd00::/48"], "vpc.cidrs[2]"),
+        (["fd73:6964:6567:6174::/64"], "vpc.cidrs[0]"),
     ],
 )
 async def test_a_bad_range_is_refused_with_its_field(world: RegistryWorld, cidrs: list[str], field: str) -> None:
