@@ -75,4 +75,12 @@ class GatewayProgram:
 
     def entries(self) -> dict[str, int]:
         """How many entries each of its maps has."""
-        return pinned.entries(Pins(self._bpffs, self.gateway_id).directory)
+        return pinned.entries(self._pins)
+
+    def counted_sessions(self) -> int:
+        """How many sessions its program has counted for endpoints."""
+        return pinned.counted_sessions(self._pins)
+
+    @property
+    def _pins(self) -> Path:
+        return Pins(self._bpffs, self.gateway_id).directory

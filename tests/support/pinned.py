@@ -9,6 +9,9 @@ from pathlib import Path
 from struct import Struct
 
 from services.gateway_agent.dataplane.libbpf import Map, library
+from services.gateway_agent.dataplane.maps import SIZES
+from services.gateway_agent.dataplane.session_maps import SIZES as SESSION_SIZES
+from services.gateway_agent.dataplane.session_maps import USAGE
 
 HASH, PERCPU_HASH, LPM_TRIE = 1, 5, 11  # BPF_MAP_TYPE_
 COUNTED = (HASH, PERCPU_HASH, LPM_TRIE)  # arrays always have all of their elements
@@ -16,13 +19,19 @@ _INFO = Struct("=IIIII")  # of struct bpf_map_info: type, id, key and value size
 
 
 def entries(directory: Path) -> dict[str, int]:
-    """How many entries each map has that is pinned there, and is no array."""
+    """How many entries each of the program's maps has that is no array."""
     counts = {}
-    for pin in sorted(directory.iterdir()):
-        with _opened(pin) as (kind, found):
+    for name in sorted(SIZES.keys() | SESSION_SIZES.keys()):
+        with _opened(directory / name) as (kind, found):
             if kind in COUNTED:
                 counts[found.name] = sum(len(batch) for batch in found.batches())
     return counts
+
+
+def counted_sessions(directory: Path) -> int:
+    """What the program has counted for all endpoints, those that are gone too."""
+    with _opened(directory / "usage") as (_, found):
+        return sum(USAGE.unpack(value)[0] for _, value in found.items())
 
 
 @contextmanager

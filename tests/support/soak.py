@@ -44,6 +44,13 @@ PORTS = (
         client_port=UDP_PORT, server_port=UDP_SERVER_PORT, protocol=service_pb.PortMapping.PROTOCOL_UDP
     ),
 )
+SETTINGS = service_pb.SessionSettings(
+    tcp_established_seconds=60,
+    tcp_half_open_seconds=10,
+    tcp_closed_seconds=1,
+    udp_two_way_seconds=10,
+    udp_one_way_seconds=10,
+)
 WHITELISTS = (("10.0.0.0/24",), ("10.0.0.8/30", "192.0.2.0/24"), ())
 
 
@@ -130,11 +137,12 @@ class Soak:
 
     async def nothing_is_left_over(self) -> None:
         """The maps hold what the table needs and no more; at last nothing."""
-        await self._holds(self.kept, sessions=None)
+        await self._holds(self.kept)
+        assert self.gateway.counted_sessions() == 0
         for each in self.kept:
             if each.place.stands:
                 await self._remove(each)
-        await self._holds([], sessions=0)
+        await self._holds([])
         await self.control.tell(*(self._service(number, removed=True) for number in range(SERVICES)))
         await self.control.tell(*(self._attachment(vpc, removed=True) for vpc in self._ids))
         await self._has(dict.fromkeys(self.gateway.entries(), 0))
@@ -185,7 +193,8 @@ class Soak:
 
     # ---- what is in the maps
 
-    async def _holds(self, kept: list[Kept], sessions: int | None) -> None:
+    async def _holds(self, kept: list[Kept]) -> None:
+        """No session, for traffic has ended and the limits of idle ones are short."""
         standing = [each for each in kept if each.place.stands]
         takers = [len(BACKENDS) - bool(self._draining.get(number)) for number in range(SERVICES)]
         needed = {
@@ -198,9 +207,10 @@ class Soak:
             "endpoints": len(standing),
             "source_owners": len(standing),
             "more_sources": 0,
+            "sessions": 0,
             "allowed": sum(len(each.allowed) or 1 for each in standing),
         }
-        await self._has(needed if sessions is None else {**needed, "sessions": sessions})
+        await self._has(needed)
 
     async def _has(self, wanted: dict[str, int]) -> None:
         found: dict[str, int] = {}
@@ -232,6 +242,7 @@ class Soak:
                 removed=removed,
                 vpc_id=self._ids[self._payments],
                 port_mappings=PORTS,
+                session_settings=SETTINGS,
                 weighted_backends=[
                     forwarding_pb.BackendForwarding(address=each, weight=1, draining=each == draining)
                     for each in BACKENDS
