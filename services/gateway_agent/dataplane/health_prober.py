@@ -10,6 +10,8 @@ from itertools import count
 from random import Random
 from typing import NamedTuple
 
+import structlog
+
 from services.gateway_agent.backend_health import Answer, Failure, HealthFigures, ServiceHealth
 from services.gateway_agent.dataplane.health_dialogue import Dialogue
 from services.gateway_agent.dataplane.health_schedule import Patient, Schedule
@@ -25,7 +27,10 @@ PORTS = range(256, 512)
 
 MOST_UNDER_WAY = 4096
 MOST_BEGUN_AT_ONCE = 64
+MOST_ALTERED_AT_ONCE = 8  # services, each of which takes milliseconds to be written
 SHORTEST_PAUSE_SECONDS = 0.001
+
+log = structlog.get_logger(__name__)
 
 
 class Obstacle(Enum):
@@ -131,7 +136,12 @@ class HealthProber:
             self._timer = self._loop.call_later(pause, self._look)
 
     def _look(self) -> None:
-        now = self._loop.time()
+        try:
+            self._do_what_is_due(self._loop.time())
+        finally:
+            self._arm()
+
+    def _do_what_is_due(self, now: float) -> None:
         for _ in range(MOST_BEGUN_AT_ONCE):
             due = self._schedule.due(now) if len(self._under_way) < MOST_UNDER_WAY else None
             if due is None:
@@ -142,10 +152,9 @@ class HealthProber:
             if (found := self._under_way.get(key)) is not None:
                 self._say(key.device, found.dialogue.look(now))
                 self._go_on(key, found, now, number)
-        self._arm()
 
     def _begin(self, patient: Patient, check: HealthCheck, now: float) -> None:
-        match self._find(patient):
+        match self._way_to(patient):
             case Obstacle.NO_MAC:
                 self._note(patient, Answer(Failure.UNRESOLVED), now, now)
             case Obstacle() as obstacle:
@@ -157,6 +166,12 @@ class HealthProber:
                 self._go_on(key, found, now, next(self._numbers))
             case Way():
                 self._put_off(patient)
+
+    def _way_to(self, patient: Patient) -> Way | Obstacle:
+        try:
+            return self._find(patient)
+        except OSError:  # a map of the kernel's that cannot be read
+            return Obstacle.NO_DEVICE
 
     def _free_key(self, way: Way) -> _Key | None:
         """In turns, so that a late answer to an earlier check is none to the next."""
@@ -231,6 +246,16 @@ class HealthProber:
         self._altered.add(service)
 
     def _tell(self) -> None:
-        altered, self._altered = frozenset(self._altered), set()
-        if not self._closed:
+        if self._closed:
+            return
+        altered = frozenset(sorted(self._altered)[:MOST_ALTERED_AT_ONCE])
+        self._altered -= altered
+        try:
             self._altered_to(altered)
+        except OSError as error:  # a map of the kernel's that cannot be written
+            log.error("cannot turn services to other backends, trying again", services=len(altered), why=str(error))
+            self._altered |= altered
+            self._loop.call_later(self._second, self._tell)
+            return
+        if self._altered:
+            self._loop.call_soon(self._tell)

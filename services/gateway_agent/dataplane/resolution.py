@@ -184,7 +184,7 @@ class Resolution:
         if service is None or not isinstance(asker, Endpoint):
             return Obstacle.NOBODY_ASKS
         self._askers[service.id] = asker.key
-        number = self._table.vpc_number(service.vpc)
+        number = self._table.vpc_number(service.vpc) if self._table.entries.attachment(service.vpc) else 0
         if (name := self._devices.get(number)) is None:
             return Obstacle.NO_DEVICE
         if (mac := self._neighbours.mac(Host(number, patient.address))) is None:
