@@ -14,7 +14,7 @@ from services.common.rpc.machine import Machine
 from services.common.rpc.server import Entrance, Hosted, RpcServer
 from services.common.rpc.status import Progress, StatusServicer
 from services.gateway_agent.control_plane import ControlPlane
-from services.gateway_agent.dataplane.port import Dataplane, Unusable
+from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.feed import Connect, Feed
@@ -22,7 +22,7 @@ from services.gateway_agent.fence import Clock, Fence, boottime
 from services.gateway_agent.flow_file import FlowFile
 from services.gateway_agent.flow_log import FlowLog
 from services.gateway_agent.flow_report import FlowReport
-from services.gateway_agent.flows import OFF, FlowSource
+from services.gateway_agent.flows import OFF
 from services.gateway_agent.meter import Meter
 from services.gateway_agent.numbers import Figures
 from services.gateway_agent.pace import Pace
@@ -191,8 +191,4 @@ class Agent:
 def _flow_log(settings: AgentSettings, dataplane: Dataplane, control: ControlPlane) -> FlowLog:
     one_of, file = settings.flows.one_of, settings.flows.file
     sink = FlowFile(file, settings.gateway_id, one_of) if file else FlowReport(control, one_of)
-    if isinstance(dataplane, FlowSource):
-        return FlowLog(dataplane, sink, one_of)
-    if one_of != OFF:
-        raise Unusable("this gateway's data plane tells nothing of sessions: start it without --flow-log")
-    return FlowLog(None)
+    return FlowLog(dataplane, sink, one_of)

@@ -77,7 +77,7 @@ class Follower:
 class FlowLog:
     """Of one in `one_of` sessions; with OFF it does nothing, and the data plane tells nothing."""
 
-    def __init__(self, source: FlowSource | None, sink: Sink | None = None, one_of: int = OFF) -> None:
+    def __init__(self, source: FlowSource, sink: Sink | None = None, one_of: int = OFF) -> None:
         self._source, self._sink, self.one_of = source, sink, one_of
         self._waiting: deque[FlowRecord] = deque()
         self._news = asyncio.Event()
@@ -90,7 +90,7 @@ class FlowLog:
         return self.one_of != OFF
 
     def counts(self) -> Counts:
-        self._counts.lost = self._source.lost_flows() if self._source and self.on else 0
+        self._counts.lost = self._source.lost_flows() if self.on else 0
         return self._counts
 
     def newest(self, count: int) -> Sequence[FlowRecord]:
@@ -108,15 +108,12 @@ class FlowLog:
 
     async def run(self) -> None:
         """Until cancelled. With a data plane that is open."""
-        source = self._source
-        if source is None:
-            return
-        source.sample_flows(self.one_of)
+        self._source.sample_flows(self.one_of)
         if not self.on:
             return
         try:
             async with asyncio.TaskGroup() as parts:
-                parts.create_task(self._read(source))
+                parts.create_task(self._read())
                 if self._sink is not None:
                     parts.create_task(self._write(self._sink))
         finally:
@@ -125,8 +122,8 @@ class FlowLog:
                     while self._waiting:
                         await self._write_some(self._sink)
 
-    async def _read(self, source: FlowSource) -> None:
-        async with aclosing(source.flows()) as records:
+    async def _read(self) -> None:
+        async with aclosing(self._source.flows()) as records:
             async for record in records:
                 self._take(record)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from services.gateway_agent import table
 
@@ -21,7 +21,8 @@ class FlowRecord:
     """One session as it is in the consumer's VPC, or an attempt at one. `endpoint`, `service`, `vpc`: UUIDs.
 
     `in` is from the client, `out` to it; bytes are those of IP packets. `began` and `ended` are in nanoseconds since
-    the epoch: of the first packet, and of the last one. A refused opening is one packet.
+    the epoch: of its first packet, and of the moment in which it was found to be over, up to its service's idle time
+    and a round of the collector after its last packet. A refused opening is one packet, without its length.
     """
 
     endpoint: str
@@ -42,16 +43,12 @@ class FlowRecord:
     bytes_out: int = 0
 
 
-@runtime_checkable
 class FlowSource(Protocol):
     """What a data plane tells of sessions. It never waits for whoever reads: what is not read in time is lost, and
     counted."""
 
     def sample_flows(self, one_of: int) -> None:
-        """Tells of one in so many sessions, chosen by a hash of their addresses and ports; FULL: of all, OFF: of none.
-
-        What is chosen is chosen at its opening and its end alike.
-        """
+        """Tells of one in so many sessions that open from now on, chosen at random; FULL: of all, OFF: of none."""
 
     def flows(self) -> AsyncGenerator[FlowRecord, None]:
         """As they end, until the iterator is closed; one at a time reads."""

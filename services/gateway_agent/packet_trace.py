@@ -33,6 +33,7 @@ class Subject(StrEnum):
     WHITELIST = "whitelist"
     PORT = "port"
     BACKEND = "backend"
+    LIMITS = "limits"
     SOURCE = "source"
     WAY_OUT = "way out"
 

@@ -1,7 +1,7 @@
 """The loop that makes the kernel forward what is desired, step by step and without a clock of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +14,7 @@ from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.desired import REMOVED, Desired, Versioned
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.fence import Fence
+from services.gateway_agent.flows import FlowRecord
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
@@ -102,6 +103,15 @@ class Switch:
 
     def capture(self, endpoint: str, snap: int) -> Capture | None:
         return None
+
+    def sample_flows(self, one_of: int) -> None: ...
+
+    async def flows(self) -> AsyncGenerator[FlowRecord, None]:
+        return
+        yield
+
+    def lost_flows(self) -> int:
+        return 0
 
     async def close(self) -> None: ...
 

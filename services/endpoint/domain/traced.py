@@ -25,8 +25,8 @@ class Met(Enum):
     DRAIN = auto()
     WHITELIST = auto()
     PORT = auto()
-    LIMITS = auto()
     BACKEND = auto()
+    LIMITS = auto()
     SOURCE = auto()
     WAY_OUT = auto()
 

@@ -1,9 +1,9 @@
 """A client's first packet put through the forwarding program on the table as it is, with nothing left of it.
 
-The program is loaded once more, on the pinned maps of the table, but with sessions and counters of its own: what runs
-is what forwards (the kernel's tag of it says so), and yet no session opens and nothing is counted. A session that the
-packet may belong to is copied there before, and those that have the source port that it would get. The steps are read
-from the maps beside it; the verdict is the program's.
+The program is loaded once more, on the pinned maps of the table, but with maps of its own for all that it writes: what
+runs is what forwards (the kernel's tag of it says so), and yet no session opens and nothing is counted. Of that
+is copied before: the session that the packet may belong to, what the endpoint has taken of its limits, sessions that
+have the source port that it would get. The steps are read from the maps beside it; the verdict is the program's.
 """
 
 import asyncio
@@ -20,12 +20,13 @@ from services.gateway_agent.dataplane.trace_steps import Looking, Session, clien
 from services.gateway_agent.packet_trace import FORWARDED, Opening, PacketTrace
 from services.gateway_agent.table import Endpoint, Service
 
-OWN = {"sessions": 64, "counters": len(Counter)}
-"""Maps that the copy has for itself, and how many entries they have."""
+ENTRIES, PAGE = 128, 4096
+BESIDE = {Counter.SESSION_NEW, Counter.FLOW_RECORD_LOST}
+"""What is counted beside what became of the packet."""
 
 SENDER = bytes.fromhex("020000000001")
-MOST_TAKEN = 48
-"""Source ports that are taken and that the copy is told of: more than the program ever tries."""
+MOST_TAKEN = 32
+"""So many source ports the program tries. It is told of each that is taken, as soon as it has taken it."""
 
 TRIES = 3
 """The table may change between the run and the reading of the maps; then both are done again."""
@@ -43,12 +44,17 @@ class Verdict:
 class DryRun:
     """Traces; each loads the program anew, which takes some tens of milliseconds on a thread of its own."""
 
-    def __init__(self, table: KernelTable, maps: Maps, resolution: Resolution, program: LoadedObject) -> None:
-        self._table, self._maps, self._resolution, self._program = table, maps, resolution, program
+    def __init__(self, table: KernelTable, resolution: Resolution, program: LoadedObject, maps: Maps) -> None:
+        self._table, self._resolution, self._program, self._maps = table, resolution, program, maps
 
     async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
         """None if the endpoint is not in the table. Raises OSError, and NotReady if it cannot be asked."""
-        copy = await asyncio.to_thread(self._program.copy, OWN)
+        known = self._table.entries.endpoint(endpoint)
+        if known is None:
+            return None
+        if opening.source.version != known.address.version:
+            raise NotReady(f"{opening.source} is of another family than {known.address}")
+        copy = await asyncio.to_thread(self._program.copy, own_maps(self._table.slot(endpoint)))
         try:
             if copy.tag != self._program.tag:
                 raise NotReady("the program on disk is not the one that forwards: restart the agent")
@@ -65,11 +71,10 @@ class DryRun:
         service = self._table.entries.service(known.service) if known else None
         if known is None or service is None:
             return None
-        if opening.source.version != known.address.version:
-            raise NotReady(f"{opening.source} is of another family than {known.address}")
         opening = replace(opening, port=opening.port or first_port(service, opening))
         verdict = self._run(copy, known, opening)
         looking = Looking(self._table, self._maps, self._resolution, known, opening)
+        looking.usage = self._program.maps["usage"].get(NUMBER.pack(self._table.slot(endpoint))) or b""
         steps = tuple(looking.steps(verdict.session, opened=verdict.opened, verdict=verdict.counter))
         to = verdict.session if verdict.counter == FORWARDED else None
         return PacketTrace(
@@ -83,29 +88,48 @@ class DryRun:
         )
 
     def _run(self, copy: LoadedObject, endpoint: Endpoint, opening: Opening) -> Verdict:
-        """Again, as long as the source port that it takes is taken: then it must look for another."""
-        number = self._table.vpc_number(endpoint.vpc)
-        device = self._table.device(number)
+        """Again, as long as the source port that it takes is taken, and as often as the program looks for one."""
+        number, slot = self._table.vpc_number(endpoint.vpc), NUMBER.pack(self._table.slot(endpoint.id))
+        device, family = self._table.device(number), "sessions" if opening.source.version == 4 else "sessions6"
         frame = first_frame(opening, endpoint.address, sender=SENDER, receiver=device.mac)
-        key, counters = client_key(number, opening, endpoint.address), copy.maps["counters"]
-        there = self._session_at(key)
-        while True:
-            _fill(copy.maps["sessions"], there)
-            before = _counts(counters)
+        key, live, ours = client_key(number, opening, endpoint.address), self._program.maps, copy.maps
+        there = _session_at(live[family], key)
+        for tried in range(1, MOST_TAKEN + 1):
+            _fill(ours[family], there)
+            ours["usage"].put(slot, live["usage"].get(slot) or bytes(ours["usage"].value_size))
+            before = _counts(ours["counters"])
             copy.try_frame(frame, device.ifindex)
-            counted = {name for name, count in _counts(counters).items() if count != before[name]}
-            opened, session = Counter.SESSION_NEW in counted, session_of(copy.maps["sessions"], key)
-            taken = self._maps.sessions.get(session.other) if session and opened else None
-            if session is None or taken is None or len(there) >= MOST_TAKEN:
-                (said,) = counted - {Counter.SESSION_NEW}
-                return Verdict(said.value, opened, session)
+            counted = {name for name, count in _counts(ours["counters"]).items() if count != before[name]}
+            opened, session = Counter.SESSION_NEW in counted, session_of(ours[family], key)
+            taken = live[family].get(session.other) if session and opened else None
+            if session is None or taken is None:
+                break
             there[session.other] = taken
+            if tried == MOST_TAKEN:
+                return Verdict(Counter.REFUSED_NO_SOURCE_PORT.value, opened=False, session=None)
+        (said,) = counted - BESIDE
+        return Verdict(said.value, opened, session)
 
-    def _session_at(self, key: bytes) -> dict[bytes, bytes]:
-        """Both entries of the session that there is, if there is one."""
-        consumer, session = self._maps.sessions.get(key), session_of(self._maps.sessions, key)
-        provider = self._maps.sessions.get(session.other) if session else None
-        return {key: consumer, session.other: provider} if consumer and session and provider else {}
+
+def own_maps(slot: int) -> Mapping[str, int]:
+    """What the program writes to, and how many entries of it the copy has for itself: arrays up to the slot."""
+    return {
+        "sessions": ENTRIES,
+        "sessions6": ENTRIES,
+        "refusals": ENTRIES,
+        "counters": len(Counter),
+        "usage": slot + 1,
+        "traffic": 1,
+        "flows": PAGE,
+        "desks": 1,
+    }
+
+
+def _session_at(sessions: Map, key: bytes) -> dict[bytes, bytes]:
+    """Both entries of the session that there is, if there is one."""
+    consumer, session = sessions.get(key), session_of(sessions, key)
+    provider = sessions.get(session.other) if session else None
+    return {key: consumer, session.other: provider} if consumer and session and provider else {}
 
 
 def first_port(service: Service, opening: Opening) -> int:

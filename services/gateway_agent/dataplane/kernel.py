@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import structlog
@@ -17,6 +17,7 @@ from services.gateway_agent.dataplane.difficulties import Difficulties
 from services.gateway_agent.dataplane.dry_run import DryRun
 from services.gateway_agent.dataplane.entries import check_ids, check_ipv4
 from services.gateway_agent.dataplane.hooks import Hooks
+from services.gateway_agent.dataplane.kernel_flows import KernelFlows
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject, pinned_size
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
@@ -27,6 +28,7 @@ from services.gateway_agent.dataplane.session_maps import SIZES as SESSION_SIZES
 from services.gateway_agent.dataplane.sessions import Leisure, Sweeper, Swept
 from services.gateway_agent.dataplane.tapping import tap_endpoint
 from services.gateway_agent.dataplane.trial import Trial
+from services.gateway_agent.flows import FlowRecord
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import (
@@ -176,6 +178,15 @@ class KernelDataplane:
         except OSError as error:
             raise NotReady(f"packets of endpoint {endpoint} cannot be taken: {error}") from error
 
+    def sample_flows(self, one_of: int) -> None:
+        self._kernel.flows.sample(one_of)
+
+    def flows(self) -> AsyncGenerator[FlowRecord, None]:
+        return self._kernel.flows.records()
+
+    def lost_flows(self) -> int:
+        return self._kernel.flows.lost()
+
     async def close(self) -> None:
         async with self._changing, self._collecting:
             if self._opened is not None:
@@ -209,9 +220,10 @@ class _Opened:
         self._resolution = self.resolution = Resolution(self.table, difficulties)
         self.attachments = Attachments(devices, loaded.program_fd, self.table, self._resolution, difficulties)
         self.passed = Passed(self.table, loaded.maps)
+        self.flows = KernelFlows(self.table, loaded.maps)
         self.sweepers = [Sweeper(loaded, family) for family in FAMILIES]
         self.trial = Trial(self.table, self._resolution, loaded)
-        self.dry_run = DryRun(self.table, self.maps, self._resolution, loaded)
+        self.dry_run = DryRun(self.table, self._resolution, loaded, self.maps)
         self._checks: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -248,6 +260,7 @@ class _Opened:
                 await self._resolution.put(entry)
             case Endpoint():
                 self.table.put_endpoint(entry)
+                self.flows.note(entry)
                 self._resolution.announce(entry.vpc, entry.address)
 
     async def _remove(self, key: Key) -> None:

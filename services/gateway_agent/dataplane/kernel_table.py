@@ -299,6 +299,10 @@ class KernelTable:
         """The slot of every endpoint."""
         return {key.id: number for key, number in list(self._numbers.items()) if key.kind is Kind.ENDPOINT}
 
+    def slot(self, endpoint: str) -> int:
+        """Of an endpoint in the table."""
+        return self._numbers[Key(Kind.ENDPOINT, endpoint)]
+
     def epoch(self, slot: int) -> int:
         return self._slot(slot).epoch
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
 from services.gateway_agent.captures import Capture
+from services.gateway_agent.flows import FlowSource
 from services.gateway_agent.packet_trace import Opening, PacketTrace
 from services.gateway_agent.reach import Reach
 from services.gateway_agent.table import Change, ForwardingTable, Key
@@ -23,7 +24,7 @@ class Unusable(DataplaneError):
     """This machine cannot forward at all (no root, no BPF); the text says what is missing."""
 
 
-class Dataplane(Protocol):
+class Dataplane(FlowSource, Protocol):
     """Forwards what its table says, and nothing else.
 
     Every prefix of a sequence of changes is safe: it forwards less than the whole, never wrongly. `apply` expects

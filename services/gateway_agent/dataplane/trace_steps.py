@@ -10,10 +10,12 @@ from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
     NUMBER,
     PORT_VALUE,
+    VERSIONED_KEY,
     Counter,
     EndpointValue,
     Maps,
     ServiceWord,
+    Settings,
     SlotWord,
     VpcDevice,
     allowed_key,
@@ -21,11 +23,20 @@ from services.gateway_agent.dataplane.maps import (
     port_key,
 )
 from services.gateway_agent.dataplane.resolution import Resolution
-from services.gateway_agent.dataplane.session_maps import SessionValue, Tuple
+from services.gateway_agent.dataplane.session_maps import USAGE, SessionValue, Tuple
 from services.gateway_agent.packet_trace import Opening, Outcome, Step, Subject
-from services.gateway_agent.table import Address, Endpoint, PortMapping, Protocol
+from services.gateway_agent.table import SOURCE_RANGE, Address, Endpoint, Limits, PortMapping, Protocol
 
 SECOND = 1e9
+NOBODYS = (
+    SOURCE_RANGE,
+    *map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "::/64", "fd73:6964:6567:6174::/64")),
+)
+OF_LIMITS = {
+    Counter.REFUSED_LIMIT_CONNECTIONS.value: "it has as many sessions as it may",
+    Counter.REFUSED_LIMIT_NEW.value: "sessions came faster than it may open them",
+    Counter.REFUSED_LIMIT_RATE.value: "its bits come faster than they may",
+}
 UNTOLD = {
     Counter.REFUSED_NO_SOURCE_PORT.value: "each source port that was tried is taken",
     Counter.REFUSED_TABLE_FULL.value: "there is no room for another session",
@@ -63,6 +74,7 @@ class Looking:
         self._slot = 0
         self._service = 0
         self._follows = False
+        self.usage = b""  # what the endpoint has taken of its limits
         self.foreseen = Counter.FORWARDED
 
     def steps(self, session: Session | None, *, opened: bool, verdict: str) -> Iterator[Step]:
@@ -77,6 +89,7 @@ class Looking:
             (Subject.WHITELIST, self._whitelist),
             (Subject.PORT, self._port),
             (Subject.BACKEND, lambda: self._backend(session)),
+            (Subject.LIMITS, lambda: self._limits(verdict)),
             (Subject.SOURCE, lambda: _source(session, verdict)),
             (Subject.WAY_OUT, lambda: self._way_out(session)),
         ]
@@ -124,6 +137,8 @@ class Looking:
 
     def _whitelist(self) -> str:
         source, word = self._opening.source, self._word
+        if not self._follows and self._is_spoofed(source):
+            raise Refusal(Counter.REFUSED_SPOOFED, f"no machine of a VPC can have the address {source}")
         place = self._maps.allowed.get(allowed_key(self._slot, word.allow_version, ip_network(source)))
         networks = self._endpoint.allowed
         if place is None:
@@ -149,12 +164,33 @@ class Looking:
         chosen = f"{session.backend}, one of " if session else ""
         return f"{chosen}{takers} that take new sessions"
 
+    def _limits(self, verdict: str) -> str:
+        """What has been taken of them in the last moment, the program alone can say."""
+        word = ServiceWord.unpack(self._maps.services[self._service])
+        data = self._maps.settings.get(VERSIONED_KEY.pack(self._service, word.version))
+        limits = Settings.unpack(data).limits if data else Limits()
+        sessions, epoch, *_ = USAGE.unpack(self.usage) if self.usage else (0, 0)
+        told = [f"{sessions if epoch == self._word.epoch else 0} sessions"]
+        told[0] += f" of {limits.connections}" * bool(limits.connections)
+        told += [f"{limits.new_connections_per_second} new a second"] * bool(limits.new_connections_per_second)
+        told += [f"{limits.bits_per_second} bit/s"] * bool(limits.bits_per_second)
+        text = ", at most ".join(told)
+        if verdict in OF_LIMITS:
+            raise Refusal(Counter(verdict), f"{OF_LIMITS[verdict]}: {text}")
+        return text if limits != Limits() else f"{text}, without a limit"
+
     def _way_out(self, session: Session | None) -> str:
         number = session.vpc if session else self._table.vpc_number(self._service_vpc)
         device = self._table.device(number)
         if not device.ifindex:
             raise Refusal(Counter.REFUSED_NO_DEVICE, f"no device faces VPC {self._service_vpc}")
         return f"{self._name(number)}, index {device.ifindex}, faces VPC {self._service_vpc}"
+
+    def _is_spoofed(self, source: Address) -> bool:
+        """An address of ours, of this host, or nobody's: as table.h has it."""
+        number = self._table.vpc_number(self._endpoint.vpc)
+        ours = any(source in network for network in NOBODYS if network.version == source.version)
+        return ours or self._maps.endpoints.get(endpoint_key(number, source)) is not None
 
     # ---- the maps
 

@@ -80,14 +80,14 @@ class Flow(_message.Message):
     gateway_id: _builtins.str
     """The gateway that it went through."""
     one_of: _builtins.int
-    """One in so many sessions is told of, chosen by a hash of addresses and ports."""
+    """One in so many sessions is told of, chosen at random."""
     @_builtins.property
     def begin_time(self) -> _timestamp_pb2.Timestamp:
         """When its first packet came."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When its last packet came."""
+        """When it was found to be over: up to its idle time, and a moment more, after its last packet."""
 
     def __init__(
         self,
