@@ -2,24 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+
+import structlog
 
 from services.gateway_agent.dataplane.port import Dataplane, DataplaneError
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.sources import NO_SOURCE_PORT, Ground, Idle, Needs, per_source
 from services.gateway_agent.sums import Parted, Sums
-from services.gateway_agent.table import Endpoint, Key, Kind, Service
+from services.gateway_agent.table import Endpoint, ForwardingTable, Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
 from services.gateway_agent.traffic import Traffic
 
 SHARE = 20
 """Between two readings is at least so many times what one took: 100,000 endpoints cost no more than a twentieth."""
 
+PRESSED = 4
+"""So many times where it presses: a fifth."""
+
 MANY = 16_384
 """New sessions after which one looks sooner: half of what makes one source address too few."""
+
+log = structlog.get_logger(__name__)
 
 REFUSED, OPENED = f"refused_{NO_SOURCE_PORT}", "session_new"
 
@@ -63,14 +70,22 @@ class Meter:
         self._parted: list[Parted] = []
         self._reading = asyncio.Lock()
         self._counters: Mapping[str, int] = {}
-        self._due = 0.0
+        self._may = self._due = 0.0
+        self._failing = False
 
     async def run(self) -> None:
         """Looks at counters that cost nothing, and at all endpoints when these say so, or from time to time."""
         while True:
             await asyncio.sleep(self._pace.look)
-            if time.monotonic() >= self._due or await self._pressing():
-                await self.read()
+            try:
+                now = time.monotonic()
+                if now >= self._due or (now >= self._may and await self._pressing()):
+                    await self.read()
+                self._failing = False
+            except (DataplaneError, OSError) as error:  # forwarding goes on without being counted
+                if not self._failing:  # said once, not at every attempt
+                    log.error("what has passed cannot be read, trying again", why=str(error))
+                self._failing = True
 
     async def parting(self, endpoint: str) -> Callable[[], None]:
         """It is about to be taken out; to be called when it is: what it has passed stays in the sum of its service."""
@@ -85,12 +100,17 @@ class Meter:
         """How it is now."""
         async with self._reading:
             began = time.monotonic()
-            self._counters = await self._dataplane.counters()
             parted, self._parted = self._parted, []  # before the kernel is read: who goes then is among the next
-            traffic, ground = await self._dataplane.traffic(), await self._found()
+            try:
+                counters, traffic = await self._dataplane.counters(), await self._dataplane.traffic()
+            except BaseException:
+                self._parted = parted + self._parted
+                raise
+            self._counters, ground = counters, await self._found()
             reading, changed = await asyncio.to_thread(self._judge, traffic, ground, parted, began)
             ended = time.monotonic()
-            self._due = ended + max(self._pace.collect, SHARE * (ended - began))
+            took = ended - began
+            self._may, self._due = ended + PRESSED * took, ended + max(self._pace.collect, SHARE * took)
         if changed:
             self._changed([Key(Kind.ENDPOINT, id_) for id_ in changed])
         return reading
@@ -98,10 +118,8 @@ class Meter:
     async def _found(self) -> Ground:
         """Made anew when the table has changed; of its services some backends may be idle now, or no longer."""
         if self._as_of != self._tracker.changes:
-            as_of, table = self._tracker.changes, self._tracker.table()
-            self._ground = await asyncio.to_thread(Ground.of, table)
-            self._inherited = frozenset(key.id for key in self._tracker.found if key.kind is Kind.ENDPOINT)
-            self._services = {entry.id: entry for entry in table.entries.values() if isinstance(entry, Service)}
+            as_of, table, found = self._tracker.changes, self._tracker.table(), self._tracker.found
+            self._ground, self._services, self._inherited = await asyncio.to_thread(_indexed, table, found)
             self._as_of = as_of
         if not (idle := self._idle()):
             return self._ground
@@ -121,3 +139,8 @@ class Meter:
         before, now = self._counters, await self._dataplane.counters()
         opened = now.get(OPENED, 0) - before.get(OPENED, 0)
         return opened >= MANY or now.get(REFUSED, 0) > before.get(REFUSED, 0)
+
+
+def _indexed(table: ForwardingTable, found: Collection[Key]) -> tuple[Ground, Mapping[str, Service], frozenset[str]]:
+    services = {entry.id: entry for entry in table.entries.values() if isinstance(entry, Service)}
+    return Ground.of(table), services, frozenset(key.id for key in found if key.kind is Kind.ENDPOINT)

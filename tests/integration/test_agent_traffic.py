@@ -1,6 +1,7 @@
 """What an agent sees pass, what it asks for because of it, and what it shows of it."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -8,8 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
 from services.gateway_agent.numbers import GatewayNumbers
 from services.gateway_agent.table import Protocol
+from services.gateway_agent.traffic import Traffic
 from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
-from tests.support.agent import BASE, CLIENT, PAYMENTS, SHOP, WEB, Recorded, address, agent, endpoint, id_of
+from tests.support.agent import BASE, CLIENT, PAYMENTS, SHOP, WEB, Recorded, address, agent, endpoint, eventually, id_of
 from tests.support.control_plane import ABSENT, FORWARDING, control_plane
 from tests.support.metrics import value
 
@@ -109,6 +111,36 @@ async def test_a_gateway_without_traffic_shows_none(tmp_path: Path) -> None:
             await control.reported(id_of("1"), FORWARDING)
             told = await service.traffic()
             assert (list(told.endpoints), told.left_out, told.total.bytes_in) == ([], 1, 0)
+
+
+class Uncounted(Recorded):
+    """Its counts cannot be read until a test says so."""
+
+    broken = True
+    asked = 0
+
+    async def traffic(self) -> Mapping[str, Traffic]:
+        self.asked += 1
+        if self.broken:
+            raise OSError("the map is gone")
+        return await super().traffic()
+
+
+async def test_packets_pass_while_they_cannot_be_counted(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint("1"), endpoint("2"))
+        async with agent(control, small(), tmp_path, dataplane=Uncounted) as gateway:
+            dataplane = gateway.dataplane
+            assert isinstance(dataplane, Uncounted)
+            await control.reported(id_of("2"), FORWARDING)
+            await eventually("two attempts to count", lambda: dataplane.asked > 1)
+            await opened(dataplane, 40000, 3, "2")
+            await control.tell(endpoint("2", 2, removed=True))
+            await control.reported(id_of("2"), ABSENT, generation=2)
+            await opened(dataplane, 40000, 2, "1")
+            dataplane.broken = False
+            reading = await gateway.agent.meter.read()
+            assert reading.services[WEB].sessions_made == 5, "also of what went meanwhile"
 
 
 async def test_a_scrape_tells_of_endpoints_and_services_what_passed(tmp_path: Path) -> None:
