@@ -1,13 +1,13 @@
-"""IPv6 through a data plane: the same rules as for IPv4, asked of the fake."""
+"""IPv6 through a data plane: the same rules as for IPv4, asked of the fake and of the kernel."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from services.gateway_agent.dataplane.entries import check_ipv4
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.reach import Outcome
 from services.gateway_agent.table import (
@@ -21,17 +21,22 @@ from services.gateway_agent.table import (
     Service,
 )
 from tests.support import tables
-from tests.support.worlds import DNS, SOURCE, WEB, Vpc, World, fake_world
+from tests.support.worlds import DNS, SOURCE, WEB, Vpc, World, fake_world, kernel_world
 
 CLIENT, OTHER_CLIENT, BACKEND, OTHER_BACKEND = "fd00::10", "fd00::11", "fd00::10", "fd00::20"
 ADDRESS = "fd00::100"
 SEEN_AS = IPv6Address("fd73:6964:6567:6174::c613:8007")  # with 198.19.128.7, which the endpoint has leased
 
 
-@pytest.fixture(params=["fake"])
-async def world() -> AsyncIterator[World]:
-    async with fake_world(None) as fake:
-        yield fake
+@pytest.fixture(params=["fake", pytest.param("kernel", marks=pytest.mark.root)])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    if request.param == "fake":
+        async with fake_world() as fake:
+            yield fake
+    else:
+        async with kernel_world(tmp_path) as kernel:
+            kernel.ipv6 = True
+            yield kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ async def test_new_sessions_go_to_a_changed_backend_and_a_removed_endpoint_cuts(
 
 async def test_an_ipv6_and_an_ipv4_service_stand_side_by_side_in_the_same_vpcs(story: Story) -> None:
     story.world.add_hosts(story.payments, "10.0.0.10")
+    story.world.add_hosts(story.shop, "10.0.0.9")
     await story.world.serve(story.payments, "10.0.0.10", 8080, "old")
     service = await story.world.publish(story.payments, "10.0.0.10")
     await story.world.lead(story.shop, service, "10.0.0.100", "198.19.128.8")
@@ -141,11 +147,3 @@ async def test_the_table_and_its_sessions_outlive_the_agent(story: Story) -> Non
     await story.world.restart()
     assert await story.world.dataplane.read() == before
     assert await conversation.echoes()
-
-
-async def test_a_data_plane_that_resolves_by_arp_alone_is_not_ready_for_ipv6_and_says_why(story: Story) -> None:
-    for entry, words in ((story.service, "IPv6 backends"), (story.endpoint, ADDRESS)):
-        with pytest.raises(NotReady, match=f"{words}.* yet$"):
-            check_ipv4(entry)
-    check_ipv4(story.shop.attachment)
-    check_ipv4(replace(story.service, backends=tables.backends("10.0.0.10")))

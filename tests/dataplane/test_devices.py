@@ -8,8 +8,7 @@ import pytest
 
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
-from services.gateway_agent.dataplane.veth import SOURCE_RANGE
-from services.gateway_agent.table import Put
+from services.gateway_agent.table import SOURCE_RANGE, Put
 from services.gateway_agent.targets import Netns
 from tests.support.namespaces import DEVICE
 from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self, cast
 
 from tests.support.namespaces import Namespace
@@ -82,7 +82,7 @@ class TcpClient:
     """One connection, and what the server said of itself."""
 
     backend: str
-    seen_as: IPv4Address
+    seen_as: IPv4Address | IPv6Address
     seen_port: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -108,8 +108,8 @@ class TcpClient:
         except (TimeoutError, OSError):
             made.close()
             return None
-        address, seen_port = greeting["peer"]
-        return cls(greeting["name"], IPv4Address(address), seen_port, reader, writer)
+        address, seen_port, *_ = greeting["peer"]
+        return cls(greeting["name"], ip_address(address), seen_port, reader, writer)
 
     async def echoes(self, data: bytes = b"are you there?", patience: float = 5.0) -> bool:
         try:
@@ -131,7 +131,7 @@ class UdpClient:
     sock: socket.socket
     target: Address
     backend: str = ""
-    seen_as: IPv4Address | None = None
+    seen_as: IPv4Address | IPv6Address | None = None
     seen_port: int = 0
 
     @classmethod
@@ -161,9 +161,9 @@ class UdpClient:
             return False
         greeting, _, echoed = answer.partition(b"\n")
         told = json.loads(greeting)
-        self.backend, (address, self.seen_port) = told["name"], told["peer"]
-        self.seen_as = IPv4Address(address)
-        return echoed == data and sender == self.target
+        self.backend, (address, self.seen_port, *_) = told["name"], told["peer"]
+        self.seen_as = ip_address(address)
+        return echoed == data and sender[:2] == self.target
 
     async def close(self) -> None:
         self.sock.close()

@@ -66,7 +66,7 @@ class Namespace:
         return made
 
     def tcp_socket(self, source: str = "", port: int = 0) -> socket.socket:
-        made = self.open_socket(socket.SOCK_STREAM)
+        made = self.open_socket(socket.SOCK_STREAM, family_of(source))
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((source, port))
         return made
@@ -77,7 +77,7 @@ class Namespace:
         return made
 
     def udp_socket(self, address: str = "", port: int = 0) -> socket.socket:
-        made = self.open_socket(socket.SOCK_DGRAM)
+        made = self.open_socket(socket.SOCK_DGRAM, family_of(address))
         made.bind((address, port))
         return made
 
@@ -135,6 +135,10 @@ def create(label: str = "vpc") -> Namespace:
 def create_again(namespace: Namespace) -> None:
     """Another namespace by the name of one that was deleted."""
     _ip("netns", "add", namespace.name)
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import json
 import secrets
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import Self
 
 import pytest
@@ -62,13 +62,19 @@ class Site(ABC):
 
     def home(self, address: str) -> Namespace:
         """The namespace of a host: they take turns by the last number of their addresses."""
-        return self.spaces[int(IPv4Address(address)) % len(self.spaces)]
+        return self.spaces[int(ip_address(address)) % len(self.spaces)]
 
     def add_address(self, address: str) -> None:
-        self.home(address).add_address(f"{address}/24")
+        self.home(address).add_address(_in_its_subnet(address))
 
     def remove_address(self, address: str) -> None:
-        self.home(address).ip("address", "delete", f"{address}/24", "dev", DEVICE)
+        self.home(address).ip("address", "delete", _in_its_subnet(address), "dev", DEVICE)
+
+    def allow_ipv6(self) -> None:
+        """Before the gateway reaches it; the tenants' devices say nothing that nobody has asked for."""
+        for space in self.spaces:
+            for name, value in (("router_solicitations", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")):
+                space.set_sysctl(f"net.ipv6.conf.default.{name}", value)
 
 
 class NetnsSite(Site):
@@ -165,6 +171,10 @@ class VxlanSite(Site):
         for device in (*self.cables, self._thief):
             namespaces.delete_host_device_if_there(device)
         super().delete()
+
+
+def _in_its_subnet(address: str) -> str:
+    return f"{address}/64" if ":" in address else f"{address}/24"
 
 
 IN_EVERY_WAY = pytest.mark.parametrize("world", ["netns", "vxlan", "interface"], indirect=True)

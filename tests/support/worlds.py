@@ -303,6 +303,7 @@ class KernelWorld(World):
         self.gateway_id = f"{namespaces.PREFIX}-{secrets.token_hex(2)}"
         self.bpffs = bpffs
         self.timeouts = timeouts or Timeouts()
+        self.ipv6 = False
         self.attach_by("netns")
         self._sites: dict[str, Site] = {}
         self._servers: dict[tuple[str, str, int, Protocol], TcpEcho | UdpEcho] = {}
@@ -329,6 +330,8 @@ class KernelWorld(World):
         vpc = str(uuid4())
         site = self._sites[vpc] = SITES[next(self._kinds)].named(label)
         site.build()
+        if self.ipv6:
+            site.allow_ipv6()
         return Vpc(Attachment(vpc, site.target))
 
     def device(self, vpc: Vpc) -> HostDevice:

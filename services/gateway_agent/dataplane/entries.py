@@ -163,15 +163,6 @@ def check_ids(entry: Entry) -> None:
         _check_id(text)
 
 
-def check_ipv4(entry: Entry) -> None:
-    """Raises NotReady for what a data plane cannot forward that resolves addresses by ARP alone."""
-    match entry:
-        case Service(backends=backends) if any(backend.address.version != IPV4 for backend in backends):
-            raise NotReady("the service has IPv6 backends, which this gateway does not resolve yet")
-        case Endpoint(address=address) if address.version != IPV4:
-            raise NotReady(f"this gateway does not answer for IPv6 addresses such as {address} yet")
-
-
 def _check_id(text: str) -> None:
     try:
         if str(UUID(text)) == text:

@@ -15,7 +15,7 @@ from services.gateway_agent.dataplane.build import OBJECTS
 from services.gateway_agent.dataplane.devices import Devices
 from services.gateway_agent.dataplane.difficulties import Difficulties
 from services.gateway_agent.dataplane.dry_run import DryRun
-from services.gateway_agent.dataplane.entries import check_ids, check_ipv4
+from services.gateway_agent.dataplane.entries import check_ids
 from services.gateway_agent.dataplane.hooks import Hooks
 from services.gateway_agent.dataplane.kernel_flows import KernelFlows
 from services.gateway_agent.dataplane.kernel_table import KernelTable
@@ -246,7 +246,6 @@ class _Opened:
             case Put(entry):
                 check_ids(entry)
                 self.table.entries.check_put(entry)
-                check_ipv4(entry)
                 await self._put(entry)
             case Remove(key):
                 self.table.entries.check_remove(key)

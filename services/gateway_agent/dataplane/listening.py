@@ -3,14 +3,14 @@
 import asyncio
 import ctypes
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
 from struct import Struct
 from typing import Self
 
-from services.gateway_agent.table import SOURCE_PREFIX_V6, SOURCE_RANGE
+from services.gateway_agent.table import SOURCE_PREFIX_V6, SOURCE_RANGE, Address
 
 EVERY_PROTOCOL = 0x0003  # ETH_P_ALL: sockets for one protocol come after tc ingress, and would hear nothing
 SO_ATTACH_FILTER = 26
@@ -26,6 +26,8 @@ FIRST_SESSION_PORT = 1024
 LD_WORD, LD_HALF, LD_BYTE, LDX_HEADER, LD_HALF_BEHIND = 0x20, 0x28, 0x30, 0xB1, 0x48
 AND, JUMP_EQUAL, JUMP_GREATER_EQUAL, JUMP_SET, RETURN = 0x54, 0x15, 0x35, 0x45, 0x06
 FRAGMENT_OFFSET = 0x1FFF
+ADVERTISEMENT = 136  # a type of ICMPv6
+DESTINATION, TARGET = 38, 62  # where an IPv6 header and an advertisement have them, in a frame
 _INSTRUCTION = Struct("=HBBI")
 Instruction = tuple[int, int, int, int]
 Line = tuple[int, int] | tuple[int, int, str, str]
@@ -42,8 +44,10 @@ def claims_of(address: IPv4Address) -> Sequence[Instruction]:
     )  # fmt: skip
 
 
-def answers_to(address: IPv4Address) -> Sequence[Instruction]:
-    """Lets IPv4 to the address through that is ICMP, or TCP to a port that no session has."""
+def answers_to(address: Address) -> Sequence[Instruction]:
+    """Lets through, to the address, ICMP, and TCP to a port that no session has."""
+    if isinstance(address, IPv6Address):
+        return _answers_to_ipv6(address)
     return (
         (LD_HALF, 0, 0, 12), (JUMP_EQUAL, 0, 9, 0x0800),
         (LD_WORD, 0, 0, 30), (JUMP_EQUAL, 0, 7, int(address)),
@@ -51,6 +55,49 @@ def answers_to(address: IPv4Address) -> Sequence[Instruction]:
         (JUMP_EQUAL, 0, 4, socket.IPPROTO_TCP),
         (LDX_HEADER, 0, 0, 14), (LD_HALF_BEHIND, 0, 0, 16),
         (JUMP_GREATER_EQUAL, 1, 0, FIRST_SESSION_PORT),
+        (RETURN, 0, 0, LONGEST_FRAME),
+        (RETURN, 0, 0, 0),
+    )  # fmt: skip
+
+
+def _is_at(address: IPv6Address, offset: int) -> Iterator[Line]:
+    for start in range(0, len(address.packed), 4):
+        yield LD_WORD, offset + start
+        yield JUMP_EQUAL, int.from_bytes(address.packed[start : start + 4], "big"), "", "drop"
+
+
+def _answers_to_ipv6(address: IPv6Address) -> Sequence[Instruction]:
+    return _assembled({
+        "": [
+            (LD_HALF, 12), (JUMP_EQUAL, 0x86DD, "", "drop"), *_is_at(address, DESTINATION),
+            (LD_BYTE, 20), (JUMP_EQUAL, socket.IPPROTO_ICMPV6, "accept", ""),
+            (JUMP_EQUAL, socket.IPPROTO_TCP, "", "drop"),
+            (LD_HALF, 56), (JUMP_GREATER_EQUAL, FIRST_SESSION_PORT, "drop", "accept"),
+        ],
+        "accept": [(RETURN, LONGEST_FRAME)],
+        "drop": [(RETURN, 0)],
+    })  # fmt: skip
+
+
+def claims_of_ipv6(address: IPv6Address) -> Sequence[Instruction]:
+    """Lets advertisements through that say where the address is."""
+    return _assembled({
+        "": [
+            (LD_HALF, 12), (JUMP_EQUAL, 0x86DD, "", "drop"),
+            (LD_BYTE, 20), (JUMP_EQUAL, socket.IPPROTO_ICMPV6, "", "drop"),
+            (LD_BYTE, 54), (JUMP_EQUAL, ADVERTISEMENT, "", "drop"), *_is_at(address, TARGET),
+        ],
+        "accept": [(RETURN, LONGEST_FRAME)],
+        "drop": [(RETURN, 0)],
+    })  # fmt: skip
+
+
+def advertisements() -> Sequence[Instruction]:
+    """Lets ICMPv6 through by which hosts say where they are (RFC 4861)."""
+    return (
+        (LD_HALF, 0, 0, 12), (JUMP_EQUAL, 0, 5, 0x86DD),
+        (LD_BYTE, 0, 0, 20), (JUMP_EQUAL, 0, 3, socket.IPPROTO_ICMPV6),
+        (LD_BYTE, 0, 0, 54), (JUMP_EQUAL, 0, 1, ADVERTISEMENT),
         (RETURN, 0, 0, LONGEST_FRAME),
         (RETURN, 0, 0, 0),
     )  # fmt: skip

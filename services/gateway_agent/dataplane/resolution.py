@@ -6,7 +6,7 @@ from collections.abc import Container
 from ipaddress import IPv4Address
 
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth, why_none_is_well
-from services.gateway_agent.dataplane.arp import ArpSocket, announcement, probe
+from services.gateway_agent.dataplane import arp, nd
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.health_prober import HealthProber, Obstacle, Way
 from services.gateway_agent.dataplane.health_schedule import Patient
@@ -29,7 +29,7 @@ class Resolution:
         self._vpcs: dict[str, int] = {}  # by name of the device
         self._devices: dict[int, str] = {}  # by number of the VPC
         self._awaited: dict[str, asyncio.Event] = {}
-        self._arp = ArpSocket(self._heard)
+        self._arp, self._nd = arp.ArpSocket(self._heard), nd.NdSocket(self._heard)
         self._loop = asyncio.get_running_loop()
         self._next_look: asyncio.TimerHandle | None = None
         self._prober = HealthProber(self._way, self._rewrite, difficulties.note_health)
@@ -41,6 +41,7 @@ class Resolution:
             self._next_look.cancel()
         self._prober.close()
         self._arp.close()
+        self._nd.close()
 
     async def put(self, service: Service) -> None:
         """Writes the service with what is known; waits for a first answer only if nothing is."""
@@ -76,9 +77,13 @@ class Resolution:
         if (endpoint := self._table.entries.endpoint_at(vpc, address)) is not None:
             self._prober.ask_now(endpoint.service)
         number = self._table.vpc_number(vpc)
-        name = self._devices.get(number)
-        if name is not None and isinstance(address, IPv4Address):
-            self._arp.send(name, announcement(self._table.device(number).mac, address))
+        name, mac = self._devices.get(number), self._table.device(number).mac
+        if name is None:
+            return
+        if isinstance(address, IPv4Address):
+            self._arp.send(name, arp.announcement(mac, address))
+        else:
+            self._nd.send(name, nd.announcement(mac, address))
 
     def device_of(self, vpc: int) -> str | None:
         """The name of the device that faces a VPC, while there is one."""
@@ -91,6 +96,7 @@ class Resolution:
     def device_there(self, vpc: int, name: str) -> None:
         self._vpcs[name] = vpc
         self._devices[vpc] = name
+        self._nd.join(self._table.device(vpc).ifindex)
         self._neighbours.look_at(vpc, time.monotonic())
         self._probe()
 
@@ -105,14 +111,21 @@ class Resolution:
         due = self._neighbours.due(time.monotonic())
         self._rewrite(due.lost)
         for host in due.probes:
-            name = self._devices.get(host.vpc)
-            if name is not None and isinstance(host.address, IPv4Address):
-                self._arp.send(name, probe(self._table.device(host.vpc).mac, host.address))
+            self._ask(host)
         if self._next_look is not None:
             self._next_look.cancel()
         if self._neighbours.next_look is not None:
             delay = max(self._neighbours.next_look - time.monotonic(), SHORTEST_PAUSE_SECONDS)
             self._next_look = self._loop.call_later(delay, self._probe)
+
+    def _ask(self, host: Host) -> None:
+        name, mac = self._devices.get(host.vpc), self._table.device(host.vpc).mac
+        if name is None:
+            return
+        if isinstance(host.address, IPv4Address):
+            self._arp.send(name, arp.probe(mac, host.address))
+        else:
+            self._nd.send(name, nd.probe(mac, host.address))
 
     def _adopt(self) -> None:
         """What an earlier agent had resolved goes on being used while it is asked again."""
@@ -128,7 +141,7 @@ class Resolution:
             self._judge(service)
         self._probe()
 
-    def _heard(self, device: str, address: IPv4Address, mac: bytes) -> None:
+    def _heard(self, device: str, address: Address, mac: bytes) -> None:
         vpc = self._vpcs.get(device)
         if vpc is not None:
             self._rewrite(self._neighbours.heard(Host(vpc, address), mac, time.monotonic()))

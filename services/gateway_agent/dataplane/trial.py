@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Container
-from ipaddress import IPv4Address
 from itertools import islice
 
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import LoadedObject
 from services.gateway_agent.dataplane.probing import Heard, claimants, dial, is_answer, question
 from services.gateway_agent.dataplane.resolution import Resolution
-from services.gateway_agent.dataplane.segments import Host
+from services.gateway_agent.dataplane.tcp_frames import Peer
 from services.gateway_agent.reach import MOST_ATTEMPTS, Attempt, Outcome, Reach, served
-from services.gateway_agent.table import Address, Endpoint, Protocol, Service
+from services.gateway_agent.table import Address, Endpoint, Protocol, Service, seen_as
 
 REDIRECT = 7  # TC_ACT_REDIRECT
 ASKER = bytes.fromhex("020000000001")
@@ -44,7 +43,7 @@ class Trial:
         number = self._table.vpc_number(endpoint.vpc)
         device, name = self._table.device(number), self._resolution.device_of(number)
         address = endpoint.address
-        if name is None or not isinstance(address, IPv4Address):
+        if name is None:
             return Reach(answers=False)
         asked = question(ASKER, address).ljust(SHORTEST_ETHERNET, b"\0")
         verdict, frame = self._program.try_frame(asked, device.ifindex)
@@ -57,17 +56,18 @@ class Trial:
         device, name = self._table.device(number), self._resolution.device_of(number)
         ports = ((each.address, *port) for port in served(service) for each in service.backends)
         wanted = tuple(islice(ports, MOST_ATTEMPTS))
-        hosts: dict[Address, Host] = {}
+        hosts: dict[Address, Peer] = {}
         for backend in service.backends if name else ():
             mac = self._resolution.mac(number, backend.address)
-            if mac is not None and isinstance(backend.address, IPv4Address):
-                hosts[backend.address] = Host(mac, backend.address)
+            if mac is not None:
+                hosts[backend.address] = Peer(mac, backend.address)
         targets = [
             (hosts[address], port) for address, port, kind in wanted if kind is Protocol.TCP and address in hosts
         ]
         heard: Heard = {}
         if name is not None and targets:
-            heard = await dial(name, Host(device.mac, endpoint.source_address), targets, seconds)
+            ours = Peer(device.mac, seen_as(endpoint.source_address, endpoint.address.version))
+            heard = await dial(name, ours, targets, seconds)
         return tuple(Attempt(*each, _outcome(each, heard, hosts)) for each in wanted)
 
 

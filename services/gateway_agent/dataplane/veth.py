@@ -1,7 +1,7 @@
 """A veth into a tenant's network namespace, with the way back to the addresses that backends see."""
 
-from errno import EEXIST
-from ipaddress import IPv4Network
+from errno import EACCES, EEXIST, EINVAL, ENODEV, EOPNOTSUPP
+from socket import AF_INET6
 
 from pyroute2 import IPRoute, NetlinkError
 
@@ -18,11 +18,12 @@ from services.gateway_agent.dataplane.netlink import (
     need,
     our_link,
     silence,
+    unless,
 )
 from services.gateway_agent.dataplane.port import NotReady
+from services.gateway_agent.table import SOURCE_PREFIX_V6, SOURCE_RANGE
 from services.gateway_agent.targets import Netns
 
-SOURCE_RANGE = IPv4Network("198.19.128.0/17")
 LINK_SCOPE = 253
 MAIN_TABLE = 254
 
@@ -73,6 +74,8 @@ def _open_far_end(inside: IPRoute, target: Netns) -> None:
     if not link.up:
         inside.link("set", index=link.index, state="up")
         await_operational(inside, link.name)
+    with unless(EEXIST, EACCES, EINVAL, ENODEV, EOPNOTSUPP):  # the namespace has no IPv6, or the route already
+        inside.route("add", family=AF_INET6, dst=str(SOURCE_PREFIX_V6), oif=link.index)
     try:
         inside.route("add", dst=str(SOURCE_RANGE), oif=link.index, scope=LINK_SCOPE)
     except NetlinkError as error:

@@ -68,11 +68,15 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, __u32 number)
 	return carry(skb, number, &packet, &route);
 }
 
+#include "nd.h"
+
 /* A function of its own, with its data on the desk: the stack has no room for both families. */
 __noinline int forward_ipv6(struct __sk_buff *skb, __u32 number)
 {
 	struct desk *desk = find_desk();
 
+	if (is_neighbour_discovery(skb))
+		return answer_nd(skb, number);
 	return desk ? carry6(skb, number, &desk->packet6, &desk->route6) : refuse(REFUSED_NO_SESSION);
 }
 
