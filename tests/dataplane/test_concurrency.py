@@ -12,11 +12,11 @@ from ipaddress import IPv4Network
 import pytest
 
 from services.common.clock import SECOND
-from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import (
     Counter,
     EndpointValue,
 )
+from services.gateway_agent.dataplane.memory import Pair
 from services.gateway_agent.dataplane.session_maps import SessionValue
 from services.gateway_agent.table import Endpoint, Service
 from tests.support.tables import backends

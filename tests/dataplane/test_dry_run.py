@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import (
     NO_DEVICE,
     NUMBER,
     Counter,
     EndpointValue,
 )
+from services.gateway_agent.dataplane.memory import Pair
 from services.gateway_agent.dataplane.session_maps import SESSION, Tuple
 from services.gateway_agent.packet_trace import Opening, Outcome, PacketTrace, Subject
 from services.gateway_agent.table import Endpoint, Limits, Protocol

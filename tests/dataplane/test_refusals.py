@@ -6,8 +6,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from services.gateway_agent.dataplane.libbpf import Pair
 from services.gateway_agent.dataplane.maps import Counter, EndpointValue
+from services.gateway_agent.dataplane.memory import Pair
 from services.gateway_agent.table import Endpoint
 from tests.support.sites import IN_EVERY_WAY
 from tests.support.wire import ACK, FIN, ICMP, IPV4, IPV6, RST, SYN, TCP, UDP, Seen, Segment, Wire, ethernet

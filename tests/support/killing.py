@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 from unittest.mock import patch
 
-from services.gateway_agent.dataplane.libbpf import Map, Words
+from services.gateway_agent.dataplane.libbpf import Map
+from services.gateway_agent.dataplane.memory import Words
 
 DEADLINE_SECONDS = 20
 

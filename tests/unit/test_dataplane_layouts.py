@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway_agent.dataplane import build, maps
+from services.gateway_agent.dataplane import build, maps, settings_map
 from services.gateway_agent.dataplane.bpffs import Pins
 from services.gateway_agent.dataplane.entries import MOST_BACKENDS, MOST_LISTED, Entries, check_entry, check_ids
-from services.gateway_agent.dataplane.kernel_table import Numbers
+from services.gateway_agent.dataplane.local_numbers import Numbers
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.dataplane.records import MOST_REMOTES, AttachmentRecord
@@ -57,7 +57,7 @@ def test_structs_have_the_sizes_that_the_header_asserts() -> None:
         "endpoint": maps.EndpointValue.LAYOUT.size,
         "backend": maps.BackendValue.LAYOUT.size,
         "shares": SLOTS,
-        "settings": maps.Settings.LAYOUT.size,
+        "settings": settings_map.Settings.LAYOUT.size,
     }
     assert {name: int(size) for name, size in asserted} == sizes
 

@@ -18,7 +18,6 @@ from services.gateway_agent.dataplane.maps import (
     EndpointValue,
     Maps,
     ServiceRecord,
-    Settings,
     SlotWord,
     endpoint_key,
     read_allowed_key,
@@ -27,6 +26,7 @@ from services.gateway_agent.dataplane.maps import (
     unpack_id,
 )
 from services.gateway_agent.dataplane.records import AttachmentRecord
+from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.dataplane.shares import fits
 from services.gateway_agent.table import (
     Address,

@@ -1,13 +1,12 @@
 """The forwarding table in the kernel's maps: each change as writes of which every prefix is safe."""
 
-import heapq
 import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 
 from services.gateway_agent.dataplane.contents import read_contents
 from services.gateway_agent.dataplane.entries import Entries
-from services.gateway_agent.dataplane.libbpf import Pair
+from services.gateway_agent.dataplane.local_numbers import Numbers
 from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     NO_DEVICE,
@@ -21,7 +20,6 @@ from services.gateway_agent.dataplane.maps import (
     Maps,
     ServiceRecord,
     ServiceWord,
-    Settings,
     SlotWord,
     VpcDevice,
     allowed_key,
@@ -31,49 +29,16 @@ from services.gateway_agent.dataplane.maps import (
     port_key,
     port_value,
 )
-from services.gateway_agent.dataplane.port import DataplaneError, NotReady
+from services.gateway_agent.dataplane.memory import Pair
+from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.session_maps import REFUSAL_KEY
+from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.dataplane.shares import shares
 from services.gateway_agent.table import Address, Attachment, Endpoint, ForwardingTable, Key, Kind, Service
 
 Resolve = Callable[[int, Address], bytes | None]
 NOTHING = 0  # no VPC
-
-
-class Numbers:
-    """Small numbers from 1, the lowest free one first. They are used again: epochs and versions only ever rise."""
-
-    def __init__(self, what: str, end: int, used: Iterable[int] = ()) -> None:
-        taken = set(used)
-        self._what, self._end = what, end
-        self._next = max(taken, default=0) + 1
-        self._free = [number for number in range(1, self._next) if number not in taken]
-        self._resting: list[int] = []
-
-    def take(self) -> int:
-        if not self._free and self._next >= self._end:
-            self.wake()
-        if self._free:
-            return heapq.heappop(self._free)
-        if self._next >= self._end:
-            raise DataplaneError(f"this gateway holds {self._end - 1} {self._what} and no more")
-        self._next += 1
-        return self._next - 1
-
-    def give_back(self, number: int) -> None:
-        heapq.heappush(self._free, number)
-
-    def rest(self, number: int) -> None:
-        """Gives back one that is not to be taken before `wake`, unless there is no other."""
-        self._resting.append(number)
-
-    def wake(self) -> list[int]:
-        """Those that have rested."""
-        rested, self._resting = self._resting, []
-        for number in rested:
-            heapq.heappush(self._free, number)
-        return rested
 
 
 class KernelTable:

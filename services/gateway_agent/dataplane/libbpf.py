@@ -1,7 +1,6 @@
 """libbpf through ctypes: what loading one program and editing its maps takes, and nothing more."""
 
 import ctypes
-import mmap
 import os
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from errno import ENOENT
 from functools import cache
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple, Self
+from typing import Self
 
 BATCH = 1024
 WORD = 8
@@ -178,9 +177,9 @@ class Map:
             slices = _slices(keys, self.key_size, count), _slices(values, self.value_size, count)
             yield list(zip(*slices, strict=True))
 
-    def key_batches(self, into: "Window", size: int) -> Iterator[int]:
-        """The same, but for keys alone, which are written where `into` is; each time how many."""
-        return self._read_batches(into.address, ctypes.create_string_buffer(size * self.value_size), size)
+    def key_batches(self, into: int, size: int) -> Iterator[int]:
+        """The same, but for keys alone, which are written to the address `into`; each time how many."""
+        return self._read_batches(into, ctypes.create_string_buffer(size * self.value_size), size)
 
     def _read_batches(self, keys: int, values: ctypes.Array[ctypes.c_char], size: int) -> Iterator[int]:
         position: ctypes.Array[ctypes.c_char] | None = None
@@ -209,53 +208,6 @@ class Map:
 def _slices(buffer: ctypes.Array[ctypes.c_char], size: int, count: int) -> list[bytes]:
     raw = memoryview(buffer).cast("B")[: size * count]
     return [bytes(raw[start : start + size]) for start in range(0, size * count, size)]
-
-
-class Pair(NamedTuple):
-    """A 64-bit word by its halves."""
-
-    low: int
-    high: int
-
-    @classmethod
-    def of(cls, number: int) -> Self:
-        return cls(number & 0xFFFFFFFF, number >> 32)
-
-    @property
-    def number(self) -> int:
-        return self.low | self.high << 32
-
-
-class Words:
-    """An mmapable array of 64-bit words, each read and written with one load or store."""
-
-    def __init__(self, array: Map) -> None:
-        self._memory = mmap.mmap(array.fd, -(-array.max_entries * WORD // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self._words = memoryview(self._memory).cast("Q")
-
-    def __getitem__(self, index: int) -> Pair:
-        return Pair.of(self._words[index])
-
-    def __setitem__(self, index: int, pair: Pair) -> None:
-        self._words[index] = (pair.low & 0xFFFFFFFF) | (pair.high & 0xFFFFFFFF) << 32
-
-    def close(self) -> None:
-        self._words.release()
-        self._memory.close()
-
-
-class Window:
-    """The elements of an mmapable array as memory."""
-
-    def __init__(self, array: Map) -> None:
-        size = array.max_entries * (-(-array.entry_size // WORD) * WORD)
-        self._memory = mmap.mmap(array.fd, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self._view = (ctypes.c_char * size).from_buffer(self._memory)
-        self.address = ctypes.addressof(self._view)
-
-    def close(self) -> None:
-        del self._view
-        self._memory.close()
 
 
 class LoadedObject:

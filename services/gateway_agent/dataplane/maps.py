@@ -2,28 +2,24 @@
 
 import socket
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum, auto
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from struct import Struct
 from typing import ClassVar, Self
 from uuid import UUID
 
-from services.gateway_agent.dataplane.libbpf import Map, Pair, Words
+from services.gateway_agent.dataplane.libbpf import Map
+from services.gateway_agent.dataplane.memory import Pair, Words
 from services.gateway_agent.dataplane.records import AttachmentRecord
+from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.dataplane.shares import SLOTS
 from services.gateway_agent.table import (
     Address,
-    Affinity,
     Backend,
-    HealthCheck,
-    HealthProtocol,
-    Limits,
     Network,
     PortMapping,
     Protocol,
-    Service,
-    Timeouts,
 )
 
 NUMBER = Struct("<I")
@@ -212,77 +208,6 @@ class ServiceWord:
     @property
     def next_version(self) -> int:
         return self.version + 1 & _WORD
-
-
-_FLAGS = {Affinity.NONE: 0, Affinity.SOURCE_ADDRESS: 1}
-_RESET_EXPIRED = 2
-_PROTOCOLS = (None, HealthProtocol.TCP, HealthProtocol.HTTP)
-LONGEST_PATH = 128
-_HEALTH = Struct(f"<BBHHHHHBB{LONGEST_PATH}s10x")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a service asks beside its lists."""
-
-    timeouts: Timeouts
-    affinity: Affinity
-    reset_expired: bool
-    limits: Limits
-    health_check: HealthCheck | None
-
-    LAYOUT: ClassVar = Struct(f"<6I3Q{_HEALTH.size}s")
-
-    @classmethod
-    def of(cls, service: Service) -> Self:
-        return cls(service.timeouts, service.affinity, service.reset_expired, service.limits, service.health_check)
-
-    def pack(self) -> bytes:
-        flags = _FLAGS[self.affinity] | _RESET_EXPIRED * self.reset_expired
-        return self.LAYOUT.pack(*astuple(self.timeouts), flags, *astuple(self.limits), _pack_health(self.health_check))
-
-    def given_to(self, service: Service) -> Service:
-        return replace(
-            service,
-            timeouts=self.timeouts,
-            affinity=self.affinity,
-            reset_expired=self.reset_expired,
-            limits=self.limits,
-            health_check=self.health_check,
-        )
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Self:
-        *numbers, health = cls.LAYOUT.unpack(data)
-        flags = numbers[5]
-        affinity = Affinity.SOURCE_ADDRESS if flags & _FLAGS[Affinity.SOURCE_ADDRESS] else Affinity.NONE
-        expired = bool(flags & _RESET_EXPIRED)
-        return cls(Timeouts(*numbers[:5]), affinity, expired, Limits(*numbers[6:]), _unpack_health(health))
-
-
-def _pack_health(check: HealthCheck | None) -> bytes:
-    if check is None:
-        return bytes(_HEALTH.size)
-    path = check.path.encode()
-    return _HEALTH.pack(
-        _PROTOCOLS.index(check.protocol),
-        len(path),
-        check.port,
-        *check.statuses,
-        check.interval,
-        check.timeout,
-        check.healthy_after,
-        check.unhealthy_after,
-        path,
-    )
-
-
-def _unpack_health(data: bytes) -> HealthCheck | None:
-    protocol, length, port, first, last, interval, timeout, healthy, unhealthy, path = _HEALTH.unpack(data)
-    kind = _PROTOCOLS[protocol]
-    if kind is None:
-        return None
-    return HealthCheck(kind, port, path[:length].decode(), (first, last), interval, timeout, healthy, unhealthy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.gateway_agent.dataplane.libbpf import LoadedObject, Map, Window
+from services.gateway_agent.dataplane.libbpf import LoadedObject, Map
+from services.gateway_agent.dataplane.memory import Window
 from services.gateway_agent.dataplane.session_maps import SWEEP, SWEEP_KEYS
 from services.gateway_agent.table import Protocol, Timeouts
 
@@ -33,7 +34,7 @@ class Sweeper:
 
         Raises BpfError.
         """
-        for count in self._sessions.key_batches(self._keys, SWEEP_KEYS):
+        for count in self._sessions.key_batches(self._keys.address, SWEEP_KEYS):
             if count:
                 _, sessions, removed, _, _ = SWEEP.unpack(
                     self._program.call(self._name, SWEEP.pack(count, 0, 0, 0, now))

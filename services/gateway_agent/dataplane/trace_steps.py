@@ -15,7 +15,6 @@ from services.gateway_agent.dataplane.maps import (
     EndpointValue,
     Maps,
     ServiceWord,
-    Settings,
     SlotWord,
     VpcDevice,
     allowed_key,
@@ -24,6 +23,7 @@ from services.gateway_agent.dataplane.maps import (
 )
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.session_maps import USAGE, SessionValue, Tuple
+from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.packet_trace import Opening, Outcome, Step, Subject
 from services.gateway_agent.table import SOURCE_RANGE, Address, Endpoint, Limits, PortMapping, Protocol
 
