@@ -4,15 +4,22 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 
+import nats.errors
 import pytest
 import pytest_asyncio
+from nats.js import JetStreamContext
+from pcapng import FileScanner, blocks
 
+from services.common.messaging.connection import Unsettled, connect
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.gateway.v1.flow_pb2 import Flow
 from sidegate.api.gateway.v1.traffic_pb2 import EndpointTraffic
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.nkeys import UserCredential
 from tests.support import namespaces
 from tests.support.metrics import scrape, value
 from tests.support.namespaces import Namespace
@@ -33,7 +40,7 @@ MANY = 33_000
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
     require_root()
-    async with Standalone(tmp_path_factory.mktemp("sidegate")) as running:
+    async with Standalone(tmp_path_factory.mktemp("sidegate"), "--flow-log", "full") as running:
         yield running
 
 
@@ -160,6 +167,95 @@ def sums(text: str, service: EndpointService) -> dict[str, float]:
 
 
 COUNTED = ("connections", "rx_packet", "rx_byte", "tx_packet", "tx_byte")
+
+
+@pytest.mark.filterwarnings("ignore:Field type should not be:DeprecationWarning")  # the reader's own table of options
+async def test_a_session_is_seen_packet_by_packet_in_the_flow_log_and_on_nats(
+    sidegate: Standalone, sites: Sequence[Site], tmp_path: Path
+) -> None:
+    anna, _, pia = sites
+    async with machine(pia.namespace, "pia"), contextlib.AsyncExitStack() as stack:
+        service = await pia.publish("seen", approval=False)
+        endpoint = await connected(anna, service, pia)
+        reader = await stack.enter_async_context(reading(sidegate, tmp_path, anna))
+        file, about = tmp_path / "anna.pcapng", ("gateway", "capture", "--endpoint", endpoint.id, "--seconds", "20")
+        capturing = asyncio.create_task(asyncio.to_thread(sidegate.cli, *about, "-c", "12", "-w", str(file)))
+
+        async def capture_began() -> bool:
+            return file.exists() and file.stat().st_size > 0
+
+        await until("the capture to begin", capture_began)
+        conversation = await call(anna.namespace, endpoint.address, 80, source_port=41_000)
+        assert conversation is not None
+        stack.callback(conversation.close)
+        assert await conversation.goes_on()
+        done = await capturing
+        assert done.returncode == 0, done.stderr
+        assert "12 packets, 0 dropped; ended by packets" in done.stderr
+        with file.open("rb") as opened:
+            frames = [each for each in FileScanner(opened) if isinstance(each, blocks.EnhancedPacket)]
+        packets = [each for each in frames if each.packet_data[12:14] == b"\x08\x00"]  # and not who has the address
+        syn = packets[0].packet_data[14:]
+        assert (syn[12:16], syn[16:20]) == (IPv4Address(MACHINE).packed, IPv4Address(endpoint.address).packed)
+        assert (syn[20:24], syn[33]) == ((41_000).to_bytes(2, "big") + (80).to_bytes(2, "big"), 0x02)
+        assert {(each.interface_id, each.options["epb_flags"].inout) for each in packets} == {
+            (side, way) for side in (0, 1) for way in ("inbound", "outbound")
+        }
+        assert "capture begun" in (sidegate.data / "logs" / "gateway.log").read_text()
+        assert await call(anna.namespace, endpoint.address, 81, source_port=41_001, patience=0.2) is None
+        await anna.client.endpoints.delete(endpoint.id)
+
+        async def both_told() -> dict[int, Flow] | None:
+            told = {flow.client_port: flow for flow in await reader()}
+            return told if {41_000, 41_001} <= told.keys() else None
+
+        told = await until("both sessions to be told of on NATS", both_told)
+        assert told is not None
+        assert {port: flow.verdict for port, flow in told.items()} == {41_000: "cut", 41_001: "refused_no_port"}
+        flow = told[41_000]
+        assert (flow.account, flow.endpoint_id, flow.marker_id) == (anna.account, endpoint.id, endpoint.marker_id)
+        assert (flow.client, flow.address, flow.service_id) == (MACHINE, endpoint.address, service.id)
+        assert min(flow.packets_in, flow.packets_out) >= 4
+        async with sidegate.client("operator") as operator:
+            shown = [answer async for answer in operator.gateway.flows(endpoint_id=endpoint.id, newest=9, follow=False)]
+        assert {each.client_port for answer in shown for each in answer.flows} == {41_000, 41_001}
+        text = await asyncio.to_thread(scrape, sidegate.ready["gateway"]["metrics"])
+        assert value(text, "sidegate_gateway_flow_records_total", outcome="written") >= 2
+        assert value(text, "sidegate_gateway_flow_records_total", outcome="dropped") == 0
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    sidegate: Standalone, directory: Path, site: Site
+) -> AsyncIterator[Callable[[], Awaitable[list[Flow]]]]:
+    """All flows that a project's program has been told of so far, by a credential of its own."""
+    path = directory / f"{site.account}.creds"
+    made = await asyncio.to_thread(
+        sidegate.cli, "credential", "create", "--events", "--out", str(path), account=site.account
+    )
+    assert made.returncode == 0, made.stderr
+    consumer = UserCredential.parse(path.read_text()).name
+    connection = await connect(f"nats://{sidegate.ready['nats']['address']}", site.account, path)
+    heard: list[Flow] = []
+    bound_to: list[JetStreamContext.PullSubscription] = []
+
+    async def bound() -> bool:
+        with contextlib.suppress(nats.errors.Error, Unsettled):
+            async with connection.exchange() as jetstream:
+                await jetstream.reset_consumer("FLOW", consumer, 1)
+                bound_to.append(await jetstream.pull_subscribe_bind(consumer, "FLOW"))
+        return bool(bound_to)
+
+    async def told() -> list[Flow]:
+        with contextlib.suppress(TimeoutError):
+            heard.extend(Flow.FromString(each.data) for each in await bound_to[0].fetch(100, timeout=0.3))
+        return heard
+
+    try:
+        await until("a consumer for it", bound)
+        yield told
+    finally:
+        await connection.close()
 
 
 async def test_an_endpoint_with_many_sessions_gets_another_source_address_and_loses_none(

@@ -117,7 +117,7 @@ class Tapping:
             self._look()
         if not self._waiting:
             raise NotReady("a device that packets were taken on went away")
-        captured = list(self._waiting)
+        captured = sorted(self._waiting, key=lambda each: each.at)  # each side is read for itself
         self._waiting.clear()
         self._bytes = 0
         if not self._gone:

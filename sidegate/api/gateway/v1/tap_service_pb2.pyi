@@ -268,7 +268,7 @@ class CapturedPackets(_message.Message):
     PACKETS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def packets(self) -> _containers.RepeatedCompositeFieldContainer[Global___CapturedPacket]:
-        """In the order in which they were seen."""
+        """In the order in which they were seen, as far as both sides were read at once."""
 
     def __init__(
         self,
