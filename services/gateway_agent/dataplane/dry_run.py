@@ -42,7 +42,7 @@ class Verdict:
 
 
 class DryRun:
-    """Traces; each loads the program anew, which takes some tens of milliseconds on a thread of its own."""
+    """Traces; each loads the program anew, on a thread of its own."""
 
     def __init__(self, table: KernelTable, resolution: Resolution, program: LoadedObject, maps: Maps) -> None:
         self._table, self._resolution, self._program, self._maps = table, resolution, program, maps

@@ -11,8 +11,8 @@ ARP_SENDER, ARP_TARGET = 28, 38
 SOURCE, DESTINATION = 26, 30
 SOURCE_V6, DESTINATION_V6 = 22, 38
 WORD_BYTES = 4
-MOST_ADDRESSES = 500
-"""A program has 4096 instructions at most; an IPv6 address takes 16 of them, less the last."""
+MOST_ADDRESSES = 128
+"""A program has 4,096 instructions at most, an address takes up to 22 of them; an endpoint has 64 sources at most."""
 
 Loading = tuple[int, int]  # where a word is, and what it must be
 
