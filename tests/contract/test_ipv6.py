@@ -1,5 +1,6 @@
 """IPv6 through a data plane: the same rules as for IPv4, asked of the fake and of the kernel."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
@@ -21,7 +22,7 @@ from services.gateway_agent.table import (
     Service,
 )
 from tests.support import tables
-from tests.support.worlds import DNS, SOURCE, WEB, Vpc, World, fake_world, kernel_world
+from tests.support.worlds import DNS, PATIENCE, SOURCE, WEB, Vpc, World, fake_world, kernel_world
 
 CLIENT, OTHER_CLIENT, BACKEND, OTHER_BACKEND = "fd00::10", "fd00::11", "fd00::10", "fd00::20"
 ADDRESS = "fd00::100"
@@ -147,3 +148,22 @@ async def test_the_table_and_its_sessions_outlive_the_agent(story: Story) -> Non
     await story.world.restart()
     assert await story.world.dataplane.read() == before
     assert await conversation.echoes()
+
+
+async def test_more_source_addresses_are_derived_as_the_first_is(story: Story) -> None:
+    world, more = story.world, (IPv4Address("198.19.200.1"), IPv4Address("198.19.250.254"))
+    before = await world.reaches(story.shop, CLIENT, ADDRESS, 53, Protocol.UDP)
+    grown = replace(story.endpoint, more_sources=more)
+    await world.put(grown)
+    assert (await world.dataplane.read()).entries[grown.key] == grown
+    assert await before.echoes()
+    prefix = SOURCE_PREFIX_V6.network_address
+    wanted = {SEEN_AS, *(prefix + int(each) for each in more)}
+    found: set[object] = set()
+    async with asyncio.timeout(PATIENCE):
+        while not wanted <= found:
+            conversation = await world.reaches(story.shop, CLIENT, ADDRESS, 53, Protocol.UDP)
+            found.add(conversation.seen_as)
+            await conversation.close()
+    assert found == wanted
+    assert (await world.dataplane.traffic())[grown.id].sessions_made > len(more)

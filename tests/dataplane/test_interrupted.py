@@ -41,6 +41,7 @@ CLIENT, OTHER_CLIENT = "10.0.0.77", "10.0.0.78"
 BACKEND, OTHER_BACKEND = "10.0.0.20", "10.0.0.21"
 ONE, OTHER = backends(BACKEND, OTHER_BACKEND)
 OTHER_ENDPOINT = "10.0.0.101"
+MORE = tuple(IPv4Address(f"198.19.200.{number}") for number in (1, 2, 3))
 MOST_WRITES = 40
 FORWARDED, PASSED = (NUMBER.pack(list(Counter).index(each)) for each in (Counter.FORWARDED, Counter.ARP_PASSED))
 IN_AN_AGE = 4_000_000_000 * SECOND  # nanoseconds since the epoch
@@ -119,13 +120,16 @@ class Scene:
         return fake
 
     async def allowed(self, oracle: FakeDataplane, segment: Segment) -> frozenset[Outcome]:
-        """What may become of a packet: a new session may end at any backend that takes them."""
-        outcome = await self.one_allowed(oracle, segment)
-        service = oracle.kernel.entries.service(self.service.id)
-        if outcome is None or service is None:
+        """What may become of a packet: a new session may end at any backend that takes them, and come from any source
+        address of its endpoint.
+        """
+        outcome, entries = await self.one_allowed(oracle, segment), oracle.kernel.entries
+        service = entries.service(self.service.id)
+        endpoint = entries.endpoint_at(self.shop.id, IPv4Address(segment.destination))
+        if outcome is None or service is None or endpoint is None:
             return frozenset({None})
-        source, _, port = outcome
-        return frozenset((source, str(taker.address), port) for taker in oracle.kernel.takers(service))
+        sources, takers = (endpoint.source_address, *endpoint.more_sources), oracle.kernel.takers(service)
+        return frozenset((str(each), str(taker.address), outcome[2]) for each in sources for taker in takers)
 
     async def one_allowed(self, oracle: FakeDataplane, segment: Segment) -> Outcome:
         source, destination = IPv4Address(segment.source), IPv4Address(segment.destination)
@@ -159,6 +163,14 @@ def change_of_endpoint(**values: object) -> Alter:
         before = replace(scene.endpoint, allowed=(IPv4Network(f"{CLIENT}/32"), IPv4Network(f"{OTHER_CLIENT}/32")))
         after = replace(before, **values)  # type: ignore[arg-type]  # the fields of the dataclass
         return with_other(scene, endpoint=before), with_other(scene, endpoint=after), Put(after)
+
+    return alter
+
+
+def change_of_sources(before: tuple[IPv4Address, ...], after: tuple[IPv4Address, ...]) -> Alter:
+    def alter(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+        old, new = (replace(scene.endpoint, more_sources=more) for more in (before, after))
+        return with_other(scene, endpoint=old), with_other(scene, endpoint=new), Put(new)
 
     return alter
 
@@ -245,6 +257,9 @@ def fewer_remote_hosts(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
             change_of_endpoint(source_address=IPv4Address("198.19.129.1"), allowed=(IPv4Network(f"{CLIENT}/32"),)),
             id="another source address and whitelist",
         ),
+        pytest.param(change_of_sources((), MORE), id="more source addresses"),
+        pytest.param(change_of_sources(MORE[:1], MORE), id="still more source addresses"),
+        pytest.param(change_of_sources(MORE, MORE[:1]), id="fewer source addresses"),
         pytest.param(new_service, id="a new service"),
         pytest.param(removed_service, id="a removed service"),
         pytest.param(change_of_service(backends=backends(OTHER_BACKEND)), id="another backend"),
