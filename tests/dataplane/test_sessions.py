@@ -72,7 +72,7 @@ class Scene:
         for key, value in list(self.world.maps.sessions.items()):
             entry = SessionValue.unpack(value)
             if entry.direction in (directions or tuple(Direction)):
-                self.world.maps.sessions.put(key, entry._replace(last_seen=NOW - seconds).pack())
+                self.world.maps.sessions.put(key, entry._replace(last_seen=NOW - seconds, tick=0).pack())
 
     def collect(self) -> int:
         swept = Swept()

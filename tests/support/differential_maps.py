@@ -125,7 +125,7 @@ class ProgramState:
             entry = SessionValue.unpack(value)
             if any(entry.key):
                 earlier = entry.last_seen - seconds & 0xFFFFFFFF
-                self._maps.sessions.put(key, entry._replace(last_seen=earlier).pack())
+                self._maps.sessions.put(key, entry._replace(last_seen=earlier, tick=0).pack())
 
 
 def _packed(key: Tuple) -> bytes:

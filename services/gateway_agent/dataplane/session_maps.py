@@ -69,7 +69,7 @@ class SessionValue(NamedTuple):
     logged: int
     address_sum: int
     port_sum: int
-    unused: int
+    tick: int
     began: int
     packets: int
     length: int  # of all of them, in bytes of IP packets

@@ -103,7 +103,7 @@ def read_packet(frame: bytes, vpc: int, device: bytes) -> Packet:
     _check_ipv6(frame) if ip is IPV6 else _check_ipv4(frame)
     protocol, transport = frame[ip.protocol_at], frame[ip.transport :]
     header = TRANSPORT_HEADER[protocol]
-    _need(ip.payload(frame) >= header and len(transport) >= header, Counter.REFUSED_MALFORMED)
+    _need(len(transport) >= ip.payload(frame) >= header, Counter.REFUSED_MALFORMED)
     key = Tuple(
         source=ip.address(frame[ip.source]),
         destination=ip.address(frame[ip.destination]),

@@ -102,7 +102,7 @@ static __always_inline enum counter read_transport(struct __sk_buff *skb, __u32 
 	bool is_tcp = transport->protocol == IPPROTO_TCP;
 	__u32 length = is_tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 
-	if (!skb->gso_size && payload < length)
+	if (!skb->gso_size && (payload < length || offset + payload > skb->len))
 		return REFUSED_MALFORMED;
 	if (!pull(skb, offset + length))
 		return REFUSED_MALFORMED;

@@ -124,13 +124,19 @@ __noinline __u32 FN(look_again)(struct FN(session) *entry, const struct FN(tuple
 	return FN(still_published)(entry, session) ? FORWARDED : REFUSED_NO_PORT;
 }
 
+/* The clock is a call, and jiffies are a load: so it is read again only when a tick has passed. */
 static __always_inline void FN(note)(struct FN(session) *entry, const struct FN(packet) *packet)
 {
-	__u32 now = now_ns() / NANOSECONDS;
+	__u32 tick = bpf_jiffies64();
 	__u8 flags = packet->transport.flags;
 
-	if (entry->flow.last_seen != now) /* a store only when needed: the cache line is shared */
-		entry->flow.last_seen = now;
+	if (entry->flow.tick != tick) {
+		__u32 now = now_ns() / NANOSECONDS;
+
+		entry->flow.tick = tick;
+		if (entry->flow.last_seen != now) /* a store only when needed: the cache line is shared */
+			entry->flow.last_seen = now;
+	}
 	if (!entry->flow.confirmed && (flags & ACK || packet->transport.protocol == IPPROTO_UDP))
 		entry->flow.confirmed = 1;
 	if (flags & (FIN | RST)) {

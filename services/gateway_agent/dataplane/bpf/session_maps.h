@@ -49,7 +49,7 @@ struct flow {
 	__u8 unused;
 	__u32 address_sum; /* what the rewriting of addresses adds to a checksum, and of ports */
 	__u32 port_sum;
-	__u32 unused_too;
+	__u32 tick; /* the jiffies of the last packet, so far as they were looked at */
 	__u64 began; /* nanoseconds of CLOCK_MONOTONIC */
 	__u64 packets;
 	__u64 bytes; /* of IP packets */
