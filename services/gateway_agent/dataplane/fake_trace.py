@@ -8,6 +8,7 @@ from services.gateway_agent.dataplane.dry_run import first_port
 from services.gateway_agent.dataplane.fake_flows import FakeFlows
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, Refused, TcpFlags
 from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.packet_trace import FORWARDED, Opening, Outcome, PacketTrace, Step, Subject
 from services.gateway_agent.table import Protocol
 
@@ -28,6 +29,8 @@ def fake_trace(kernel: FakeKernel, endpoint: str, opening: Opening, now: float) 
     service = kernel.entries.service(found.service) if found else None
     if found is None or service is None:
         return None
+    if opening.source.version != found.address.version:
+        raise NotReady(f"{opening.source} is of another family than {found.address}")
     opening = replace(opening, port=opening.port or first_port(service, opening))
     client = opening.source, opening.source_port
     flow = Flow(found.vpc, opening.protocol, *client, found.address, opening.port)
