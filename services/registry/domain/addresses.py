@@ -113,7 +113,7 @@ def _ipv4(text: str, field: str) -> Network:
     except ValueError:
         written = None
     if written is None or str(written) != text:
-        raise Invalid("MALFORMED_CIDR", f"{text!r} is not a range {EXAMPLES}", field=field)
+        raise _malformed(text, field)
     if written.ip != written.network.network_address:
         raise _host_bits_set(text, written.network, field)
     return written.network
@@ -121,16 +121,20 @@ def _ipv4(text: str, field: str) -> Network:
 
 def _ipv6(text: str, field: str) -> Network:
     """A prefix length is digits alone, and there must be one: text without it would be one address."""
-    _, slash, length = text.partition("/")
+    first, slash, length = text.partition("/")
     try:
-        cleared = network_of(text, strict=False)
+        written, cleared = address_of(first), network_of(text, strict=False)
     except ValueError:
-        cleared = None
-    if cleared is None or not slash or str(cleared.prefixlen) != length:
-        raise Invalid("MALFORMED_CIDR", f"{text!r} is not a range {EXAMPLES}", field=field)
-    if address_of(text.partition("/")[0]) != cleared.network_address:
+        raise _malformed(text, field) from None
+    if not slash or str(cleared.prefixlen) != length:
+        raise _malformed(text, field)
+    if written != cleared.network_address:
         raise _host_bits_set(text, cleared, field)
     return cleared
+
+
+def _malformed(text: str, field: str) -> Invalid:
+    return Invalid("MALFORMED_CIDR", f"{text!r} is not a range {EXAMPLES}", field=field)
 
 
 def _host_bits_set(text: str, cidr: Network, field: str) -> Invalid:
