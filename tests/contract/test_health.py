@@ -16,6 +16,7 @@ from tests.support.health import HTTP, FakeWard, Fares, KernelWard, Ward
 from tests.support.worlds import ENDPOINT, WEB, Conversation, Vpc, fake_world, kernel_world
 
 CLIENT, ONE, OTHER, THIRD = "10.0.0.10", "10.0.0.20", "10.0.0.21", "10.0.0.22"
+CLIENT_V6, ONE_V6, OTHER_V6, ENDPOINT_V6 = "fd00::10", "fd00::20", "fd00::21", "fd00::100"
 WELL, UNKNOWN, UNHEALTHY = Condition.WELL, Condition.UNKNOWN, Condition.UNHEALTHY
 TCP = replace(HTTP, protocol=HealthProtocol.TCP)
 FAILURES = [each for each in Fares if each.failure]
@@ -291,3 +292,21 @@ async def test_a_health_check_that_cannot_be_made_is_refused(ward: Ward) -> None
     ):
         with pytest.raises(DataplaneError, match=why):
             await ward.world.put(replace(service, health_check=check))
+
+
+async def test_backends_of_ipv6_are_asked_as_those_of_ipv4_are(ward: Ward) -> None:
+    if isinstance(ward, KernelWard):
+        ward.world.ipv6 = True
+    shop, payments = await ward.world.vpc("shop", CLIENT_V6), await payments_of(ward, ONE_V6, OTHER_V6)
+    service = replace(await ward.world.publish(payments, ONE_V6, OTHER_V6), health_check=HTTP)
+    await ward.world.put(service)
+    await ward.world.lead(shop, service, ENDPOINT_V6)
+    await ward.fare(payments, OTHER_V6, Fares.REFUSED)
+    await ward.become(service, {ONE_V6: WELL, OTHER_V6: UNHEALTHY})
+    found = {(await ward.world.reaches(shop, CLIENT_V6, ENDPOINT_V6, 80)).backend for _ in range(16)}
+    assert found == {ONE_V6}
+    assert [each.failure for each in ward.health(service).backends] == [None, Failure.REFUSED]
+    if isinstance(ward, KernelWard):
+        port = ward.ports[payments.id, ONE_V6]
+        assert set(port.peers) == {"fd73:6964:6567:6174::c613:8007"}
+        assert port.heard[0].split(b"\r\n")[1].lower() == b"host: [fd00::20]:9000"

@@ -7,9 +7,10 @@ await ward.checks(service, 2)                           # returns when each back
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from services.gateway_agent.backend_health import Condition, Failure, ServiceHealth
 from services.gateway_agent.table import Endpoint, HealthCheck, HealthProtocol, Service
@@ -72,7 +73,10 @@ class Ward(ABC):
 
     async def becomes(self, service: Service, **conditions: Condition) -> None:
         """Waits until the backends, by the last number of their addresses behind "h", are so."""
-        wanted = {f"10.0.0.{name[1:]}": condition for name, condition in conditions.items()}
+        await self.become(service, {f"10.0.0.{name[1:]}": condition for name, condition in conditions.items()})
+
+    async def become(self, service: Service, wanted: Mapping[str, Condition]) -> None:
+        """Waits until the backends with these addresses are so."""
         async with asyncio.timeout(PATIENCE):
             while {address: self.conditions(service).get(address) for address in wanted} != wanted:
                 await self.checks(service)
@@ -84,7 +88,7 @@ class FakeWard(Ward):
         self.world: FakeWorld = world
 
     async def fare(self, vpc: Vpc, address: str, how: Fares) -> None:
-        place = (vpc.id, IPv4Address(address))
+        place = (vpc.id, ip_address(address))
         if how.failure is None:
             self.world.dataplane.kernel.unhealthy.pop(place, None)
         else:
