@@ -19,7 +19,6 @@ VPC_NOT_REACHED = "its VPC cannot be reached from a gateway"
 SERVICE_NOT_KNOWN = "a gateway has not heard of the service yet"
 SERVICE_DRAINING = "the service takes no new connections at present"
 SERVICE_NOT_ANSWERING = "backends of the service do not answer a gateway"
-SERVICE_NOT_WELL = "backends of the service fail their health checks"
 SERVICE_NOT_REACHED = "backends of the service cannot be reached from a gateway"
 
 
@@ -33,10 +32,9 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What this gateway has of an endpoint at a generation of it.
+    """What this gateway has of an endpoint at a generation of it; `reason` is what hinders.
 
-    `reason` is what hinders; of one that is forwarded, why its packets had better not be relied on. `sources_wanted` is
-    how many source addresses its sessions need, where it has fewer.
+    `sources_wanted` is how many source addresses its sessions need, where it has fewer.
     """
 
     endpoint: str
@@ -63,12 +61,17 @@ class Facts:
         self._tracker = tracker
         self._needs = needs or Needs()
         self._difficulties: Mapping[Key, str] = {}
+        self._hindering: Mapping[Key, str] = {}
         self._health: dict[str, ServiceHealth] = {}
 
     def face(self, difficulties: Mapping[Key, str]) -> frozenset[Key]:
-        """Takes in what hinders the data plane; gives the keys of which that is news."""
-        before, self._difficulties = self._difficulties, dict(difficulties)
-        after = self._difficulties
+        """Takes in what hinders the data plane; gives the keys of which that is news for endpoints.
+
+        That no backend of a service is well is none: `health` says it, once for all of them.
+        """
+        self._difficulties = dict(difficulties)
+        before, after = self._hindering, {key: each for key, each in difficulties.items() if not self._goes_on(key)}
+        self._hindering = after
         return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
     def learn(self, service: str, health: ServiceHealth | None) -> None:
@@ -107,7 +110,7 @@ class Facts:
         if not made:
             return None
         wants = self._wants(known.content)
-        return Fact(endpoint.id, known.version, Presence.FORWARDING, self._drawback(endpoint), sources_wanted=wants)
+        return Fact(endpoint.id, known.version, Presence.FORWARDING, sources_wanted=wants)
 
     def _wants(self, content: object) -> int:
         """What was needed at the last look may be there by now."""
@@ -132,11 +135,6 @@ class Facts:
     def _goes_on(self, key: Key) -> bool:
         """Whether packets pass in spite of what the data plane says: no backend is well, and so all take sessions."""
         return self._tracker.reason(key) is None and self.health(key.id).none_is_well
-
-    def _drawback(self, endpoint: Key) -> str:
-        entry = self._entry(endpoint)
-        unwell = isinstance(entry, Endpoint) and self.health(entry.service).none_is_well
-        return SERVICE_NOT_WELL if unwell else ""
 
     def unmade(self) -> list[Entry]:
         """What should be forwarded, and of which the data plane has nothing because it failed."""

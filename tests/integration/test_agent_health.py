@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from services.gateway_agent import facts
 from services.gateway_agent.backend_health import Failure
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
@@ -68,17 +67,16 @@ async def test_each_transition_is_said_once_and_checks_that_change_nothing_are_n
             assert len(health_reports(control)) == number
 
 
-async def test_an_endpoint_is_forwarded_with_a_reason_while_no_backend_is_well(tmp_path: Path) -> None:
+async def test_that_no_backend_is_well_is_said_once_and_not_of_each_endpoint(tmp_path: Path) -> None:
     async with control_plane(lease=0.3) as control:
         await control.tell(*BASE[:2], asking(), endpoint())
         async with agent(control, FakeKernel(), tmp_path) as gateway:
             await control.reported(id_of("1"), FORWARDING)
+            reports = sum(len(call.endpoints) for call in control.calls)
             for address in (BACKEND, OTHER):
                 gateway.dataplane.kernel.unhealthy[PAYMENTS, address] = Failure.SILENT
             check(gateway, 2)
             await said(control, UNHEALTHY, UNHEALTHY)
-            await eventually("the reason", lambda: control.reports[id_of("1")].reason == facts.SERVICE_NOT_WELL)
-            assert control.reports[id_of("1")].presence == FORWARDING
             (web,) = gateway.dataplane.kernel.entries.services()
             assert len(gateway.dataplane.kernel.takers(web)) == 2
             async with gateway.table_service() as shown:
@@ -87,7 +85,9 @@ async def test_an_endpoint_is_forwarded_with_a_reason_while_no_backend_is_well(t
             assert reason.startswith(f"none of the backends is well: {BACKEND}: no answer from port 8080 within")
             gateway.dataplane.kernel.unhealthy.clear()
             check(gateway, 2)
-            await eventually("no reason", lambda: control.reports[id_of("1")].reason == "")
+            await said(control, WELL, WELL)
+            await control.renewed(times=2)
+            assert sum(len(call.endpoints) for call in control.calls) == reports
 
 
 async def test_everything_is_said_again_after_a_join_and_its_end_once(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """How backends are, as gateways report it: to whom it is shown, and to whom not, to the byte."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.common.eventsourcing.selection import Window
 from services.endpoint.domain.backend_health import BackendHealth, Condition
-from services.endpoint.domain.presence import Presence
+from services.endpoint.domain.presence import NOT_WELL
 from services.endpoint.wire.backend_health import backends_of, gateway_health
 from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts
 from sidegate.api.gateway.v1 import backend_health_pb2 as reported_pb
@@ -61,13 +62,13 @@ async def test_owners_read_each_backend_and_consumers_numbers(world: EndpointWor
 async def test_nobody_but_the_owner_reads_anything_of_backends(world: EndpointWorld) -> None:
     endpoint = await accepted(world)
     before = len(await world.types())
-    await say(world, UNHEALTHY)
-    await world.say(endpoint, Presence.FORWARDING, reason="backends of the service fail their health checks")
+    await say(world, replace(UNHEALTHY, takes_sessions=True))
     for other in (CONSUMER, STRANGER):
         assert await world.app.health.of(OPEN_SERVICE, other) == {}
     assert await world.app.health.of(SERVICE, PROVIDER) == {}, "it has no endpoint"
     shown = await world.get(endpoint)
-    assert (shown.ready.status, shown.ready.reason) == (False, "backends of the service fail their health checks")
+    assert (shown.ready.status, shown.ready.reason) == (False, NOT_WELL)
+    assert shown.ready.since.ToNanoseconds() == UNHEALTHY.since
     for secret in SECRETS:
         assert secret not in shown.SerializeToString()
     told = gateway_health("gw-1", (await world.app.health.of(OPEN_SERVICE, PROVIDER))["gw-1"]).SerializeToString()

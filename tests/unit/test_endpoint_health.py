@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.endpoint.domain.backend_health import BackendHealth, Condition, Counts, HealthReports
 from services.endpoint.domain.endpoint import Accepted, Creating
-from services.endpoint.domain.presence import Presence, Readiness, Reports, Statement, standing
+from services.endpoint.domain.presence import NOT_WELL, Presence, Readiness, Reports, Statement, behind, standing
 from services.gateway_agent import facts
 from services.gateway_agent.backend_health import BackendHealth as AgentBackend
 from services.gateway_agent.backend_health import Condition as AgentCondition
@@ -72,29 +72,36 @@ def test_the_last_word_of_each_gateway_on_each_service_counts(
         assert reports.of(name, "abc") == expected
 
 
-REASON = facts.SERVICE_NOT_WELL
 CREATING = Creating(replace(FACTS, generation=3, updated_at=5), since=5)
 ACCEPTED = Accepted(CREATING.facts)
+FAILING = replace(UNHEALTHY, takes_sessions=True)
+
+
+def test_backends_fail_since_the_last_of_them_does_and_only_where_new_sessions_go_to_none_but_failing_ones() -> None:
+    later = replace(FAILING, since=9)
+    assert Counts.of((FAILING, later, DRAINING)).failing_since == 9
+    assert Counts.of((UNHEALTHY, WELL)).failing_since == 0
+    assert Counts.of((UNHEALTHY, replace(FAILING, condition=Condition.UNKNOWN))).failing_since == 0
+    assert Counts.of((UNHEALTHY,)).failing_since == 0, "it takes none: that is a hindrance"
+    assert Counts.of(()).failing_since == 0
 
 
 @pytest.mark.parametrize("state", [CREATING, ACCEPTED], ids=["creating", "accepted"])
-def test_an_endpoint_that_is_forwarded_to_backends_none_of_which_is_well_is_accepted_and_not_ready(
-    state: Creating | Accepted,
-) -> None:
+def test_an_endpoint_is_not_ready_while_the_backends_behind_it_fail(state: Creating | Accepted) -> None:
     reports = Reports()
     reports.note(Statement("gw-1", ENDPOINT_ID, 3, Presence.FORWARDING), 100)
-    reports.note(Statement("gw-1", ENDPOINT_ID, 3, Presence.FORWARDING, REASON), 101)
-    assert reports.all_forward(ENDPOINT_ID, 3, ["gw-1"])
-    assert reports.readiness(standing(known(state)), ["gw-1"]) == Readiness(False, REASON, 101, 3)
-    reports.note(Statement("gw-1", ENDPOINT_ID, 3, Presence.FORWARDING), 102)
-    assert reports.readiness(standing(known(state)), ["gw-1"]) == Readiness(True, "", 102, 3)
+    readiness = reports.readiness(standing(known(state)), ["gw-1"])
+    assert behind(readiness, 0) == Readiness(True, "", 100, 3)
+    assert behind(readiness, 101) == Readiness(False, NOT_WELL, 101, 3)
+    assert behind(readiness, 99) == Readiness(False, NOT_WELL, 100, 3), "it was not forwarded before"
+    assert reports.all_forward(ENDPOINT_ID, 3, ["gw-1"]), "packets pass: it is accepted all the same"
 
 
-def test_words_of_a_gateway_that_are_not_known_are_not_shown() -> None:
+def test_what_keeps_packets_from_passing_is_told_first() -> None:
     reports = Reports()
-    reports.note(Statement("gw-1", ENDPOINT_ID, 3, Presence.FORWARDING, "backend 10.0.0.3 is ill"), 100)
+    reports.note(Statement("gw-1", ENDPOINT_ID, 3, Presence.HINDERED, "its VPC cannot be reached from a gateway"), 100)
     readiness = reports.readiness(standing(known(ACCEPTED)), ["gw-1"])
-    assert (readiness.status, readiness.reason) == (False, "a gateway is not ready to carry it")
+    assert behind(readiness, 101) == readiness
 
 
 ALL = (attachment("vpc-1", "blue"), attachment("vpc-2", "green"), service("web", "vpc-2"), endpoint(1, "vpc-1", "web"))
@@ -119,12 +126,21 @@ def service_health(*conditions: AgentCondition, taking: bool = True) -> ServiceH
     return ServiceHealth("web", tuple(found))
 
 
-def test_an_agent_says_that_packets_pass_and_had_better_not_be_relied_on() -> None:
+def test_backends_none_of_which_is_well_hinder_no_endpoint() -> None:
     ill = service_health(AgentCondition.UNHEALTHY)
     reason = "backend 10.0.0.3: connection refused at port 80"
-    assert fact(ill, reason) == Fact(ALL[3].key.id, 1, AgentPresence.FORWARDING, REASON)
-    mixed = service_health(AgentCondition.UNHEALTHY, AgentCondition.WELL)
-    assert fact(mixed) == Fact(ALL[3].key.id, 1, AgentPresence.FORWARDING)
+    assert fact(ill, reason) == Fact(ALL[3].key.id, 1, AgentPresence.FORWARDING)
+
+
+def test_only_difficulties_that_hinder_are_news_for_endpoints() -> None:
+    told, web = Facts(Desired(), Tracker()), ALL[2].key
+    told.learn("web", service_health(AgentCondition.UNHEALTHY))
+    assert told.face({web: "none of the backends is well"}) == frozenset()
+    assert told.difficulty(web) == "none of the backends is well", "the operator reads it"
+    told.learn("web", service_health(AgentCondition.UNHEALTHY, taking=False))
+    assert told.face({web: "none of the backends answers"}) == {web}
+    told.learn("web", service_health(AgentCondition.UNHEALTHY))
+    assert told.face({web: "none of the backends is well"}) == {web}
 
 
 def test_backends_that_are_unhealthy_and_cannot_be_found_either_are_a_hindrance() -> None:

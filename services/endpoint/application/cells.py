@@ -13,12 +13,12 @@ from services.endpoint.application.limits import Limits
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain import gateway as gateways
-from services.endpoint.domain.backend_health import Backends, HealthReports
+from services.endpoint.domain.backend_health import Backends, Counts, HealthReports
 from services.endpoint.domain.demand import Demand, Place
 from services.endpoint.domain.endpoint import Absent, Creating, Deleting, Known, State
 from services.endpoint.domain.endpoint_commands import ConfirmAbsence, ConfirmForwarding, Expire, SystemCommand
 from services.endpoint.domain.membership import Membership
-from services.endpoint.domain.presence import Reports, Statement, standing
+from services.endpoint.domain.presence import Readiness, Reports, Standing, Statement, behind, standing
 from services.endpoint.projections import CREATING, DELETING, ENDPOINT, GATEWAY
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.gateway import member_of
@@ -94,18 +94,19 @@ class Cells:
         """The endpoint for its owner, with what its gateways say of it."""
         if isinstance(state, Absent):
             raise TypeError("there is no endpoint to show")
-        joined = self.joined(state.facts.placement.cell)
-        readiness = self._reports.readiness(standing(state), joined)
-        counts = self._health.counts(state.facts.service, joined)
+        counts = self._health.counts(state.facts.service, self.joined(state.facts.placement.cell))
+        readiness = self._readiness(standing(state), state.facts.placement.cell, counts)
         return show(endpoint_resource(state), readiness, self._demand.worst(state.facts.id), counts)
 
     def show_row(self, row: ResourceRow) -> endpoint_pb.Endpoint:
         """The same from its row, a fifth of the work."""
         resource = EndpointEvent.FromString(row.data).endpoint
-        joined = self.joined(row.partition)
-        readiness = self._reports.readiness(standing_of(resource), joined)
-        counts = self._health.counts(resource.service, joined)
+        counts = self._health.counts(resource.service, self.joined(row.partition))
+        readiness = self._readiness(standing_of(resource), row.partition, counts)
         return show(resource, readiness, self._demand.worst(resource.id), counts)
+
+    def _readiness(self, standing: Standing, cell: str, counts: Counts | None) -> Readiness:
+        return behind(self._reports.readiness(standing, self.joined(cell)), counts.failing_since if counts else 0)
 
     def health(self, service: str) -> Mapping[str, Backends]:
         """What each joined gateway says of the backends of a service."""

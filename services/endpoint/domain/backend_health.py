@@ -37,18 +37,25 @@ Backends = tuple[BackendHealth, ...]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many backends there are, are well, and take new sessions."""
+    """How many backends there are, are well, and take new sessions.
+
+    `failing_since` is when the last of those that take them became unhealthy, if all of them are; else 0.
+    """
 
     total: int
     well: int
     taking: int
+    failing_since: int = 0
 
     @classmethod
     def of(cls, backends: Backends) -> "Counts":
+        takers = [each for each in backends if each.takes_sessions]
+        failing = all(each.condition is Condition.UNHEALTHY for each in takers)
         return cls(
-            len(backends),
-            sum(each.condition is Condition.WELL for each in backends),
-            sum(each.takes_sessions for each in backends),
+            total=len(backends),
+            well=sum(each.condition is Condition.WELL for each in backends),
+            taking=len(takers),
+            failing_since=max((each.since for each in takers), default=0) if failing else 0,
         )
 
 

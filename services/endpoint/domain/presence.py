@@ -1,7 +1,7 @@
 """What gateways have reported of endpoints, and what it says of an endpoint. Kept in memory: agents report anew."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from services.endpoint.domain.endpoint import Accepted, Creating, Failed, Known, PendingAcceptance, Rejected
@@ -12,7 +12,6 @@ SHOWN_REASONS = frozenset(
         "a gateway has not heard of the service yet",
         "backends of the service cannot be reached from a gateway",
         "backends of the service do not answer a gateway",
-        "backends of the service fail their health checks",
         "its VPC cannot be reached from a gateway",
         "the service takes no new connections at present",
         "this gateway has no source address for it yet",
@@ -20,6 +19,8 @@ SHOWN_REASONS = frozenset(
 )
 """The words in which gateways say what hinders, as far as an endpoint's owner may read them."""
 
+
+NOT_WELL = "backends of the service fail their health checks"
 
 WAITING: Mapping[type[Known], str] = {
     PendingAcceptance: "the service's owner has yet to accept it",
@@ -38,10 +39,9 @@ class Presence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a gateway says of an endpoint at a generation.
+    """What a gateway says of an endpoint at a generation; `reason` is what hinders.
 
-    `reason` is what hinders; of one that is forwarded, why its packets had better not be relied on. `sources_wanted` is
-    how many source addresses its sessions need in all; 0: it has enough.
+    `sources_wanted` is how many source addresses its sessions need in all; 0: it has enough.
     """
 
     gateway: str
@@ -65,10 +65,6 @@ class Report:
     @property
     def forwarding(self) -> bool:
         return self.presence is Presence.FORWARDING
-
-    @property
-    def troubled(self) -> bool:
-        return self.presence is Presence.HINDERED or bool(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +145,7 @@ class Reports:
         complete = bool(joined) and len(heard) == len(joined)
         applied = min(report.applied for report in heard) if complete else 0
         reason = _hindrance(standing, heard, bool(joined), complete)
-        telling = heard if not reason else [report for report in heard if report.troubled]
+        telling = heard if not reason else [report for report in heard if report.presence is Presence.HINDERED]
         since = max((standing.updated_at, *(report.since for report in telling))) if telling else standing.updated_at
         return Readiness(not reason, reason, since, applied)
 
@@ -171,9 +167,16 @@ def _hindrance(standing: Standing, heard: Collection[Report], any_joined: bool, 
         return "no gateway is there to carry it"
     current = standing.stage is Accepted or all(report.generation == standing.generation for report in heard)
     passing = complete and current and all(report.forwarding for report in heard)
-    if not passing:
-        return "its gateways have yet to confirm it"
-    return next((public_reason(report.reason) for report in heard if report.troubled), "")
+    return "" if passing else "its gateways have yet to confirm it"
+
+
+def behind(readiness: Readiness, failing_since: int) -> Readiness:
+    """What is behind an endpoint counts, too: packets pass to backends none of which has been well since then (0: some
+    are).
+    """
+    if not readiness.status or not failing_since:
+        return readiness
+    return replace(readiness, status=False, reason=NOT_WELL, since=max(readiness.since, failing_since))
 
 
 def public_reason(reason: str) -> str:

@@ -311,7 +311,7 @@ class EndpointReport(_message.Message):
     presence: Global___EndpointReport.Presence.ValueType
     """What the gateway has."""
     reason: _builtins.str
-    """What hinders; of what is forwarded, why its packets had better not be relied on. Up to 300 characters."""
+    """What hinders; up to 300 characters."""
     sources_wanted: _builtins.int
     """As many source addresses as its sessions on this gateway need, where it has fewer; 0: those that it has are enough.
     It may be more than there can be: then there are too few.
