@@ -10,13 +10,24 @@ from typing import Self
 from services.gateway_agent.backend_health import Failure
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_flows import FakeFlows
+from services.gateway_agent.dataplane.fake_limits import Meters, is_nobodys
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.sessions import timeout_of
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
 from services.gateway_agent.flows import CLOSED, CUT, IDLE, RESET
 from services.gateway_agent.reach import Attempt, Outcome, Reach, served
-from services.gateway_agent.table import Address, Backend, Endpoint, PortMapping, Protocol, Service, Timeouts, seen_as
+from services.gateway_agent.table import (
+    Address,
+    Affinity,
+    Backend,
+    Endpoint,
+    PortMapping,
+    Protocol,
+    Service,
+    Timeouts,
+    seen_as,
+)
 from services.gateway_agent.targets import Interface, Target
 from services.gateway_agent.traffic import Traffic
 
@@ -127,6 +138,7 @@ class FakeKernel:
         self.sessions: dict[Flow, Session] = {}
         self.deadlines: dict[str, float] = {}  # of endpoints that are draining
         self.counts: Tally[Counter] = Tally()
+        self.meters = Meters()
         self.passed: dict[str, Traffic] = {}  # of endpoints; how many sessions there are is counted when asked
         self.missing: set[Target] = set()
         self.devices: dict[Interface, str] = {}
@@ -193,6 +205,9 @@ class FakeKernel:
         if packet.flow.vpc in self.lost_devices or self.entries.attachment(packet.flow.vpc) is None:
             raise Refused(Counter.REFUSED_NOT_ATTACHED)
         session = self._follow(packet, now) or self._open(packet, now)
+        _, service = self._rules(session.endpoint)
+        if not self.meters.may_pass(session.endpoint, service.limits, packet.size, now):
+            raise Refused(Counter.REFUSED_LIMIT_RATE)
         session.note(packet, now)
         out = (session.provider if packet.flow == session.consumer else session.consumer).turned_round()
         if out.vpc in self.lost_devices:
@@ -279,12 +294,19 @@ class FakeKernel:
         endpoint, service = self._rules(found.id)
         if endpoint.draining_until:
             raise Refused(Counter.REFUSED_DRAINING)
+        if is_nobodys(flow.source) or self.entries.endpoint_at(flow.vpc, flow.source):
+            raise Refused(Counter.REFUSED_SPOOFED)
         self._check_source(endpoint, flow)
         mapping = self._mapping(service, flow)
         takers = self.takers(service)
         if not takers:
             raise Refused(Counter.REFUSED_NO_BACKEND)
-        backend = takers[shares(takers)[flow.slot()]].address
+        sessions = self.traffic()[endpoint.id].sessions
+        if complaint := self.meters.complaint_of_opening(endpoint.id, service.limits, sessions, now):
+            raise Refused(complaint)
+        affine = service.affinity is Affinity.SOURCE_ADDRESS
+        chosen_by = replace(flow, protocol=Protocol.TCP, source_port=0, destination_port=0) if affine else flow
+        backend = takers[shares(takers)[chosen_by.slot()]].address
         provider = next(self._ways(flow, endpoint, service, backend, mapping), None)
         if provider is None:
             raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
