@@ -131,11 +131,16 @@ class Conversation:
         self._writer.transport.abort()
 
 
+def anywhere(address: str) -> str:
+    """What a client of this address binds to."""
+    return "::" if ":" in address else ""
+
+
 async def call(
     namespace: Namespace, address: str, port: int, *, source_port: int = 0, patience: float = PATIENCE
 ) -> Conversation | None:
     """A conversation with whoever answers there; None if nobody does within `patience` seconds."""
-    mouth = namespace.tcp_socket("", source_port)
+    mouth = namespace.tcp_socket(anywhere(address), source_port)
     try:
         async with asyncio.timeout(patience):
             await asyncio.get_running_loop().sock_connect(mouth, (address, port))
@@ -166,7 +171,7 @@ async def eventually_answers(namespace: Namespace, address: str, port: int) -> s
 async def ask_over_udp(namespace: Namespace, address: str, port: int, patience: float = PATIENCE) -> bytes | None:
     """What comes back for one datagram, None if nothing does."""
     loop = asyncio.get_running_loop()
-    with namespace.udp_socket() as mouth:
+    with namespace.udp_socket(anywhere(address)) as mouth:
         try:
             async with asyncio.timeout(patience):
                 await loop.sock_connect(mouth, (address, port))
