@@ -1,6 +1,7 @@
 """What the program in C and the agent in Python must agree on, and what the agent refuses to write."""
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.service_settings import SessionSettings
 from services.gateway_agent.dataplane import build, maps, settings_map
 from services.gateway_agent.dataplane.bpffs import Pins
 from services.gateway_agent.dataplane.entries import MOST_BACKENDS, MOST_LISTED, Entries, check_entry, check_ids
@@ -16,8 +18,22 @@ from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.dataplane.records import MOST_REMOTES, AttachmentRecord
 from services.gateway_agent.dataplane.shares import SLOTS
-from services.gateway_agent.table import Attachment, Backend, Endpoint, Entry, PortMapping, Protocol, Service
+from services.gateway_agent.table import (
+    Affinity,
+    Attachment,
+    Backend,
+    Endpoint,
+    Entry,
+    HealthCheck,
+    HealthProtocol,
+    Limits,
+    PortMapping,
+    Protocol,
+    Service,
+    Timeouts,
+)
 from services.gateway_agent.targets import Interface, Netns, Selector, Target, Vxlan
+from tests.support.service_settings import health_checks, session_settings
 from tests.support.tables import backends
 
 UUID = "3e428a55-2848-45c1-a30f-ccce9485e15d"
@@ -36,6 +52,17 @@ ENDPOINT = Endpoint(UUID, 7, UUID, IPv4Address("10.0.0.100"), UUID, IPv4Address(
 
 def vxlan(vni: int = 100, remotes: tuple[IPv4Address, ...] = (HOST,), port: int = 4789, mtu: int = 0) -> Attachment:
     return Attachment(UUID, Vxlan(vni, remotes, port, mtu=mtu))
+
+
+def asking(said: Timeouts | Limits | HealthCheck) -> Service:
+    """A service that asks for this, and otherwise for the usual."""
+    match said:
+        case Timeouts():
+            return replace(SERVICE, timeouts=said)
+        case Limits():
+            return replace(SERVICE, limits=said)
+        case HealthCheck():
+            return replace(SERVICE, health_check=said)
 
 
 addresses = st.builds(IPv4Address, st.integers(0, 2**32 - 1))
@@ -84,6 +111,38 @@ def test_a_port_mapping_survives_packing(mapping: PortMapping) -> None:
     assert maps.read_port(maps.port_key(3, 4, mapping), maps.port_value(mapping, 5)) == (5, mapping)
 
 
+limits = st.builds(Limits, longs, longs, longs)
+health = st.none() | health_checks.map(
+    lambda said: HealthCheck(
+        HealthProtocol(said.protocol.value),
+        said.port,
+        said.path,
+        said.statuses,
+        said.interval,
+        said.timeout,
+        said.healthy_after,
+        said.unhealthy_after,
+    )
+)
+
+
+@given(session_settings, limits, health)
+def test_whatever_the_contract_lets_a_service_ask_fits_and_survives_packing(
+    said: SessionSettings, most: Limits, check: HealthCheck | None
+) -> None:
+    idle = Timeouts(said.tcp_established, said.tcp_half_open, said.tcp_closed, said.udp_two_way, said.udp_one_way)
+    service = replace(
+        SERVICE,
+        timeouts=idle,
+        affinity=Affinity(said.affinity.value),
+        limits=most,
+        reset_expired=said.reset_expired,
+        health_check=check,
+    )
+    check_entry(service)
+    assert settings_map.Settings.unpack(settings_map.Settings.of(service).pack()).given_to(SERVICE) == service
+
+
 vxlans = st.builds(
     Vxlan,
     st.integers(1, (1 << 24) - 1),
@@ -129,6 +188,17 @@ def test_an_attachments_record_has_the_size_that_the_header_says() -> None:
         (Service(UUID, UUID, (), (Backend(ADDRESS), Backend(ADDRESS, 2))), "hold one of them twice"),
         (Service(UUID, UUID, (), (Backend(ADDRESS, 0),)), "has weight 0, outside 1 to 100"),
         (Service(UUID, UUID, (), (Backend(ADDRESS, 101),)), "has weight 101, outside 1 to 100"),
+        (asking(Timeouts(udp_one_way=-1)), "idle limits of service .* are outside 0 to"),
+        (asking(Timeouts(tcp_established=1 << 31)), "idle limits of service .* are outside 0 to"),
+        (asking(Limits(connections=-1)), "limits of service .* are outside 0 to"),
+        (asking(Limits(bits_per_second=1 << 64)), "limits of service .* are outside 0 to"),
+        (asking(HealthCheck(HealthProtocol.TCP, 0)), "outside 1 to 65535"),
+        (asking(HealthCheck(HealthProtocol.HTTP, 80, "/a b")), "is no path of up to 128"),
+        (asking(HealthCheck(HealthProtocol.HTTP, 80, "/" + "x" * 128)), "is no path of up to 128"),
+        (asking(HealthCheck(HealthProtocol.HTTP, 80, "/", (300, 299))), "no status is in the range"),
+        (asking(HealthCheck(HealthProtocol.TCP, 80, interval=0)), "must be above 0"),
+        (asking(HealthCheck(HealthProtocol.TCP, 80, interval=1 << 16)), "times of a health check go to 65535 s"),
+        (asking(HealthCheck(HealthProtocol.TCP, 80, unhealthy_after=256)), "thresholds to 255"),
         (Endpoint(UUID, -1, UUID, ENDPOINT.address, UUID, ENDPOINT.source_address, 1), "marker and admission"),
         (
             Endpoint(

@@ -3,11 +3,13 @@
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import astuple
 from uuid import UUID
 
 from services.common.addressing import is_one_family
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.dataplane.possible_targets import check_target
+from services.gateway_agent.dataplane.settings_map import LONGEST_PATH
 from services.gateway_agent.table import (
     Address,
     Attachment,
@@ -148,6 +150,10 @@ def check_entry(entry: Entry) -> None:
                 _check_ports(mapping)
             for backend in backends:
                 _check_weight(backend)
+            if min(astuple(entry.timeouts)) < 0 or max(astuple(entry.timeouts)) >= 1 << 31:
+                raise DataplaneError(f"idle limits of service {entry.id} are outside 0 to 2^31-1 seconds")
+            if min(astuple(entry.limits)) < 0 or max(astuple(entry.limits)) >= 1 << 64:
+                raise DataplaneError(f"limits of service {entry.id} are outside 0 to 2^64-1")
             if entry.health_check:
                 _check_health_check(entry.health_check)
         case Endpoint():
@@ -189,10 +195,14 @@ def _check_weight(backend: Backend) -> None:
 def _check_health_check(check: HealthCheck) -> None:
     if not 0 < check.port < 1 << 16:
         raise DataplaneError(f"port {check.port} of a health check is outside 1 to 65535")
-    if not PATH.fullmatch(check.path):
-        raise DataplaneError("the path of a health check is no path of visible ASCII characters")
+    if not PATH.fullmatch(check.path) or len(check.path) > LONGEST_PATH:
+        raise DataplaneError(f"the path of a health check is no path of up to {LONGEST_PATH} visible ASCII characters")
+    if not 0 <= check.statuses[0] <= check.statuses[1] < 1 << 16:
+        raise DataplaneError("no status is in the range of a health check")
     if min(check.interval, check.timeout, check.healthy_after, check.unhealthy_after) <= 0:
         raise DataplaneError("times and thresholds of a health check must be above 0")
+    if max(check.interval, check.timeout) >= 1 << 16 or max(check.healthy_after, check.unhealthy_after) >= 1 << 8:
+        raise DataplaneError("times of a health check go to 65535 s, thresholds to 255")
 
 
 def _check_ports(mapping: PortMapping) -> None:
