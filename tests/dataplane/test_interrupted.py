@@ -11,23 +11,27 @@ from itertools import count
 import pytest
 
 from services.common.clock import SECOND
+from services.gateway_agent.dataplane import kernel
 from services.gateway_agent.dataplane.contents import read_contents
 from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.libbpf import Map
-from services.gateway_agent.dataplane.maps import NO_DEVICE, NUMBER, Counter, ServiceRecord, pack_id
+from services.gateway_agent.dataplane.maps import NO_DEVICE, NUMBER, Counter, ServiceRecord, ServiceWord, pack_id
 from services.gateway_agent.table import (
+    Affinity,
     Backend,
     Change,
     Endpoint,
     Entry,
     ForwardingTable,
     Kind,
+    Limits,
     PortMapping,
     Protocol,
     Put,
     Remove,
     Service,
+    Timeouts,
 )
 from services.gateway_agent.targets import Vxlan
 from tests.support.killing import killed_before_write
@@ -44,6 +48,7 @@ OTHER_ENDPOINT = "10.0.0.101"
 MORE = tuple(IPv4Address(f"198.19.200.{number}") for number in (1, 2, 3))
 MOST_WRITES = 40
 FORWARDED, PASSED = (NUMBER.pack(list(Counter).index(each)) for each in (Counter.FORWARDED, Counter.ARP_PASSED))
+LIMITS = Limits(connections=1000, new_connections_per_second=1000, bits_per_second=10**9)
 IN_AN_AGE = 4_000_000_000 * SECOND  # nanoseconds since the epoch
 
 Outcome = tuple[str, str, int] | None  # source, destination and its port of what came out
@@ -86,7 +91,7 @@ class Scene:
         """Whether every backend of the service that may take sessions does."""
         record = ServiceRecord.unpack(self.world.maps.service_names.get(pack_id(service.id)) or b"")
         takers = sum(not backend.draining for backend in service.backends)
-        return self.world.maps.services[record.service].high == takers
+        return ServiceWord.unpack(self.world.maps.services[record.service]).takers == takers
 
     def probes(self) -> list[Segment]:
         """New connections, each from a port of its own."""
@@ -139,7 +144,11 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(world: KernelWorld) -> AsyncIterator[Scene]:
+async def scene(world: KernelWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    """All agents have the program that the first has loaded: to load it takes longer than all the rest."""
+    loaded = world.dataplane._kernel._loaded
+    monkeypatch.setattr(loaded, "close", lambda: None)
+    monkeypatch.setattr(kernel, "load", lambda _pins, _max_sessions: loaded)
     shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", BACKEND, OTHER_BACKEND)
     service = await world.publish(payments, BACKEND)
     endpoint = await world.lead(shop, service)
@@ -254,6 +263,10 @@ def fewer_remote_hosts(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
         pytest.param(change_of_drain(0), id="a drain that is called off"),
         pytest.param(change_of_endpoint(address=IPv4Address(OTHER_ENDPOINT)), id="another address"),
         pytest.param(
+            change_of_endpoint(more_sources=MORE, allowed=(IPv4Network(f"{CLIENT}/32"),)),
+            id="more source addresses and a narrower whitelist",
+        ),
+        pytest.param(
             change_of_endpoint(source_address=IPv4Address("198.19.129.1"), allowed=(IPv4Network(f"{CLIENT}/32"),)),
             id="another source address and whitelist",
         ),
@@ -268,6 +281,12 @@ def fewer_remote_hosts(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
             change_of_service(ports=(PortMapping(80, 8088, Protocol.TCP),), backends=backends(OTHER_BACKEND)),
             id="the port leads elsewhere",
         ),
+        pytest.param(change_of_service(timeouts=Timeouts(tcp_established=60)), id="another limit of idle sessions"),
+        pytest.param(change_of_service(limits=LIMITS), id="limits"),
+        pytest.param(
+            change_of_service(affinity=Affinity.SOURCE_ADDRESS, backends=(ONE, OTHER)), id="affinity and two backends"
+        ),
+        pytest.param(change_of_service(reset_expired=True), id="resets"),
         pytest.param(change_of_backends((ONE, OTHER), (replace(ONE, weight=9), OTHER)), id="another weight"),
         pytest.param(change_of_backends((ONE, OTHER), (ONE, replace(OTHER, draining=True))), id="one is drained"),
         pytest.param(change_of_backends((ONE, replace(OTHER, draining=True)), (ONE, OTHER)), id="one is undrained"),

@@ -191,8 +191,8 @@ class KernelTable:
             self._write_endpoint(endpoint, known)
         else:
             slot = self._numbers[endpoint.key]
-            self._write_sources(slot, endpoint)
             self._turn(slot, self._slot(slot).epoch, endpoint, known)
+            self._write_sources(slot, endpoint)  # last: with them, what the old whitelist lets in is of neither table
         self._remember(endpoint, self._numbers[endpoint.key])
 
     def remove_endpoint(self, endpoint: str) -> None:
