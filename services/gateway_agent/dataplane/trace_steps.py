@@ -171,9 +171,9 @@ class Looking:
         limits = Settings.unpack(data).limits if data else Limits()
         sessions, epoch, *_ = USAGE.unpack(self.usage) if self.usage else (0, 0)
         told = [f"{sessions if epoch == self._word.epoch else 0} sessions"]
-        told[0] += f" of {limits.connections}" * bool(limits.connections)
-        told += [f"{limits.new_connections_per_second} new a second"] * bool(limits.new_connections_per_second)
-        told += [f"{limits.bits_per_second} bit/s"] * bool(limits.bits_per_second)
+        told[0] += f" of {limits.connections:,}" * bool(limits.connections)
+        told += [f"{limits.new_connections_per_second:,} new a second"] * bool(limits.new_connections_per_second)
+        told += [f"{limits.bits_per_second:,} bit/s"] * bool(limits.bits_per_second)
         text = ", at most ".join(told)
         if verdict in OF_LIMITS:
             raise Refusal(Counter(verdict), f"{OF_LIMITS[verdict]}: {text}")
