@@ -69,6 +69,22 @@ def test_nobody_is_asked_twice_at_once_whatever_is_put_meanwhile() -> None:
     assert asked == [IPv4Address("10.0.0.2")]
 
 
+def test_a_service_that_gets_endpoints_is_asked_at_once_and_once() -> None:
+    schedule = Schedule(Random(9))
+    web = service("web", 2)
+    schedule.watch(web, 0, WALL)
+    for _ in web.backends:
+        due = schedule.due(0)
+        assert due is not None
+        schedule.put_off(due[0], 0, WALL, forget=True)
+    assert schedule.due(1) is None
+    for now in range(1, 4):
+        schedule.ask_now("web", now)
+    assert len(schedule._queue) == 4, "two that are void, and one place in the queue each"
+    asked = checks_between(schedule, 3, 3.1)
+    assert [when for when, _ in asked] == [3, 3]
+
+
 def test_a_changed_check_is_made_without_waiting_and_conditions_are_kept() -> None:
     schedule = Schedule(Random(4))
     web = service("web", 2)

@@ -103,7 +103,7 @@ class Schedule:
         """There is somebody to ask as: do not wait, where nothing is known yet."""
         watched = self._watched.get(service)
         for address, case in watched.cases.items() if watched else ():
-            if case.checks == 0 and case.next_look is not None:
+            if case.checks == 0 and case.next_look is not None and case.next_look > now:
                 self._look_at(Patient(service, address), case, now)
 
     @property

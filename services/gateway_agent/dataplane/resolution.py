@@ -74,7 +74,8 @@ class Resolution:
 
     def announce(self, vpc: str, address: Address) -> None:
         """Tells the hosts of a VPC that the gateway has an address there: an endpoint of it is new, or another."""
-        if (endpoint := self._table.entries.endpoint_at(vpc, address)) is not None:
+        endpoint = self._table.entries.endpoint_at(vpc, address)
+        if endpoint is not None and endpoint.service not in self._askers:
             self._prober.ask_now(endpoint.service)
         number = self._table.vpc_number(vpc)
         name, mac = self._devices.get(number), self._table.device(number).mac
@@ -195,6 +196,7 @@ class Resolution:
         service = self._table.entries.service(patient.service)
         asker = self._table.entries.any_user(service.key, self._askers.get(service.id)) if service else None
         if service is None or not isinstance(asker, Endpoint):
+            self._askers.pop(patient.service, None)
             return Obstacle.NOBODY_ASKS
         self._askers[service.id] = asker.key
         number = self._table.vpc_number(service.vpc) if self._table.entries.attachment(service.vpc) else 0
