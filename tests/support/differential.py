@@ -8,12 +8,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
 from services.common.clock import SECOND
 from services.gateway_agent.dataplane.maps import Counter
-from services.gateway_agent.table import Attachment, Endpoint, Kind, Put, Remove, Service
+from services.gateway_agent.table import Address, Attachment, Endpoint, Kind, Put, Remove, Service
 from services.gateway_agent.traffic import Traffic
 from tests.support.arp_hosts import ArpHosts
 from tests.support.differential_frames import frame_of, pick
@@ -33,6 +34,8 @@ from tests.support.differential_steps import (
     Restore,
     Send,
     Step,
+    in_six,
+    network_in_six,
 )
 from tests.support.models.forwarding import Forwarding
 from tests.support.models.forwarding_limits import Moment, Undecided
@@ -43,6 +46,7 @@ SESSIONS = 48
 DROPPED, KEPT, SENT = 2, 0, 7  # TC_ACT_SHOT, TC_ACT_OK, TC_ACT_REDIRECT
 FOR_EVER = 4_000_000_000 * SECOND
 MARGIN_SECONDS = 5
+BOTH_HOSTS: tuple[Address, ...] = (*HOSTS, *map(in_six, HOSTS))
 
 
 def id_of(kind: Kind, number: int) -> str:
@@ -59,7 +63,11 @@ class Bench:
         self.frames = 0
         self.met: set[Counter] = set()
         self._lost: set[int] = set()
-        self._passed_before, self._kept = self.program.passed(), 0  # frames of ARP that are of no host
+        self._six: set[str] = set()  # services of IPv6
+        self._passed_before, self._kept = (
+            self.program.passed(),
+            0,
+        )  # frames in which neighbours told that are of no host
         devices = {self.program.number_of(vpc): self.program.device_of(vpc) for vpc in self.vpcs}
         self._ifindexes = {number: device.ifindex for number, device in devices.items()}
         self._macs = {device.ifindex: device.mac for device in devices.values()}
@@ -70,6 +78,7 @@ class Bench:
             await self.dataplane.apply(Remove(key))
         self.program.clear_sessions()
         self.program.counted()
+        self._six.clear()
         self.model = Forwarding(capacity=2 * SESSIONS)
         for number in range(len(VPCS)):
             await self._restore(number) if number in self._lost else self._know(number)
@@ -105,7 +114,7 @@ class Bench:
             case Send():
                 self._send(step)
             case PutService():
-                await self._put(self._service(step))
+                await self._put_service(step)
             case PutEndpoint():
                 await self._put_endpoint(step)
             case Drop(kind, number):
@@ -121,12 +130,22 @@ class Bench:
 
     # ---- changes, made to both
 
+    async def _put_service(self, put: PutService) -> None:
+        """What leads to it goes first where it is of the other family now."""
+        service = self._service(put)
+        if put.six != (service.id in self._six):
+            for each in [each for each in self.model.endpoints.values() if each.service == service.id]:
+                await self._remove(each)
+        self._six.add(service.id) if put.six else self._six.discard(service.id)
+        await self._put(service)
+
     def _service(self, put: PutService) -> Service:
+        backends = [replace(each, address=in_six(each.address)) for each in put.backends] if put.six else put.backends
         return Service(
             id=id_of(Kind.SERVICE, put.number),
             vpc=self.vpcs[put.vpc],
             ports=put.ports,
-            backends=put.backends,
+            backends=tuple(backends),
             timeouts=put.timeouts,
             affinity=put.affinity,
             limits=put.limits,
@@ -137,15 +156,16 @@ class Bench:
         service = pick(sorted(self.model.services), put.service)
         if service is None:
             return
+        six = service in self._six
         endpoint = Endpoint(
             id=id_of(Kind.ENDPOINT, put.number),
             marker=put.number,
             vpc=self.vpcs[put.vpc],
-            address=ADDRESSES[put.address],
+            address=in_six(ADDRESSES[put.address]) if six else ADDRESSES[put.address],
             service=service,
             source_address=SOURCES[put.source],
             admission=put.admission,
-            allowed=put.allowed,
+            allowed=tuple(map(network_in_six, put.allowed)) if six else put.allowed,
             draining_until=(0, FOR_EVER, time.time_ns() - SECOND)[put.drain],
             more_sources=MORE_SOURCES[: put.more],
         )
@@ -166,8 +186,11 @@ class Bench:
         entry = there[dropped]
         users = [each for each in self.model.endpoints.values() if each.service == dropped]
         for each in (*users, entry):
-            await self.dataplane.apply(Remove(each.key))
-            self.model.remove(each.id)
+            await self._remove(each)
+
+    async def _remove(self, entry: Service | Endpoint) -> None:
+        await self.dataplane.apply(Remove(entry.key))
+        self.model.remove(entry.id)
 
     async def _lose(self, number: int) -> None:
         """When all that hosts have said has come in: afterwards it would be counted beside what is compared."""
@@ -180,7 +203,7 @@ class Bench:
         self.hosts[number].silent = True
         self.program.lose(self.attachments[number])
         self.model.attach(self.vpcs[number], self.program.number_of(self.vpcs[number]), None)
-        for address in HOSTS:
+        for address in BOTH_HOSTS:
             self.model.resolve(self.vpcs[number], address, None)
 
     async def _restore(self, number: int) -> None:
@@ -212,7 +235,7 @@ class Bench:
     def _fill(self, room: int) -> None:
         """With entries of nobody, that no packet finds."""
         for number in range(2 * SESSIONS):
-            if len(self.model.sessions) + room >= self.model.capacity:
+            if self.model.sessions.count() + room >= self.model.capacity:
                 return
             if not self.model.sessions.holds(_nobody(number)):
                 self._reserve(_nobody(number))
@@ -252,7 +275,7 @@ class Bench:
         verdict = self.model.receive(frame, ifindex, now, self.program.chosen)
         self.frames += 1
         self.met.update(verdict.counts)
-        kept = verdict.counts[-1] is Counter.ARP_PASSED
+        kept = verdict.kept
         self._kept += kept
         expected = sorted(() if kept else verdict.counts)
         assert counted == expected, f"the program counts {counted}, the model {expected}: {frame.hex()}"
@@ -282,7 +305,7 @@ async def bench(bpffs: Path) -> AsyncIterator[Bench]:
     """A gateway with VPCs on devices of two kinds, and hosts that answer."""
     async with kernel_world(bpffs, max_sessions=SESSIONS, kinds=("netns", "netns", "interface")) as world:
         vpcs = [await world.vpc(label) for label in VPCS]
-        hosts = [ArpHosts(world.namespace(vpc), HOSTS, number) for number, vpc in enumerate(vpcs)]
+        hosts = [ArpHosts(world.namespace(vpc), BOTH_HOSTS, number) for number, vpc in enumerate(vpcs)]
         try:
             yield Bench(world, [vpc.attachment for vpc in vpcs], hosts)
         finally:

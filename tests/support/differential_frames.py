@@ -11,13 +11,15 @@ from tests.support.differential_steps import (
     SHORTEST_IPV6,
     Arp,
     Following,
+    Neighbour,
     Opening,
     Send,
     Stray,
     Twist,
+    in_six,
 )
 from tests.support.models.forwarding import Forwarding
-from tests.support.models.forwarding_packets import ETHERNET_AND_IPV4, Tuple
+from tests.support.models.forwarding_packets import ETHERNET_AND_IPV4, ICMPV6, TCP, Tuple, checksum
 from tests.support.wire import ARP, IPV4, IPV6, Segment, ethernet
 
 T = TypeVar("T")
@@ -37,14 +39,26 @@ class Sent(NamedTuple):
 
 def frame_of(send: Send, model: Forwarding, vpcs: Sequence[str]) -> tuple[int, bytes] | None:
     """The frame, and the number of the VPC that it is made for; none where there is nothing that it is about."""
-    if isinstance(send.packet, Arp):
-        number = model.numbers[vpcs[send.packet.vpc]]
-        return number, _twisted(_arp(send.packet, send.twist.to or _mac(model, number)), send.twist)
-    sent = _described(send.packet, model, vpcs)
+    match send.packet:
+        case Arp(vpc) | Neighbour(vpc) as asked:
+            number = model.numbers[vpcs[vpc]]
+            to = send.twist.to or _mac(model, number)
+            return number, _twisted(_arp(asked, to) if isinstance(asked, Arp) else _neighbour(asked, to), send.twist)
+        case packet:
+            return _ip_frame_of(packet, send.twist, model, vpcs)
+
+
+def _ip_frame_of(
+    packet: Opening | Following | Stray, twist: Twist, model: Forwarding, vpcs: Sequence[str]
+) -> tuple[int, bytes] | None:
+    sent = _described(packet, model, vpcs)
     if sent is None:
         return None
-    number, twist = sent.tuple.vpc, send.twist
-    frame = ethernet(twist.to or _mac(model, number), sent.mac, IPV4, _ipv4(sent, twist))
+    number = sent.tuple.vpc
+    to, six = twist.to or _mac(model, number), sent.tuple.source.version == 6
+    frame = (
+        ethernet(to, sent.mac, IPV6, _ipv6(sent, twist)) if six else ethernet(to, sent.mac, IPV4, _ipv4(sent, twist))
+    )
     return number, _twisted(frame, twist)
 
 
@@ -54,8 +68,9 @@ def opened_by(opening: Opening, model: Forwarding) -> Tuple | None:
     mapping = pick(model.services[endpoint.service].ports, opening.mapping) if endpoint else None
     if endpoint is None or mapping is None:
         return None
+    client = CLIENTS[opening.client]
     return Tuple(
-        source=CLIENTS[opening.client],
+        source=client if endpoint.address.version == 4 else in_six(client),
         destination=endpoint.address,
         source_port=FIRST_PORT + opening.port,
         destination_port=mapping.client_port,
@@ -77,8 +92,10 @@ def _described(packet: Opening | Following | Stray, model: Forwarding, vpcs: Seq
             session = pick(model.sessions.all(), number)
             side = session and (session.provider if from_backend else session.consumer)
             return Sent(side.tuple, flags, ANOTHER) if side else None
-        case Stray(vpc, source, destination, source_port, destination_port, protocol, flags):
-            key = Tuple(source, destination, source_port, destination_port, model.numbers[vpcs[vpc]], protocol)
+        case Stray(vpc, source, destination, source_port, destination_port, protocol, flags, six):
+            between = (in_six(source), in_six(destination)) if six else (source, destination)
+            number = model.numbers[vpcs[vpc]]
+            key = Tuple(between[0], between[1], source_port, destination_port, number, protocol)
             return Sent(key, flags, ANOTHER)
 
 
@@ -102,6 +119,40 @@ def _ipv4(sent: Sent, twist: Twist) -> bytes:
         version=twist.version,
         missing=twist.missing,
     ).pack()
+
+
+def _ipv6(sent: Sent, twist: Twist) -> bytes:
+    """Options and fragments are extension headers: of hop by hop, and of fragments."""
+    source, destination, protocol = sent.tuple.source, sent.tuple.destination, sent.tuple.protocol
+    transport = _transport(sent, twist)
+    following, extension = protocol, b""
+    if twist.options:
+        following, extension = 0, bytes([protocol, 0]) + bytes(6)
+    if twist.fragment:
+        following, extension = 44, bytes([protocol, 0]) + pack(">HI", twist.fragment, 7)
+    length = len(extension) + len(transport) - twist.missing
+    version = 6 if twist.version == 4 else twist.version
+    header = pack(">IHBB", version << 28 | 0x12345, max(length, 0), following, twist.ttl)
+    return header + source.packed + destination.packed + extension + transport
+
+
+def _transport(sent: Sent, twist: Twist) -> bytes:
+    source, destination, source_port, destination_port, _, protocol = sent.tuple
+    ports = pack(">HH", source_port, destination_port)
+    if protocol == TCP:
+        body, at = ports + pack(">IIBBHHH", 1, 0, 5 << 4, sent.flags, 64240, 0, 0) + twist.payload, 16
+    else:
+        body, at = ports + pack(">HH", 8 + len(twist.payload), 0) + twist.payload, 6
+    pseudo = source.packed + destination.packed + pack(">II", len(body), protocol)
+    return body[:at] + checksum(pseudo + body).to_bytes(2, "big") + body[at + 2 :]
+
+
+def _neighbour(asked: Neighbour, to: bytes) -> bytes:
+    source, target = in_six(asked.source), in_six(asked.target)
+    body = bytes([asked.kind, asked.code, 0, 0]) + bytes(4) + target.packed + bytes(asked.padding)
+    check = checksum(source.packed + target.packed + pack(">II", len(body), ICMPV6) + body)
+    header = pack(">IHBB", 6 << 28, len(body), ICMPV6, asked.hops) + source.packed + target.packed
+    return ethernet(to, ANOTHER, IPV6, header + body[:2] + check.to_bytes(2, "big") + body[4:])
 
 
 def _arp(arp: Arp, to: bytes) -> bytes:

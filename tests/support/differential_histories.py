@@ -32,6 +32,7 @@ from tests.support.differential_steps import (
     Following,
     Idle,
     Lose,
+    Neighbour,
     Opening,
     PutEndpoint,
     PutService,
@@ -105,6 +106,7 @@ def _put_service(chance: random.Random) -> PutService:
         affinity=chance.choice(list(Affinity)),
         timeouts=chance.choice(TIMEOUTS),
         limits=chance.choice([LIMITS[0], LIMITS[0], LIMITS[0], *LIMITS]),
+        six=chance.random() < 0.4,
     )
 
 
@@ -122,7 +124,7 @@ def _put_endpoint(chance: random.Random) -> PutEndpoint:
     )
 
 
-def _packet(chance: random.Random) -> Opening | Following | Stray | Arp:
+def _packet(chance: random.Random) -> Opening | Following | Stray | Arp | Neighbour:
     match chance.randrange(20):
         case 0 | 1 | 2 | 3 | 4:
             return _opening(chance)
@@ -131,7 +133,7 @@ def _packet(chance: random.Random) -> Opening | Following | Stray | Arp:
         case 6:
             return _stray(chance)
         case 7:
-            return _arp(chance)
+            return _arp(chance) if chance.random() < 0.5 else _neighbour(chance)
         case _:
             return Following(chance.randrange(40), chance.random() < 0.5, chance.choice(FLAGS))
 
@@ -150,6 +152,7 @@ def _stray(chance: random.Random) -> Stray:
         destination_port=chance.choice([0, 53, 80, 81, 1024, 40000, 65535]),
         protocol=chance.choice([TCP, TCP, UDP, UDP, ICMP, 132, 255]),
         flags=chance.choice(FLAGS),
+        six=chance.random() < 0.4,
     )
 
 
@@ -157,6 +160,18 @@ def _arp(chance: random.Random) -> Arp:
     operation = chance.choice([1, 1, 1, 2, 0, 3, 257])
     padding = chance.choice([0, 18, 60])
     return Arp(chance.randrange(len(VPCS)), operation, chance.choice(EVERYBODY), chance.choice(EVERYBODY), padding)
+
+
+def _neighbour(chance: random.Random) -> Neighbour:
+    return Neighbour(
+        vpc=chance.randrange(len(VPCS)),
+        kind=chance.choice([135, 135, 135, 136, 133, 128]),
+        source=chance.choice(EVERYBODY),
+        target=chance.choice(EVERYBODY),
+        hops=chance.choice([255, 255, 255, 254]),
+        code=chance.choice([0, 0, 0, 1]),
+        padding=chance.choice([0, 8, 60]),
+    )
 
 
 def _bytes(chance: random.Random) -> tuple[tuple[int, int], ...]:

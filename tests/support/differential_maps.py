@@ -7,6 +7,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from services.gateway_agent.dataplane import session_maps
+from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     PROTOCOL_NUMBERS,
@@ -22,6 +23,8 @@ from services.gateway_agent.table import Address, Attachment, Key, Kind, Service
 from tests.support.models.forwarding import Device
 from tests.support.models.forwarding_packets import Tuple
 from tests.support.worlds import KernelWorld
+
+TOLD = (Counter.ARP_PASSED, Counter.ND_PASSED)
 
 
 class Entry(NamedTuple):
@@ -39,6 +42,7 @@ class ProgramState:
         self._world = world
         self._kernel = world.dataplane._kernel
         self._maps = world.maps
+        self._sessions6 = self._kernel._loaded.maps["sessions6"]
         self._per_cpu = Struct(f"<{self._maps.counters.cpus}Q")
         self._counts = self._read_counts()
 
@@ -73,19 +77,20 @@ class ProgramState:
         return self._kernel._loaded.try_frame(frame, ifindex)
 
     def counted(self) -> list[Counter]:
-        """What was counted since the last time, without ARP that passed: hosts tell of themselves at any time."""
+        """What was counted since the last time, but for what neighbours tell: hosts do so at any time."""
         before, now = self._counts, self._read_counts()
         self._counts = now
         return sorted(
             counter
             for counter, was, is_ in zip(Counter, before, now, strict=True)
             for _ in range(is_ - was)
-            if counter is not Counter.ARP_PASSED
+            if counter not in TOLD
         )
 
     def passed(self) -> int:
-        """How many frames of ARP have passed since the maps were made."""
-        return self._read_counts()[list(Counter).index(Counter.ARP_PASSED)]
+        """In how many frames neighbours have told of themselves since the maps were made."""
+        counts = self._read_counts()
+        return sum(counts[list(Counter).index(each)] for each in TOLD)
 
     def _read_counts(self) -> list[int]:
         """In the order of their numbers, over all CPUs."""
@@ -94,7 +99,7 @@ class ProgramState:
     # ---- sessions
 
     def sessions(self) -> dict[Tuple, Entry]:
-        entries = {_tuple(key): SessionValue.unpack(value) for key, value in self._maps.sessions.items()}
+        entries = {_tuple(key): SessionValue.unpack(value) for _, key, value in self._entries()}
         return {
             key: Entry(
                 _turned(_tuple(each.other)), each.next_hop, *map(bool, (each.confirmed, each.finished, each.reset))
@@ -105,7 +110,8 @@ class ProgramState:
 
     def chosen(self, client: Tuple) -> Tuple | None:
         """The tuple of the backend's packets in a client's session."""
-        value = self._maps.sessions.get(_packed(client))
+        sessions = self._maps.sessions if client.source.version == 4 else self._sessions6
+        value = sessions.get(_packed(client))
         return _tuple(SessionValue.unpack(value).other) if value else None
 
     def reserve(self, key: Tuple) -> None:
@@ -116,16 +122,21 @@ class ProgramState:
         return {_tuple(key) for key, value in self._maps.sessions.items() if not any(value)}
 
     def clear_sessions(self) -> None:
-        for key, _ in list(self._maps.sessions.items()):
-            self._maps.sessions.delete(key)
+        for sessions, key, _ in self._entries():
+            sessions.delete(key)
 
     def age(self, seconds: int) -> None:
         """As if all packets had come so much earlier."""
-        for key, value in list(self._maps.sessions.items()):
+        for sessions, key, value in self._entries():
             entry = SessionValue.unpack(value)
             if any(entry.key):
                 earlier = entry.last_seen - seconds & 0xFFFFFFFF
-                self._maps.sessions.put(key, entry._replace(last_seen=earlier, tick=0).pack())
+                sessions.put(key, entry._replace(last_seen=earlier, tick=0).pack())
+
+    def _entries(self) -> list[tuple[Map, bytes, bytes]]:
+        """Of both families, each with its map."""
+        both = (self._maps.sessions, self._sessions6)
+        return [(sessions, key, value) for sessions in both for key, value in list(sessions.items())]
 
 
 def _packed(key: Tuple) -> bytes:

@@ -5,9 +5,22 @@ the fourth session there is by then. So a history can be made shorter, and is st
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from services.gateway_agent.table import ANYWHERE, Affinity, Backend, Kind, Limits, PortMapping, Protocol, Timeouts
+from services.gateway_agent.table import (
+    ANYWHERE,
+    ANYWHERE_V6,
+    SOURCE_PREFIX_V6,
+    SOURCE_RANGE,
+    Address,
+    Affinity,
+    Backend,
+    Kind,
+    Limits,
+    PortMapping,
+    Protocol,
+    Timeouts,
+)
 from tests.support.wire import ACK, FIN, RST, SYN
 
 VPCS = ("blue", "green", "red")  # all of them 10.0.0.0/24
@@ -68,6 +81,7 @@ FLAGS = (
     0,
 )
 SERVICES, ENDPOINTS = 3, 4
+SUBNET_V6 = IPv6Network("fd00:10::/96")
 VLAN = 0x8100
 SHORTEST = 34  # a test run takes no IPv4 frame that is shorter than its headers,
 SHORTEST_IPV6 = 54  # nor one of IPv6
@@ -82,6 +96,7 @@ class PutService:
     affinity: Affinity = Affinity.NONE
     timeouts: Timeouts = PATIENT
     limits: Limits = UNLIMITED
+    six: bool = False  # of IPv6, with all that leads there
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +170,7 @@ class Following:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """Of no session, between any addresses; a session's ports where its number is given."""
+    """Of no session, between any addresses."""
 
     vpc: int
     source: IPv4Address
@@ -164,6 +179,7 @@ class Stray:
     destination_port: int
     protocol: int
     flags: int
+    six: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,19 @@ class Arp:
     sender: IPv4Address
     target: IPv4Address
     padding: int = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Neighbour discovery; addresses are those that `in_six` makes of these."""
+
+    vpc: int
+    kind: int
+    source: IPv4Address
+    target: IPv4Address
+    hops: int = 255
+    code: int = 0
+    padding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +227,26 @@ PLAIN = Twist()
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    packet: Opening | Following | Stray | Arp
+    packet: Opening | Following | Stray | Arp | Neighbour
     twist: Twist = PLAIN
     times: int = 1
 
 
 Step = PutService | PutEndpoint | Drop | Lose | Restore | Fill | Idle | Send
+
+
+def in_six(address: Address) -> IPv6Address:
+    """The address in IPv6 that stands for one of IPv4: sources as they are derived, nobody's as nobody's."""
+    if address in SOURCE_RANGE:
+        return SOURCE_PREFIX_V6.network_address + int(address)
+    if int(address) >> 24 in (0, 127):
+        return IPv6Address(int(address) & 1)
+    if int(address) >= int(IPv4Address("224.0.0.0")):
+        return IPv6Address((0xFF02 << 112) + int(address))
+    return SUBNET_V6.network_address + int(address)
+
+
+def network_in_six(network: IPv4Network) -> IPv6Network:
+    if not network.prefixlen:
+        return ANYWHERE_V6
+    return IPv6Network((int(SUBNET_V6.network_address) + int(network.network_address), 96 + network.prefixlen))

@@ -1,6 +1,6 @@
 """Whom to ask by ARP and when to give a host up, with a clock that the test turns."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from struct import pack
 
 from services.gateway_agent.dataplane.arp import ArpFrame, announcement, probe
@@ -24,6 +24,15 @@ def test_a_new_host_is_asked_at_once_then_soon_then_every_second() -> None:
     neighbours = Neighbours()
     neighbours.watch("web", [A], now=0)
     assert [when for when, _ in probes_between(neighbours, 0, 3.5)] == [0, 0.05, 0.3, 1.3, 2.3, 3.3]
+
+
+def test_hosts_of_both_families_may_be_asked_at_one_moment() -> None:
+    neighbours, six = Neighbours(), Host(1, IPv6Address("fd00::1"))
+    neighbours.watch("web", [A, B], now=0)
+    neighbours.watch("web6", [six], now=0)
+    assert neighbours.due(0).probes == [A, B, six]
+    neighbours.look_at(1, now=1)
+    assert set(neighbours.due(1).probes) == {A, B, six}
 
 
 def test_a_host_that_answers_is_asked_again_after_ten_seconds() -> None:

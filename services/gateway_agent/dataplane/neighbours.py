@@ -51,7 +51,7 @@ class Neighbours:
     def __init__(self) -> None:
         self._neighbours: dict[Host, Neighbour] = {}
         self._watched: dict[str, frozenset[Host]] = {}
-        self._queue: list[tuple[float, Host]] = []
+        self._queue: list[tuple[float, int, bytes, Host]] = []  # addresses of both families have an order as bytes
 
     def watch(self, service: str, hosts: Iterable[Host], now: float) -> None:
         """From now on the service needs exactly these."""
@@ -104,7 +104,7 @@ class Neighbours:
         probes: list[Host] = []
         lost: set[str] = set()
         while self._queue and self._queue[0][0] <= now:
-            when, host = heapq.heappop(self._queue)
+            when, _, _, host = heapq.heappop(self._queue)
             neighbour = self._neighbours.get(host)
             if neighbour is None or neighbour.next_look != when:
                 continue  # forgotten, or moved to another time
@@ -124,4 +124,4 @@ class Neighbours:
 
     def _look_again(self, host: Host, when: float) -> None:
         self._neighbours[host].next_look = when
-        heapq.heappush(self._queue, (when, host))
+        heapq.heappush(self._queue, (when, host.vpc, host.address.packed, host))

@@ -13,15 +13,26 @@ Source ports are chosen at random: `chosen` tells what the program chose, and th
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.shares import in_order, shares
-from services.gateway_agent.table import Address, Affinity, Backend, Endpoint, PortMapping, Protocol, Service
+from services.gateway_agent.table import (
+    SOURCE_PREFIX_V6,
+    Address,
+    Affinity,
+    Backend,
+    Endpoint,
+    Network,
+    PortMapping,
+    Protocol,
+    Service,
+)
 from tests.support.models.forwarding_hash import slot_of, slot_of_source
 from tests.support.models.forwarding_limits import Meters, Moment
 from tests.support.models.forwarding_packets import (
+    ADVERTISEMENT,
     ARP_LENGTH,
     ETHERNET_AND_IPV4,
     REPLY,
@@ -33,15 +44,23 @@ from tests.support.models.forwarding_packets import (
     Packet,
     Refused,
     Tuple,
+    advertised,
     answered,
     ether_type,
+    is_neighbour_discovery,
     read_packet,
     readdressed,
 )
 from tests.support.models.forwarding_sessions import Session, Sessions, Side
 
 FIRST_SOURCE_PORT = 1024
-NOBODYS = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), SOURCE_RANGE)
+NOBODYS: tuple[Network, ...] = (
+    IPv4Network("0.0.0.0/8"),
+    IPv4Network("127.0.0.0/8"),
+    SOURCE_RANGE,
+    IPv6Network("::/64"),
+    SOURCE_PREFIX_V6.supernet(new_prefix=64),
+)
 PROTOCOLS = {TCP: Protocol.TCP, UDP: Protocol.UDP}
 
 
@@ -64,8 +83,8 @@ class Verdict:
 
     @property
     def kept(self) -> bool:
-        """Whether the frame goes on into this machine: ARP that the agent learns from."""
-        return self.counts[-1] is Counter.ARP_PASSED
+        """Whether the frame goes on into this machine: what the agent learns neighbours from."""
+        return self.counts[-1] in (Counter.ARP_PASSED, Counter.ND_PASSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +100,10 @@ class Grant:
 
     def allows(self, provider: Tuple, protocol: int) -> bool:
         """Whether the backend's packets may have this tuple."""
-        sources = (self.endpoint.source_address, *self.endpoint.more_sources)
+        leased = (self.endpoint.source_address, *self.endpoint.more_sources)
+        sources: Sequence[Address] = leased
+        if self.endpoint.address.version == 6:
+            sources = [SOURCE_PREFIX_V6.network_address + int(each) for each in leased]
         expected = Tuple(
             source=self.backend.address,
             destination=provider.destination,
@@ -121,7 +143,7 @@ class Passage:
 
 @dataclass(slots=True)
 class Forwarding:
-    """`capacity` is how many entries the table of sessions has, two for each session."""
+    """`capacity` is how many entries the table of IPv4 sessions has, two for each session."""
 
     capacity: int
     devices: dict[int, Device] = field(default_factory=dict)  # by number of the VPC; none: not in use
@@ -206,6 +228,8 @@ class Forwarding:
         if number is None:
             raise Refused(Counter.REFUSED_NOT_ATTACHED)
         match ether_type(frame):
+            case EtherType.IPV6 if is_neighbour_discovery(frame):
+                return self._advertise(frame, number, passage)
             case EtherType.IPV4 | EtherType.IPV6:
                 return self._forward(frame, number, passage)
             case EtherType.ARP:
@@ -226,8 +250,18 @@ class Forwarding:
         device = self.devices[number]
         return answered(frame, device.mac), device.ifindex
 
-    def _is_ours(self, number: int, address: IPv4Address) -> bool:
-        return address in SOURCE_RANGE or self.endpoint_at(number, address) is not None
+    def _advertise(self, frame: bytes, number: int, passage: Passage) -> tuple[bytes | None, int]:
+        if frame[54] == ADVERTISEMENT:
+            passage.counts.append(Counter.ND_PASSED)
+            return None, 0
+        if not self._is_ours(number, IPv6Address(frame[62:78])):
+            raise Refused(Counter.REFUSED_ARP)
+        passage.counts.append(Counter.ND_ANSWERED)
+        device = self.devices[number]
+        return advertised(frame, device.mac), device.ifindex
+
+    def _is_ours(self, number: int, address: Address) -> bool:
+        return address in SOURCE_RANGE or address in SOURCE_PREFIX_V6 or self.endpoint_at(number, address) is not None
 
     def _forward(self, frame: bytes, number: int, passage: Passage) -> tuple[bytes, int]:
         packet = read_packet(frame, number, self.devices[number].mac)
@@ -288,7 +322,7 @@ class Forwarding:
             raise Refused(Counter.REFUSED_LIMIT_NEW)
         if limits.connections and len(self.sessions_of(endpoint.id)) >= limits.connections:
             raise Refused(Counter.REFUSED_LIMIT_CONNECTIONS)
-        if len(self.sessions) + 2 > self.capacity:
+        if client.source.version == 4 and self.sessions.count() + 2 > self.capacity:
             raise Refused(Counter.REFUSED_TABLE_FULL)
         provider = passage.chosen(client)
         assert provider is not None, f"{client} opens no session"

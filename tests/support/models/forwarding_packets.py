@@ -20,6 +20,9 @@ CHECKSUM_AT = {TCP: 16, UDP: 6}
 SOURCE_RANGE = IPv4Network("198.19.128.0/17")
 FIRST_MULTICAST = IPv4Address("224.0.0.0")
 ARP_LENGTH = ETHERNET + 28
+ND_HEADERS, ND_LENGTH, ND_HOPS = 54, 78, 255  # bytes up to the message and with it; what a neighbour's packet has left
+SOLICITATION, ADVERTISEMENT = 135, 136
+NOBODY, ALL_NODES = IPv6Address("::"), IPv6Address("ff02::1")
 ETHERNET_AND_IPV4 = bytes.fromhex("0001 0800 06 04")
 REQUEST, REPLY = b"\0\1", b"\0\2"
 
@@ -170,6 +173,26 @@ def answered(frame: bytes, mac: bytes) -> bytes:
     """The ARP reply to a request, from the device with this MAC address; what pads the request pads the reply."""
     asker, asked = frame[22:32], frame[38:42]
     return frame[6:12] + mac + frame[12:20] + REPLY + mac + asked + asker + frame[42:]
+
+
+def is_neighbour_discovery(frame: bytes) -> bool:
+    """A solicitation or an advertisement, from somebody on this link."""
+    if len(frame) < ND_LENGTH or frame[20] != ICMPV6 or frame[21] != ND_HOPS:
+        return False
+    return frame[54] in (SOLICITATION, ADVERTISEMENT) and frame[55] == 0
+
+
+def advertised(frame: bytes, mac: bytes) -> bytes:
+    """The advertisement that answers a solicitation; to all, where whoever asks has no address yet."""
+    asker, asked = IPv6Address(frame[22:38]), frame[62:78]
+    nobody = asker == NOBODY
+    to = (ALL_NODES if nobody else asker).packed
+    flags = bytes.fromhex("20000000" if nobody else "60000000")
+    message = bytes([ADVERTISEMENT, 0, 0, 0]) + flags + asked + bytes([2, 1]) + mac
+    pseudo = asked + to + len(message).to_bytes(4, "big") + bytes([0, 0, 0, ICMPV6])
+    message = message[:2] + checksum(pseudo + message).to_bytes(2, "big") + message[4:]
+    header = frame[14:18] + len(message).to_bytes(2, "big") + bytes([ICMPV6, ND_HOPS]) + asked + to
+    return frame[6:12] + mac + frame[12:14] + header + message
 
 
 def _found(frame: bytes | bytearray, at: int) -> int:

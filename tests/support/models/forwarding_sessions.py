@@ -54,9 +54,9 @@ class Sessions:
     entries: dict[Tuple, tuple[Session, Side]] = field(default_factory=dict)
     nobodys: set[Tuple] = field(default_factory=set)  # entries that tests put there to be in the way
 
-    def __len__(self) -> int:
-        """Entries, two for each session."""
-        return len(self.entries) + len(self.nobodys)
+    def count(self) -> int:
+        """How many entries of IPv4 there are, two for each session."""
+        return sum(key.source.version == 4 for key in self.entries) + len(self.nobodys)
 
     def holds(self, key: Tuple) -> bool:
         return key in self.entries or key in self.nobodys
