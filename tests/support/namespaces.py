@@ -57,7 +57,8 @@ class Namespace:
         self.run(lambda: Path("/proc/sys", *name.split(".")).write_text(value))
 
     def add_address(self, address: str, device: str = DEVICE) -> None:
-        self.ip("address", "add", address, "dev", device)
+        at_once = ("nodad",) if ":" in address else ()
+        self.ip("address", "add", address, "dev", device, *at_once)
 
     def open_socket(self, kind: socket.SocketKind, family: int = socket.AF_INET, protocol: int = 0) -> socket.socket:
         """A non-blocking socket that lives in the namespace."""
