@@ -20,8 +20,8 @@ from services.gateway_agent.dataplane.maps import (
 )
 from services.gateway_agent.dataplane.session_maps import SESSION, SessionValue
 from services.gateway_agent.table import Address, Attachment, Key, Kind, Service
-from tests.support.models.forwarding import Device
 from tests.support.models.forwarding_packets import Tuple
+from tests.support.models.forwarding_values import Device
 from tests.support.worlds import KernelWorld
 
 TOLD = (Counter.ARP_PASSED, Counter.ND_PASSED)

@@ -10,8 +10,7 @@ It knows no slot, epoch or version: a session remembers which life of its endpoi
 Source ports are chosen at random: `chosen` tells what the program chose, and the model says whether it might.
 """
 
-from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
@@ -52,8 +51,8 @@ from tests.support.models.forwarding_packets import (
     readdressed,
 )
 from tests.support.models.forwarding_sessions import Session, Sessions, Side
+from tests.support.models.forwarding_values import Chosen, Device, Grant, Passage, Passed, Verdict
 
-FIRST_SOURCE_PORT = 1024
 NOBODYS: tuple[Network, ...] = (
     IPv4Network("0.0.0.0/8"),
     IPv4Network("127.0.0.0/8"),
@@ -62,83 +61,6 @@ NOBODYS: tuple[Network, ...] = (
     SOURCE_PREFIX_V6.supernet(new_prefix=64),
 )
 PROTOCOLS = {TCP: Protocol.TCP, UDP: Protocol.UDP}
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What faces a VPC; an `mtu` of 0 is not looked at."""
-
-    ifindex: int
-    mac: bytes
-    mtu: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is counted, in order, and what comes out of which device; the last count says what became of the frame."""
-
-    counts: tuple[Counter, ...]
-    frame: bytes | None = None
-    device: int = 0
-
-    @property
-    def kept(self) -> bool:
-        """Whether the frame goes on into this machine: what the agent learns neighbours from."""
-        return self.counts[-1] in (Counter.ARP_PASSED, Counter.ND_PASSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What the table says to a client that may connect; the backend by the number of its VPC and its MAC address."""
-
-    endpoint: Endpoint
-    service: Service
-    mapping: PortMapping
-    backend: Backend
-    vpc: int
-    mac: bytes
-
-    def allows(self, provider: Tuple, protocol: int) -> bool:
-        """Whether the backend's packets may have this tuple."""
-        leased = (self.endpoint.source_address, *self.endpoint.more_sources)
-        sources: Sequence[Address] = leased
-        if self.endpoint.address.version == 6:
-            sources = [SOURCE_PREFIX_V6.network_address + int(each) for each in leased]
-        expected = Tuple(
-            source=self.backend.address,
-            destination=provider.destination,
-            source_port=self.mapping.server_port,
-            destination_port=provider.destination_port,
-            vpc=self.vpc,
-            protocol=protocol,
-        )
-        return (
-            provider == expected and provider.destination in sources and provider.destination_port >= FIRST_SOURCE_PORT
-        )
-
-
-Chosen = Callable[[Tuple], Tuple | None]
-"""The tuple of the backend's packets that the program has chosen for a client's."""
-
-
-@dataclass(slots=True)
-class Passed:
-    """Of one endpoint, as `Traffic` tells it; packets and bytes from the consumer and to it."""
-
-    made: int = 0
-    packets: list[int] = field(default_factory=lambda: [0, 0])
-    bytes: list[int] = field(default_factory=lambda: [0, 0])
-    refused: "Tally[Counter]" = field(default_factory=Tally)
-
-
-@dataclass(slots=True)
-class Passage:
-    """One frame on its way: what is counted, and the endpoint that it is about, as soon as that is known."""
-
-    now: Moment
-    chosen: Chosen
-    counts: list[Counter] = field(default_factory=list)
-    endpoint: str | None = None
 
 
 @dataclass(slots=True)
@@ -189,13 +111,8 @@ class Forwarding:
                     self._begin(entry.id)
 
     def remove(self, id_: str) -> None:
-        everything: tuple[dict[str, Any], ...] = (
-            self.services,
-            self.endpoints,
-            self.lives,
-            self.passed,
-            self.meters,
-        )
+        everything: tuple[dict[str, Any], ...]
+        everything = self.services, self.endpoints, self.lives, self.passed, self.meters
         for each in everything:
             each.pop(id_, None)
 
