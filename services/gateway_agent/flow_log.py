@@ -21,6 +21,9 @@ MOST_WAITING = 20_000
 AT_ONCE = 1000
 GATHER_SECONDS = 0.2
 RETRY_SECONDS = 1.0
+LAST_SECONDS = 1.0
+"""For what waits when the agent is told to stop."""
+
 REMEMBERED = 1000
 MOST_BEHIND = 5000
 """Records that wait for one who follows."""
@@ -118,9 +121,10 @@ class FlowLog:
                     parts.create_task(self._write(self._sink))
         finally:
             if self._sink is not None:
-                with suppress(NotWritten):
-                    while self._waiting:
-                        await self._write_some(self._sink)
+                with suppress(NotWritten, TimeoutError):
+                    async with asyncio.timeout(LAST_SECONDS):
+                        while self._waiting:
+                            await self._write_some(self._sink)
 
     async def _read(self) -> None:
         async with aclosing(self._source.flows()) as records:
