@@ -168,6 +168,9 @@ def _twisted(frame: bytes, twist: Twist) -> bytes:
         twisted[at % len(twisted)] = value
     if twist.cut is not None:
         del twisted[max(twist.cut, SHORTEST) :]
+    if twisted[12:14] == IPV4.to_bytes(2, "big") and twisted[20] & 0x20:
+        # A first fragment passes, and leaves something behind: the model knows nothing of that.
+        twisted[21] |= 1
     if twisted[12:14] == IPV6.to_bytes(2, "big"):
         twisted = twisted.ljust(SHORTEST_IPV6, b"\0")
     return bytes(twisted) + bytes(twist.padding)

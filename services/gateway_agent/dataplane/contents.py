@@ -10,6 +10,7 @@ from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     NUMBER,
+    OWNER,
     OWNER_KEY,
     SOURCE_KEY,
     UNRESOLVED,
@@ -151,7 +152,7 @@ def _read_sources(maps: Maps, slots: Container[int], contents: Contents) -> Mapp
 
 def _read_owners(maps: Maps, contents: Contents) -> None:
     """An endpoint that does not own its sources is not whole: answers to it would not find the gateway."""
-    owners = {OWNER_KEY.unpack(key): NUMBER.unpack(value)[0] for key, value in maps.source_owners.items()}
+    owners = {OWNER_KEY.unpack(key): OWNER.unpack(value)[0] for key, value in maps.source_owners.items()}
     for entry in [entry for entry in contents.entries.values() if isinstance(entry, Endpoint)]:
         slot = contents.numbers[entry.key]
         service = contents.entries[Key(Kind.SERVICE, entry.service)]

@@ -11,6 +11,7 @@ from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     NO_DEVICE,
     NUMBER,
+    OWNER,
     SOURCE_KEY,
     UNRESOLVED,
     VERSIONED_KEY,
@@ -237,8 +238,9 @@ class KernelTable:
         """Those that are new come last: how many there are is told when they are there."""
         owned = self._owned.setdefault(endpoint.key, [])
         keys = self._owner_keys(endpoint)
+        service = self._numbers[Key(Kind.SERVICE, endpoint.service)]
         for key in keys[len(owned) :]:
-            self._maps.source_owners.put(key, NUMBER.pack(slot))
+            self._maps.source_owners.put(key, OWNER.pack(slot, service))
         for index in range(max(1, len(owned)), len(keys)):
             self._maps.more_sources.put(SOURCE_KEY.pack(slot, index), endpoint.more_sources[index - 1].packed)
         if endpoint.more_sources or len(owned) > 1:
@@ -257,7 +259,8 @@ class KernelTable:
         for index in range(1, len(owned)):
             self._maps.more_sources.delete(SOURCE_KEY.pack(slot, index))
         for key in owned:
-            if self._maps.source_owners.get(key) == NUMBER.pack(slot):  # not one that another has come by meanwhile
+            owner = self._maps.source_owners.get(key)
+            if owner and OWNER.unpack(owner)[0] == slot:  # not one that another has come by meanwhile
                 self._maps.source_owners.delete(key)
 
     def slots(self) -> dict[str, int]:

@@ -28,6 +28,7 @@ ENDPOINT_KEY = Struct("<I16s")
 ALLOWED_KEY = Struct("<III16s")
 SOURCE_KEY = Struct("<II")
 OWNER_KEY = Struct("<I4s")
+OWNER = Struct("<II")  # slot and service
 PORT_KEY = Struct("<IIH2s")
 BACKEND_KEY = Struct("<III")
 VERSIONED_KEY = Struct("<II")
@@ -82,7 +83,7 @@ class Counter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VpcDevice:
-    """The device that faces a VPC; interface index 0 stands for none. An `mtu` of 0 is not looked at."""
+    """The device that faces a VPC; interface index 0 stands for none. An `mtu` of 0 is not known."""
 
     ifindex: int
     local_peer: bool
@@ -285,7 +286,7 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "drains": (NUMBER.size, COUNT.size),
     "source_counts": (NUMBER.size, COUNT.size),
     "more_sources": (SOURCE_KEY.size, 4),
-    "source_owners": (OWNER_KEY.size, NUMBER.size),
+    "source_owners": (OWNER_KEY.size, OWNER.size),
     "allowed": (ALLOWED_KEY.size, NUMBER.size),
     "services": (NUMBER.size, COUNT.size),
     "settings": (VERSIONED_KEY.size, Settings.LAYOUT.size),

@@ -38,7 +38,7 @@ def attach(host: IPRoute, naming: Naming, vpc: str, target: Netns, program_fd: i
     host.link("set", index=link.index, state="up")
     in_namespace(target.namespace, lambda inside: _open_far_end(inside, target))
     await_operational(host, link.name)
-    return VpcDevice(link.index, True, link.mac)
+    return VpcDevice(link.index, True, link.mac, link.mtu)
 
 
 def _matching(host: IPRoute, naming: Naming, vpc: str, target: Netns) -> Link | None:

@@ -30,6 +30,7 @@ from services.gateway_agent.table import (
 )
 from tests.support.models.forwarding_hash import slot_of, slot_of_source
 from tests.support.models.forwarding_limits import Meters, Moment
+from tests.support.models.forwarding_owners import Owners
 from tests.support.models.forwarding_packets import (
     ADVERTISEMENT,
     ARP_LENGTH,
@@ -51,7 +52,7 @@ from tests.support.models.forwarding_packets import (
     readdressed,
 )
 from tests.support.models.forwarding_sessions import Session, Sessions, Side
-from tests.support.models.forwarding_values import Chosen, Device, Grant, Passage, Passed, Verdict
+from tests.support.models.forwarding_values import FIRST_SOURCE_PORT, Chosen, Device, Grant, Passage, Passed, Verdict
 
 NOBODYS: tuple[Network, ...] = (
     IPv4Network("0.0.0.0/8"),
@@ -78,6 +79,7 @@ class Forwarding:
     meters: dict[str, Meters] = field(default_factory=dict)
     sessions: Sessions = field(default_factory=Sessions)
     begun: int = 0
+    owners: Owners = field(default_factory=Owners)
 
     # ---- the table
 
@@ -101,7 +103,7 @@ class Forwarding:
                 known = self.services.get(entry.id)
                 self.services[entry.id] = entry
                 if known and known.vpc != entry.vpc:
-                    self._begin(*(each.id for each in self.endpoints.values() if each.service == entry.id))
+                    self._begin(*sorted(each.id for each in self.endpoints.values() if each.service == entry.id))
             case Endpoint():
                 before = self.endpoints.get(entry.id)
                 self.endpoints[entry.id] = entry
@@ -109,8 +111,11 @@ class Forwarding:
                 self.meters.setdefault(entry.id, Meters.unused())
                 if before is None or not _goes_on(before, entry):
                     self._begin(entry.id)
+                else:
+                    self._own(entry)
 
     def remove(self, id_: str) -> None:
+        self.owners.disown(id_)
         everything: tuple[dict[str, Any], ...]
         everything = self.services, self.endpoints, self.lives, self.passed, self.meters
         for each in everything:
@@ -121,6 +126,8 @@ class Forwarding:
         for each in endpoints:
             self.begun += 1
             self.lives[each] = self.begun
+            self.owners.disown(each)
+            self._own(self.endpoints[each])
 
     def takers(self, service: Service) -> Sequence[Backend]:
         """The backends that take new sessions."""
@@ -202,6 +209,7 @@ class Forwarding:
         found = self.sessions.find(packet.tuple)
         if found is None:
             if not packet.opens:
+                passage.endpoint = self._addressee(packet.tuple)
                 raise Refused(Counter.REFUSED_NO_SESSION)
             return None
         session, side = found
@@ -317,6 +325,17 @@ class Forwarding:
             if self.numbers[endpoint.vpc] == number and endpoint.address == address:
                 return endpoint
         return None
+
+    def _addressee(self, stray: Tuple) -> str | None:
+        """Whose a packet of no session is: an endpoint's address is its own, and so is its source at the provider."""
+        found = self.endpoint_at(stray.vpc, stray.destination)
+        if found is None and stray.destination_port >= FIRST_SOURCE_PORT:
+            return self.owners.find(stray.vpc, stray.destination)
+        return found.id if found else None
+
+    def _own(self, endpoint: Endpoint) -> None:
+        number = self.numbers[self.services[endpoint.service].vpc]
+        self.owners.own(endpoint.id, number, (endpoint.source_address, *endpoint.more_sources))
 
     def _check_source(self, endpoint: Endpoint, client: Tuple) -> None:
         if not any(client.source in network for network in endpoint.allowed):

@@ -22,15 +22,75 @@ static __always_inline void write_record(const struct flow_record *record)
 		count(FLOW_RECORD_LOST);
 }
 
+#define BODY_CHUNK 256
+
+/* RFC 792 */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__u8 pointer;
+	__u8 unused;
+	__be16 mtu;
+};
+
+/* What an error tells of the packet that it is about: its header, and eight bytes of TCP or UDP. */
+struct quote {
+	struct iphdr ip;
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 udp_length;
+	__u16 udp_check;
+};
+
+struct icmp_error {
+	__u8 unused[2]; /* so that what follows lies at multiples of 4 */
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct icmp_header icmp;
+	struct quote quote;
+};
+_Static_assert(sizeof(struct icmp_error) == 72, "without holes");
+
+/* A fragment. */
+struct piece {
+	__u32 offset; /* bytes */
+	__u32 length; /* bytes of payload */
+	bool last_hop;
+	struct fragment_key key;
+};
+
+struct reset_frame {
+	__u8 unused[2];
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct tcphdr tcp;
+};
+
+struct reset_frame6 {
+	__u8 unused[2];
+	struct ethhdr eth;
+	struct ipv6hdr ip;
+	struct tcphdr tcp;
+};
+
 /* What does not fit on the stack while a session opens: softirqs of one processor do not interrupt each other. */
 struct desk {
 	struct client client;
 	struct grant grant;
 	struct session session;
 	struct session6 session6;
+	struct packet packet;
+	struct route route;
 	struct packet6 packet6;
 	struct route6 route6;
 	struct flow_record record;
+	struct icmp_error error;
+	struct reset_frame reset;
+	struct reset_frame6 reset6;
+	struct piece piece;
+	struct fragmented fragmented;
+	__u8 body[5 * BODY_CHUNK] __attribute__((aligned(8))); /* of an ICMP error that came */
 };
 
 struct {

@@ -8,9 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "flow_log.h"
+#include "answer.h"
 #include "ipv4.h"
 #include "ipv6.h"
+#include "mss.h"
 
 #define FIRST_SOURCE_PORT 1024
 #define SOURCE_PORTS (65536 - FIRST_SOURCE_PORT)
@@ -40,9 +41,8 @@ static __always_inline int refuse_for(__u32 slot, enum counter reason)
 	return refuse(reason);
 }
 
-static __always_inline int send(struct __sk_buff *skb, const struct vpc *out)
+static __always_inline int leave(struct __sk_buff *skb, const struct vpc *out)
 {
-	count(FORWARDED);
 	/* A hairpin leaves where it came in: the peer's ingress is in the sender's own namespace, its egress is not. */
 	if ((out->flags & VPC_LOCAL_PEER) && out->ifindex != skb->ingress_ifindex)
 		return bpf_redirect_peer(out->ifindex, 0);
@@ -52,11 +52,16 @@ static __always_inline int send(struct __sk_buff *skb, const struct vpc *out)
 #define FN(name) name
 #include "session.h"
 #include "sweep.h"
+#include "reset.h"
+#include "fragment.h"
+#include "icmp.h"
 #include "forward.h"
 #undef FN
 #define FN(name) name##6
 #include "session.h"
 #include "sweep.h"
+#include "reset.h"
+#include "icmp6.h"
 #include "forward.h"
 #undef FN
 

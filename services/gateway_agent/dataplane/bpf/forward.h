@@ -7,13 +7,10 @@ static __always_inline int FN(carry)(struct __sk_buff *skb, __u32 number, struct
 	enum counter reason = FN(read_packet)(skb, number, packet);
 
 	if (reason != FORWARDED)
-		return refuse(reason);
-	reason = FN(follow)(skb, packet, route);
-	if (reason == REFUSED_NO_SESSION && opens(&packet->transport)) {
-		reason = FN(ask_and_open)(packet);
-		if (reason == FORWARDED)
-			reason = FN(follow)(skb, packet, route);
-	}
+		return FN(carry_other)(skb, number, reason);
+	reason = FN(let_in)(skb, packet, route);
+	if (reason == REFUSED_NO_SESSION)
+		return FN(answer_stray)(skb, packet);
 	if (reason != FORWARDED)
 		return refuse_for(packet->slot, reason);
 
@@ -21,8 +18,13 @@ static __always_inline int FN(carry)(struct __sk_buff *skb, __u32 number, struct
 	struct vpc *out = bpf_map_lookup_elem(&vpcs, &vpc);
 	if (!out || !out->ifindex)
 		return refuse_for(packet->slot, REFUSED_NO_DEVICE);
-	if (out->mtu && too_long(skb, &packet->transport, out->mtu))
-		return refuse_for(packet->slot, REFUSED_TOO_LONG);
+	if (limits(out) && too_long(skb, &packet->transport, out->mtu))
+		return FN(answer_too_long)(skb, packet->slot, out->mtu);
+	if (packet->transport.flags & SYN)
+		clamp(skb, &packet->transport, number, out);
 	reason = FN(rewrite)(skb, &packet->transport, route, out);
-	return reason == FORWARDED ? send(skb, out) : refuse_for(packet->slot, reason);
+	if (reason != FORWARDED)
+		return refuse_for(packet->slot, reason);
+	count(FORWARDED);
+	return leave(skb, out);
 }

@@ -35,6 +35,12 @@ static __always_inline __u32 hash3(__u32 a, __u32 b, __u32 c)
 	return c;
 }
 
+static __always_inline bool same_address(const struct address *one, const struct address *two)
+{
+	return one->word[0] == two->word[0] && one->word[1] == two->word[1] && one->word[2] == two->word[2] &&
+	       one->word[3] == two->word[3];
+}
+
 /* An IPv4 address as it is; of an IPv6 address a hash of all. */
 static __always_inline __u32 hash_address(const struct address *address)
 {

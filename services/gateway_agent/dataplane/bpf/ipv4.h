@@ -7,12 +7,21 @@
 
 #define FIRST_MULTICAST 0xe0000000 /* 224.0.0.0 */
 
+/* Not inline: the stack has no room for it where a packet is read. */
+__noinline int is_fragment(struct __sk_buff *skb)
+{
+	struct iphdr ip;
+
+	return !bpf_skb_load_bytes(skb, IP_OFFSET, &ip, sizeof(ip)) && ip.version == 4 && ip.ihl == 5 &&
+	       ip.frag_off & bpf_htons(IP_MORE_FRAGMENTS_OR_OFFSET);
+}
+
 static __always_inline enum counter read_packet(struct __sk_buff *skb, __u32 vpc, struct packet *packet)
 {
 	if (skb->pkt_type != 0 /* PACKET_HOST */)
 		return REFUSED_NOT_FOR_US;
 	if (!pull(skb, L4_OFFSET + sizeof(struct udphdr)))
-		return REFUSED_MALFORMED;
+		return is_fragment(skb) ? REFUSED_FRAGMENT : REFUSED_MALFORMED; /* the last may be of a byte */
 
 	void *data = (void *)(long)skb->data;
 	struct ethhdr *eth = data;

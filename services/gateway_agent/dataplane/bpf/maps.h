@@ -41,13 +41,15 @@ struct address {
 
 /* ---- devices and VPCs ------------------------------------------------------------------------------------------ */
 
-#define VPC_LOCAL_PEER 1 /* the device is a veth whose other end is in another namespace of this machine */
+/* The device is a veth whose other end is in another namespace of this machine: packets do not leave by it, but come in
+ * at that end, which takes any length. */
+#define VPC_LOCAL_PEER 1
 
 struct vpc {
 	__u32 ifindex; /* 0: no device */
 	__u32 flags;
 	__u8 mac[ETH_ALEN];
-	__u16 mtu; /* longest IPv4 packet that the device sends; 0: not looked at */
+	__u16 mtu; /* longest IP packet that the device sends; 0: not known */
 };
 _Static_assert(sizeof(struct vpc) == 16, "as in maps.py");
 
@@ -153,6 +155,11 @@ struct {
 	__type(value, __be32);
 } more_sources SEC(".maps");
 
+struct owner {
+	__u32 slot;
+	__u32 service;
+};
+
 /* Whose a source address is in a provider's VPC: what a neighbour asks for, and who is to learn of refused answers. */
 struct owner_key {
 	__u32 vpc;
@@ -164,7 +171,7 @@ struct {
 	__uint(max_entries, MAX_SOURCES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct owner_key);
-	__type(value, __u32); /* slot */
+	__type(value, struct owner);
 } source_owners SEC(".maps");
 
 struct allowed_key {

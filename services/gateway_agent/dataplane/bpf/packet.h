@@ -136,6 +136,12 @@ static __always_inline bool opens(const struct transport *transport)
 	return transport->protocol == IPPROTO_UDP || is_pure_syn(transport);
 }
 
+/* Whether packets leave by the device itself, and it is known how long they may be. */
+static __always_inline bool limits(const struct vpc *out)
+{
+	return out->mtu && !(out->flags & VPC_LOCAL_PEER);
+}
+
 /*
  * Whether the device would have to cut the packet, which the kernel leaves to the sender and drops unseen. A GSO packet
  * is cut on its way out, into its headers with gso_size bytes each.

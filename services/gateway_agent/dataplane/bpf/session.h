@@ -314,3 +314,14 @@ __noinline __u32 FN(ask_and_open)(struct FN(packet) *packet)
 		log_refusal(desk, packet->slot, reason);
 	return reason;
 }
+
+/* Where a packet goes, whether it is of a session already or opens one. */
+static __always_inline enum counter FN(let_in)(struct __sk_buff *skb, struct FN(packet) *packet, struct FN(route) *route)
+{
+	enum counter reason = FN(follow)(skb, packet, route);
+
+	if (reason != REFUSED_NO_SESSION || !opens(&packet->transport))
+		return reason;
+	reason = FN(ask_and_open)(packet);
+	return reason == FORWARDED ? FN(follow)(skb, packet, route) : reason;
+}

@@ -102,6 +102,39 @@ struct {
 	__type(value, struct tuple6);
 } sweep_keys6 SEC(".maps");
 
+/* ---- fragments: what those after the first need to know -------------------------------------------------------- */
+
+#define MAX_FRAGMENTED 16384
+#define FRAGMENT_SECONDS 30 /* as long as a stack waits for all of them */
+
+/* A datagram, as RFC 791 tells them apart. */
+struct fragment_key {
+	__u32 vpc;
+	__be32 source;
+	__be32 destination;
+	__be16 id;
+	__u16 protocol;
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct fragment_key) == 16, "without holes");
+
+struct fragmented {
+	struct fragment_key key; /* once more: see follow() */
+	__u64 until;             /* nanoseconds of CLOCK_MONOTONIC */
+	__be32 source;           /* what its addresses become */
+	__be32 destination;
+	__u32 address_sum;
+	__u32 vpc; /* where it goes */
+	__u32 slot;
+	__u32 epoch;
+	__u32 allow_version;
+	__u32 service;
+	__u32 header; /* bytes of payload in the first one: those after it begin behind them */
+	__u8 next_hop[ETH_ALEN];
+	__be16 id; /* what its id becomes */
+	__u32 direction;
+};
+_Static_assert(sizeof(struct fragmented) == 72, "without holes");
+
 /* ---- what has passed, and what has not -------------------------------------------------------------------------- */
 
 struct {
