@@ -40,6 +40,7 @@ from services.gateway_agent.table import (
     Network,
     PortMapping,
     Service,
+    everybody,
 )
 
 Item = tuple[bytes, bytes]
@@ -107,20 +108,24 @@ def _read_services(maps: Maps, contents: Contents) -> Mapping[int, str]:
 
 def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], services: Mapping[int, str]) -> None:
     """An endpoint whose epoch is not its slot's forwards nothing: it was about to come, or to go."""
-    whole, slots = {}, {}
+    whole, slots = [], {}
     for key, value in maps.endpoints.items():
-        vpc, _ = read_endpoint_key(key)
+        vpc, address = read_endpoint_key(key)
         endpoint = EndpointValue.unpack(value)
         slot = SlotWord.unpack(maps.slots[endpoint.slot])
         if endpoint.epoch == slot.epoch and vpc in vpcs and endpoint.service in services:
-            whole[key], slots[endpoint.slot] = endpoint, slot
+            whole.append((key, vpc, address, endpoint))
+            slots[endpoint.slot] = slot
         else:
             contents.leftovers.append((maps.endpoints, key))
     current = {number: (number, slot.allow_version) for number, slot in slots.items()}
     allowed = _lists(maps.allowed, NUMBER.size, set(current.values()), contents)
     more = _read_sources(maps, slots, contents)
-    for key, endpoint in whole.items():
-        vpc, address = read_endpoint_key(key)
+    for key, vpc, address, endpoint in whole:
+        networks = _networks(allowed[current[endpoint.slot]])
+        if slots[endpoint.slot].everybody != (networks == everybody(address.version)):
+            contents.leftovers.append((maps.endpoints, key))
+            continue
         entry = Endpoint(
             id=endpoint.id,
             marker=endpoint.marker,
@@ -129,7 +134,7 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
             service=services[endpoint.service],
             source_address=endpoint.source_address,
             admission=endpoint.admission,
-            allowed=_networks(allowed[current[endpoint.slot]]),
+            allowed=networks,
             draining_until=maps.drains[endpoint.slot].number if slots[endpoint.slot].draining else 0,
             more_sources=more[endpoint.slot],
         )
@@ -174,7 +179,7 @@ def _lists(
     """The map's items by what they belong to, if that version is current; the others are leftovers."""
     lists: defaultdict[Versioned, list[Item]] = defaultdict(list)
     for key, value in source.items():
-        belongs_to = (NUMBER.unpack_from(key, offset)[0], NUMBER.unpack_from(key, offset + NUMBER.size)[0])
+        belongs_to = VERSIONED_KEY.unpack_from(key, offset)
         if belongs_to in current:
             lists[belongs_to].append((key, value))
         else:
@@ -218,5 +223,7 @@ def _takers(items: list[Item]) -> Sequence[Backend]:
 
 
 def _networks(items: list[Item]) -> tuple[Network, ...]:
+    if len(items) == 1:
+        return (read_allowed_key(items[0][0]),)
     placed = [(NUMBER.unpack(value)[0], read_allowed_key(key)) for key, value in items]
     return tuple(network for _, network in sorted(placed, key=lambda each: each[0]))

@@ -36,7 +36,7 @@ from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.dataplane.session_maps import REFUSAL_KEY
 from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.dataplane.shares import shares
-from services.gateway_agent.table import Address, Attachment, Endpoint, ForwardingTable, Key, Kind, Service
+from services.gateway_agent.table import Address, Attachment, Endpoint, ForwardingTable, Key, Kind, Service, everybody
 
 Resolve = Callable[[int, Address], bytes | None]
 NOTHING = 0  # no VPC
@@ -58,7 +58,7 @@ class KernelTable:
                 self._cut_leftover(source.get(key) or b"")
             source.delete(key)
         self.entries = Entries()
-        for entry in sorted(contents.entries.values(), key=lambda entry: list(Kind).index(entry.key.kind)):
+        for entry in contents.entries.values():  # what an entry needs was read before it
             self.entries.put(entry)
         self.macs = contents.macs
         self._numbers = contents.numbers
@@ -305,7 +305,7 @@ class KernelTable:
                 self._maps.allowed.put(allowed_key(slot, version, network), NUMBER.pack(place))
         if endpoint.draining_until and (known is None or known.draining_until != endpoint.draining_until):
             self._write_drain(slot, endpoint.draining_until)
-        self._maps.slots[slot] = SlotWord(epoch, version, draining=endpoint.draining_until > 0).pack()
+        self._maps.slots[slot] = SlotWord(epoch, version, endpoint.draining_until > 0, _lets_all_in(endpoint)).pack()
         if known is not None and version != word.allow_version:
             self._delete_allowed(slot, word.allow_version, known)
 
@@ -338,3 +338,7 @@ def _cuts_nothing(known: Endpoint, wanted: Endpoint) -> bool:
     return more and known == replace(
         wanted, allowed=known.allowed, draining_until=known.draining_until, more_sources=known.more_sources
     )
+
+
+def _lets_all_in(endpoint: Endpoint) -> bool:
+    return endpoint.allowed == everybody(endpoint.address.version)

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from struct import Struct
 from typing import ClassVar, Self
@@ -113,6 +114,7 @@ def unpack_address(data: bytes) -> Address:
 
 
 DRAINING = METERED = 1 << 31
+EVERYBODY = 1 << 30
 _WORD = (1 << 32) - 1
 
 
@@ -123,13 +125,15 @@ class SlotWord:
     epoch: int
     allow_version: int
     draining: bool = False
+    everybody: bool = False  # the whitelist lets all in
 
     def pack(self) -> Pair:
-        return Pair(self.epoch, self.allow_version | DRAINING * self.draining)
+        return Pair(self.epoch, self.allow_version | DRAINING * self.draining | EVERYBODY * self.everybody)
 
     @classmethod
     def unpack(cls, word: Pair) -> Self:
-        return cls(word.low, word.high & ~DRAINING, bool(word.high & DRAINING))
+        version = word.high & ~(DRAINING | EVERYBODY)
+        return cls(word.low, version, bool(word.high & DRAINING), bool(word.high & EVERYBODY))
 
     @property
     def next_epoch(self) -> int:
@@ -137,7 +141,7 @@ class SlotWord:
 
     @property
     def next_version(self) -> int:
-        return self.allow_version + 1 & _WORD & ~DRAINING
+        return self.allow_version + 1 & EVERYBODY - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,9 @@ def pack_id(uuid: str) -> bytes:
 
 
 def unpack_id(data: bytes) -> str:
-    return str(UUID(bytes=data))
+    """As `str(UUID(bytes=data))` is, at a quarter of the time: a gateway that starts reads 100,000 of them."""
+    digits = data.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def endpoint_key(vpc: int, address: Address) -> bytes:
@@ -255,7 +261,12 @@ def allowed_key(slot: int, version: int, network: Network) -> bytes:
 
 def read_allowed_key(key: bytes) -> Network:
     prefix, _, _, address = ALLOWED_KEY.unpack(key)
-    first, bits = unpack_address(address), prefix - ALLOWED_FIXED_BITS
+    return _network(address, prefix - ALLOWED_FIXED_BITS)
+
+
+@lru_cache(8192)  # most endpoints have the same few
+def _network(address: bytes, bits: int) -> Network:
+    first = unpack_address(address)
     return IPv4Network((first, bits - MAPPED_BITS)) if first.version == 4 else IPv6Network((first, bits))
 
 

@@ -107,11 +107,14 @@ struct {
 	__uint(max_entries, MAX_ENDPOINTS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);   /* slot */
-	__type(value, __u64); /* low: session epoch, high: version of `allowed`, DRAINING above it */
+	__type(value, __u64); /* low: session epoch, high: version of `allowed`, EVERYBODY, DRAINING */
 } slots SEC(".maps");
 
 /* No session opens, and those that are open go on until the slot's deadline. */
 #define DRAINING (1U << 31)
+
+/* The whitelist lets in everybody: who looks need not look it up. */
+#define EVERYBODY (1U << 30)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -337,6 +340,7 @@ struct slot {
 	__u32 epoch;
 	__u32 allow_version;
 	bool draining;
+	bool everybody;
 };
 
 static __always_inline struct slot read_slot(__u32 number)
@@ -345,7 +349,10 @@ static __always_inline struct slot read_slot(__u32 number)
 	struct pair pair = word ? read_pair(word) : (struct pair){};
 
 	return (struct slot){
-		.epoch = pair.low, .allow_version = pair.high & ~DRAINING, .draining = pair.high & DRAINING};
+		.epoch = pair.low,
+		.allow_version = pair.high & ~(DRAINING | EVERYBODY),
+		.draining = pair.high & DRAINING,
+		.everybody = pair.high & EVERYBODY};
 }
 
 static __always_inline bool is_drained(__u32 slot)

@@ -215,10 +215,9 @@ static __always_inline void FN(fill_entry)(struct FN(session) *entry, const stru
 	struct FN(tuple) *self = &entry->self, *other = &entry->other;
 
 	entry->flow.direction = direction;
-	entry->flow.address_sum = bpf_csum_diff((__be32 *)&self->source, 2 * sizeof(self->source),
-						(__be32 *)&other->source, 2 * sizeof(self->source), 0);
-	entry->flow.port_sum =
-		bpf_csum_diff((__be32 *)&self->source_port, 4, (__be32 *)&other->source_port, 4, 0);
+	entry->flow.address_sum =
+		checksum_difference(&self->source, &other->source, 2 * sizeof(self->source) / sizeof(__be32));
+	entry->flow.port_sum = checksum_difference(&self->source_port, &other->source_port, 1);
 	entry->flow.slot = grant->endpoint.slot;
 	/* From the endpoint and not from the slot: if the slot is bumped at this moment, this session is dead. */
 	entry->flow.epoch = grant->endpoint.epoch;
