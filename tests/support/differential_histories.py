@@ -47,6 +47,7 @@ from tests.support.wire import ACK, ICMP, SYN, TCP, UDP
 FRAMES_BETWEEN_CHANGES = 20
 MOST_CHANGES = 12
 LONGEST_PADDING = 3400  # what a test run takes is less than a page
+OURS = (*SOURCES, *ADDRESSES)
 EVERYBODY = (*CLIENTS, *HOSTS, *ADDRESSES, *SOURCES, *STRANGERS)
 PAYLOADS = (b"\0", b"\xff" * 1459, b"\xff" * 1460, b"\1" * 1461, bytes(1473), b"x" * 2000)
 ETHER_TYPES = (0, 46, 0x05FF, 0x0806, 0x8035, VLAN, 0x88A8, 0x86DD, 0xFFFF)
@@ -159,15 +160,16 @@ def _stray(chance: random.Random) -> Stray:
 def _arp(chance: random.Random) -> Arp:
     operation = chance.choice([1, 1, 1, 2, 0, 3, 257])
     padding = chance.choice([0, 18, 60])
-    return Arp(chance.randrange(len(VPCS)), operation, chance.choice(EVERYBODY), chance.choice(EVERYBODY), padding)
+    target = chance.choice([chance.choice(OURS), chance.choice(EVERYBODY)])
+    return Arp(chance.randrange(len(VPCS)), operation, chance.choice(EVERYBODY), target, padding)
 
 
 def _neighbour(chance: random.Random) -> Neighbour:
     return Neighbour(
         vpc=chance.randrange(len(VPCS)),
         kind=chance.choice([135, 135, 135, 136, 133, 128]),
-        source=chance.choice(EVERYBODY),
-        target=chance.choice(EVERYBODY),
+        source=chance.choice([STRANGERS[0], chance.choice(EVERYBODY)]),
+        target=chance.choice([chance.choice(OURS), chance.choice(EVERYBODY)]),
         hops=chance.choice([255, 255, 255, 254]),
         code=chance.choice([0, 0, 0, 1]),
         padding=chance.choice([0, 8, 60]),

@@ -29,7 +29,17 @@ SILENT = IPv4Address("10.0.0.24")
 ADDRESSES = tuple(IPv4Address(f"10.0.0.{last}") for last in (100, 101, 20))  # the last is a host's as well
 SOURCES = tuple(IPv4Address(f"198.19.{each}") for each in ("128.0", "200.7", "255.255"))
 CLIENTS = tuple(
-    IPv4Address(each) for each in ("10.0.0.10", "10.0.0.11", "192.0.2.1", "10.0.0.20", "10.0.0.100", "198.19.128.0")
+    IPv4Address(each)
+    for each in (
+        "10.0.0.10",
+        "10.0.0.11",
+        "192.0.2.1",
+        "10.0.0.20",
+        "10.0.0.100",
+        "198.19.128.0",
+        "127.0.0.1",
+        "0.0.0.0",  # noqa: S104
+    )
 )
 STRANGERS = tuple(IPv4Address(each) for each in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1"))  # noqa: S104
 MORE_SOURCES = tuple(IPv4Address(f"198.19.{each}") for each in ("130.1", "130.2", "130.3"))
