@@ -73,6 +73,7 @@ AIMS = (
         )
     ),
     Aim("round_trips_p99", "at most", 1.0, ratio_to=ROUTING),
+    Aim("connections_10k_ranges", "at least", 0.95, ratio_to="a whitelist of one range"),
     Aim("packet_cost", "at most", 0.4, ratio_to=ROUTING),
     Aim("sessions_held", "at least", 10_000_000),
     Aim("sessions_of_an_endpoint", "at least", 1_000_000),

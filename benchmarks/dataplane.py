@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +25,11 @@ WAYS: Mapping[str, Way] = {
     "HAProxy": haproxy,
     "nginx stream": nginx,
 }
+ONE_RANGE, MOST_RANGES = 1, 10_000
+WHITELISTS: Mapping[str, Way] = {
+    ENDPOINT: partial(endpoint, ranges=MOST_RANGES),
+    "a whitelist of one range": partial(endpoint, ranges=ONE_RANGE),
+}
 NEEDED = {"haproxy": "haproxy", "nginx": "nginx-light with libnginx-mod-stream", "iperf3": "iperf3", "nft": "nftables"}
 CONCURRENCY = 64
 
@@ -42,6 +48,11 @@ METHODS = {
     "round_trips_p99": f"the time of one of them, 99th percentile, with {CONCURRENCY} connections busy",
     "connections": f"connect, 32 bytes there and back, close; {CONCURRENCY} at a time from {COUNT} addresses",
 }
+WHITELIST_METHOD = (
+    "Connect, 32 bytes there and back, close, as in `connections`, where each endpoint has a whitelist of "
+    f"{MOST_RANGES:,} ranges, and the clients are in the last of them"
+)
+WHITELIST_UNITS = {"connections_10k_ranges": "1/s"}
 UNITS = {
     "bulk_1_stream": "Gbit/s",
     "bulk_8_streams": "Gbit/s",
@@ -101,13 +112,22 @@ class Cases:
         self._kinds: set[str] | None = None
 
     async def measure(self, way: Way) -> Numbers:
+        return await self._on_a_stage(way, Case.numbers)
+
+    async def connections(self, way: Way) -> Numbers:
+        async def numbers(case: Case) -> Numbers:
+            return {"connections_10k_ranges": (await case.load("connections"))["rate"]}
+
+        return await self._on_a_stage(way, numbers)
+
+    async def _on_a_stage(self, way: Way, numbers: Callable[[Case], Awaitable[Numbers]]) -> Numbers:
         with TemporaryDirectory(prefix="sidegate-bench-") as directory:
             async with raised(way, Path(directory)) as (stage, target):
                 kinds = kinds_of_devices(stage)
                 self._kinds = self._kinds or kinds
                 if kinds != self._kinds:
                     raise Failed(f"the devices are {kinds}, elsewhere {self._kinds}")
-                return await Case(stage, target, self._seconds).numbers()
+                return await numbers(Case(stage, target, self._seconds))
 
 
 def missing() -> list[str]:
@@ -116,13 +136,16 @@ def missing() -> list[str]:
 
 
 def steps(plan: Plan) -> int:
-    return plan.rounds * len(WAYS)
+    return plan.rounds * (len(WAYS) + len(WHITELISTS))
 
 
 async def measure(plan: Plan, step: Step) -> Sequence[Figure]:
     """Raises Failed where a program is missing, or a way never worked."""
     if absent := missing():
         raise Failed(f"not installed: {', '.join(absent)} (make setup-bench)")
-    rounds = Rounds(WAYS, Cases(plan.seconds).measure)
-    await rounds.take_all(plan.rounds, step)
-    return rounds.all_figures(UNITS, lambda name: f"{METHODS[name]}. {WHERE}")
+    cases = Cases(plan.seconds)
+    rounds, whitelists = Rounds(WAYS, cases.measure), Rounds(WHITELISTS, cases.connections)
+    for each in (rounds, whitelists):
+        await each.take_all(plan.rounds, step)
+    made = rounds.all_figures(UNITS, lambda name: f"{METHODS[name]}. {WHERE}")
+    return [*made, *whitelists.all_figures(WHITELIST_UNITS, lambda _: f"{WHITELIST_METHOD}. {WHERE}")]

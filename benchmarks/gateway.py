@@ -24,6 +24,7 @@ from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.desired import Desired, Versioned
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.table import (
+    ANYWHERE,
     Attachment,
     Backend,
     Change,
@@ -47,6 +48,8 @@ LASTING = Timeouts(tcp_established=86_400, tcp_half_open=600)
 
 ELSEWHERE = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"))
 """A whitelist that a change changes to."""
+
+STRANGERS, CLIENTS = IPv4Address("172.16.0.0"), IPv4Network("10.0.0.0/8")
 
 
 def say(**facts: Any) -> None:
@@ -90,6 +93,12 @@ def entries(wanted: Any) -> Iterator[Entry]:
             yield from map(Endpoints(wanted).number, range(wanted["count"]))
 
 
+def whitelist(ranges: int) -> tuple[IPv4Network, ...]:
+    """So many ranges, of which the clients are in the last; none is everybody's."""
+    strangers = (IPv4Network((int(STRANGERS) + 2 * number, 32)) for number in range(ranges - 1))
+    return (*strangers, CLIENTS) if ranges else (ANYWHERE,)
+
+
 class Endpoints:
     """Endpoints of one service with consecutive addresses; each has `sources` source addresses of its own."""
 
@@ -97,6 +106,7 @@ class Endpoints:
         self._name, self._vpc, self._service = wanted["name"], id_of(wanted["vpc"]), id_of(wanted["service"])
         self._address, self._source = IPv4Address(wanted["address"]), IPv4Address(wanted["source"])
         self._sources = wanted["sources"]
+        self._allowed = whitelist(wanted["ranges"])
 
     def number(self, number: int) -> Endpoint:
         first = self._source + number * self._sources
@@ -108,6 +118,7 @@ class Endpoints:
             service=self._service,
             source_address=first,
             admission=1,
+            allowed=self._allowed,
             more_sources=tuple(first + more for more in range(1, self._sources)),
         )
 

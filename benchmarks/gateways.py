@@ -43,9 +43,15 @@ def service(vpc: str, backends: Sequence[str]) -> Mapping[str, Any]:
 
 
 def endpoints(
-    provider: str, address: IPv4Address, count: int, *, source: IPv4Address = FIRST_SOURCE, sources: int = 1
+    provider: str,
+    address: IPv4Address,
+    count: int,
+    *,
+    source: IPv4Address = FIRST_SOURCE,
+    sources: int = 1,
+    ranges: int = 0,
 ) -> Mapping[str, Any]:
-    """So many endpoints in the client's VPC, with so many source addresses each."""
+    """So many endpoints in the client's VPC, with so many source addresses each, and ranges in their whitelists, if any."""
     return {
         "kind": "endpoints",
         "name": f"{provider} at {address}",
@@ -55,6 +61,7 @@ def endpoints(
         "count": count,
         "source": str(source),
         "sources": sources,
+        "ranges": ranges,
     }
 
 
@@ -129,11 +136,13 @@ async def started(namespace: Namespace, bpffs: Path, sessions: int) -> AsyncIter
 
 
 @asynccontextmanager
-async def forwarding(stage: Stage, directory: Path, sessions: int = SESSIONS) -> AsyncIterator[Gateway]:
+async def forwarding(
+    stage: Stage, directory: Path, sessions: int = SESSIONS, ranges: int = 0
+) -> AsyncIterator[Gateway]:
     """One that joins the stage's client and server by endpoints from TARGET on."""
     async with started(stage.gateway, directory / "bpf", sessions) as gateway:
         await gateway.put(attachment("client", stage.client.name), attachment("server", stage.server.name))
         give_addresses(stage)
-        await gateway.put(service("server", consecutive(SERVER)), endpoints("server", TARGET, COUNT))
+        await gateway.put(service("server", consecutive(SERVER)), endpoints("server", TARGET, COUNT, ranges=ranges))
         await gateway.ask("resolve")
         yield gateway

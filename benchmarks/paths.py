@@ -138,7 +138,7 @@ def nat_targets() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def endpoint(stage: Stage, directory: Path) -> AsyncIterator[str]:
-    async with forwarding(stage, directory) as gateway:
+async def endpoint(stage: Stage, directory: Path, ranges: int = 0) -> AsyncIterator[str]:
+    async with forwarding(stage, directory, ranges=ranges) as gateway:
         yield str(TARGET)
         await gateway.check()
