@@ -51,7 +51,7 @@ def endpoints(
     sources: int = 1,
     ranges: int = 0,
 ) -> Mapping[str, Any]:
-    """So many endpoints in the client's VPC, with so many source addresses each, and ranges in their whitelists, if any."""
+    """So many endpoints in the client's VPC, with so many source addresses and ranges of a whitelist each (or no whitelist)."""
     return {
         "kind": "endpoints",
         "name": f"{provider} at {address}",
