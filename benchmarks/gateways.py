@@ -51,7 +51,7 @@ def endpoints(
     sources: int = 1,
     ranges: int = 0,
 ) -> Mapping[str, Any]:
-    """So many endpoints in the client's VPC, with so many source addresses and ranges of a whitelist each (or no whitelist)."""
+    """So many endpoints in the client's VPC, each with so many source addresses, and ranges in its whitelist."""
     return {
         "kind": "endpoints",
         "name": f"{provider} at {address}",
