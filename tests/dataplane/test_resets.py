@@ -19,6 +19,7 @@ from tests.support.worlds import DNS, ENDPOINT, SOURCE, WEB, KernelConversation,
 pytestmark = pytest.mark.root
 
 CLIENT, NOBODY, BACKEND = "10.0.0.10", "10.0.0.77", "10.0.0.20"
+IPV6 = "fd00::10", "fd00::20", "fd00::100"  # client, backend, endpoint
 STRAY = Segment(NOBODY, ENDPOINT, 40000, 80, flags=ACK, payload=b"odd")
 SEQUENCE = 1  # of every segment made by hand
 
@@ -56,15 +57,17 @@ class Scene:
         return passed.refused.get("no_session", 0)
 
 
-async def make_scene(world: KernelWorld, *, asked: bool = True) -> Scene:
-    shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
-    service = Service(str(uuid4()), payments.id, (WEB, DNS), backends(BACKEND), reset_expired=asked)
+async def make_scene(world: KernelWorld, *, asked: bool = True, family: int = 4) -> Scene:
+    client, backend, address = (CLIENT, BACKEND, ENDPOINT) if family == 4 else IPV6
+    world.ipv6 = family == 6
+    shop, payments = await world.vpc("shop", client), await world.vpc("payments", backend)
+    service = Service(str(uuid4()), payments.id, (WEB, DNS), backends(backend), reset_expired=asked)
     await world.put(service)
     async with asyncio.timeout(10):
         while service.key in world.dataplane.difficulties():
             await world.dataplane.wait_for_news()
-    endpoint = await world.lead(shop, service)
-    return Scene(world, (shop, payments), service, endpoint, world.wire(shop), world.wire(payments, BACKEND))
+    endpoint = await world.lead(shop, service, address)
+    return Scene(world, (shop, payments), service, endpoint, world.wire(shop), world.wire(payments, backend))
 
 
 @pytest.fixture
@@ -170,17 +173,22 @@ async def test_an_endpoint_that_has_had_its_share_of_answers_gets_no_more_for_no
 
 @pytest.mark.parametrize("offloads", [True, False], ids=["offloads on", "offloads off"])
 @pytest.mark.parametrize("size", [16, 1 << 16])
-async def test_a_connection_whose_session_expired_ends_at_once(world: KernelWorld, offloads: bool, size: int) -> None:
+@pytest.mark.parametrize("family", [4, 6])
+async def test_a_connection_whose_session_expired_ends_at_once(
+    world: KernelWorld, offloads: bool, size: int, family: int
+) -> None:
     """At the client's own stack, also where it sends a long segment whose checksum is left to the device."""
-    scene = await make_scene(world)
+    scene = await make_scene(world, family=family)
     for vpc in scene.vpcs:
         world.namespace(vpc).offload(offloads)
-    await world.serve(scene.vpcs[1], BACKEND, 8080)
-    conversation = await world.reaches(scene.vpcs[0], CLIENT, ENDPOINT, 80)
+    client, backend, address = (CLIENT, BACKEND, ENDPOINT) if family == 4 else IPV6
+    await world.serve(scene.vpcs[1], backend, 8080)
+    conversation = await world.reaches(scene.vpcs[0], client, address, 80)
     assert isinstance(conversation, KernelConversation)
     assert isinstance(conversation.client, TcpClient)
-    for key, _ in list(world.maps.sessions.items()):
-        world.maps.sessions.delete(key)
+    sessions = world.dataplane._kernel._loaded.maps["sessions" if family == 4 else "sessions6"]
+    for key, _ in list(sessions.items()):
+        sessions.delete(key)
     conversation.client.writer.write(bytes(size))
     with pytest.raises(ConnectionResetError):
         async with asyncio.timeout(5):

@@ -60,6 +60,31 @@ struct piece {
 	struct fragment_key key;
 };
 
+/* RFC 4443 */
+struct icmp6_header {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__be32 rest;
+};
+
+struct quote6 {
+	struct ipv6hdr ip;
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 udp_length;
+	__u16 udp_check;
+};
+
+struct icmp_error6 {
+	__u8 unused[2];
+	struct ethhdr eth;
+	struct ipv6hdr ip;
+	struct icmp6_header icmp;
+	struct quote6 quote;
+};
+_Static_assert(sizeof(struct icmp_error6) == 112, "without holes");
+
 struct reset_frame {
 	__u8 unused[2];
 	struct ethhdr eth;
@@ -86,6 +111,7 @@ struct desk {
 	struct route6 route6;
 	struct flow_record record;
 	struct icmp_error error;
+	struct icmp_error6 error6;
 	struct reset_frame reset;
 	struct reset_frame6 reset6;
 	struct piece piece;
