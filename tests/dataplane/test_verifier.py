@@ -12,8 +12,8 @@ from services.gateway_agent.dataplane.verification import verify
 
 pytestmark = pytest.mark.root
 
-MOST_PROCESSED = 100_000
-"""A tenth of what the kernel allows: other kernels' verifiers prune other states, and must accept it as well."""
+MOST_PROCESSED = 200_000
+"""A fifth of what the kernel allows: other kernels' verifiers prune other states, and must accept it as well."""
 
 REFUSED = """
 #include <linux/bpf.h>

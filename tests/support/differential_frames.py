@@ -162,6 +162,11 @@ def _arp(arp: Arp, to: bytes) -> bytes:
 
 def _twisted(frame: bytes, twist: Twist) -> bytes:
     twisted = bytearray(frame)
+    at = 34 if frame[12:14] == IPV4.to_bytes(2, "big") else 54
+    if twist.tcp_options and len(frame) >= at + 20 and len(twist.tcp_options) <= len(frame) - at - 20:
+        # In the place of payload: the transport's checksum is then wrong, and must stay as wrong.
+        twisted[at + 20 : at + 20 + len(twist.tcp_options)] = twist.tcp_options
+        twisted[at + 12] = (5 + len(twist.tcp_options) // 4) << 4
     if twist.ether_type is not None:
         twisted[12:14] = twist.ether_type.to_bytes(2, "big")
     for at, value in twist.bytes_at:

@@ -51,6 +51,22 @@ OURS = (*SOURCES, *ADDRESSES)
 EVERYBODY = (*CLIENTS, *HOSTS, *ADDRESSES, *SOURCES, *STRANGERS)
 PAYLOADS = (b"\0", b"\xff" * 1459, b"\xff" * 1460, b"\1" * 1461, bytes(1473), b"x" * 2000)
 ETHER_TYPES = (0, 46, 0x05FF, 0x0806, 0x8035, VLAN, 0x88A8, 0x86DD, 0xFFFF)
+TCP_OPTIONS = tuple(
+    bytes.fromhex(each)
+    for each in (
+        "020405b4",
+        "0204ffff 01010402",
+        "01020423 28010303",
+        "01010204 22220000",
+        "0303070204 2328 00",
+        "00020423 28000000",
+        "02030423 28000000",
+        "0101010204",
+        "0300020423280000",
+        "080affffffffffffffff0204ffff",
+    )
+    if len(bytes.fromhex(each)) % 4 == 0
+)
 BYTES = (0, 1, 5, 0x45, 0x7F, 0xFF)
 
 
@@ -181,6 +197,9 @@ def _bytes(chance: random.Random) -> tuple[tuple[int, int], ...]:
 
 
 TWISTS: tuple[Callable[[random.Random], Twist], ...] = (
+    lambda chance: Twist(payload=bytes(40), tcp_options=chance.choice(TCP_OPTIONS)),
+    lambda chance: Twist(payload=bytes(40), tcp_options=chance.choice(TCP_OPTIONS)),
+    lambda chance: Twist(payload=bytes(40), tcp_options=chance.choice(TCP_OPTIONS)),
     lambda chance: Twist(payload=chance.choice(PAYLOADS)),
     lambda chance: Twist(ttl=chance.choice([0, 1, 2, 3, 255])),
     lambda chance: Twist(options=chance.choice([b"\1" * 4, bytes(40)])),

@@ -57,7 +57,7 @@ class ProgramState:
 
     def device_of(self, vpc: str) -> Device:
         device = self._kernel.table.device(self.number_of(vpc))
-        return Device(device.ifindex, device.mac, 0 if device.local_peer else device.mtu)
+        return Device(device.ifindex, device.mac, 0 if device.local_peer else device.mtu, device.mtu)
 
     def lose(self, attachment: Attachment) -> None:
         """As when its device was found to be of no use."""

@@ -219,6 +219,7 @@ class Twist:
     """What is wrong with a frame; nothing at first."""
 
     payload: bytes = b""
+    tcp_options: bytes = b""
     ttl: int = 64
     options: bytes = b""
     fragment: int = 0

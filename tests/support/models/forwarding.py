@@ -200,7 +200,8 @@ class Forwarding:
         if out.mtu and packet.length > out.mtu:
             raise Refused(Counter.REFUSED_TOO_LONG)
         passage.counts.append(Counter.FORWARDED)
-        return readdressed(frame, side.becomes, out.mac, side.next_hop), out.ifindex
+        told = min(filter(None, (self.devices[number].told, out.told)), default=0)
+        return readdressed(frame, side.becomes, out.mac, side.next_hop, told), out.ifindex
 
     # ---- sessions
 

@@ -24,6 +24,7 @@ ND_HEADERS, ND_LENGTH, ND_HOPS = 54, 78, 255  # bytes up to the message and with
 SOLICITATION, ADVERTISEMENT = 135, 136
 NOBODY, ALL_NODES = IPv6Address("::"), IPv6Address("ff02::1")
 ETHERNET_AND_IPV4 = bytes.fromhex("0001 0800 06 04")
+OPTION_END, OPTION_NOTHING, OPTION_MSS = 0, 1, 2  # of TCP
 REQUEST, REPLY = b"\0\1", b"\0\2"
 
 
@@ -151,8 +152,8 @@ def _need(good: bool, reason: Counter) -> None:
         raise Refused(reason)
 
 
-def readdressed(frame: bytes, to: Tuple, source_mac: bytes, destination_mac: bytes) -> bytes:
-    """The frame with other addresses and ports and a hop less."""
+def readdressed(frame: bytes, to: Tuple, source_mac: bytes, destination_mac: bytes, mtu: int = 0) -> bytes:
+    """The frame with other addresses and ports and a hop less; a SYN tells no more MSS than fits a known MTU."""
     ip = IPV6 if ether_type(frame) == EtherType.IPV6 else IPV4
     protocol, ports = frame[ip.protocol_at], ip.transport
     out = bytearray(frame)
@@ -160,6 +161,8 @@ def readdressed(frame: bytes, to: Tuple, source_mac: bytes, destination_mac: byt
     out[ip.hops_at] -= 1
     out[ip.source], out[ip.destination] = to.source.packed, to.destination.packed
     out[ports : ports + 4] = to.source_port.to_bytes(2, "big") + to.destination_port.to_bytes(2, "big")
+    if protocol == TCP and frame[ip.transport + 13] & 0x02 and mtu:
+        _clamp(out, ip.transport, mtu - ip.transport + ETHERNET - TRANSPORT_HEADER[TCP])
     if ip is IPV4:
         out[24:26] = _carry(_found(frame, 24), _header_checksum(frame), _header_checksum(out))
     at = ip.transport + CHECKSUM_AT[protocol]
@@ -167,6 +170,18 @@ def readdressed(frame: bytes, to: Tuple, source_mac: bytes, destination_mac: byt
         carried = _carry(_found(frame, at), _transport_checksum(frame, ip), _transport_checksum(out, ip))
         out[at : at + 2] = carried if protocol == TCP or any(carried) else b"\xff\xff"
     return bytes(out)
+
+
+def _clamp(out: bytearray, transport: int, most: int) -> None:
+    """Lowers the MSS option, if there is a whole one (RFC 9293, 3.2); an option that is cut short ends the list."""
+    at, end = transport + TRANSPORT_HEADER[TCP], min(transport + (out[transport + 12] >> 4) * 4, len(out))
+    while at + 4 <= end and out[at] != OPTION_END:
+        length = 1 if out[at] == OPTION_NOTHING else out[at + 1]
+        if out[at] == OPTION_MSS or not length:
+            if length == 4 and _found(out, at + 2) > most > 0:
+                out[at + 2 : at + 4] = most.to_bytes(2, "big")
+            return
+        at += length
 
 
 def answered(frame: bytes, mac: bytes) -> bytes:

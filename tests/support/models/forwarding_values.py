@@ -14,11 +14,12 @@ FIRST_SOURCE_PORT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What faces a VPC; an `mtu` of 0 is not looked at."""
+    """What faces a VPC; an `mtu` of 0 is not looked at. `told` is what SYNs are held to; 0: it is not known."""
 
     ifindex: int
     mac: bytes
     mtu: int = 0
+    told: int = 0
 
 
 @dataclass(frozen=True, slots=True)
