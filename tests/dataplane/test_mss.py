@@ -22,6 +22,25 @@ def mss(value: int) -> bytes:
     return b"\2\4" + pack(">H", value)
 
 
+OPTIONS: dict[str, tuple[bytes, bytes]] = {
+    "it alone": (mss(1460), mss(1360)),
+    "the most there is": (mss(65535), mss(1360)),
+    "one byte too many": (mss(1361), mss(1360)),
+    "just as much": (mss(1360), mss(1360)),
+    "less": (mss(536), mss(536)),
+    "no options": (b"", b""),
+    "in the middle of a word": (NOTHING + mss(1460) + NOTHING * 3, NOTHING + mss(1360) + NOTHING * 3),
+    "the last": (NOTHING * 2 + TIMESTAMP + mss(9000), NOTHING * 2 + TIMESTAMP + mss(1360)),
+    "the last of the longest": (NOTHING * 36 + mss(1460), NOTHING * 36 + mss(1360)),
+    "after the end": (END + mss(1460) + NOTHING * 3, END + mss(1460) + NOTHING * 3),
+    "of a wrong length": (b"\2\3\xff\xff", b"\2\3\xff\xff"),
+    "after one without length": (b"\x08\0" + mss(1460) + b"\0\0", b"\x08\0" + mss(1460) + b"\0\0"),
+    "after one that is too long": (b"\x08\xff\0\0" + mss(1460), b"\x08\xff\0\0" + mss(1460)),
+    "cut short": (NOTHING + b"\2\4\xff", NOTHING + b"\2\4\xff"),
+}
+"""What a SYN says before and after, where 1,360 bytes are the most."""
+
+
 @dataclass(slots=True)
 class Scene:
     world: KernelWorld
@@ -74,30 +93,10 @@ async def scene(world: KernelWorld) -> Scene:
     return Scene(world, (shop, payments), world.wire(shop), world.wire(payments))
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param(mss(1460), mss(1360), id="it alone"),
-        pytest.param(mss(65535), mss(1360), id="the most there is"),
-        pytest.param(mss(1361), mss(1360), id="one byte too many"),
-        pytest.param(mss(1360), mss(1360), id="just as much"),
-        pytest.param(mss(536), mss(536), id="less"),
-        pytest.param(b"", b"", id="no options"),
-        pytest.param(
-            NOTHING + mss(1460) + NOTHING * 3, NOTHING + mss(1360) + NOTHING * 3, id="in the middle of a word"
-        ),
-        pytest.param(NOTHING * 2 + TIMESTAMP + mss(9000), NOTHING * 2 + TIMESTAMP + mss(1360), id="the last"),
-        pytest.param(NOTHING * 36 + mss(1460), NOTHING * 36 + mss(1360), id="the last of the longest"),
-        pytest.param(END + mss(1460) + NOTHING * 3, END + mss(1460) + NOTHING * 3, id="after the end"),
-        pytest.param(b"\2\3\xff\xff", b"\2\3\xff\xff", id="of a wrong length"),
-        pytest.param(b"\x08\0" + mss(1460) + b"\0\0", b"\x08\0" + mss(1460) + b"\0\0", id="after one without length"),
-        pytest.param(b"\x08\xff\0\0" + mss(1460), b"\x08\xff\0\0" + mss(1460), id="after one that is too long"),
-        pytest.param(NOTHING + b"\2\4\xff", NOTHING + b"\2\4\xff", id="cut short"),
-    ],
-)
-async def test_a_syn_tells_no_more_than_both_devices_carry(scene: Scene, before: bytes, after: bytes) -> None:
+async def test_a_syn_tells_no_more_than_both_devices_carry(scene: Scene) -> None:
     scene.carries(scene.vpcs[1], 1400)
-    assert await scene.options_after(before) == after
+    for port, (name, (before, after)) in enumerate(OPTIONS.items(), 40000):
+        assert await scene.options_after(before, port=port) == after, name
 
 
 async def test_the_smaller_of_both_counts_and_an_unknown_one_does_not(scene: Scene) -> None:
@@ -135,22 +134,24 @@ async def test_the_answer_to_a_syn_is_held_to_it_and_nothing_else_is(scene: Scen
     assert await scene.options_after(mss(1460), RST | ACK) == mss(1460)
 
 
-@pytest.mark.parametrize("offloads", [True, False], ids=["offloads on", "offloads off"])
-async def test_real_connections_are_held_to_the_mtu_of_a_veth(world: KernelWorld, offloads: bool) -> None:
-    shop, payments = world.unattached("shop"), await world.vpc("payments", BACKEND)
-    await world.put(shop.attachment)
-    world.add_hosts(shop, "10.0.0.10")
+@pytest.mark.parametrize(("family", "offloads"), [(4, True), (4, False), (6, True)])
+async def test_real_connections_are_held_to_the_mtu_of_a_veth(world: KernelWorld, family: int, offloads: bool) -> None:
+    world.ipv6 = family == 6
+    client, backend, address = (
+        ("10.0.0.10", BACKEND, ENDPOINT) if family == 4 else ("fd00::10", "fd00::20", "fd00::100")
+    )
+    shop, payments = await world.vpc("shop", client), await world.vpc("payments", backend)
     for vpc in (shop, payments):
         world.namespace(vpc).ip("link", "set", namespaces.DEVICE, "mtu", "4000")
         world.namespace(vpc).offload(offloads)
-    await world.serve(payments, BACKEND, 8080)
-    await world.lead(shop, await world.publish(payments, BACKEND))
-    wire = world.wire(payments)
-    await world.reaches(shop, "10.0.0.10", ENDPOINT, 80)
+    await world.serve(payments, backend, 8080)
+    await world.lead(shop, await world.publish(payments, backend), address)
+    wire, ip = world.wire(payments), 20 if family == 4 else 40
+    await world.reaches(shop, client, address, 80)
     while True:
-        frame = await wire.receive()
-        if frame[23] == 6 and frame[47] == SYN:
+        tcp = (await wire.receive())[14 + ip :]
+        if tcp[2:4] == pack(">H", 8080) and tcp[13] == SYN:
             break
-    assert frame[54:58] == mss(1460)
+    assert tcp[20:24] == mss(1500 - ip - 20)
     for vpc in (shop, payments):
         assert world.namespace(vpc).counter("Tcp", "InCsumErrors") == 0
