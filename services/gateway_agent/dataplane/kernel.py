@@ -79,12 +79,14 @@ class KernelDataplane:
         self._collecting = asyncio.Lock()
         self._opened: _Opened | None = None
         self._sessions = 0
+        self._was_read = True  # since it was opened
 
     async def open(self) -> None:
         if self._opened is not None:
             raise DataplaneError("the data plane is open already")
         loaded = await asyncio.to_thread(load, self._pins, self._max_sessions)
         self._opened = _Opened(loaded, self._devices, self._difficulties)
+        self._was_read = False
         try:
             await self._opened.start()
             await asyncio.to_thread(self._pins.remove_older)
@@ -93,13 +95,17 @@ class KernelDataplane:
             raise
 
     async def read(self) -> ForwardingTable:
-        """Read on a thread of its own; again, if a backend was heard or given up meanwhile.
+        """Read on a thread of its own; again, if a backend was heard or given up meanwhile. What was read to open it is
+        read, as long as nothing has been put since.
 
         Where somebody else has written to the maps, what is remembered of them is made anew: it would keep the
         next change from putting right what looks right from here.
         """
         table = self._kernel.table
         async with self._changing:
+            if not self._was_read:
+                self._was_read = True
+                return table.entries.table()
             for _ in range(CONSISTENT_READS):
                 changes = table.changes
                 contents, is_ours = await asyncio.to_thread(table.read)
@@ -113,6 +119,7 @@ class KernelDataplane:
 
     async def apply(self, change: Change) -> None:
         async with self._changing:
+            self._was_read = True
             kernel = self._kernel
             try:
                 await kernel.apply(change)
