@@ -41,8 +41,24 @@ HINDRANCES: Mapping[tuple[str, ...], str] = {
         "Four commits one after another: the deletion, the gateway's word that nothing is left, the release in the "
         f"registry, the next reservation; NATS in between. {CALLS}"
     ),
+    ("bulk_1_stream_1", "round_trips_1", "connections_1"): (
+        "Few rounds of what both ends' stacks take turns in, which varies by a third; packet_cost of the same, in "
+        "processor time, shows no difference"
+    ),
+    ("fill_rate",): (
+        "One processor makes the handshakes, forwards them and answers them. Of a session's time two insertions into "
+        "the kernel's hash table and seven look-ups in the maps of the table are the larger part"
+    ),
+    ("agent_start_100k",): (
+        "Python makes 100,000 entries of the kernel's bytes, as many of what it was told, and compares them: 40 µs for "
+        "each, in one interpreter"
+    ),
+    ("bulk_mtu",): (
+        "A packet costs the gateway a third of what routing costs it, but each costs the ends' stacks, on the same two "
+        "processors, several times as much as either"
+    ),
     ("bulk_", "round_trips", "connections"): (
-        "The program's look-ups for each packet cost about what a route look-up costs; the copies at both ends, on the "
-        "same two processors, are the larger part of all three"
+        "The copies and the stacks at both ends, on the same two processors, are the larger part of all three; to open "
+        "a session costs what the packets after it save"
     ),
 }

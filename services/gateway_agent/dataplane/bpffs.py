@@ -10,6 +10,7 @@ from typing import NamedTuple
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 
 LAYOUT = 4  # of the structs in bpf/maps.h; another one shares nothing with this
+_MNT_DETACH = 2  # somebody may be looking into it at this moment
 _OURS = "sidegate"  # the source of a mount that we made, so that a later process knows it too
 _LAYOUT_NAME = re.compile(r"v(\d{1,9})")
 _GATEWAY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # the BPF filesystem keeps dots for itself
@@ -53,7 +54,7 @@ class Pins:
         mount = _mount_of(self._bpffs)
         pins_of_others = [entry for entry in self._bpffs.iterdir() if "." not in entry.name]  # the kernel's have dots
         if mount.source == _OURS and mount.point == self._bpffs.resolve() and not pins_of_others:
-            _libc_call("umount2", os.fsencode(self._bpffs), 0)
+            _libc_call("umount2", os.fsencode(self._bpffs), _MNT_DETACH)
 
     def _layouts(self) -> Iterator[tuple[int, Path]]:
         for directory in list(self.directory.parent.iterdir()):
