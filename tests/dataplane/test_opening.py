@@ -116,6 +116,17 @@ async def test_a_bpf_filesystem_that_is_there_is_used_and_left(world: KernelWorl
     inside.rmdir()
 
 
+async def test_its_filesystem_goes_while_somebody_looks_into_it(tmp_path: Path) -> None:
+    gone = dataplane(tmp_path / "bpf")
+    await gone.open()
+    looking = os.open(tmp_path / "bpf", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        await gone.uninstall()
+        assert not (tmp_path / "bpf").is_mount()
+    finally:
+        os.close(looking)
+
+
 async def test_a_kernel_table_that_is_full_refuses_one_entry_and_goes_on(world: KernelWorld) -> None:
     shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", "10.0.0.20")
     await world.serve(payments, "10.0.0.20", 8080)
