@@ -10,6 +10,7 @@ from typing import NamedTuple
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 
 LAYOUT = 4  # of the structs in bpf/maps.h; another one shares nothing with this
+_LOOKS = 10
 _MNT_DETACH = 2  # somebody may be looking into it at this moment
 _OURS = "sidegate"  # the source of a mount that we made, so that a later process knows it too
 _LAYOUT_NAME = re.compile(r"v(\d{1,9})")
@@ -51,10 +52,18 @@ class Pins:
             if any(directory.iterdir()):
                 return
             directory.rmdir()
-        mount = _mount_of(self._bpffs)
         pins_of_others = [entry for entry in self._bpffs.iterdir() if "." not in entry.name]  # the kernel's have dots
-        if mount.source == _OURS and mount.point == self._bpffs.resolve() and not pins_of_others:
-            _libc_call("umount2", os.fsencode(self._bpffs), _MNT_DETACH)
+        if not pins_of_others:
+            self._unmount()
+
+    def _unmount(self) -> None:
+        """Once more where it was mounted twice, and where the list of mounts, read while it changes, lacks ours."""
+        for _ in range(_LOOKS):
+            if not self._bpffs.is_mount():
+                return
+            mount = _mount_of(self._bpffs)
+            if mount.source == _OURS and mount.point == self._bpffs.resolve():
+                _libc_call("umount2", os.fsencode(self._bpffs), _MNT_DETACH)
 
     def _layouts(self) -> Iterator[tuple[int, Path]]:
         for directory in list(self.directory.parent.iterdir()):
