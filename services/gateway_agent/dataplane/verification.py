@@ -110,11 +110,14 @@ def _verdict(program: int, log: str) -> Verdict:
 
 
 def main() -> int:
-    """Prints the verdicts; 1 where the program is refused. Where the kernel cannot be asked, nothing is said."""
+    """Prints of each object the verdict on its dearest program; 1 where one is refused.
+
+    Where the kernel cannot be asked, nothing is said.
+    """
     try:
         for path in OBJECTS:
-            for verdict in verify(path):
-                print(f"setup: {path.name}: {verdict}", flush=True)
+            dearest = max(verify(path), key=lambda verdict: verdict.processed)
+            print(f"setup: {path.name}: {dearest}", flush=True)
     except BpfError as error:
         if error.errno == EPERM:
             return 0
