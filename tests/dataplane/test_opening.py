@@ -9,7 +9,9 @@ import pytest
 from services.gateway_agent.dataplane import kernel, libbpf
 from services.gateway_agent.dataplane.bpffs import LAYOUT
 from services.gateway_agent.dataplane.kernel import KernelDataplane
+from services.gateway_agent.dataplane.local_numbers import Numbers
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
+from services.gateway_agent.traffic import Traffic
 from tests.support import namespaces
 from tests.support.worlds import ENDPOINT, KernelWorld
 
@@ -114,6 +116,20 @@ async def test_a_bpf_filesystem_that_is_there_is_used_and_left(world: KernelWorl
     await other.uninstall()
     assert world.bpffs.is_mount()
     inside.rmdir()
+
+
+async def test_who_takes_the_last_slot_before_it_has_rested_has_nothing_of_its_last_holder(world: KernelWorld) -> None:
+    shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", "10.0.0.20")
+    service = await world.publish(payments, "10.0.0.20")
+    world.dataplane._kernel.table._slots = Numbers("endpoints", 2)  # there is one
+    gone = await world.lead(shop, service)
+    assert await world.refuses(shop, "10.0.0.10", ENDPOINT, 81)
+    assert (await world.dataplane.traffic())[gone.id].refused["no_port"] > 0
+    await world.remove(gone)
+    assert list(world.maps.refusals.items())
+
+    comer = await world.lead(shop, service)
+    assert (await world.dataplane.traffic())[comer.id] == Traffic()
 
 
 async def test_its_filesystem_goes_while_somebody_looks_into_it(tmp_path: Path) -> None:

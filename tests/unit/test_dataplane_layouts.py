@@ -236,6 +236,19 @@ def test_numbers_are_used_again_lowest_first_and_end() -> None:
     assert [numbers.take(), numbers.take()] == [1, 3]
 
 
+def test_numbers_that_rest_are_taken_when_they_are_woken() -> None:
+    numbers = Numbers("things", 3)
+    for number in (numbers.take(), numbers.take()):
+        numbers.rest(number)
+    resting = [numbers.only_resting]
+    with pytest.raises(DataplaneError, match="no more"):
+        numbers.take()
+    assert numbers.wake() == [1, 2]
+    resting.append(numbers.only_resting)
+    assert (numbers.take(), numbers.take()) == (1, 2)
+    assert [*resting, numbers.only_resting] == [True, False, False]
+
+
 def test_entries_know_who_needs_whom() -> None:
     entries = Entries()
     with pytest.raises(DataplaneError, match="needs attachment"):

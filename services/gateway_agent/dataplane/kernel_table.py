@@ -210,6 +210,8 @@ class KernelTable:
     def _write_endpoint(self, endpoint: Endpoint, known: Endpoint | None) -> None:
         """Cuts what there was. The new entry is there whole before its epoch is the slot's: see copy_endpoint()."""
         if known is None:
+            if self._slots.only_resting:
+                self.wake_slots()
             self._numbers[endpoint.key] = self._slots.take()
         slot = self._cut(endpoint)
         if known is None:
@@ -275,7 +277,10 @@ class KernelTable:
         return self._slot(slot).epoch
 
     def wake_slots(self) -> None:
-        """What slots that were given back had refused is forgotten, and they may be taken again: after a sweep."""
+        """What slots that were given back had refused is forgotten, and they may be taken again.
+
+        After a sweep, or where there are no others.
+        """
         for slot in self._slots.wake():
             for reason in range(len(Counter)):
                 self._maps.refusals.delete(REFUSAL_KEY.pack(slot, reason))

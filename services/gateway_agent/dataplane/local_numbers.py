@@ -16,9 +16,12 @@ class Numbers:
         self._free = [number for number in range(1, self._next) if number not in taken]
         self._resting: list[int] = []
 
+    @property
+    def only_resting(self) -> bool:
+        """Whether there is none to take before `wake`."""
+        return not self._free and self._next >= self._end and bool(self._resting)
+
     def take(self) -> int:
-        if not self._free and self._next >= self._end:
-            self.wake()
         if self._free:
             return heapq.heappop(self._free)
         if self._next >= self._end:
@@ -30,7 +33,7 @@ class Numbers:
         heapq.heappush(self._free, number)
 
     def rest(self, number: int) -> None:
-        """Gives back one that is not to be taken before `wake`, unless there is no other."""
+        """Gives back one that is not to be taken before `wake`."""
         self._resting.append(number)
 
     def wake(self) -> list[int]:
