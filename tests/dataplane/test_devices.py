@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from services.gateway_agent.dataplane.kernel import KernelDataplane
+from services.gateway_agent.dataplane.maps import VpcDevice
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
-from services.gateway_agent.table import SOURCE_RANGE, Put
+from services.gateway_agent.table import SOURCE_RANGE, Attachment, Put
 from services.gateway_agent.targets import Netns
 from tests.support.namespaces import DEVICE
 from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
@@ -161,3 +163,12 @@ async def test_two_gateways_on_one_machine_do_not_meddle(world: KernelWorld, vpc
     assert (await other.read()).entries == {}
     await other.uninstall()
     await world.reaches(vpcs[0], CLIENT, ENDPOINT, 80)
+
+
+async def test_a_device_with_too_high_a_number_is_not_ready_and_takes_none_of_ours(world: KernelWorld) -> None:
+    table, taken = world.dataplane._kernel.table, Attachment(str(uuid4()), Netns("nowhere", DEVICE))
+    for _ in range(3):  # an agent tries again and again
+        with pytest.raises(NotReady, match="has a number above 1048575: make it anew"):
+            table.put_attachment(taken, VpcDevice(1 << 20, local_peer=True, mac=bytes(6)))
+    vpc = await world.vpc("shop")
+    assert world.device_number(vpc) == 1

@@ -100,6 +100,10 @@ class KernelTable:
         return VpcDevice.unpack(value) if value else NO_DEVICE
 
     def put_attachment(self, attachment: Attachment, device: VpcDevice) -> None:
+        """Raises NotReady for a device whose number the program has no room for."""
+        most = self._maps.devices.max_entries - 1
+        if device.ifindex > most:
+            raise NotReady(f"device {device.ifindex} has a number above {most}: make it anew")
         number = self._numbers.get(attachment.key) or self._vpcs.take()
         self.put_device(number, device)
         record = AttachmentRecord(number, attachment.target)
@@ -107,11 +111,7 @@ class KernelTable:
         self._remember(attachment, number)
 
     def put_device(self, number: int, device: VpcDevice) -> None:
-        """The program compares both directions, so while they differ nothing passes. Raises NotReady."""
-        if device.ifindex >= self._maps.devices.max_entries:
-            raise NotReady(
-                f"device {device.ifindex} has a number above {self._maps.devices.max_entries - 1}: make it anew"
-            )
+        """The program compares both directions, so while they differ nothing passes."""
         before = self.device(number)
         self._maps.vpcs.put(NUMBER.pack(number), device.pack())
         if before.ifindex and before.ifindex != device.ifindex:
