@@ -132,6 +132,21 @@ async def test_who_takes_the_last_slot_before_it_has_rested_has_nothing_of_its_l
     assert (await world.dataplane.traffic())[comer.id] == Traffic()
 
 
+async def test_its_filesystem_goes_with_the_empty_directories_of_iproute2_and_stays_for_a_pin(tmp_path: Path) -> None:
+    bpffs = tmp_path / "bpf"
+    for pinned in (True, False):
+        gone = dataplane(bpffs)
+        await gone.open()
+        for name in ("ip", "xdp", "tc/globals"):
+            (bpffs / name).mkdir(parents=True, exist_ok=True)
+        pin = bpffs / "tc" / "globals" / "somebodys"
+        if pinned:
+            pin_counters(pin, 4)
+        await gone.uninstall()
+        assert bpffs.is_mount() is pinned
+        pin.unlink(missing_ok=True)
+
+
 async def test_its_filesystem_goes_while_somebody_looks_into_it(tmp_path: Path) -> None:
     gone = dataplane(tmp_path / "bpf")
     await gone.open()

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 
 LAYOUT = 4  # of the structs in bpf/maps.h; another one shares nothing with this
-_LOOKS = 10
 _MNT_DETACH = 2  # somebody may be looking into it at this moment
 _OURS = "sidegate"  # the source of a mount that we made, so that a later process knows it too
 _LAYOUT_NAME = re.compile(r"v(\d{1,9})")
@@ -52,23 +51,20 @@ class Pins:
             if any(directory.iterdir()):
                 return
             directory.rmdir()
-        pins_of_others = [entry for entry in self._bpffs.iterdir() if "." not in entry.name]  # the kernel's have dots
-        if not pins_of_others:
-            self._unmount()
-
-    def _unmount(self) -> None:
-        """Once more where it was mounted twice, and where the list of mounts, read while it changes, lacks ours."""
-        for _ in range(_LOOKS):
-            if not self._bpffs.is_mount():
-                return
-            mount = _mount_of(self._bpffs)
-            if mount.source == _OURS and mount.point == self._bpffs.resolve():
-                _libc_call("umount2", os.fsencode(self._bpffs), _MNT_DETACH)
+        mount = _mount_of(self._bpffs)
+        if mount.source == _OURS and mount.point == self._bpffs.resolve() and not _has_pins(self._bpffs):
+            _libc_call("umount2", os.fsencode(self._bpffs), _MNT_DETACH)
 
     def _layouts(self) -> Iterator[tuple[int, Path]]:
         for directory in list(self.directory.parent.iterdir()):
             if named := _LAYOUT_NAME.fullmatch(directory.name):
                 yield int(named[1]), directory
+
+
+def _has_pins(directory: Path) -> bool:
+    """iproute2 makes empty directories (ip, xdp, tc/globals) in whatever BPF filesystem it finds; those are no pins."""
+    kernels = {directory / "maps.debug", directory / "progs.debug"}
+    return any(not path.is_dir() and path not in kernels for path in directory.rglob("*"))
 
 
 def _remove(directory: Path) -> None:
