@@ -29,10 +29,10 @@ from sidegate.api.endpoint.v1 import (
     watch_pb2,
 )
 from sidegate.api.registry.v1 import quota_pb2
+from sidegate.transport import Metadata
 from tests.support import identity
 
 AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"
-SOMEBODY = identity.metadata("acme", "web")
 
 
 class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
@@ -73,6 +73,11 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
 
     async def TestEndpoint(self, request: Any, context: Context) -> reachability_pb2.TestEndpointResponse:
         return reachability_pb2.TestEndpointResponse()
+
+
+def somebody() -> Metadata:
+    """With a token of this moment: one that was made when the tests were collected may have ended before they run."""
+    return identity.metadata("acme", "web")
 
 
 def hosted(servicer: Endpoints) -> Hosted:
@@ -118,7 +123,7 @@ def details_in(error: grpc.aio.AioRpcError, kind: type[Any]) -> Any:
 
 
 async def test_the_principal_is_who_the_token_says(stub: Stub) -> None:
-    answer = await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+    answer = await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=somebody())
     assert answer.name == "acme/web"
 
 
@@ -134,7 +139,7 @@ async def test_one_callers_name_is_not_anothers(stub: Stub) -> None:
 async def test_what_is_the_operators_in_its_own_name_is_refused_to_others(stub: Stub) -> None:
     request = endpoint_service_pb2.DeleteEndpointRequest(id=AN_ID)
     acting = (*identity.metadata("operator"), ("sidegate-account", "acme"))
-    for metadata in (SOMEBODY, acting):
+    for metadata in (somebody(), acting):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stub.DeleteEndpoint(request, metadata=metadata)
         assert raised.value.code() == grpc.StatusCode.PERMISSION_DENIED
@@ -146,7 +151,7 @@ async def test_a_field_beyond_its_limits_is_named(stub: Stub) -> None:
         endpoint=endpoint_pb2.Endpoint(service="s", subnet_id=AN_ID, allowed_cidrs=["10.0.0.0/24", "1" * 50])
     )
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await stub.CreateEndpoint(request, metadata=SOMEBODY)
+        await stub.CreateEndpoint(request, metadata=somebody())
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     violation = details_in(raised.value, error_details_pb2.BadRequest).field_violations[0]
     assert violation.field == "endpoint.allowed_cidrs[1]"
@@ -162,7 +167,7 @@ async def test_every_refusal_arrives_with_its_code_reason_and_details(
         else kind("SOME_REASON", "some words", field="a.b", metadata={"k": "v"}, blockers=["one", "two"])
     )
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=somebody())
     assert raised.value.code() == CODES[kind]
     assert raised.value.details() == endpoints.error.text == status_in(raised.value).message
     assert details_in(raised.value, error_details_pb2.ErrorInfo).reason == endpoints.error.reason
@@ -207,7 +212,7 @@ def test_what_a_store_raises_is_a_refusal_that_names_no_stream(error: store.Stor
 async def test_what_nobody_expected_says_a_number_and_nothing_more(endpoints: Endpoints, stub: Stub) -> None:
     endpoints.error = RuntimeError("the secret is 1234")
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=somebody())
     assert raised.value.code() == grpc.StatusCode.INTERNAL
     assert "1234" not in str(raised.value)
 
@@ -218,7 +223,7 @@ async def test_a_call_without_a_deadline_gets_one(
     monkeypatch.setattr(guard, "DEFAULT_DEADLINE", 0.05)
     endpoints.pause = asyncio.Event()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=SOMEBODY)
+        await stub.GetEndpoint(endpoint_service_pb2.GetEndpointRequest(id=AN_ID), metadata=somebody())
     assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
