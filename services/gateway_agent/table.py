@@ -63,6 +63,14 @@ class Attachment:
         return frozenset()
 
 
+class ClientIdentity(StrEnum):
+    """What backends learn of a client on a port, beside the source address."""
+
+    NONE = "none"
+    TOA = "toa"  # the client's address and port in a TCP option of the SYN
+    PROXY = "proxy"  # a PROXY protocol header: new sessions go to the endpoint's `proxy`
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PortMapping:
     """Connections to `client_port` of an endpoint go to `server_port` of a backend (1 to 65535)."""
@@ -70,6 +78,7 @@ class PortMapping:
     client_port: int
     server_port: int
     protocol: Protocol
+    identity: ClientIdentity = ClientIdentity.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +143,8 @@ class Service:
     """Where an endpoint leads: backends in the provider's VPC, each once, and the published ports.
 
     All backends are of one family, IPv4 or IPv6, and so are the endpoints that lead there. With `reset_expired` a TCP
-    segment that belongs to no session is answered with RST.
+    segment that belongs to no session is answered with RST. A service that keeps the source is in an annex: who is
+    there sees the client's own address and port, since an annex has the clients of one VPC alone.
     """
 
     id: str
@@ -146,6 +156,7 @@ class Service:
     limits: Limits = Limits()
     reset_expired: bool = False
     health_check: HealthCheck | None = None
+    keeps_source: bool = False
 
     @property
     def key(self) -> Key:
@@ -157,8 +168,22 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """A range of addresses that leads to an endpoint's service, on these client ports (all, where there are none); or
+    does not. Of several that an address is in, the longest counts."""
+
+    prefix: Network
+    denied: bool = False
+    ports: tuple[tuple[Protocol, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address of a consumer's VPC that leads to a service.
+    """An address of a consumer's VPC that leads to a service, or routes that do.
+
+    One with `routes` is reached by every address of theirs; its `address` is then the first of its first route's, which
+    stands for it. New sessions to ports whose identity is PROXY go to `proxy`, a service of the VPC's annex, and to
+    nobody where that is empty; where it is the endpoint's own service, to that service's backends like all others.
 
     `admission` counts the approvals of the endpoint: another number means that it was rejected in between,
     so the sessions of the earlier admission must be cut. `source_address` is what backends see, or one of
@@ -177,6 +202,8 @@ class Endpoint:
     allowed: tuple[Network, ...] = (ANYWHERE,)
     draining_until: int = 0
     more_sources: tuple[IPv4Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+    proxy: str = ""
 
     @property
     def key(self) -> Key:
@@ -184,7 +211,8 @@ class Endpoint:
 
     @property
     def needs(self) -> frozenset[Key]:
-        return frozenset({Key(Kind.ATTACHMENT, self.vpc), Key(Kind.SERVICE, self.service)})
+        services = {Key(Kind.SERVICE, service) for service in (self.service, self.proxy) if service}
+        return frozenset({Key(Kind.ATTACHMENT, self.vpc), *services})
 
 
 Entry = Attachment | Service | Endpoint

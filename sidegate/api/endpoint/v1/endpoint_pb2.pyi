@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sidegate.api.endpoint.v1 import backend_health_pb2 as _backend_health_pb2
+from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.registry.v1 import tag_pb2 as _tag_pb2
 import builtins as _builtins
 import sys
@@ -68,7 +69,7 @@ Global___ConnectionState: _TypeAlias = ConnectionState  # noqa: Y015
 
 @_typing.final
 class Endpoint(_message.Message):
-    """An address in a consumer's subnet that leads to one endpoint service."""
+    """An address in a consumer's subnet, or routes of a consumer's VPC, that lead to one endpoint service."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -125,6 +126,11 @@ class Endpoint(_message.Message):
     DRAIN_END_TIME_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
+    PUBLIC_PREFIXES_FIELD_NUMBER: _builtins.int
+    DNS_NAMES_FIELD_NUMBER: _builtins.int
+    DNS_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the endpoint service."""
     project: _builtins.str
@@ -138,9 +144,9 @@ class Endpoint(_message.Message):
     service_full_name: _builtins.str
     """The service's full name."""
     subnet_id: _builtins.str
-    """The subnet that its address is in (UUID), of the service's IP version."""
+    """The subnet that its address is in (UUID), of the service's IP version: required, unless the service is of type GATEWAY."""
     vpc_id: _builtins.str
-    """That subnet's VPC (UUID)."""
+    """That subnet's VPC (UUID). In a request it is needed for a service of type GATEWAY alone; else it must be the subnet's."""
     address: _builtins.str
     """Its address; in a request the one wanted, or empty for a free one: in an IPv4 subnet the lowest, in an IPv6 one any."""
     port_id: _builtins.str
@@ -162,13 +168,16 @@ class Endpoint(_message.Message):
     whitelist: Global___Endpoint.Whitelist.ValueType
     """Whether `allowed_cidrs` counts."""
     policy: _builtins.str
-    """A policy document: a JSON object of up to 10240 bytes, or empty for none. It is kept and shown as it was given, for
-    backends and consoles that know what it means; gateways read addresses and ports, and do not act on it.
+    """A policy document: a JSON object of up to 10240 bytes, or empty for none. Of an endpoint of a GATEWAY service the
+    gateways hold to it, and what they cannot hold to is refused (POLICY_NOT_ENFORCEABLE); docs/design/routes.md says what
+    it may say. Of another it is kept and shown as it was given, for backends and consoles that know what it means.
     """
     dns_enabled: _builtins.bool
-    """Whether the owner wants a name for it in his VPC's DNS. It is kept and shown; no name is made yet."""
+    """Whether the resolver of its VPC answers to names of it: `dns_names`. Of one endpoint of a VPC and a private name at most."""
     rejection: _builtins.str
     """Why it is REJECTED, where that was not the service owner's decision of the moment; empty otherwise."""
+    type: _endpoint_service_pb2.EndpointService.ServiceType.ValueType
+    """How it is reached: its service's."""
     @_builtins.property
     def allowed_cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ranges of clients that may connect, up to 200, of the address's IP version; empty is everybody in the VPC, unless
@@ -209,6 +218,24 @@ class Endpoint(_message.Message):
         service asks for no health checks.
         """
 
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """GATEWAY only: the route tables (UUIDs) of its VPC that it is in, up to 50; in a request, empty stands for the default
+        one. Machines of their subnets reach the service by its public prefixes. Of one endpoint of a service at most.
+        """
+
+    @_builtins.property
+    def public_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """GATEWAY only: where the routes lead, the service's public prefixes as they were when it was requested."""
+
+    @_builtins.property
+    def dns_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where `dns_enabled`: "<id>.<region>.sidegate.internal", and the service's private name where it had a verified one."""
+
+    @_builtins.property
+    def dns(self) -> Global___Condition:
+        """Whether `dns_names` are answered in its VPC, and if not, why; not set where it has none."""
+
     def __init__(
         self,
         *,
@@ -242,10 +269,15 @@ class Endpoint(_message.Message):
         drain_end_time: _timestamp_pb2.Timestamp | None = ...,
         sources: Global___Condition | None = ...,
         backends: _backend_health_pb2.BackendCounts | None = ...,
+        route_tables: _abc.Iterable[_builtins.str] | None = ...,
+        public_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        dns_names: _abc.Iterable[_builtins.str] | None = ...,
+        dns: Global___Condition | None = ...,
+        type: _endpoint_service_pb2.EndpointService.ServiceType.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "create_time", b"create_time", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "ready", b"ready", "sources", b"sources", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "create_time", b"create_time", "dns", b"dns", "drain_end_time", b"drain_end_time", "expire_time", b"expire_time", "ready", b"ready", "sources", b"sources", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "backends", b"backends", "create_time", b"create_time", "description", b"description", "dns_enabled", b"dns_enabled", "drain_end_time", b"drain_end_time", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "ready", b"ready", "rejection", b"rejection", "service", b"service", "service_full_name", b"service_full_name", "sources", b"sources", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "allowed_cidrs", b"allowed_cidrs", "applied_generation", b"applied_generation", "backends", b"backends", "create_time", b"create_time", "description", b"description", "dns", b"dns", "dns_enabled", b"dns_enabled", "dns_names", b"dns_names", "drain_end_time", b"drain_end_time", "etag", b"etag", "expire_time", b"expire_time", "failure", b"failure", "generation", b"generation", "id", b"id", "marker_id", b"marker_id", "name", b"name", "policy", b"policy", "port_id", b"port_id", "project", b"project", "public_prefixes", b"public_prefixes", "ready", b"ready", "rejection", b"rejection", "route_tables", b"route_tables", "service", b"service", "service_full_name", b"service_full_name", "sources", b"sources", "state", b"state", "subnet_id", b"subnet_id", "tags", b"tags", "type", b"type", "update_time", b"update_time", "vpc_id", b"vpc_id", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,6 +29,7 @@ class ForwardingEntry(_message.Message):
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     ENDPOINT_FIELD_NUMBER: _builtins.int
+    RESOLVER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def attachment(self) -> Global___AttachmentForwarding:
         """How a VPC is reached."""
@@ -41,18 +42,23 @@ class ForwardingEntry(_message.Message):
     def endpoint(self) -> Global___EndpointForwarding:
         """An endpoint."""
 
+    @_builtins.property
+    def resolver(self) -> Global___ResolverForwarding:
+        """The resolver of a VPC."""
+
     def __init__(
         self,
         *,
         attachment: Global___AttachmentForwarding | None = ...,
         service: Global___ServiceForwarding | None = ...,
         endpoint: Global___EndpointForwarding | None = ...,
+        resolver: Global___ResolverForwarding | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "endpoint", b"endpoint", "entry", b"entry", "service", b"service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "endpoint", b"endpoint", "entry", b"entry", "resolver", b"resolver", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "endpoint", b"endpoint", "entry", b"entry", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "endpoint", b"endpoint", "entry", b"entry", "resolver", b"resolver", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_entry: _TypeAlias = _typing.Literal["attachment", "service", "endpoint"]  # noqa: Y015
+    _WhichOneofReturnType_entry: _TypeAlias = _typing.Literal["attachment", "service", "endpoint", "resolver"]  # noqa: Y015
     _WhichOneofArgType_entry: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_entry) -> _WhichOneofReturnType_entry | None: ...
 
@@ -147,7 +153,9 @@ class ServiceForwarding(_message.Message):
 
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.PortMapping]:
-        """What is published."""
+        """What is published. The client identity of each is what holds, never unspecified; entries of before there was any have
+        none, and it is NONE.
+        """
 
     @_builtins.property
     def weighted_backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendForwarding]:
@@ -241,6 +249,8 @@ class EndpointForwarding(_message.Message):
     ADMISSION_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     DRAINING_UNTIL_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
+    DNS_NAMES_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint (UUID): the entry's key."""
     generation: _builtins.int
@@ -273,6 +283,16 @@ class EndpointForwarding(_message.Message):
         the beginning, and those behind it came as sessions grew; a gateway that does not know of more uses the first alone.
         """
 
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteForwarding]:
+        """Of an endpoint of a GATEWAY service, which has no address: where it leads. The longest prefix that fits an address
+        counts; prefixes of one VPC's endpoints are apart.
+        """
+
+    @_builtins.property
+    def dns_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names that the resolver of its VPC answers to with its address, in lower case, without a dot at the end."""
+
     def __init__(
         self,
         *,
@@ -287,14 +307,118 @@ class EndpointForwarding(_message.Message):
         admission: _builtins.int = ...,
         sources: _abc.Iterable[Global___SourceLease] | None = ...,
         draining_until: _builtins.int = ...,
+        routes: _abc.Iterable[Global___RouteForwarding] | None = ...,
+        dns_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "admission", b"admission", "allowed_cidrs", b"allowed_cidrs", "draining_until", b"draining_until", "endpoint_id", b"endpoint_id", "generation", b"generation", "marker_id", b"marker_id", "removed", b"removed", "service_id", b"service_id", "sources", b"sources", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "admission", b"admission", "allowed_cidrs", b"allowed_cidrs", "dns_names", b"dns_names", "draining_until", b"draining_until", "endpoint_id", b"endpoint_id", "generation", b"generation", "marker_id", b"marker_id", "removed", b"removed", "routes", b"routes", "service_id", b"service_id", "sources", b"sources", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointForwarding: _TypeAlias = EndpointForwarding  # noqa: Y015
+
+@_typing.final
+class RouteForwarding(_message.Message):
+    """A range of addresses that leads to a service, or a part of one that does not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIX_FIELD_NUMBER: _builtins.int
+    DENIED_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    prefix: _builtins.str
+    """The range, such as "100.125.0.0/16"."""
+    denied: _builtins.bool
+    """No session to it opens, and those that are open end: a policy says so."""
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortForwarding]:
+        """Where the policy names ports, those of the service's client ports that may be connected to; empty is all."""
+
+    def __init__(
+        self,
+        *,
+        prefix: _builtins.str = ...,
+        denied: _builtins.bool = ...,
+        ports: _abc.Iterable[Global___PortForwarding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denied", b"denied", "ports", b"ports", "prefix", b"prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteForwarding: _TypeAlias = RouteForwarding  # noqa: Y015
+
+@_typing.final
+class PortForwarding(_message.Message):
+    """A port of a route."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_PORT_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    client_port: _builtins.int
+    """What the client connects to, 1 to 65535."""
+    protocol: _endpoint_service_pb2.PortMapping.Protocol.ValueType
+    """TCP or UDP, never unspecified."""
+    def __init__(
+        self,
+        *,
+        client_port: _builtins.int = ...,
+        protocol: _endpoint_service_pb2.PortMapping.Protocol.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_port", b"client_port", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PortForwarding: _TypeAlias = PortForwarding  # noqa: Y015
+
+@_typing.final
+class ResolverForwarding(_message.Message):
+    """A VPC's DNS server, which gateways answer for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    FORWARDERS_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    vpc_id: _builtins.str
+    """The VPC (UUID): the entry's key."""
+    version: _builtins.int
+    """Grows with every change of this entry in this cell; an older one changes nothing."""
+    removed: _builtins.bool
+    """The VPC has none."""
+    address: _builtins.str
+    """Its address there, in the form of RFC 5952."""
+    zone: _builtins.str
+    """The zone that only endpoints have names in: "<region>.sidegate.internal"."""
+    @_builtins.property
+    def forwarders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who is asked for names that are not Sidegate's, in order, as "address:port" or "[address]:port"; empty: they are refused."""
+
+    def __init__(
+        self,
+        *,
+        vpc_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        removed: _builtins.bool = ...,
+        address: _builtins.str = ...,
+        forwarders: _abc.Iterable[_builtins.str] | None = ...,
+        zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "forwarders", b"forwarders", "removed", b"removed", "version", b"version", "vpc_id", b"vpc_id", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolverForwarding: _TypeAlias = ResolverForwarding  # noqa: Y015
 
 @_typing.final
 class SourceLease(_message.Message):

@@ -73,33 +73,39 @@ class EndpointService(_message.Message):
     class _ClientIdentityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EndpointService._ClientIdentity.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         CLIENT_IDENTITY_UNSPECIFIED: EndpointService._ClientIdentity.ValueType  # 0
-        """Stands for NONE."""
+        """Stands for NONE; on a port, for the service's."""
         CLIENT_IDENTITY_NONE: EndpointService._ClientIdentity.ValueType  # 1
         """Nothing."""
         CLIENT_IDENTITY_TOA: EndpointService._ClientIdentity.ValueType  # 2
-        """The client's address in a TCP option (TOA)."""
+        """The client's address and port in a TCP option of the SYN, kind 254 (TOA). TCP only."""
         CLIENT_IDENTITY_PROXY_PROTOCOL: EndpointService._ClientIdentity.ValueType  # 3
-        """A PROXY protocol header before the first byte."""
+        """A PROXY protocol header, version 2, before the first byte, with the client's address and port, and a TLV of type
+        0x05 (PP2_TYPE_UNIQUE_ID) that says "marker=<marker id>;endpoint=<endpoint id>;vpc=<the consumer's VPC id>" in ASCII.
+        TCP only; never in health checks. Backends must expect it.
+        """
         CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL: EndpointService._ClientIdentity.ValueType  # 4
-        """Both."""
+        """As PROXY_PROTOCOL: the header says all that TOA says."""
         CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER: EndpointService._ClientIdentity.ValueType  # 5
-        """A PROXY protocol header that has the endpoint's marker too."""
+        """As PROXY_PROTOCOL: the header always has the marker."""
 
     class ClientIdentity(_ClientIdentity, metaclass=_ClientIdentityEnumTypeWrapper):
         """What backends are to learn of a client beside the source address, which is the endpoint's."""
 
     CLIENT_IDENTITY_UNSPECIFIED: EndpointService.ClientIdentity.ValueType  # 0
-    """Stands for NONE."""
+    """Stands for NONE; on a port, for the service's."""
     CLIENT_IDENTITY_NONE: EndpointService.ClientIdentity.ValueType  # 1
     """Nothing."""
     CLIENT_IDENTITY_TOA: EndpointService.ClientIdentity.ValueType  # 2
-    """The client's address in a TCP option (TOA)."""
+    """The client's address and port in a TCP option of the SYN, kind 254 (TOA). TCP only."""
     CLIENT_IDENTITY_PROXY_PROTOCOL: EndpointService.ClientIdentity.ValueType  # 3
-    """A PROXY protocol header before the first byte."""
+    """A PROXY protocol header, version 2, before the first byte, with the client's address and port, and a TLV of type
+    0x05 (PP2_TYPE_UNIQUE_ID) that says "marker=<marker id>;endpoint=<endpoint id>;vpc=<the consumer's VPC id>" in ASCII.
+    TCP only; never in health checks. Backends must expect it.
+    """
     CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL: EndpointService.ClientIdentity.ValueType  # 4
-    """Both."""
+    """As PROXY_PROTOCOL: the header says all that TOA says."""
     CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER: EndpointService.ClientIdentity.ValueType  # 5
-    """A PROXY protocol header that has the endpoint's marker too."""
+    """As PROXY_PROTOCOL: the header always has the marker."""
 
     class _ServiceType:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -112,7 +118,7 @@ class EndpointService(_message.Message):
         SERVICE_TYPE_INTERFACE: EndpointService._ServiceType.ValueType  # 1
         """By an address in the consumer's subnet."""
         SERVICE_TYPE_GATEWAY: EndpointService._ServiceType.ValueType  # 2
-        """By a route. Refused at present (SERVICE_TYPE_UNSUPPORTED): there are no such endpoints yet."""
+        """By routes to its public prefixes. Only the operator publishes such a service."""
 
     class ServiceType(_ServiceType, metaclass=_ServiceTypeEnumTypeWrapper):
         """How endpoints of the service are reached."""
@@ -122,7 +128,7 @@ class EndpointService(_message.Message):
     SERVICE_TYPE_INTERFACE: EndpointService.ServiceType.ValueType  # 1
     """By an address in the consumer's subnet."""
     SERVICE_TYPE_GATEWAY: EndpointService.ServiceType.ValueType  # 2
-    """By a route. Refused at present (SERVICE_TYPE_UNSUPPORTED): there are no such endpoints yet."""
+    """By routes to its public prefixes. Only the operator publishes such a service."""
 
     class _ServerType:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -207,6 +213,8 @@ class EndpointService(_message.Message):
     SESSION_SETTINGS_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     IP_VERSION_FIELD_NUMBER: _builtins.int
+    PUBLIC_PREFIXES_FIELD_NUMBER: _builtins.int
+    PRIVATE_NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -234,9 +242,7 @@ class EndpointService(_message.Message):
     description: _builtins.str
     """The owner's words: up to 128 printable characters without '<' and '>'."""
     client_identity: Global___EndpointService.ClientIdentity.ValueType
-    """What the owner wants backends to learn of clients. It is kept and shown; gateways do not act on it yet, so that
-    backends see connections as with NONE, whatever stands here.
-    """
+    """What backends learn of clients, on the ports that do not say otherwise."""
     service_type: Global___EndpointService.ServiceType.ValueType
     """How its endpoints are reached; never changes."""
     server_type: Global___EndpointService.ServerType.ValueType
@@ -309,6 +315,19 @@ class EndpointService(_message.Message):
         they are not asked.
         """
 
+    @_builtins.property
+    def public_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """GATEWAY only, and required there: the ranges whose every address leads to the backends, where an endpoint's routes
+        say so, such as "100.125.0.0/16": 1 to 32, unicast, of its IP version, of IPv4 /8 to /32, of IPv6 /16 to /128, apart
+        from one another, from those of every other service of the region, and from what Sidegate keeps for itself.
+        """
+
+    @_builtins.property
+    def private_name(self) -> Global___PrivateName:
+        """A name of its owner's that endpoints with DNS answer to, once it is verified. A request sets `name` alone; another
+        name must be verified anew, an empty one takes it away. Endpoints that have it keep it.
+        """
+
     def __init__(
         self,
         *,
@@ -341,14 +360,81 @@ class EndpointService(_message.Message):
         session_settings: Global___SessionSettings | None = ...,
         health_check: Global___HealthCheck | None = ...,
         ip_version: Global___EndpointService.IpVersion.ValueType = ...,
+        public_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        private_name: Global___PrivateName | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "health_check", b"health_check", "session_settings", b"session_settings", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_rules", b"approval_rules", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "health_check", b"health_check", "private_name", b"private_name", "session_settings", b"session_settings", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "health_check", b"health_check", "id", b"id", "ip_version", b"ip_version", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "project", b"project", "server_type", b"server_type", "service_type", b"service_type", "session_settings", b"session_settings", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "create_time", b"create_time", "description", b"description", "ended_permissions", b"ended_permissions", "etag", b"etag", "failure", b"failure", "full_name", b"full_name", "health_check", b"health_check", "id", b"id", "ip_version", b"ip_version", "name", b"name", "permission_details", b"permission_details", "permissions", b"permissions", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "private_name", b"private_name", "project", b"project", "public_prefixes", b"public_prefixes", "server_type", b"server_type", "service_type", b"service_type", "session_settings", b"session_settings", "state", b"state", "tags", b"tags", "update_time", b"update_time", "version", b"version", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointService: _TypeAlias = EndpointService  # noqa: Y015
+
+@_typing.final
+class PrivateName(_message.Message):
+    """A DNS name that a service's owner has shown to be his."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PrivateName._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: PrivateName._State.ValueType  # 0
+        """Never sent."""
+        STATE_PENDING_VERIFICATION: PrivateName._State.ValueType  # 1
+        """Not yet: publish the TXT record, then call VerifyPrivateName."""
+        STATE_VERIFIED: PrivateName._State.ValueType  # 2
+        """It is: endpoints that are requested from now on, with DNS, answer to it."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Whether it is shown."""
+
+    STATE_UNSPECIFIED: PrivateName.State.ValueType  # 0
+    """Never sent."""
+    STATE_PENDING_VERIFICATION: PrivateName.State.ValueType  # 1
+    """Not yet: publish the TXT record, then call VerifyPrivateName."""
+    STATE_VERIFIED: PrivateName.State.ValueType  # 2
+    """It is: endpoints that are requested from now on, with DNS, answer to it."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RECORD_NAME_FIELD_NUMBER: _builtins.int
+    RECORD_VALUE_FIELD_NUMBER: _builtins.int
+    VERIFY_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """A full name without a dot at its end, in lower case, such as "api.example.com"; of 2 labels or more, not below
+    "sidegate.internal". Of one service of the region at most.
+    """
+    state: Global___PrivateName.State.ValueType
+    """Whether it is shown to be the owner's."""
+    record_name: _builtins.str
+    """Where the TXT record is looked for: "_sidegate-challenge.<name>"."""
+    record_value: _builtins.str
+    """What the TXT record says."""
+    @_builtins.property
+    def verify_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was verified; not set where it is not."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___PrivateName.State.ValueType = ...,
+        record_name: _builtins.str = ...,
+        record_value: _builtins.str = ...,
+        verify_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verify_time", b"verify_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "record_name", b"record_name", "record_value", b"record_value", "state", b"state", "verify_time", b"verify_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrivateName: _TypeAlias = PrivateName  # noqa: Y015
 
 @_typing.final
 class SessionSettings(_message.Message):
@@ -753,22 +839,26 @@ class PortMapping(_message.Message):
     CLIENT_PORT_FIELD_NUMBER: _builtins.int
     SERVER_PORT_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
+    CLIENT_IDENTITY_FIELD_NUMBER: _builtins.int
     client_port: _builtins.int
     """What the client connects to, 1 to 65535."""
     server_port: _builtins.int
     """What the backend listens on, 1 to 65535."""
     protocol: Global___PortMapping.Protocol.ValueType
     """The transport protocol."""
+    client_identity: Global___EndpointService.ClientIdentity.ValueType
+    """What backends learn of clients on this port; the service's where it is unspecified. TCP only."""
     def __init__(
         self,
         *,
         client_port: _builtins.int = ...,
         server_port: _builtins.int = ...,
         protocol: Global___PortMapping.Protocol.ValueType = ...,
+        client_identity: Global___EndpointService.ClientIdentity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_port", b"client_port", "protocol", b"protocol", "server_port", b"server_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_identity", b"client_identity", "client_port", b"client_port", "protocol", b"protocol", "server_port", b"server_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -788,6 +878,8 @@ class ConnectableService(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     POLICY_ENABLED_FIELD_NUMBER: _builtins.int
     IP_VERSION_FIELD_NUMBER: _builtins.int
+    PUBLIC_PREFIXES_FIELD_NUMBER: _builtins.int
+    PRIVATE_NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     full_name: _builtins.str
@@ -800,6 +892,8 @@ class ConnectableService(_message.Message):
     """Whether endpoints of it are meant to carry a policy document."""
     ip_version: Global___EndpointService.IpVersion.ValueType
     """Of which IP version the subnet of an endpoint of it must be."""
+    private_name: _builtins.str
+    """The name that an endpoint with DNS will answer to beside its own; empty where there is none that is verified."""
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortMapping]:
         """The ports that an endpoint of it will have; server ports are left out."""
@@ -807,6 +901,10 @@ class ConnectableService(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was published."""
+
+    @_builtins.property
+    def public_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """GATEWAY only: what an endpoint's routes will lead to it."""
 
     def __init__(
         self,
@@ -819,10 +917,12 @@ class ConnectableService(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         policy_enabled: _builtins.bool = ...,
         ip_version: Global___EndpointService.IpVersion.ValueType = ...,
+        public_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        private_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "create_time", b"create_time", "full_name", b"full_name", "id", b"id", "ip_version", b"ip_version", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "service_type", b"service_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_required", b"approval_required", "create_time", b"create_time", "full_name", b"full_name", "id", b"id", "ip_version", b"ip_version", "policy_enabled", b"policy_enabled", "port_mappings", b"port_mappings", "private_name", b"private_name", "public_prefixes", b"public_prefixes", "service_type", b"service_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,6 +35,8 @@ class ReserveEndpointPortRequest(_message.Message):
     SUBNET_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint that will hold the address (UUID)."""
     account: _builtins.str
@@ -44,11 +46,17 @@ class ReserveEndpointPortRequest(_message.Message):
     service: _builtins.str
     """The service's id or full name."""
     subnet_id: _builtins.str
-    """The subnet that the address is taken from (UUID)."""
+    """The subnet that the address is taken from (UUID); empty for an endpoint of a GATEWAY service, which has no address."""
     address: _builtins.str
     """The address wanted; a free one where it is empty."""
     validate_only: _builtins.bool
     """Only say what would come of it: an address that could be taken now is shown, and is not."""
+    vpc_id: _builtins.str
+    """For an endpoint of a GATEWAY service: its VPC (UUID)."""
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For an endpoint of a GATEWAY service: route tables (UUIDs) of that VPC; empty stands for the default one."""
+
     def __init__(
         self,
         *,
@@ -59,10 +67,12 @@ class ReserveEndpointPortRequest(_message.Message):
         subnet_id: _builtins.str = ...,
         address: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        vpc_id: _builtins.str = ...,
+        route_tables: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "endpoint_id", b"endpoint_id", "project", b"project", "service", b"service", "subnet_id", b"subnet_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "endpoint_id", b"endpoint_id", "project", b"project", "route_tables", b"route_tables", "service", b"service", "subnet_id", b"subnet_id", "validate_only", b"validate_only", "vpc_id", b"vpc_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -80,13 +90,15 @@ class ReserveEndpointPortResponse(_message.Message):
     PROVIDER_ATTACHMENTS_FIELD_NUMBER: _builtins.int
     LOG_ID_FIELD_NUMBER: _builtins.int
     LOG_EPOCH_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
+    SUBNETS_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
     """The log that all this was read in."""
     log_epoch: _builtins.int
     """The epoch of that log."""
     @_builtins.property
     def port(self) -> _vpc_pb2.Port:
-        """The port that was taken."""
+        """The port that was taken; not set for an endpoint of a GATEWAY service."""
 
     @_builtins.property
     def service(self) -> _endpoint_service_pb2.EndpointService:
@@ -100,6 +112,14 @@ class ReserveEndpointPortResponse(_message.Message):
     def provider_attachments(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Attachment]:
         """How gateways reach the provider's VPC, one for each cell."""
 
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.RouteTable]:
+        """For an endpoint of a GATEWAY service: its route tables, the default one where none was named."""
+
+    @_builtins.property
+    def subnets(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Subnet]:
+        """The subnets of those tables."""
+
     def __init__(
         self,
         *,
@@ -109,10 +129,12 @@ class ReserveEndpointPortResponse(_message.Message):
         provider_attachments: _abc.Iterable[_vpc_pb2.Attachment] | None = ...,
         log_id: _builtins.str = ...,
         log_epoch: _builtins.int = ...,
+        route_tables: _abc.Iterable[_vpc_pb2.RouteTable] | None = ...,
+        subnets: _abc.Iterable[_vpc_pb2.Subnet] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["port", b"port", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_attachments", b"consumer_attachments", "log_epoch", b"log_epoch", "log_id", b"log_id", "port", b"port", "provider_attachments", b"provider_attachments", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_attachments", b"consumer_attachments", "log_epoch", b"log_epoch", "log_id", b"log_id", "port", b"port", "provider_attachments", b"provider_attachments", "route_tables", b"route_tables", "service", b"service", "subnets", b"subnets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,6 +171,7 @@ class GetForwardingSourcesRequest(_message.Message):
     SERVICE_IDS_FIELD_NUMBER: _builtins.int
     VPC_IDS_FIELD_NUMBER: _builtins.int
     EVERY_VPC_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLE_IDS_FIELD_NUMBER: _builtins.int
     every_vpc: _builtins.bool
     """The attachments of every VPC are wanted, whatever `vpc_ids` says."""
     @_builtins.property
@@ -159,16 +182,21 @@ class GetForwardingSourcesRequest(_message.Message):
     def vpc_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """VPCs (UUIDs) whose attachments are wanted, up to 1000."""
 
+    @_builtins.property
+    def route_table_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Route tables (UUIDs) whose subnets are wanted, up to 1000."""
+
     def __init__(
         self,
         *,
         service_ids: _abc.Iterable[_builtins.str] | None = ...,
         vpc_ids: _abc.Iterable[_builtins.str] | None = ...,
         every_vpc: _builtins.bool = ...,
+        route_table_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_vpc", b"every_vpc", "service_ids", b"service_ids", "vpc_ids", b"vpc_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_vpc", b"every_vpc", "route_table_ids", b"route_table_ids", "service_ids", b"service_ids", "vpc_ids", b"vpc_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,6 +212,9 @@ class GetForwardingSourcesResponse(_message.Message):
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
     LOG_ID_FIELD_NUMBER: _builtins.int
     LOG_EPOCH_FIELD_NUMBER: _builtins.int
+    RESOLVING_VPCS_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
+    SUBNETS_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
     """The log that all this was read in."""
     log_epoch: _builtins.int
@@ -196,6 +227,18 @@ class GetForwardingSourcesResponse(_message.Message):
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Attachment]:
         """The attachments of the VPCs asked for, of every cell."""
 
+    @_builtins.property
+    def resolving_vpcs(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Vpc]:
+        """Of the VPCs asked for, those that have a resolver."""
+
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.RouteTable]:
+        """The route tables asked for."""
+
+    @_builtins.property
+    def subnets(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Subnet]:
+        """The subnets of those tables."""
+
     def __init__(
         self,
         *,
@@ -203,10 +246,13 @@ class GetForwardingSourcesResponse(_message.Message):
         attachments: _abc.Iterable[_vpc_pb2.Attachment] | None = ...,
         log_id: _builtins.str = ...,
         log_epoch: _builtins.int = ...,
+        resolving_vpcs: _abc.Iterable[_vpc_pb2.Vpc] | None = ...,
+        route_tables: _abc.Iterable[_vpc_pb2.RouteTable] | None = ...,
+        subnets: _abc.Iterable[_vpc_pb2.Subnet] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "log_epoch", b"log_epoch", "log_id", b"log_id", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "log_epoch", b"log_epoch", "log_id", b"log_id", "resolving_vpcs", b"resolving_vpcs", "route_tables", b"route_tables", "services", b"services", "subnets", b"subnets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,6 +35,7 @@ class Vpc(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    RESOLVER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, given by the registry."""
     project: _builtins.str
@@ -61,6 +62,10 @@ class Vpc(_message.Message):
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
         """For the owner's own use: up to 20, each key once."""
 
+    @_builtins.property
+    def resolver(self) -> Global___Resolver:
+        """Where its machines ask for names; not set where there is none. SetResolver and DeleteResolver change it."""
+
     def __init__(
         self,
         *,
@@ -73,14 +78,119 @@ class Vpc(_message.Message):
         etag: _builtins.str = ...,
         description: _builtins.str = ...,
         tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
+        resolver: Global___Resolver | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "resolver", b"resolver"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cidrs", b"cidrs", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "name", b"name", "project", b"project", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cidrs", b"cidrs", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "name", b"name", "project", b"project", "resolver", b"resolver", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Vpc: _TypeAlias = Vpc  # noqa: Y015
+
+@_typing.final
+class Resolver(_message.Message):
+    """A DNS server of a VPC's own, which gateways answer for: it knows the names of the VPC's endpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBNET_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PORT_ID_FIELD_NUMBER: _builtins.int
+    FORWARDERS_FIELD_NUMBER: _builtins.int
+    subnet_id: _builtins.str
+    """The subnet that its address is in (UUID)."""
+    address: _builtins.str
+    """Its address; in a request the one wanted, or empty for a free one."""
+    port_id: _builtins.str
+    """The port that holds the address, "gateway/resolver" (UUID)."""
+    @_builtins.property
+    def forwarders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Name servers that are asked for all other names, in order, up to 3, reached from the gateways' machines: "9.9.9.9",
+        "[2620:fe::fe]:53", "192.0.2.1:5353". Empty: other names are refused.
+        """
+
+    def __init__(
+        self,
+        *,
+        subnet_id: _builtins.str = ...,
+        address: _builtins.str = ...,
+        port_id: _builtins.str = ...,
+        forwarders: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "forwarders", b"forwarders", "port_id", b"port_id", "subnet_id", b"subnet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resolver: _TypeAlias = Resolver  # noqa: Y015
+
+@_typing.final
+class RouteTable(_message.Message):
+    """Which routes of gateway-type endpoints the machines of some subnets have. Every VPC has a default one, made with it, that
+    subnets belong to which belong to no other.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BY_DEFAULT_FIELD_NUMBER: _builtins.int
+    SUBNET_IDS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID, given by the registry."""
+    vpc_id: _builtins.str
+    """The VPC that it is of (UUID)."""
+    project: _builtins.str
+    """The project that owns it: the VPC's."""
+    account: _builtins.str
+    """The account of that project: the VPC's."""
+    name: _builtins.str
+    """For people; unique in the VPC. The same form as a VPC's name. The default one's is "default"."""
+    by_default: _builtins.bool
+    """Whether it is the VPC's default one, which cannot be deleted."""
+    etag: _builtins.str
+    """Changes with every change; given back in a write, it must still fit."""
+    description: _builtins.str
+    """The owner's words: up to 128 printable characters without '<' and '>'."""
+    @_builtins.property
+    def subnet_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The subnets (UUIDs) that belong to it. What an update names here leaves the table that it was in; what it leaves out
+        goes back to the default one. Of the default one it is output only.
+        """
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was created."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        vpc_id: _builtins.str = ...,
+        project: _builtins.str = ...,
+        account: _builtins.str = ...,
+        name: _builtins.str = ...,
+        by_default: _builtins.bool = ...,
+        subnet_ids: _abc.Iterable[_builtins.str] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "by_default", b"by_default", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "name", b"name", "project", b"project", "subnet_ids", b"subnet_ids", "vpc_id", b"vpc_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteTable: _TypeAlias = RouteTable  # noqa: Y015
 
 @_typing.final
 class Subnet(_message.Message):
@@ -193,7 +303,7 @@ class Port(_message.Message):
     any that is free.
     """
     holder: _builtins.str
-    """Who has the address: "machine/<name>", or "endpoint/<id>" for those that the platform makes."""
+    """Who has the address: "machine/<name>"; "endpoint/<id>" and "gateway/resolver" are the platform's."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
