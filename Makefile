@@ -1,6 +1,6 @@
 # Verbs of one line each; `make` alone lists them. What they need they set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo up logs test test-compose check format protos bench bench-docs soak clean
+.PHONY: help setup setup-test setup-bench demo scenario up logs test test-compose check format protos bench bench-docs soak clean
 
 PYTHON := .venv/bin/python
 SOURCES := sidegate services tests protos benchmarks examples deploy
@@ -19,6 +19,9 @@ setup-bench: setup-test  ## install what only benchmarks need: HAProxy, nginx, i
 
 demo: setup  ## tell the whole story on real traffic, print it, leave nothing behind
 	@$(PYTHON) -m services.standalone.demo
+
+scenario: setup-test  ## watch a picture of the product that runs: NAME=three-vpcs (without NAME: which there are)
+	@$(PYTHON) -m tests.system.scenarios $(if $(NAME),run $(NAME) $(ARGS),list)
 
 up: setup  ## run every program until Ctrl-C (data in ./data)
 	@$(PYTHON) -m services.standalone $(ARGS)

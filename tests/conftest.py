@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import namespaces, postgres, standalone, sweeping
 
-pytest.register_assert_rewrite("tests.support.models")
+pytest.register_assert_rewrite("tests.support.models", "tests.system.scenarios")
 
 PATIENCE_SECONDS = 10.0
 RUN = f"SIDEGATE_TEST_RUN={uuid.uuid4()}"

@@ -1,0 +1,89 @@
+"""`make scenario NAME=three-vpcs`: a scenario to watch. Without NAME: which there are."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from sidegate.errors import SidegateError
+from tests.support.standalone import Standalone
+from tests.system.scenarios.catalogue import SCENARIOS
+from tests.system.scenarios.record import Progress, Record, Screen
+from tests.system.scenarios.scenario import Scenario, play
+from tests.system.scenarios.stage import Stage
+
+EXAMPLES = """\
+examples:
+  make scenario
+  make scenario NAME=three-vpcs
+  make scenario NAME=three-vpcs ARGS=--json > seen.json
+
+exit codes: 0 it went as it should, 1 it did not, 2 the command line is wrong, or this is not root, 130 Ctrl-C
+"""
+
+
+def main() -> int:
+    chosen = arguments()
+    if chosen.verb == "list":
+        print("\n".join(f"{scenario.name:<20} {scenario.title}" for scenario in SCENARIOS.values()))
+        return 0
+    if os.geteuid() != 0:
+        print("a scenario needs root: it makes network namespaces (try: sudo make scenario NAME=...)", file=sys.stderr)
+        return 2
+    record = Progress() if chosen.json else Screen()
+    code = perform(SCENARIOS[chosen.name], record)
+    if chosen.json:
+        print(json.dumps({**record.as_data(), "ok": code == 0}, ensure_ascii=False, indent=2))
+    return code
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.system.scenarios",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="say which there are")
+    run = verbs.add_parser("run", help="play one, and leave nothing behind")
+    run.add_argument("name", choices=SCENARIOS, metavar="NAME", help=", ".join(SCENARIOS))
+    run.add_argument("--json", action="store_true", help="what was seen as JSON at the end; where it is, on stderr")
+    return parser.parse_args()
+
+
+def perform(scenario: Scenario[Any], record: Record) -> int:
+    try:
+        asyncio.run(performance(scenario, record))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        record.failed("stopped; nothing is left behind")
+        return 130
+    except (AssertionError, SidegateError) as error:
+        record.failed(words(error))
+        return 1
+    return 0
+
+
+async def performance(scenario: Scenario[Any], record: Record) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with tempfile.TemporaryDirectory(prefix="sidegate-scenario-") as directory:
+        async with Standalone(Path(directory)) as sidegate, Stage(sidegate, record, Path(directory)) as stage:
+            await play(scenario, stage)
+
+
+def words(error: Exception) -> str:
+    """What it says; the line that it comes from where it says nothing."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return str(error) or f"{Path(where.filename).name}:{where.lineno}: {where.line}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

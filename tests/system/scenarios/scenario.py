@@ -1,0 +1,40 @@
+"""What a scenario is: a drawing, a world, steps that end with a table of what was asked and what was answered."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from tests.system.scenarios.stage import Stage
+
+World = TypeVar("World")
+
+
+@dataclass(frozen=True)
+class Scenario(Generic[World]):
+    """`world` builds everything and takes it away; each step is an async function whose docstring is its sentence."""
+
+    name: str
+    title: str
+    drawing: str
+    world: Callable[[Stage], AbstractAsyncContextManager[World]]
+    steps: tuple[Callable[[World], Awaitable[None]], ...]
+
+
+def sentence(step: Callable[..., Awaitable[None]]) -> str:
+    assert step.__doc__, f"the step {step} has no sentence"
+    return step.__doc__.strip().splitlines()[0]
+
+
+async def play(scenario: Scenario[World], stage: Stage) -> None:
+    """All steps in their order; what fails, fails with the step's name."""
+    record = stage.record
+    record.open(scenario.name, scenario.title, scenario.drawing)
+    record.step("The networks are made, and attached to the gateway.")
+    async with scenario.world(stage) as world:
+        for step in scenario.steps:
+            stage.show_wires()
+            record.step(sentence(step))
+            await step(world)
+        stage.show_wires()
+    record.close()

@@ -1,0 +1,144 @@
+"""Where a scenario is played: a running Sidegate, networks attached to it, programs in them, taps on their wires."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Self
+
+from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
+from sidegate.client import Client
+from tests.support.daemons import Daemon, daemon
+from tests.support.namespaces import Namespace
+from tests.support.standalone import Standalone, until
+from tests.support.switched import NIC, Switch, quiet
+from tests.support.wire_tap import Tap, tapped
+from tests.support.world import Site
+from tests.system.scenarios.record import Observation, Record
+
+DEVICE = "sidegate0"
+TIMES = 5
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine in a namespace of its own."""
+
+    title: str
+    space: Namespace
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.title} {self.address}"
+
+
+@dataclass
+class Network(Site):
+    """A VPC of an account: a switch in a namespace, which the gateway is attached to, and hosts cabled to it."""
+
+    title: str
+    cidr: str
+    switch: Switch
+    stage: "Stage"
+
+    async def host(self, title: str, address: str) -> Host:
+        """A machine with an address of the subnet, which is taken for it in the registry."""
+        length = self.cidr.partition("/")[2]
+        space = self.switch.host(title.replace(" ", "-"), f"{address}/{length}", self.stage.things)
+        await self.client.ports.create(self.subnet_id, f"machine/{space.name}", address)
+        made = Host(f"{title} in {self.title}", space, address)
+        self.stage.tap(made.title, space, NIC)
+        return made
+
+
+class Stage:
+    """`async with Stage(sidegate, record, directory) as stage:`. All that was made on it goes at its end."""
+
+    def __init__(self, sidegate: Standalone, record: Record, directory: Path) -> None:
+        self.sidegate, self.record, self.directory = sidegate, record, directory
+        self.things = contextlib.ExitStack()
+        """Closed last: namespaces."""
+        self._clients = contextlib.AsyncExitStack()
+        self._taps: list[Tap] = []
+        self._shown: dict[str, int] = {}
+
+    async def __aenter__(self) -> Self:
+        self.operator = await self.client("operator")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._clients.aclose()
+        finally:
+            self.things.close()
+
+    async def client(self, account: str) -> Client:
+        return await self._clients.enter_async_context(self.sidegate.client(account))
+
+    async def network(self, title: str, account: str, cidr: str) -> Network:
+        """A VPC of one subnet, attached to the gateway; several accounts' may have the same addresses."""
+        label = title.lower().replace(" ", "")
+        client, switch = await self.client(account), Switch.make(label, self.things)
+        vpc = await client.vpcs.create(label, [cidr])
+        subnet = await client.subnets.create("main", vpc.id, cidr)
+        await self.operator.attachments.create(vpc.id, NetnsTarget(namespace=switch.space.name))
+
+        async def attached() -> bool:
+            return DEVICE in switch.space.devices()
+
+        await until(f"the gateway's device in {title}", attached)
+        switch.plug_in(DEVICE)
+        return Network(account, switch.space, vpc.id, subnet.id, client, title, cidr, switch, self)
+
+    def elsewhere(self, title: str) -> Namespace:
+        """A namespace that no gateway knows of: a router, a data centre."""
+        return quiet(title.replace(" ", "-"), self.things)
+
+    def run(self, name: str, namespace: Namespace, *command: str) -> Daemon:
+        """A program that runs in a namespace until the end."""
+        log = self.directory / f"{name.replace(' ', '-')}.log"
+        return self.things.enter_context(daemon(name, namespace, command, log))
+
+    def tap(self, place: str, namespace: Namespace, device: str) -> Tap:
+        """What passes there is shown after each step."""
+        (made,) = self.things.enter_context(tapped((place, namespace, device)))
+        self._taps.append(made)
+        return made
+
+    def show_wires(self) -> None:
+        """What has passed since the last time."""
+        for tap in self._taps:
+            for line in tap.lines():
+                self.record.wire(line)
+            tap.begin_anew()
+
+    def tell(self, line: str) -> None:
+        self.record.tell(line)
+
+    async def observe(
+        self,
+        asked: str,
+        origin: Host,
+        through: str,
+        ask: Callable[[], Awaitable[str]],
+        *,
+        seen: Callable[[], str] = lambda: "",
+        times: int = TIMES,
+    ) -> str:
+        """Asks `times` times, puts one row into the table at the end, and gives the answer, always the same."""
+        answers, took = set(), []
+        for _ in range(times):
+            begun = perf_counter()
+            answers.add(await ask())
+            took.append((perf_counter() - begun) * 1000)
+        assert len(answers) == 1, f"{asked}: different answers: {answers}"
+        (answer,) = answers
+        self.record.observe(Observation(asked, str(origin), through, answer, median(took), seen()))
+        return answer
+
+
+def last(sources: Sequence[str]) -> Callable[[], str]:
+    """The newest of what a server has written down of its clients' addresses."""
+    return lambda: sources[-1] if sources else ""

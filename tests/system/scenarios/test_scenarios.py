@@ -1,0 +1,30 @@
+"""Every scenario, played as `make scenario` plays it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.standalone import Standalone, require_root
+from tests.system.scenarios.catalogue import SCENARIOS
+from tests.system.scenarios.record import Screen
+from tests.system.scenarios.scenario import play
+from tests.system.scenarios.stage import Stage
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
+    require_root()
+    async with Standalone(tmp_path_factory.mktemp("sidegate")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_scenario_goes_as_its_steps_say(sidegate: Standalone, name: str, tmp_path: Path) -> None:
+    record = Screen()
+    async with Stage(sidegate, record, tmp_path) as stage:
+        await play(SCENARIOS[name], stage)
+    assert record.observations, "it ends with a table of what was seen"
