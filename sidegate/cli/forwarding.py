@@ -80,7 +80,7 @@ class _Drawing:
             endpoint.address,
             self._network(endpoint.vpc_id),
             ", ".join(endpoint.allowed_cidrs) or "all",
-            ", ".join(map(words.port_mapping, service.port_mappings)),
+            _ports(service),
             _backends(service),
             self._network(service.vpc_id),
             _addresses(sources, wide),
@@ -126,8 +126,13 @@ def _withheld(unmade: TableEntry) -> Sequence[str]:
 
 def _published(service: ServiceForwarding) -> str:
     asked = words.asked(service)
-    leads = f"{', '.join(map(words.port_mapping, service.port_mappings))} -> {_backends(service)}"
+    leads = f"{_ports(service)} -> {_backends(service)}"
     return f"{leads} ({asked})" if asked else leads
+
+
+def _ports(service: ServiceForwarding) -> str:
+    """A gateway is told of every port what backends learn of clients: that it is nothing goes without saying."""
+    return ", ".join(words.port_mapping(each).removesuffix("+none") for each in service.port_mappings)
 
 
 def _addresses(sources: Sequence[str], wide: bool) -> str:

@@ -12,16 +12,6 @@ from sidegate.cli import parsing
 from sidegate.cli.groups import Group
 
 
-class Identity(StrEnum):
-    """What backends are to learn of clients."""
-
-    NONE = "none"
-    TOA = "toa"
-    PROXY = "proxy"
-    TOA_PROXY = "toa+proxy"
-    PROXY_MARKER = "proxy+marker"
-
-
 class Type(StrEnum):
     """How endpoints are reached."""
 
@@ -38,7 +28,6 @@ class Servers(StrEnum):
     CLOUD = "cloud"
 
 
-IDENTITIES = dict(zip(Identity, EndpointService.ClientIdentity.values()[1:], strict=True))
 TYPES = dict(zip(Type, EndpointService.ServiceType.values()[1:], strict=True))
 SERVERS = dict(zip(Servers, EndpointService.ServerType.values()[1:], strict=True))
 

@@ -107,9 +107,9 @@ PortMappings = Annotated[
     list[PortMapping] | None,
     typer.Option(
         "--port",
-        metavar="CLIENT[:SERVER][/tcp|udp]",
+        metavar="CLIENT[:SERVER][/tcp|udp][+IDENTITY]",
         parser=parsing.port_mapping,
-        help="What is published: 80 stands for 80:80/tcp; once for each.",
+        help="Published: 80 stands for 80:80/tcp; once for each. +IDENTITY: what backends learn of clients there.",
     ),
 ]
 Allow = Annotated[

@@ -20,8 +20,9 @@ from sidegate.api.registry.v1.listing_pb2 import (
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import facts
 from sidegate.cli.facts import Enum
+from sidegate.cli.identities import IDENTITIES, Identity
 
-MAPPING = re.compile(r"(\d{1,5})(?::(\d{1,5}))?(?:/(tcp|udp))?")
+MAPPING = re.compile(r"(\d{1,5})(?::(\d{1,5}))?(?:/(tcp|udp)(?:\+(.+))?)?")
 PROTOCOLS = {"tcp": PortMapping.PROTOCOL_TCP, "udp": PortMapping.PROTOCOL_UDP}
 HIGHEST_PORT = 65535
 BACKEND = re.compile(r"([^=/\s]+)(?:=(\d{1,9}))?(/draining)?")
@@ -48,14 +49,27 @@ class Place:
 
 
 def port_mapping(text: str) -> PortMapping:
-    """CLIENT[:SERVER][/tcp|udp]: "80" is 80:80/tcp."""
+    """CLIENT[:SERVER][/tcp|udp][+IDENTITY]: "80" is 80:80/tcp, and what backends learn there what the service says."""
     found = MAPPING.fullmatch(text)
     if not found:
-        raise typer.BadParameter(f"{text!r} is no port mapping: CLIENT[:SERVER][/tcp|udp], such as 80:8080/tcp")
+        raise typer.BadParameter(
+            f"{text!r} is no port mapping: CLIENT[:SERVER][/tcp|udp], such as 80:8080/tcp or 443/tcp+proxy"
+        )
     client, server = int(found[1]), int(found[2] or found[1])
     if not (1 <= client <= HIGHEST_PORT and 1 <= server <= HIGHEST_PORT):
         raise typer.BadParameter(f"{text!r}: ports go from 1 to {HIGHEST_PORT}")
-    return PortMapping(client_port=client, server_port=server, protocol=PROTOCOLS[found[3] or "tcp"])
+    mapping = PortMapping(client_port=client, server_port=server, protocol=PROTOCOLS[found[3] or "tcp"])
+    if found[4]:
+        mapping.client_identity = _identity(text, found[4], found[3])
+    return mapping
+
+
+def _identity(text: str, word: str, protocol: str) -> EndpointService.ClientIdentity.ValueType:
+    if word not in list(Identity):
+        raise typer.BadParameter(f"{text!r}: what backends learn of clients is one of {', '.join(Identity)}")
+    if protocol == "udp" and word != Identity.NONE:
+        raise typer.BadParameter(f"{text!r}: backends can be told of clients over TCP alone")
+    return IDENTITIES[Identity(word)]
 
 
 def backend(text: str) -> Backend:

@@ -29,7 +29,7 @@ from sidegate.api.registry.v1.vpc_pb2 import (
     VxlanRange,
     VxlanTarget,
 )
-from sidegate.cli import asks, facts
+from sidegate.cli import asks, facts, identities
 from sidegate.cli.outcome import printable
 
 GOOD, WAITING, BAD = "green", "yellow", "red"
@@ -176,7 +176,8 @@ def backend(target: str, weight: int, draining: bool) -> str:
 
 
 def port_mapping(mapping: PortMapping) -> str:
-    """As it is given on the command line: 80:8080/tcp; without the server port where that is not shown."""
+    """As it is given on the command line: 80:8080/tcp+toa; without the server port where that is not shown."""
     protocol = "udp" if mapping.protocol == PortMapping.PROTOCOL_UDP else "tcp"
     server = f":{mapping.server_port}" if mapping.server_port else ""
-    return f"{mapping.client_port}{server}/{protocol}"
+    identity = f"+{identities.WORDS[mapping.client_identity]}" if mapping.client_identity in identities.WORDS else ""
+    return f"{mapping.client_port}{server}/{protocol}{identity}"

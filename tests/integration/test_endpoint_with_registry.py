@@ -409,6 +409,55 @@ async def test_weights_and_draining_reach_the_cell(story: Story) -> None:
     await until(story.services.endpoint_store, told)
 
 
+async def test_what_backends_learn_of_clients_reaches_the_cell_port_by_port_as_one_change(story: Story) -> None:
+    await story.create()
+    says = published_pb.EndpointService
+    ports = [
+        published_pb.PortMapping(client_port=80, server_port=8080),
+        published_pb.PortMapping(client_port=81, server_port=8081, client_identity=says.CLIENT_IDENTITY_PROXY_PROTOCOL),
+        published_pb.PortMapping(client_port=82, server_port=8082, client_identity=says.CLIENT_IDENTITY_NONE),
+        published_pb.PortMapping(client_port=53, server_port=53, protocol=published_pb.PortMapping.PROTOCOL_UDP),
+    ]
+
+    async def told_after(wanted: published_pb.EndpointService, *paths: str) -> list[int]:
+        request = registry_pb.UpdateEndpointServiceRequest(endpoint_service=wanted, update_mask=FieldMask(paths=paths))
+        version = (await story.payments.ask(story.payments.registry.UpdateEndpointService, request)).version
+        found = list[Any]()
+
+        async def told() -> bool:
+            snapshot = await story.services.application.feed.snapshot("default")
+            found[:] = [entry.service for entry in snapshot.entries() if entry.service.version >= version]
+            return bool(found)
+
+        await until(story.services.endpoint_store, told)
+        assert found[0].version == version, "one change of the service is one of the cell's"
+        return [each.client_identity for each in found[0].port_mappings]
+
+    toa = says(id=story.service, client_identity=says.CLIENT_IDENTITY_TOA, port_mappings=ports)
+    assert await told_after(toa, "port_mappings", "client_identity") == [
+        says.CLIENT_IDENTITY_TOA,
+        says.CLIENT_IDENTITY_PROXY_PROTOCOL,
+        says.CLIENT_IDENTITY_UNSPECIFIED,
+        says.CLIENT_IDENTITY_UNSPECIFIED,
+    ]
+    both = says(id=story.service, client_identity=says.CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER)
+    assert (await told_after(both, "client_identity"))[:2] == [
+        says.CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER,
+        says.CLIENT_IDENTITY_PROXY_PROTOCOL,
+    ]
+    kept = await story.payments.ask(
+        story.payments.registry.GetEndpointService, registry_pb.GetEndpointServiceRequest(id=story.service)
+    )
+    assert [each.client_identity for each in kept.port_mappings] == [each.client_identity for each in ports]
+    udp = published_pb.PortMapping(
+        client_port=53, protocol=published_pb.PortMapping.PROTOCOL_UDP, server_port=53,
+        client_identity=says.CLIENT_IDENTITY_TOA,
+    )  # fmt: skip
+    with pytest.raises(errors.InvalidRequest, match="cannot be told of") as refused:
+        await told_after(says(id=story.service, port_mappings=[udp]), "port_mappings")
+    assert refused.value.field == "endpoint_service.port_mappings[0].client_identity"
+
+
 async def test_what_a_service_asks_reaches_the_cell_and_so_does_its_end(story: Story) -> None:
     await story.create()
     asked = published_pb.EndpointService(

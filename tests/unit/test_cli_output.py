@@ -1,10 +1,12 @@
 """Answers as JSON and as tables."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition, ConnectionState, Endpoint
@@ -14,6 +16,7 @@ from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
 from sidegate.api.registry.v1.vpc_pb2 import Attachment, NetnsTarget, Vpc
 from sidegate.cli import facts, parsing, tables, words
+from sidegate.cli.identities import IDENTITIES, Identity
 from sidegate.cli.view import Output, View, show
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
@@ -115,6 +118,27 @@ def test_values_in_words(value: object, text: str) -> None:
 def test_port_mappings_as_they_are_typed(text: str, mapping: tuple[int, int, int]) -> None:
     read = parsing.port_mapping(text)
     assert (read.client_port, read.server_port, read.protocol) == mapping
+    assert not read.client_identity
+
+
+@pytest.mark.parametrize("identity", Identity)
+def test_a_port_mapping_says_what_backends_learn_and_is_shown_as_it_is_typed(identity: Identity) -> None:
+    read = parsing.port_mapping(f"443:8443/tcp+{identity}")
+    assert read.client_identity == IDENTITIES[identity]
+    assert words.port_mapping(read) == f"443:8443/tcp+{identity}"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("443/tcp+marker", "one of none, toa, proxy, toa+proxy, proxy+marker"),
+        ("53/udp+toa", "over TCP alone"),
+        ("443+toa", "such as 80:8080/tcp or 443/tcp+proxy"),
+    ],
+)
+def test_a_port_mapping_that_backends_cannot_learn_by_is_refused_with_what_can_be(text: str, why: str) -> None:
+    with pytest.raises(typer.BadParameter, match=re.escape(why)):
+        parsing.port_mapping(text)
 
 
 @pytest.mark.parametrize("text", ["2026-11-23T08:30:00Z", "2026-11-23T09:30:00+01:00"])

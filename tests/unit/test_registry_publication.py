@@ -12,6 +12,7 @@ from services.registry.domain.publication import (
     MAX_BACKENDS,
     MAX_PORT_MAPPINGS,
     Backend,
+    ClientIdentity,
     Grant,
     Protocol,
     check_backends,
@@ -114,3 +115,15 @@ def test_only_the_own_account_and_permitted_ones_may_connect(
 
 def test_a_full_name_has_region_name_and_id() -> None:
     assert full_name("local", "web", make.uuid(5)) == f"local.web.{make.uuid(5)}"
+
+
+@pytest.mark.parametrize("identity", [each for each in ClientIdentity if each is not ClientIdentity.NONE])
+def test_what_backends_learn_of_clients_is_said_of_tcp_ports_alone(identity: ClientIdentity) -> None:
+    tcp, udp = make.mapping(), make.mapping(53, 53, Protocol.UDP)
+    check_port_mappings([replace(tcp, client_identity=identity), replace(udp, client_identity=ClientIdentity.NONE)])
+    with pytest.raises(Invalid, match="clients of 53/udp cannot be told of") as refused:
+        check_port_mappings([tcp, replace(udp, client_identity=identity)])
+    assert (refused.value.reason, refused.value.field) == (
+        "CLIENT_IDENTITY_TCP_ONLY",
+        "endpoint_service.port_mappings[1].client_identity",
+    )

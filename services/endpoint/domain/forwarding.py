@@ -18,13 +18,27 @@ class Protocol(StrEnum):
     UDP = "udp"
 
 
+class ClientIdentity(StrEnum):
+    """What backends learn of a client; see the contract."""
+
+    NONE = "none"
+    TOA = "toa"
+    PROXY_PROTOCOL = "proxy_protocol"
+    TOA_AND_PROXY_PROTOCOL = "toa_and_proxy_protocol"
+    PROXY_PROTOCOL_WITH_MARKER = "proxy_protocol_with_marker"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PortMapping:
-    """Connections to `client_port` of an endpoint go to `server_port` of a backend (1 to 65535)."""
+    """Connections to `client_port` of an endpoint go to `server_port` of a backend (1 to 65535).
+
+    `client_identity` is what holds: the port's own, or the service's; of UDP none.
+    """
 
     client_port: int
     server_port: int
     protocol: Protocol
+    client_identity: ClientIdentity = ClientIdentity.NONE
 
 
 @dataclass(frozen=True, slots=True)

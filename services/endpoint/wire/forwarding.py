@@ -15,6 +15,7 @@ from services.endpoint.domain.forwarding import (
     AttachmentForwarded,
     AttachmentState,
     Backend,
+    ClientIdentity,
     Limits,
     PortMapping,
     Protocol,
@@ -35,6 +36,15 @@ STORED_PROTOCOL = {
     Protocol.TCP: service_pb.PortMapping.PROTOCOL_TCP,
     Protocol.UDP: service_pb.PortMapping.PROTOCOL_UDP,
 }
+STORED_IDENTITY = {
+    ClientIdentity.NONE: service_pb.EndpointService.CLIENT_IDENTITY_UNSPECIFIED,
+    ClientIdentity.TOA: service_pb.EndpointService.CLIENT_IDENTITY_TOA,
+    ClientIdentity.PROXY_PROTOCOL: service_pb.EndpointService.CLIENT_IDENTITY_PROXY_PROTOCOL,
+    ClientIdentity.TOA_AND_PROXY_PROTOCOL: service_pb.EndpointService.CLIENT_IDENTITY_TOA_AND_PROXY_PROTOCOL,
+    ClientIdentity.PROXY_PROTOCOL_WITH_MARKER: service_pb.EndpointService.CLIENT_IDENTITY_PROXY_PROTOCOL_WITH_MARKER,
+}
+"""None is left out, as it was before there was any."""
+_IDENTITIES = {number: identity for identity, number in STORED_IDENTITY.items()}
 
 
 class ServiceCodec:
@@ -104,9 +114,17 @@ def _log(stored: forwarding_pb.ServiceForwarding) -> RegistryLog:
     return RegistryLog(stored.registry_log_id, stored.registry_epoch)
 
 
-def port_mapping(stored: service_pb.PortMapping) -> PortMapping:
-    protocol = Protocol.UDP if stored.protocol == service_pb.PortMapping.PROTOCOL_UDP else Protocol.TCP
-    return PortMapping(stored.client_port, stored.server_port, protocol)
+def port_mapping(
+    stored: service_pb.PortMapping,
+    otherwise: service_pb.EndpointService.ClientIdentity.ValueType = (
+        service_pb.EndpointService.CLIENT_IDENTITY_UNSPECIFIED
+    ),
+) -> PortMapping:
+    """What a port that says nothing of clients has is `otherwise`: what its service says. Unspecified is none."""
+    if stored.protocol == service_pb.PortMapping.PROTOCOL_UDP:
+        return PortMapping(stored.client_port, stored.server_port, Protocol.UDP)
+    identity = _IDENTITIES.get(stored.client_identity or otherwise, ClientIdentity.NONE)
+    return PortMapping(stored.client_port, stored.server_port, Protocol.TCP, identity)
 
 
 def limits_of(stored: service_pb.ConsumerLimits) -> Limits:
@@ -160,7 +178,10 @@ def _stored_service(entry: ServiceForwarded | ServiceRemoved) -> forwarding_pb.S
         weighted_backends=_weighted(entry.backends),
         port_mappings=[
             service_pb.PortMapping(
-                client_port=port.client_port, server_port=port.server_port, protocol=STORED_PROTOCOL[port.protocol]
+                client_port=port.client_port,
+                server_port=port.server_port,
+                protocol=STORED_PROTOCOL[port.protocol],
+                client_identity=STORED_IDENTITY[port.client_identity],
             )
             for port in entry.ports
         ],

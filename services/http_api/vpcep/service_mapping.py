@@ -1,6 +1,6 @@
 """Endpoint services: from the API's words to ours and back. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from services.http_api.vpcep.models import ServiceError, Tag, TagBody, moment
@@ -88,7 +88,7 @@ def changed(body: UpdateServiceBody, known: EndpointService) -> tuple[EndpointSe
             setattr(made, path, value)
             paths.append(path)
     if body.ports is not None:
-        made.port_mappings.extend(map(_mapping, body.ports))
+        made.port_mappings.extend(_knowing(_mapping(port), known.port_mappings) for port in body.ports)
         paths.append("port_mappings")
     if backend := _backend(body, known):
         made.backends.append(backend)
@@ -107,6 +107,14 @@ def _backend(body: UpdateServiceBody, known: EndpointService) -> Backend | None:
 
 def _mapping(body: PortBody) -> PortMapping:
     return PortMapping(client_port=body.client_port, server_port=body.server_port, protocol=PROTOCOLS[body.protocol])
+
+
+def _knowing(mapping: PortMapping, known: Iterable[PortMapping]) -> PortMapping:
+    """A client port that stays keeps the client identity it has of its own, which callers here cannot name."""
+    for each in known:
+        if (each.client_port, each.protocol) == (mapping.client_port, mapping.protocol):
+            mapping.client_identity = each.client_identity
+    return mapping
 
 
 def tag_messages(tags: Sequence[TagBody]) -> list[TagMessage]:

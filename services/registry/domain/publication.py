@@ -64,11 +64,15 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class PortMapping:
-    """Connections to `client_port` of an endpoint go to `server_port` of a backend."""
+    """Connections to `client_port` of an endpoint go to `server_port` of a backend.
+
+    Where it says nothing of clients, `client_identity` is None: what the service says holds.
+    """
 
     client_port: int
     server_port: int
     protocol: Protocol
+    client_identity: ClientIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +242,9 @@ def check_backends(backends: Sequence[Backend], network: Sequence[Network]) -> N
 
 
 def check_port_mappings(port_mappings: Sequence[PortMapping]) -> None:
-    """Refuses ports that are none, a client port twice for one protocol, no mapping and too many."""
+    """Refuses ports that are none, a client port twice for one protocol, no mapping and too many, and an identity of
+    clients where there is none to be had.
+    """
     _check_count(port_mappings, MAX_PORT_MAPPINGS, "endpoint_service.port_mappings")
     seen = set[tuple[int, Protocol]]()
     for index, mapping in enumerate(port_mappings):
@@ -253,6 +259,17 @@ def check_port_mappings(port_mappings: Sequence[PortMapping]) -> None:
             text = f"client port {mapping.client_port}/{mapping.protocol.value} is published already"
             raise Invalid("CLIENT_PORT_REPEATED", text, field=f"{field}.client_port")
         seen.add(key)
+        _check_identity(mapping, f"{field}.client_identity")
+
+
+def _check_identity(mapping: PortMapping, field: str) -> None:
+    if mapping.protocol is Protocol.TCP or mapping.client_identity in (None, ClientIdentity.NONE):
+        return
+    text = (
+        f"clients of {mapping.client_port}/{mapping.protocol.value} cannot be told of: TCP options and PROXY protocol "
+        "headers are for TCP; publish the port with NONE"
+    )
+    raise Invalid("CLIENT_IDENTITY_TCP_ONLY", text, field=field)
 
 
 def check_health_check(check: HealthCheck | Unchecked, port_mappings: Sequence[PortMapping]) -> None:

@@ -50,10 +50,12 @@ _SERVICE_TYPES = {number: type_ for type_, number in SERVICE_TYPES.items()}
 _SERVER_TYPES = {number: type_ for type_, number in SERVER_TYPES.items()}
 
 
-def identity_of(number: EndpointService.ClientIdentity.ValueType) -> ClientIdentity:
+def identity_of(
+    number: EndpointService.ClientIdentity.ValueType, field: str = "endpoint_service.client_identity"
+) -> ClientIdentity:
     """What is not said is NONE, as in services of before it could be."""
     if number and number not in _IDENTITIES:
-        raise Invalid("CLIENT_IDENTITY_UNKNOWN", "no such client identity", field="endpoint_service.client_identity")
+        raise Invalid("CLIENT_IDENTITY_UNKNOWN", "no such client identity", field=field)
     return _IDENTITIES.get(number, ClientIdentity.NONE)
 
 

@@ -7,6 +7,7 @@ from services.common.addressing import Address, address_of
 from services.common.errors import Invalid
 from services.registry.domain.addresses import parse_address
 from services.registry.domain.publication import Backend, PortMapping, Protocol
+from services.registry.wire.profiles import IDENTITIES, identity_of
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 
 _TCP, _UDP = service_pb2.PortMapping.PROTOCOL_TCP, service_pb2.PortMapping.PROTOCOL_UDP
@@ -15,6 +16,7 @@ _PROTOCOLS: Mapping[service_pb2.PortMapping.Protocol.ValueType, Protocol] = {
     _TCP: Protocol.TCP,
     _UDP: Protocol.UDP,
 }
+_UNSAID = service_pb2.EndpointService.CLIENT_IDENTITY_UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,15 @@ def mapping_message(mapping: PortMapping) -> service_pb2.PortMapping:
         client_port=mapping.client_port,
         server_port=mapping.server_port,
         protocol=_UDP if mapping.protocol is Protocol.UDP else _TCP,
+        client_identity=_UNSAID if mapping.client_identity is None else IDENTITIES[mapping.client_identity],
     )
 
 
-def mapping_of(message: service_pb2.PortMapping) -> PortMapping:
-    return PortMapping(message.client_port, message.server_port, _PROTOCOLS[message.protocol])
+def mapping_of(message: service_pb2.PortMapping, field: str = "port_mapping") -> PortMapping:
+    """Also one that was stored before a port had a client identity of its own."""
+    number = message.client_identity
+    identity = identity_of(number, f"{field}.client_identity") if number else None
+    return PortMapping(message.client_port, message.server_port, _PROTOCOLS[message.protocol], identity)
 
 
 def _parse_backend(message: service_pb2.Backend, index: int) -> AskedBackend:
@@ -89,7 +95,7 @@ def _parse_target(message: service_pb2.Backend, index: int) -> Target:
 
 
 def _parse_mapping(message: service_pb2.PortMapping, index: int) -> PortMapping:
+    field = f"endpoint_service.port_mappings[{index}]"
     if message.protocol not in _PROTOCOLS:
-        field = f"endpoint_service.port_mappings[{index}].protocol"
-        raise Invalid("PROTOCOL_UNKNOWN", "a protocol is TCP or UDP", field=field)
-    return mapping_of(message)
+        raise Invalid("PROTOCOL_UNKNOWN", "a protocol is TCP or UDP", field=f"{field}.protocol")
+    return mapping_of(message, field)

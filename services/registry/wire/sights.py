@@ -85,7 +85,7 @@ ALLOWED = Allowed(
         ),
         f"{_API}.Tag": ("key", "value"),
         f"{_API}.Backend": ("address", "port_id", "weight", "draining", "port"),
-        f"{_API}.PortMapping": ("client_port", "server_port", "protocol"),
+        f"{_API}.PortMapping": ("client_port", "server_port", "protocol", "client_identity"),
     }
 )
 """Of each resource, what those who may Get it are told when it changes."""

@@ -16,11 +16,10 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
 from sidegate.cli import backends as backend_views
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
+from sidegate.cli.identities import IDENTITIES, Identity
 from sidegate.cli.offers import (
-    IDENTITIES,
     SERVERS,
     TYPES,
-    Identity,
     LimitOptions,
     RuleOptions,
     Servers,
@@ -70,6 +69,7 @@ Weights = Annotated[
     "sidegate service create web6 --vpc payments --backend fd00:20::10 --port 80:8080/tcp",
     "sidegate service create dns --vpc payments --backend 10.0.0.2=3 --backend 10.0.0.3 --port 53/udp --port 53",
     "sidegate service create api --vpc payments --backend 10.0.0.4 --port 443:8443 --health-check http:8080/healthz",
+    "sidegate service create tls --vpc pay --backend 10.0.0.5 --port 443/tcp+proxy --port 80 --client-identity toa",
 )
 async def create(
     session: Session,
@@ -84,7 +84,9 @@ async def create(
     tag: Tags = None,
     identity: Annotated[
         Identity,
-        typer.Option("--client-identity", help="What backends are to learn of clients: kept, not acted on yet."),
+        typer.Option(
+            "--client-identity", help="What backends learn of clients, on TCP ports that do not say otherwise."
+        ),
     ] = Identity.NONE,
     type_: Annotated[
         Type, typer.Option("--type", help="How endpoints are reached: interface only, yet.")
@@ -165,6 +167,7 @@ async def list_(
     "sidegate service update web --description storefront --tag team=web",
     "sidegate service update web --idle-tcp 10m --affinity source-address --reset-expired",
     "sidegate service update web --health-check http:8080/healthz --health-interval 10s --health-status 200-299",
+    "sidegate service update web --client-identity proxy",
     "sidegate service update web --connections 5000 --new-connections 200 --bits 100M",
     etag=True,
 )
@@ -184,7 +187,9 @@ async def update(
     no_tags: NoTags = False,
     identity: Annotated[
         Identity | None,
-        typer.Option("--client-identity", help="What backends are to learn of clients: kept, not acted on yet."),
+        typer.Option(
+            "--client-identity", help="What backends learn of clients, on TCP ports that do not say otherwise."
+        ),
     ] = None,
     decided: RuleOptions,
     limits: LimitOptions,

@@ -153,8 +153,8 @@ class ServiceForwarding(_message.Message):
 
     @_builtins.property
     def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_service_pb2.PortMapping]:
-        """What is published. The client identity of each is what holds, never unspecified; entries of before there was any have
-        none, and it is NONE.
+        """What is published. The client identity of each is what holds, whether the port or its service says so; unspecified is
+        NONE.
         """
 
     @_builtins.property
