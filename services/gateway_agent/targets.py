@@ -1,10 +1,20 @@
-"""How a gateway reaches a VPC: through a veth, a VXLAN segment, or a device that belongs to somebody else. Values."""
+"""How a gateway reaches a VPC: through a veth, a VXLAN segment, or a device that belongs to somebody else. Values.
+
+What it makes for a VPC of a consumer's, an annex, is reached like one.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
+from uuid import UUID, uuid5
 
 VXLAN_PORT = 4789
+
+RESOLVER = IPv4Address("169.254.0.53")
+RESOLVER_V6 = IPv6Address("fd73:6964:6567:6175::53")
+"""Where an annex's resolver listens."""
+
+_ANNEXES = UUID("a31bb63c-1d4e-5ee6-8a5e-3ef1d9a1c7f0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +70,19 @@ class Interface:
                 return f"the device with address {self.value}"
 
 
-Target = Netns | Vxlan | Interface
+@dataclass(frozen=True, slots=True)
+class Annex:
+    """A network namespace of the gateway's own, for what it does for the clients of one VPC beside forwarding."""
+
+    vpc: str
+
+    def __str__(self) -> str:
+        return f"the annex of VPC {self.vpc}"
+
+
+def annex_id(vpc: str) -> str:
+    """What the annex of a VPC is called where a VPC's id is asked for: the same on every gateway, for ever."""
+    return str(uuid5(_ANNEXES, vpc))
+
+
+Target = Netns | Vxlan | Interface | Annex

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 from typing import assert_never
 
-from services.gateway_agent.targets import VXLAN_PORT, Interface, Netns, Selector, Target, Vxlan
+from services.gateway_agent.targets import VXLAN_PORT, Annex, Interface, Netns, Selector, Target, Vxlan
 from sidegate.api.events.v1 import forwarding_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 
@@ -46,5 +46,7 @@ def attachment_to_proto(vpc: str, target: Target) -> forwarding_pb2.AttachmentFo
             interface = vpc_pb2.InterfaceTarget()
             setattr(interface, selector.value, value)
             return forwarding_pb2.AttachmentForwarding(vpc_id=vpc, interface=interface)
+        case Annex(of):
+            return forwarding_pb2.AttachmentForwarding(vpc_id=vpc, annex=forwarding_pb2.AnnexTarget(vpc_id=of))
         case _:
             assert_never(target)

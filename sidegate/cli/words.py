@@ -148,6 +148,8 @@ def target_of(attachment: Attachment | AttachmentForwarding | DefaultAttachment)
         return of(attachment.vxlan)
     if isinstance(attachment, DefaultAttachment):
         return ""
+    if isinstance(attachment, AttachmentForwarding) and attachment.HasField("annex"):
+        return printable(f"annex of VPC {attachment.annex.vpc_id}")
     return of(attachment.interface) if attachment.HasField("interface") else ""
 
 

@@ -21,7 +21,7 @@ def sweep(temporary: Path) -> None:
     mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in sorted((place for place in mounts_below(mounted, temporary)), reverse=True):
         subprocess.run(["umount", "--lazy", mount], check=False)
-    for path in Path("/run/netns").glob(f"{namespaces.RUN_PREFIX}*"):
+    for path in Path("/run/netns").glob(f"*{namespaces.RUN_PREFIX}*"):  # annexes begin with another word
         subprocess.run(["ip", "netns", "delete", path.name], check=False)
 
 

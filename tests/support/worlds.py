@@ -24,6 +24,7 @@ from services.gateway_agent.dataplane.fake import FakeDataplane
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packet, TcpFlags
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.maps import Counter, Maps, pack_id
+from services.gateway_agent.dataplane.naming import Naming
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.dataplane.records import AttachmentRecord
 from services.gateway_agent.table import (
@@ -441,6 +442,7 @@ class KernelWorld(World):
         """What of this world is still on the machine."""
         found = [space.name for site in self._sites.values() for space in site.spaces if space.exists()]
         found += [device.name for device in namespaces.host_devices() if self.gateway_id in device.alias]
+        found += [path.name for path in namespaces.RUN.iterdir() if Naming(self.gateway_id).owns_annex(path.name)]
         found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.bpffs) in line]
         return found
 

@@ -32,7 +32,7 @@ from services.gateway_agent.table import (
     Service,
     Timeouts,
 )
-from services.gateway_agent.targets import Interface, Netns, Selector, Target, Vxlan
+from services.gateway_agent.targets import Annex, Interface, Netns, Selector, Target, Vxlan
 from tests.support.service_settings import health_checks, session_settings
 from tests.support.tables import backends
 
@@ -153,7 +153,7 @@ vxlans = st.builds(
 )
 
 
-@given(st.sampled_from([Netns("shop", "sidegate0"), Netns("n" * 127, "d" * 15), *INTERFACES]) | vxlans)
+@given(st.sampled_from([Netns("shop", "sidegate0"), Netns("n" * 127, "d" * 15), *INTERFACES, Annex(UUID)]) | vxlans)
 def test_an_attachment_survives_packing(target: Target) -> None:
     record = AttachmentRecord(3, target)
     assert AttachmentRecord.unpack(record.pack()) == record

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pyroute2 import NetlinkError
 
+from services.gateway_agent.dataplane.annex import DEVICE, inner_mac
 from services.gateway_agent.dataplane.devices import Devices, InUse
 from services.gateway_agent.dataplane.difficulties import Difficulties
 from services.gateway_agent.dataplane.kernel_table import KernelTable
@@ -14,7 +15,7 @@ from services.gateway_agent.dataplane.namespaces import NamespaceIdentity, names
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.table import Attachment, Endpoint, Service
-from services.gateway_agent.targets import Netns, Target
+from services.gateway_agent.targets import Annex, Netns, Target
 
 
 class Attached(NamedTuple):
@@ -56,7 +57,7 @@ class Attachments:
         """Takes every device of the table as an earlier agent left it, with the program replaced by ours."""
         attachments = self._table.entries.attachments()
         await asyncio.to_thread(self._devices.adopt)
-        await asyncio.to_thread(self._devices.sweep, {attachment.vpc for attachment in attachments})
+        await asyncio.to_thread(self._devices.sweep, attachments)
         for attachment in attachments:
             try:
                 await self.put(attachment)
@@ -70,10 +71,13 @@ class Attachments:
             raise NotReady(f"no device for VPC {attachment.vpc}: {error}") from error
         self._table.put_attachment(attachment, in_use.device)
         self._detach(attachment.vpc)
-        self._attached[attachment.vpc] = Attached(attachment, in_use, _namespace(attachment.target))
+        self._attached[attachment.vpc] = Attached(attachment, in_use, self._namespace(attachment.target))
         self._vpcs[in_use.device.ifindex] = attachment.vpc
         self._difficulties.clear(attachment.key)
-        self._resolution.device_there(self._table.vpc_number(attachment.vpc), in_use.name)
+        number, only = self._table.vpc_number(attachment.vpc), None
+        if isinstance(attachment.target, Annex):
+            only = inner_mac(in_use.device.mac)
+        self._resolution.device_there(number, in_use.name, only)
         if self._macs.get(attachment.vpc, in_use.device.mac) != in_use.device.mac:
             self._announce_all(attachment)
         self._macs[attachment.vpc] = in_use.device.mac
@@ -82,7 +86,7 @@ class Attachments:
     async def remove(self, attachment: Attachment) -> None:
         """First no packet passes, then the device goes, and last the record that says it was to go."""
         self._take_out_of_use(attachment.vpc)
-        await asyncio.to_thread(self._devices.detach, attachment.vpc)
+        await asyncio.to_thread(self._devices.detach, attachment)
         self._table.remove_attachment(attachment.vpc)
         self._macs.pop(attachment.vpc, None)
         self._difficulties.clear(attachment.key)
@@ -90,10 +94,11 @@ class Attachments:
     def check_namespaces(self) -> None:
         """Looks whether every namespace is still the one in which the device was made."""
         for attached in tuple(self._attached.values()):
-            match attached.attachment.target:
-                case Netns(namespace, device) if namespace_identity(namespace) != attached.namespace:
-                    where = f"network namespace {namespace}"
-                    self._lose(attached.attachment, f"{where} went away, and device {device} with it")
+            target = attached.attachment.target
+            if self._namespace(target) != attached.namespace:
+                where = f"network namespace {self._devices.namespace(target)}"
+                device = target.device if isinstance(target, Netns) else DEVICE
+                self._lose(attached.attachment, f"{where} went away, and device {device} with it")
 
     def _announce_all(self, attachment: Attachment) -> None:
         """Another device has another MAC address: hosts that know the old one need not find out for themselves."""
@@ -148,6 +153,6 @@ class Attachments:
         if attached is not None:
             del self._vpcs[attached.in_use.device.ifindex]
 
-
-def _namespace(target: Target) -> NamespaceIdentity | None:
-    return namespace_identity(target.namespace) if isinstance(target, Netns) else None
+    def _namespace(self, target: Target) -> NamespaceIdentity | None:
+        name = self._devices.namespace(target)
+        return namespace_identity(name) if name else None

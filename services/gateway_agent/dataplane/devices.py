@@ -3,13 +3,13 @@
 Synchronous: netlink calls take milliseconds, so they belong on a thread of their own.
 """
 
-from collections.abc import Container
+from collections.abc import Iterable
 from errno import EINVAL, ENODEV, ENOENT
 from typing import NamedTuple, assert_never
 
 from pyroute2 import IPRoute
 
-from services.gateway_agent.dataplane import interface, veth, vxlan
+from services.gateway_agent.dataplane import annex, interface, veth, vxlan
 from services.gateway_agent.dataplane.hooks import Hooks
 from services.gateway_agent.dataplane.links import is_up
 from services.gateway_agent.dataplane.maps import VpcDevice
@@ -17,7 +17,7 @@ from services.gateway_agent.dataplane.naming import Naming
 from services.gateway_agent.dataplane.netlink import NO_ARP, Link, delete, links, netlink, our_link, unless
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.table import Attachment
-from services.gateway_agent.targets import Interface, Netns, Target, Vxlan
+from services.gateway_agent.targets import Annex, Interface, Netns, Target, Vxlan
 
 
 class InUse(NamedTuple):
@@ -57,14 +57,28 @@ class Devices:
                     return InUse(naming.device(vpc), device)
                 case Interface():
                     return self._borrow(host, vpc, target, program_fd)
+                case Annex():
+                    return InUse(naming.device(vpc), annex.attach(host, naming, vpc, target, program_fd))
                 case _:
                     assert_never(target)
 
-    def detach(self, vpc: str) -> None:
+    def detach(self, attachment: Attachment) -> None:
         """Deletes what was made for the VPC, a veth's far end with it; gives back what was borrowed."""
         with netlink() as host:
-            self._give_back(host, vpc)
-            self._delete_made(host, vpc)
+            self._give_back(host, attachment.vpc)
+            self._delete_made(host, attachment.vpc)
+        if isinstance(attachment.target, Annex):
+            annex.remove(self.namespace(attachment.target))
+
+    def namespace(self, target: Target) -> str:
+        """The network namespace that is behind the device; empty where there is none that we know of."""
+        match target:
+            case Netns(namespace):
+                return namespace
+            case Annex(vpc):
+                return self._naming.annex(vpc)
+            case _:
+                return ""
 
     def complaint(self, target: Target, in_use: InUse) -> str | None:
         """Why a device is of no use any more."""
@@ -86,11 +100,15 @@ class Devices:
             self._remote_hosts = vxlan.remote_hosts(host)
             self._borrowed = interface.marked(host, self._naming)
 
-    def sweep(self, vpcs: Container[str]) -> None:
-        """Gives up what an agent that was interrupted has left for other VPCs than these.
+    def sweep(self, attachments: Iterable[Attachment]) -> None:
+        """Gives up what an agent that was interrupted has left for other VPCs than of these.
 
-        A veth stays, shut by nothing but the program: its far end may carry a tenant's addresses.
+        A veth into a VPC stays, shut by nothing but the program: its far end may carry a tenant's addresses.
         """
+        known = {attachment.vpc: attachment for attachment in attachments}
+        vpcs, annexes = known.keys(), {self.namespace(each.target) for each in known.values()}
+        for namespace in [name for name in annex.ours(self._naming) if name not in annexes]:
+            annex.remove(namespace)
         with netlink() as host:
             for vpc in [vpc for vpc in self._borrowed if vpc not in vpcs]:
                 self._give_back(host, vpc)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
+from uuid import UUID
 
 OURS = "sidegate/"
+ANNEX = "sidegate-annex-"
 _ARP, _CLSACT = "+arp", "+clsact"
 
 
@@ -26,6 +28,18 @@ class Naming:
 
     def owns(self, alias: str) -> bool:
         return alias.startswith(self.alias(""))
+
+    def annex(self, vpc: str) -> str:
+        """The network namespace of a VPC's annex."""
+        return f"{ANNEX}{self.gateway_id}-{vpc}"
+
+    def owns_annex(self, namespace: str) -> bool:
+        """Whether it is one of ours: what follows is a VPC's id, and no more of another gateway's."""
+        vpc = namespace.removeprefix(self.annex(""))
+        try:
+            return namespace.startswith(self.annex("")) and str(UUID(vpc)) == vpc
+        except ValueError:
+            return False
 
     def _digest(self, vpc: str) -> bytes:
         return sha256(self.alias(vpc).encode()).digest()

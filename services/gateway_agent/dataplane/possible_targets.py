@@ -3,10 +3,11 @@
 import re
 from ipaddress import IPv4Address
 from typing import assert_never
+from uuid import UUID
 
 from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.dataplane.records import MOST_REMOTES
-from services.gateway_agent.targets import Interface, Netns, Selector, Target, Vxlan
+from services.gateway_agent.targets import Annex, Interface, Netns, Selector, Target, Vxlan
 
 MOST_VNIS = 1 << 24
 SHORTEST_MTU, LONGEST_MTU = 576, 65485
@@ -30,6 +31,8 @@ def check_target(target: Target) -> None:
                 raise DataplaneError(f"{mac!r} is not a MAC address in lower case with colons")
         case Interface(_, address):
             _check_address(address)
+        case Annex(vpc):
+            _check_uuid(vpc)
         case _:
             assert_never(target)
 
@@ -52,6 +55,15 @@ def _check_address(text: str) -> None:
     except ValueError:
         pass
     raise DataplaneError(f"{text!r} is not an IPv4 address")
+
+
+def _check_uuid(text: str) -> None:
+    try:
+        if str(UUID(text)) == text:
+            return
+    except ValueError:
+        pass
+    raise DataplaneError(f"{text!r} is not a UUID in lower case with hyphens")
 
 
 def _check_name(pattern: re.Pattern[str], what: str, name: str) -> None:

@@ -6,13 +6,15 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from struct import Struct
 from typing import ClassVar, Self, assert_never
+from uuid import UUID
 
-from services.gateway_agent.targets import Interface, Netns, Selector, Target, Vxlan
+from services.gateway_agent.targets import Annex, Interface, Netns, Selector, Target, Vxlan
 
 MOST_REMOTES = 64
 _NETNS = Struct("<128s16s")
 _VXLAN = Struct(f"<IHH4sI{4 * MOST_REMOTES}s")  # VNI, port, MTU, own address, number of remotes, remotes
 _INTERFACE = Struct("<I20s")
+_ANNEX = Struct("<16s")
 _ADDRESS_SIZE = 4
 _NOBODY = IPv4Address(0)
 
@@ -23,6 +25,7 @@ class Kind(IntEnum):
     NETNS = 1
     VXLAN = 2
     INTERFACE = 3
+    ANNEX = 4
 
 
 _SELECTORS = (Selector.NAME, Selector.MAC, Selector.ADDRESS)  # in this order for ever
@@ -35,7 +38,7 @@ class AttachmentRecord:
     vpc: int
     target: Target
 
-    LAYOUT: ClassVar = Struct(f"<II{_VXLAN.size}s")  # the largest of the three
+    LAYOUT: ClassVar = Struct(f"<II{_VXLAN.size}s")  # the largest of them
 
     def pack(self) -> bytes:
         kind, data = _pack(self.target)
@@ -56,6 +59,8 @@ def _pack(target: Target) -> tuple[Kind, bytes]:
             return Kind.VXLAN, _VXLAN.pack(vni, port, mtu, (local or _NOBODY).packed, len(remotes), packed)
         case Interface(selector, value):
             return Kind.INTERFACE, _INTERFACE.pack(_SELECTORS.index(selector), value.encode())
+        case Annex(vpc):
+            return Kind.ANNEX, _ANNEX.pack(UUID(vpc).bytes)
         case _:
             assert_never(target)
 
@@ -79,10 +84,15 @@ def _interface(data: bytes) -> Interface:
     return Interface(_SELECTORS[selector], _text(value))
 
 
+def _annex(data: bytes) -> Annex:
+    return Annex(str(UUID(bytes=_ANNEX.unpack_from(data)[0])))
+
+
 _UNPACK: Mapping[Kind, Callable[[bytes], Target]] = {
     Kind.NETNS: _netns,
     Kind.VXLAN: _vxlan,
     Kind.INTERFACE: _interface,
+    Kind.ANNEX: _annex,
 }
 
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth, why_none_is_well
 from services.gateway_agent.dataplane import arp, nd
+from services.gateway_agent.dataplane.annex import inner_mac
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
 from services.gateway_agent.dataplane.health_prober import HealthProber, Obstacle, Way
 from services.gateway_agent.dataplane.health_schedule import Patient
@@ -14,6 +15,7 @@ from services.gateway_agent.dataplane.kernel_table import KernelTable, Resolve
 from services.gateway_agent.dataplane.neighbours import Host, Neighbours
 from services.gateway_agent.dataplane.tcp_frames import Between, Peer
 from services.gateway_agent.table import Address, Backend, Endpoint, Key, Service, seen_as
+from services.gateway_agent.targets import Annex
 
 SHORTEST_PAUSE_SECONDS = 0.01
 FIRST_ANSWER_SECONDS = 0.02  # a host in reach answers within one; one that is silent must not hold up the others
@@ -28,6 +30,7 @@ class Resolution:
         self._neighbours = Neighbours()
         self._vpcs: dict[str, int] = {}  # by name of the device
         self._devices: dict[int, str] = {}  # by number of the VPC
+        self._only: dict[int, bytes] = {}  # of VPCs with one host, whose MAC address is known
         self._awaited: dict[str, asyncio.Event] = {}
         self._arp, self._nd = arp.ArpSocket(self._heard), nd.NdSocket(self._heard)
         self._loop = asyncio.get_running_loop()
@@ -46,7 +49,7 @@ class Resolution:
     async def put(self, service: Service) -> None:
         """Writes the service with what is known; waits for a first answer only if nothing is."""
         number = self._table.vpc_number(service.vpc)
-        self._neighbours.watch(service.id, _hosts(number, service), time.monotonic())
+        self._neighbours.watch(service.id, self._hosts(number, service), time.monotonic())
         self._prober.watch(service)
         self._table.put_service(service, self._resolver(service))
         answered = self._awaited[service.id] = asyncio.Event()
@@ -92,9 +95,12 @@ class Resolution:
 
     def mac(self, vpc: int, address: Address) -> bytes | None:
         """Where a backend was heard last; None for one that does not answer."""
-        return self._neighbours.mac(Host(vpc, address))
+        return self._only.get(vpc) or self._neighbours.mac(Host(vpc, address))
 
-    def device_there(self, vpc: int, name: str) -> None:
+    def device_there(self, vpc: int, name: str, only: bytes | None = None) -> None:
+        """`only`: the MAC address of the one host behind the device, of which all addresses are."""
+        if only is not None:
+            self._only[vpc] = only
         self._vpcs[name] = vpc
         self._devices[vpc] = name
         self._nd.join(self._table.device(vpc).ifindex)
@@ -104,6 +110,7 @@ class Resolution:
     def device_gone(self, vpc: int) -> None:
         name = self._devices.pop(vpc, "")
         self._vpcs.pop(name, None)
+        self._only.pop(vpc, None)
         self._prober.device_gone(name)
         self._rewrite(self._neighbours.lose(vpc))
 
@@ -133,7 +140,8 @@ class Resolution:
         now = time.monotonic()
         for service in self._table.entries.services():
             number = self._table.vpc_number(service.vpc)
-            hosts = _hosts(number, service)
+            self._adopt_annex(number, service)
+            hosts = self._hosts(number, service)
             self._neighbours.watch(service.id, hosts, now)
             taking = {host.address: mac for host in hosts if (mac := self._table.macs.get(host))}
             for address, mac in taking.items():
@@ -141,6 +149,15 @@ class Resolution:
             self._prober.watch(service, taking, calm=True)
             self._judge(service)
         self._probe()
+
+    def _adopt_annex(self, number: int, service: Service) -> None:
+        attachment = self._table.entries.attachment(service.vpc)
+        if attachment and isinstance(attachment.target, Annex) and (mac := self._table.device(number).mac).strip(b"\0"):
+            self._only[number] = inner_mac(mac)
+
+    def _hosts(self, vpc: int, service: Service) -> list[Host]:
+        """Whom to ask for. Those that are draining too, so that they take sessions again at once when they may."""
+        return [] if vpc in self._only else [Host(vpc, backend.address) for backend in service.backends]
 
     def _heard(self, device: str, address: Address, mac: bytes) -> None:
         vpc = self._vpcs.get(device)
@@ -206,8 +223,3 @@ class Resolution:
             return Obstacle.NO_MAC
         ours = Peer(self._table.device(number).mac, seen_as(asker.source_address, patient.address.version))
         return Way(name, Between(ours, Peer(mac, patient.address)))
-
-
-def _hosts(vpc: int, service: Service) -> list[Host]:
-    """Those that are draining too: they are asked for, so that they take sessions again at once when they may."""
-    return [Host(vpc, backend.address) for backend in service.backends]

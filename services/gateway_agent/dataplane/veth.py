@@ -32,13 +32,18 @@ def attach(host: IPRoute, naming: Naming, vpc: str, target: Netns, program_fd: i
     """Makes the veth, or takes it as an earlier agent left it; up only with the program in place. Raises NotReady."""
     if namespace_identity(target.namespace) is None:
         raise NotReady(f"network namespace {target.namespace} is not there: ip netns add {target.namespace}")
-    link = _matching(host, naming, vpc, target) or _create(host, naming, vpc, target)
+    link = end(host, naming, vpc, target)
     guard(host, link.index, program_fd, naming.alias(vpc))
     silence(link.name)
     host.link("set", index=link.index, state="up")
     in_namespace(target.namespace, lambda inside: _open_far_end(inside, target))
     await_operational(host, link.name)
     return VpcDevice(link.index, True, link.mac, link.mtu)
+
+
+def end(host: IPRoute, naming: Naming, vpc: str, target: Netns) -> Link:
+    """Our end of the veth, made where there was none."""
+    return _matching(host, naming, vpc, target) or _create(host, naming, vpc, target)
 
 
 def _matching(host: IPRoute, naming: Naming, vpc: str, target: Netns) -> Link | None:

@@ -26,7 +26,7 @@ from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_do
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sidegate/api/events/v1/forwarding.proto\x12\x16sidegate.api.events.v1\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\x9c\x02\n\x0f\x46orwardingEntry\x12\x42\n\nattachment\x18\x01 \x01(\x0b\x32,.sidegate.api.events.v1.AttachmentForwardingH\x00\x12<\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.events.v1.ServiceForwardingH\x00\x12>\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32*.sidegate.api.events.v1.EndpointForwardingH\x00\x12>\n\x08resolver\x18\x04 \x01(\x0b\x32*.sidegate.api.events.v1.ResolverForwardingH\x00\x42\x07\n\x05\x65ntry\"\xf2\x01\n\x14\x41ttachmentForwarding\x12\x0e\n\x06vpc_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x34\n\x05netns\x18\x04 \x01(\x0b\x32%.sidegate.api.registry.v1.NetnsTarget\x12\x34\n\x05vxlan\x18\x05 \x01(\x0b\x32%.sidegate.api.registry.v1.VxlanTarget\x12<\n\tinterface\x18\x06 \x01(\x0b\x32).sidegate.api.registry.v1.InterfaceTarget\"\xeb\x03\n\x11ServiceForwarding\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0e\n\x06vpc_id\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12<\n\rport_mappings\x18\x06 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\x12\x44\n\x11weighted_backends\x18\x07 \x03(\x0b\x32).sidegate.api.events.v1.BackendForwarding\x12\x38\n\x06limits\x18\x08 \x01(\x0b\x32(.sidegate.api.registry.v1.ConsumerLimits\x12\x17\n\x0fregistry_log_id\x18\t \x01(\t\x12\x16\n\x0eregistry_epoch\x18\n \x01(\x03\x12\r\n\x05\x61head\x18\x0b \x01(\x03\x12\x43\n\x10session_settings\x18\x0c \x01(\x0b\x32).sidegate.api.registry.v1.SessionSettings\x12;\n\x0chealth_check\x18\r \x01(\x0b\x32%.sidegate.api.registry.v1.HealthCheck\"F\n\x11\x42\x61\x63kendForwarding\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"\xda\x02\n\x12\x45ndpointForwarding\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x11\n\tmarker_id\x18\x04 \x01(\x03\x12\x0e\n\x06vpc_id\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x12\n\nservice_id\x18\x07 \x01(\t\x12\x15\n\rallowed_cidrs\x18\x08 \x03(\t\x12\x11\n\tadmission\x18\t \x01(\x03\x12\x34\n\x07sources\x18\n \x03(\x0b\x32#.sidegate.api.events.v1.SourceLease\x12\x16\n\x0e\x64raining_until\x18\x0b \x01(\x03\x12\x37\n\x06routes\x18\x0c \x03(\x0b\x32\'.sidegate.api.events.v1.RouteForwarding\x12\x11\n\tdns_names\x18\r \x03(\t\"h\n\x0fRouteForwarding\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\x02 \x01(\x08\x12\x35\n\x05ports\x18\x03 \x03(\x0b\x32&.sidegate.api.events.v1.PortForwarding\"g\n\x0ePortForwarding\x12\x13\n\x0b\x63lient_port\x18\x01 \x01(\x05\x12@\n\x08protocol\x18\x02 \x01(\x0e\x32..sidegate.api.registry.v1.PortMapping.Protocol\"y\n\x12ResolverForwarding\x12\x0e\n\x06vpc_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x12\n\nforwarders\x18\x05 \x03(\t\x12\x0c\n\x04zone\x18\x06 \x01(\t\"2\n\x0bSourceLease\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sidegate/api/events/v1/forwarding.proto\x12\x16sidegate.api.events.v1\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\x9c\x02\n\x0f\x46orwardingEntry\x12\x42\n\nattachment\x18\x01 \x01(\x0b\x32,.sidegate.api.events.v1.AttachmentForwardingH\x00\x12<\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.events.v1.ServiceForwardingH\x00\x12>\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32*.sidegate.api.events.v1.EndpointForwardingH\x00\x12>\n\x08resolver\x18\x04 \x01(\x0b\x32*.sidegate.api.events.v1.ResolverForwardingH\x00\x42\x07\n\x05\x65ntry\"\xa6\x02\n\x14\x41ttachmentForwarding\x12\x0e\n\x06vpc_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x34\n\x05netns\x18\x04 \x01(\x0b\x32%.sidegate.api.registry.v1.NetnsTarget\x12\x34\n\x05vxlan\x18\x05 \x01(\x0b\x32%.sidegate.api.registry.v1.VxlanTarget\x12<\n\tinterface\x18\x06 \x01(\x0b\x32).sidegate.api.registry.v1.InterfaceTarget\x12\x32\n\x05\x61nnex\x18\x07 \x01(\x0b\x32#.sidegate.api.events.v1.AnnexTarget\"\x1d\n\x0b\x41nnexTarget\x12\x0e\n\x06vpc_id\x18\x01 \x01(\t\"\xeb\x03\n\x11ServiceForwarding\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0e\n\x06vpc_id\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12<\n\rport_mappings\x18\x06 \x03(\x0b\x32%.sidegate.api.registry.v1.PortMapping\x12\x44\n\x11weighted_backends\x18\x07 \x03(\x0b\x32).sidegate.api.events.v1.BackendForwarding\x12\x38\n\x06limits\x18\x08 \x01(\x0b\x32(.sidegate.api.registry.v1.ConsumerLimits\x12\x17\n\x0fregistry_log_id\x18\t \x01(\t\x12\x16\n\x0eregistry_epoch\x18\n \x01(\x03\x12\r\n\x05\x61head\x18\x0b \x01(\x03\x12\x43\n\x10session_settings\x18\x0c \x01(\x0b\x32).sidegate.api.registry.v1.SessionSettings\x12;\n\x0chealth_check\x18\r \x01(\x0b\x32%.sidegate.api.registry.v1.HealthCheck\"F\n\x11\x42\x61\x63kendForwarding\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"\xda\x02\n\x12\x45ndpointForwarding\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x11\n\tmarker_id\x18\x04 \x01(\x03\x12\x0e\n\x06vpc_id\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x12\n\nservice_id\x18\x07 \x01(\t\x12\x15\n\rallowed_cidrs\x18\x08 \x03(\t\x12\x11\n\tadmission\x18\t \x01(\x03\x12\x34\n\x07sources\x18\n \x03(\x0b\x32#.sidegate.api.events.v1.SourceLease\x12\x16\n\x0e\x64raining_until\x18\x0b \x01(\x03\x12\x37\n\x06routes\x18\x0c \x03(\x0b\x32\'.sidegate.api.events.v1.RouteForwarding\x12\x11\n\tdns_names\x18\r \x03(\t\"h\n\x0fRouteForwarding\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\x02 \x01(\x08\x12\x35\n\x05ports\x18\x03 \x03(\x0b\x32&.sidegate.api.events.v1.PortForwarding\"g\n\x0ePortForwarding\x12\x13\n\x0b\x63lient_port\x18\x01 \x01(\x05\x12@\n\x08protocol\x18\x02 \x01(\x0e\x32..sidegate.api.registry.v1.PortMapping.Protocol\"y\n\x12ResolverForwarding\x12\x0e\n\x06vpc_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x12\n\nforwarders\x18\x05 \x03(\t\x12\x0c\n\x04zone\x18\x06 \x01(\t\"2\n\x0bSourceLease\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +36,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FORWARDINGENTRY']._serialized_start=153
   _globals['_FORWARDINGENTRY']._serialized_end=437
   _globals['_ATTACHMENTFORWARDING']._serialized_start=440
-  _globals['_ATTACHMENTFORWARDING']._serialized_end=682
-  _globals['_SERVICEFORWARDING']._serialized_start=685
-  _globals['_SERVICEFORWARDING']._serialized_end=1176
-  _globals['_BACKENDFORWARDING']._serialized_start=1178
-  _globals['_BACKENDFORWARDING']._serialized_end=1248
-  _globals['_ENDPOINTFORWARDING']._serialized_start=1251
-  _globals['_ENDPOINTFORWARDING']._serialized_end=1597
-  _globals['_ROUTEFORWARDING']._serialized_start=1599
-  _globals['_ROUTEFORWARDING']._serialized_end=1703
-  _globals['_PORTFORWARDING']._serialized_start=1705
-  _globals['_PORTFORWARDING']._serialized_end=1808
-  _globals['_RESOLVERFORWARDING']._serialized_start=1810
-  _globals['_RESOLVERFORWARDING']._serialized_end=1931
-  _globals['_SOURCELEASE']._serialized_start=1933
-  _globals['_SOURCELEASE']._serialized_end=1983
+  _globals['_ATTACHMENTFORWARDING']._serialized_end=734
+  _globals['_ANNEXTARGET']._serialized_start=736
+  _globals['_ANNEXTARGET']._serialized_end=765
+  _globals['_SERVICEFORWARDING']._serialized_start=768
+  _globals['_SERVICEFORWARDING']._serialized_end=1259
+  _globals['_BACKENDFORWARDING']._serialized_start=1261
+  _globals['_BACKENDFORWARDING']._serialized_end=1331
+  _globals['_ENDPOINTFORWARDING']._serialized_start=1334
+  _globals['_ENDPOINTFORWARDING']._serialized_end=1680
+  _globals['_ROUTEFORWARDING']._serialized_start=1682
+  _globals['_ROUTEFORWARDING']._serialized_end=1786
+  _globals['_PORTFORWARDING']._serialized_start=1788
+  _globals['_PORTFORWARDING']._serialized_end=1891
+  _globals['_RESOLVERFORWARDING']._serialized_start=1893
+  _globals['_RESOLVERFORWARDING']._serialized_end=2014
+  _globals['_SOURCELEASE']._serialized_start=2016
+  _globals['_SOURCELEASE']._serialized_end=2066
 # @@protoc_insertion_point(module_scope)

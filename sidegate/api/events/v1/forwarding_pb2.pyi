@@ -76,6 +76,7 @@ class AttachmentForwarding(_message.Message):
     NETNS_FIELD_NUMBER: _builtins.int
     VXLAN_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    ANNEX_FIELD_NUMBER: _builtins.int
     vpc_id: _builtins.str
     """The VPC (UUID): the entry's key."""
     version: _builtins.int
@@ -94,6 +95,10 @@ class AttachmentForwarding(_message.Message):
     def interface(self) -> _vpc_pb2.InterfaceTarget:
         """A device of the gateway's machine."""
 
+    @_builtins.property
+    def annex(self) -> Global___AnnexTarget:
+        """A network namespace of the gateway's own: only in what gateways show, never in the log."""
+
     def __init__(
         self,
         *,
@@ -103,14 +108,37 @@ class AttachmentForwarding(_message.Message):
         netns: _vpc_pb2.NetnsTarget | None = ...,
         vxlan: _vpc_pb2.VxlanTarget | None = ...,
         interface: _vpc_pb2.InterfaceTarget | None = ...,
+        annex: Global___AnnexTarget | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["interface", b"interface", "netns", b"netns", "vxlan", b"vxlan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["annex", b"annex", "interface", b"interface", "netns", b"netns", "vxlan", b"vxlan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interface", b"interface", "netns", b"netns", "removed", b"removed", "version", b"version", "vpc_id", b"vpc_id", "vxlan", b"vxlan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annex", b"annex", "interface", b"interface", "netns", b"netns", "removed", b"removed", "version", b"version", "vpc_id", b"vpc_id", "vxlan", b"vxlan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AttachmentForwarding: _TypeAlias = AttachmentForwarding  # noqa: Y015
+
+@_typing.final
+class AnnexTarget(_message.Message):
+    """The annex of a VPC, in which the gateway answers its clients: the network namespace sidegate-annex-<gateway>-<vpc_id>."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    vpc_id: _builtins.str
+    """The VPC (UUID)."""
+    def __init__(
+        self,
+        *,
+        vpc_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vpc_id", b"vpc_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnnexTarget: _TypeAlias = AnnexTarget  # noqa: Y015
 
 @_typing.final
 class ServiceForwarding(_message.Message):
