@@ -5,7 +5,7 @@ from hashlib import sha256
 
 
 def line(kind: str, id_: str, version: int, lease: str = "") -> str:
-    """What stands for an entry that is not removed. `kind` is attachment, service or endpoint.
+    """What stands for an entry that is not removed. `kind` is attachment, service, endpoint or resolver.
 
     `lease` is the source address of the gateway that compares, where it is told: it may come within a version.
     """

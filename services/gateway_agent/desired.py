@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from services.gateway_agent.table import Endpoint, Entry, ForwardingTable, Key, Kind
+from services.gateway_agent.table import Endpoint, Entry, ForwardingTable, Key, Kind, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,21 @@ REMOVED = Removed()
 REMEMBERED = 100_000
 """How many tombstones are kept beside those of the last snapshot; endpoints come and go for ever."""
 
-Content = Withheld | Entry | Removed
+Content = Withheld | Entry | Resolver | Removed
 
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
-    """What a key is as of a version of it; `lease` is this gateway's source address, which may come within one."""
+    """What a key is as of a version of it; `lease` is this gateway's source address, which may come within one.
+
+    `names` are those of an endpoint in its VPC's DNS: the kernel knows of none, so they are no part of the entry.
+    """
 
     key: Key
     version: int
     content: Content
     lease: str = ""
+    names: tuple[str, ...] = ()
 
     def supersedes(self, known: "Versioned | None") -> bool:
         """Newer news win. A version is told twice with other words only when a lease has come in between."""
@@ -93,10 +97,21 @@ class Desired:
     def wanted(self, key: Key) -> Entry | None:
         """The entry, if it and all that it needs should be forwarded."""
         news = self._known.get(key)
-        if news is None or isinstance(news.content, Withheld | Removed) or self._is_drained(news):
+        if news is None or isinstance(news.content, Withheld | Removed | Resolver) or self._is_drained(news):
             return None
         entry = news.content
         return entry if all(self.wanted(need) is not None for need in entry.needs) else None
+
+    def resolver(self, vpc: str) -> Resolver | None:
+        """The resolver of a VPC that is reached."""
+        news = self._known.get(Key(Kind.RESOLVER, vpc))
+        if news is None or not isinstance(news.content, Resolver):
+            return None
+        return news.content if all(self.wanted(need) is not None for need in news.content.needs) else None
+
+    def resolvers(self) -> Iterator[Resolver]:
+        keys = (key for key in self._known if key.kind is Kind.RESOLVER)
+        return (found for key in keys if (found := self.resolver(key.id)) is not None)
 
     def is_removed(self, key: Key) -> bool:
         """Whether it was heard of, and nothing may pass."""

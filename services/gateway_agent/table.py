@@ -33,6 +33,7 @@ class Kind(StrEnum):
     ATTACHMENT = "attachment"
     SERVICE = "service"
     ENDPOINT = "endpoint"
+    RESOLVER = "resolver"  # in no table: what it takes of one is entries of the other kinds
 
 
 class Protocol(StrEnum):
@@ -41,7 +42,7 @@ class Protocol(StrEnum):
 
 
 class Key(NamedTuple):
-    """What names one entry in a table: its kind and the UUID of its VPC, service or endpoint."""
+    """What names one entry: its kind and the UUID of its VPC, service or endpoint."""
 
     kind: Kind
     id: str
@@ -213,6 +214,34 @@ class Endpoint:
     def needs(self) -> frozenset[Key]:
         services = {Key(Kind.SERVICE, service) for service in (self.service, self.proxy) if service}
         return frozenset({Key(Kind.ATTACHMENT, self.vpc), *services})
+
+
+class NameServer(NamedTuple):
+    """Somebody who is asked for names."""
+
+    address: Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """A VPC's DNS server: names of its endpoints are below `zone`, and forwarders are asked for others, in order.
+
+    Without forwarders they are refused.
+    """
+
+    vpc: str
+    address: Address
+    forwarders: tuple[NameServer, ...]
+    zone: str
+
+    @property
+    def key(self) -> Key:
+        return Key(Kind.RESOLVER, self.vpc)
+
+    @property
+    def needs(self) -> frozenset[Key]:
+        return frozenset({Key(Kind.ATTACHMENT, self.vpc)})
 
 
 Entry = Attachment | Service | Endpoint

@@ -19,9 +19,11 @@ from services.gateway_agent.table import (
     Network,
     PortMapping,
     Protocol,
+    Resolver,
     Service,
     everybody,
 )
+from services.gateway_agent.wire_resolvers import names_of, resolver_of, resolver_to_proto
 from services.gateway_agent.wire_settings import fill_settings, with_settings
 from services.gateway_agent.wire_targets import attachment_to_proto, target_of
 from sidegate.api.events.v1 import endpoint_events_pb2, forwarding_pb2
@@ -68,12 +70,16 @@ def news_of(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> Versioned | 
             key, version = Key(Kind.SERVICE, entry.service.service_id), entry.service.version
         case "endpoint":
             key, version = Key(Kind.ENDPOINT, entry.endpoint.endpoint_id), entry.endpoint.generation
+        case "resolver":
+            key, version = Key(Kind.RESOLVER, entry.resolver.vpc_id), entry.resolver.version
         case None:
             return None
     if not _is_id(key.id):
         log.error("an entry of the forwarding log has no id", kind=key.kind, id=key.id)
         return None
-    return Versioned(key, version, _content(entry, key, gateway), _lease(entry, gateway))
+    return Versioned(
+        key, version, _content(entry, key, gateway), _lease(entry, gateway), names_of(entry.endpoint.dns_names)
+    )
 
 
 def _lease(entry: forwarding_pb2.ForwardingEntry, gateway: str) -> str:
@@ -103,6 +109,8 @@ def _content(entry: forwarding_pb2.ForwardingEntry, key: Key, gateway: str) -> C
                 return _service(entry.service)
             case Kind.ENDPOINT:
                 return _endpoint(entry.endpoint, gateway)
+            case Kind.RESOLVER:
+                return _resolver(entry.resolver)
     except ValueError as error:
         log.error("cannot forward an entry that is malformed", kind=key.kind, id=key.id, why=str(error))
         return MALFORMED
@@ -164,6 +172,10 @@ def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
     )
 
 
+def _resolver(told: forwarding_pb2.ResolverForwarding) -> Content:
+    return REMOVED if told.removed else resolver_of(told, _id(told.vpc_id))
+
+
 def _networks(cidrs: Iterable[str], version: int) -> tuple[Network, ...]:
     """One form for each set of addresses, so that tables can be compared."""
     networks = [network_of(cidr, strict=False) for cidr in cidrs]
@@ -185,7 +197,7 @@ def _is_id(text: str) -> bool:
         return False
 
 
-def entry_to_proto(entry: Entry, gateway: str) -> forwarding_pb2.ForwardingEntry:
+def entry_to_proto(entry: Entry | Resolver, gateway: str) -> forwarding_pb2.ForwardingEntry:
     """The entry as this gateway forwards it, without versions."""
     match entry:
         case Attachment(vpc, target):
@@ -194,6 +206,8 @@ def entry_to_proto(entry: Entry, gateway: str) -> forwarding_pb2.ForwardingEntry
             return forwarding_pb2.ForwardingEntry(service=_service_to_proto(entry))
         case Endpoint():
             return forwarding_pb2.ForwardingEntry(endpoint=_endpoint_to_proto(entry, gateway))
+        case Resolver():
+            return forwarding_pb2.ForwardingEntry(resolver=resolver_to_proto(entry))
 
 
 def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
