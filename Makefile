@@ -11,7 +11,7 @@ help:  ## list the verbs
 setup:  ## install what is missing: the virtual environment, iproute2, the BPF program
 	@deploy/setup
 
-setup-test: setup  ## install what only tests need: PostgreSQL's programs, nftables
+setup-test: setup  ## install what only tests need: PostgreSQL's programs, nftables, Graphviz
 	@deploy/setup-test
 
 setup-bench: setup-test  ## install what only benchmarks need: HAProxy, nginx, iperf3, matplotlib

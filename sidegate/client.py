@@ -59,6 +59,17 @@ class Client:
         self._account, self._project, self._timeout = account, project, timeout
         self._callers: dict[str, Caller] = {}
 
+    def acting_for(self, account: str, project: str) -> "Client":
+        """Another client, of the same credential, for an account and project: the operator may name any."""
+        return Client(
+            **self._addresses,
+            credential=self._credential,
+            ca=self._ca,
+            account=account,
+            project=project,
+            timeout=self._timeout,
+        )
+
     @cached_property
     def accounts(self) -> Accounts:
         return Accounts(self._caller("registry"))

@@ -13,6 +13,7 @@ from sidegate.cli.command import Noun, complain, verb_alone
 from sidegate.cli.health import examine
 from sidegate.cli.replay import replay
 from sidegate.cli.session import Session, Settings
+from sidegate.cli.topology import topology
 from sidegate.cli.view import Output, View
 
 NOUNS = (
@@ -127,6 +128,15 @@ verb_alone(
     "sidegate replay --diff 1h 5m --cell default",
     "sidegate replay --diff 17 42 --project shop/default --log registry -o json",
 )(replay)
+
+verb_alone(
+    app,
+    "topology",
+    "sidegate topology",
+    "sidegate topology --svg topology.svg",
+    "sidegate --account shop topology --vpc main --format dot",
+    "sidegate topology -o json",
+)(topology)
 
 
 @verb_alone(app, "whoami", "sidegate whoami", "sidegate --account shop whoami -o json")

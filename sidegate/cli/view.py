@@ -32,12 +32,16 @@ class Output(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An answer. `text` makes what people see, wide or not (None: nothing); `remark` goes to stderr, for them."""
+    """An answer. `text` makes what people see, wide or not (None: nothing); `remark` goes to stderr, for them.
+
+    Where `verbatim` is set, it stands on stdout instead, to the letter, unless JSON is asked for.
+    """
 
     facts: Json
     text: Callable[[bool], RenderableType | None]
     code: Exit = Exit.OK
     remark: str = ""
+    verbatim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,9 @@ def show(view: View, output: Output, *, paged: bool = False) -> None:
         return
     if view.remark:
         sys.stderr.write(view.remark + "\n")
-    if drawn := view.text(output is Output.WIDE):
+    if view.verbatim:
+        sys.stdout.write(view.verbatim)
+    elif drawn := view.text(output is Output.WIDE):
         _print(drawn, paged)
 
 

@@ -29,6 +29,7 @@ EXPECTED = {
     "gateway": {"show", "status", "traffic", "trace", "flows", "capture"},
     "health": {""},
     "replay": {""},
+    "topology": {""},
     "whoami": {""},
     "audit": {"follow", "list", "refused", "head", "key", "verify", "export", "replay"},
 }
