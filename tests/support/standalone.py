@@ -159,7 +159,12 @@ class Standalone:
             raise AssertionError(f"standalone did not end: {self.output}") from None
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:  # Ctrl-C, too: what was started would run on beside what tidies up after it
+            if self._process is not None:
+                await self.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

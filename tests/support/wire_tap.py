@@ -60,6 +60,11 @@ class Tap:
         told = [f"{self.place}: {talk}  {there:,} there, {back:,} back" for talk, (there, back) in talks[:at_most]]
         return told + ([f"{self.place}: and {len(talks) - at_most} more"] if len(talks) > at_most else [])
 
+    @property
+    def packets(self) -> int:
+        self._read()
+        return self._there.total() + self._back.total()
+
     def begin_anew(self) -> None:
         """Counts from zero; who asks whom stays known, so that answers are still told from questions."""
         self._there.clear()
@@ -83,8 +88,9 @@ class Tap:
         ports = protocol in ("tcp", "udp")
         here, there = (int.from_bytes(frame[begin + at : begin + at + 2], "big") if ports else 0 for at in (0, 2))
         talk, answer = Talk(source, destination, there, protocol), Talk(destination, source, here, protocol)
-        if answer in self._known:
-            self._back[answer] += 1
+        turned = Talk(destination, source, there, protocol)  # both ends may have the same port, as VXLAN's do
+        if known := next((each for each in (answer, turned) if each in self._known), None):
+            self._back[known] += 1
         else:
             self._known.add(talk)
             self._there[talk] += 1

@@ -74,6 +74,8 @@ async def performance(scenario: Scenario[Any], record: Record) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    record.open(scenario.name, scenario.title, scenario.drawing)
+    record.step("Sidegate starts: every program of it, on this machine.")
     with tempfile.TemporaryDirectory(prefix="sidegate-scenario-") as directory:
         async with Standalone(Path(directory)) as sidegate, Stage(sidegate, record, Path(directory)) as stage:
             await play(scenario, stage)

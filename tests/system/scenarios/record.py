@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDTH = 150
+WIDTH = 200
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,11 @@ def sentence(step: Callable[..., Awaitable[None]]) -> str:
 async def play(scenario: Scenario[World], stage: Stage) -> None:
     """All steps in their order; what fails, fails with the step's name."""
     record = stage.record
-    record.open(scenario.name, scenario.title, scenario.drawing)
     record.step("The networks are made, and attached to the gateway.")
     async with scenario.world(stage) as world:
         for step in scenario.steps:
-            stage.show_wires()
+            await stage.show_wires()
             record.step(sentence(step))
             await step(world)
-        stage.show_wires()
+        await stage.show_wires()
     record.close()

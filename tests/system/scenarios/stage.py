@@ -1,8 +1,10 @@
 """Where a scenario is played: a running Sidegate, networks attached to it, programs in them, taps on their wires."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -20,6 +22,8 @@ from tests.system.scenarios.record import Observation, Record
 
 DEVICE = "sidegate0"
 TIMES = 5
+QUIET_FOR, QUIET_AFTER = 0.03, 1.0
+"""Seconds without a packet that make a wire quiet, and after which it is looked at though it is not."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Network(Site):
         """A machine with an address of the subnet, which is taken for it in the registry."""
         length = self.cidr.partition("/")[2]
         space = self.switch.host(title.replace(" ", "-"), f"{address}/{length}", self.stage.things)
+        space.ip("route", "add", "default", "via", str(ip_network(self.cidr)[1]))
         await self.client.ports.create(self.subnet_id, f"machine/{space.name}", address)
         made = Host(f"{title} in {self.title}", space, address)
         self.stage.tap(made.title, space, NIC)
@@ -107,8 +112,13 @@ class Stage:
         self._taps.append(made)
         return made
 
-    def show_wires(self) -> None:
-        """What has passed since the last time."""
+    async def show_wires(self) -> None:
+        """What has passed since the last time, once nothing passes any more: conversations take their leave."""
+        seen = -1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_AFTER):
+                while seen != (seen := sum(tap.packets for tap in self._taps)):
+                    await asyncio.sleep(QUIET_FOR)
         for tap in self._taps:
             for line in tap.lines():
                 self.record.wire(line)

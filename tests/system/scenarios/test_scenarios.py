@@ -24,7 +24,8 @@ async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_scenario_goes_as_its_steps_say(sidegate: Standalone, name: str, tmp_path: Path) -> None:
-    record = Screen()
+    record, scenario = Screen(), SCENARIOS[name]
+    record.open(name, scenario.title, scenario.drawing)
     async with Stage(sidegate, record, tmp_path) as stage:
-        await play(SCENARIOS[name], stage)
+        await play(scenario, stage)
     assert record.observations, "it ends with a table of what was seen"
