@@ -61,8 +61,8 @@ class Network(Site):
 class Stage:
     """`async with Stage(sidegate, record, directory) as stage:`. All that was made on it goes at its end."""
 
-    def __init__(self, sidegate: Standalone, record: Record, directory: Path) -> None:
-        self.sidegate, self.record, self.directory = sidegate, record, directory
+    def __init__(self, sidegate: Standalone, record: Record, directory: Path, project: str = "default") -> None:
+        self.sidegate, self.record, self.directory, self.project = sidegate, record, directory, project
         self.things = contextlib.ExitStack()
         """Closed last: namespaces."""
         self._clients = contextlib.AsyncExitStack()
@@ -80,7 +80,8 @@ class Stage:
             self.things.close()
 
     async def client(self, account: str) -> Client:
-        return await self._clients.enter_async_context(self.sidegate.client(account))
+        """In the project in which the scenario is played."""
+        return await self._clients.enter_async_context(self.sidegate.client(account, self.project))
 
     async def network(self, title: str, account: str, cidr: str) -> Network:
         """A VPC of one subnet, attached to the gateway; several accounts' may have the same addresses."""

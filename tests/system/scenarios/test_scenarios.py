@@ -26,6 +26,6 @@ async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
 async def test_a_scenario_goes_as_its_steps_say(sidegate: Standalone, name: str, tmp_path: Path) -> None:
     record, scenario = Screen(), SCENARIOS[name]
     record.open(name, scenario.title, scenario.drawing)
-    async with Stage(sidegate, record, tmp_path) as stage:
+    async with Stage(sidegate, record, tmp_path, project=name) as stage:
         await play(scenario, stage)
     assert record.observations, "it ends with a table of what was seen"
