@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.system.scenarios import fast_way, three_vpcs
+from tests.system.scenarios import fast_way, one_account, three_vpcs, two_accounts
 from tests.system.scenarios.scenario import Scenario
 
-SCENARIOS: Mapping[str, Scenario[Any]] = {each.name: each for each in (three_vpcs.SCENARIO, fast_way.SCENARIO)}
+PLAYED = (
+    three_vpcs.SCENARIO,
+    fast_way.SCENARIO,
+    one_account.SCENARIO,
+    two_accounts.SCENARIO,
+)
+SCENARIOS: Mapping[str, Scenario[Any]] = {each.name: each for each in PLAYED}
