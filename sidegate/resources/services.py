@@ -282,6 +282,13 @@ class Services:
             self._stub.LookupEndpointService, rpc.LookupEndpointServiceRequest(service=service)
         )
 
+    async def list_platform(self, *, full_name_contains: str = "") -> AsyncIterator[ConnectableService]:
+        """The operator's services (CLOUD, and gateway-type ones), which everybody may connect to."""
+        request = rpc.ListPlatformServicesRequest(full_name_contains=full_name_contains)
+        async for page in self._caller.pages(self._stub.ListPlatformServices, request):
+            for service in page.services:
+                yield service
+
     def watch(
         self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
     ) -> Watch[watch_pb2.WatchResponse]:

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from sidegate.errors import SidegateError
 from tests.support.standalone import Standalone
 from tests.system.scenarios.catalogue import SCENARIOS
 from tests.system.scenarios.record import Progress, Record, Screen
-from tests.system.scenarios.scenario import Scenario, play
+from tests.system.scenarios.scenario import Scenario, nothing_more, play
 from tests.system.scenarios.stage import Stage
 
 EXAMPLES = """\
 examples:
   make scenario
   make scenario NAME=three-vpcs
-  make scenario NAME=three-vpcs ARGS=--json > seen.json
+  make -s scenario NAME=three-vpcs ARGS=--json > seen.json
+  make scenario NAME=three-vpcs ARGS="--picture docs/topology.svg"
 
 exit codes: 0 it went as it should, 1 it did not, 2 the command line is wrong, or this is not root, 130 Ctrl-C
 """
@@ -37,7 +39,7 @@ def main() -> int:
         print("a scenario needs root: it makes network namespaces (try: sudo make scenario NAME=...)", file=sys.stderr)
         return 2
     record = Progress() if chosen.json else Screen()
-    code = perform(SCENARIOS[chosen.name], record)
+    code = perform(SCENARIOS[chosen.name], record, chosen.picture)
     if chosen.json:
         print(json.dumps({**record.as_data(), "ok": code == 0}, ensure_ascii=False, indent=2))
     return code
@@ -55,12 +57,13 @@ def arguments() -> argparse.Namespace:
     run = verbs.add_parser("run", help="play one, and leave nothing behind")
     run.add_argument("name", choices=SCENARIOS, metavar="NAME", help=", ".join(SCENARIOS))
     run.add_argument("--json", action="store_true", help="what was seen as JSON at the end; where it is, on stderr")
+    run.add_argument("--picture", metavar="FILE", help="write what `sidegate topology` draws of it at the end (SVG)")
     return parser.parse_args()
 
 
-def perform(scenario: Scenario[Any], record: Record) -> int:
+def perform(scenario: Scenario[Any], record: Record, picture: str | None) -> int:
     try:
-        asyncio.run(performance(scenario, record))
+        asyncio.run(performance(scenario, record, picture))
     except (KeyboardInterrupt, asyncio.CancelledError):
         record.failed("stopped; nothing is left behind")
         return 130
@@ -70,7 +73,7 @@ def perform(scenario: Scenario[Any], record: Record) -> int:
     return 0
 
 
-async def performance(scenario: Scenario[Any], record: Record) -> None:
+async def performance(scenario: Scenario[Any], record: Record, picture: str | None) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -78,7 +81,18 @@ async def performance(scenario: Scenario[Any], record: Record) -> None:
     record.step("Sidegate starts: every program of it, on this machine.")
     with tempfile.TemporaryDirectory(prefix="sidegate-scenario-") as directory:
         async with Standalone(Path(directory)) as sidegate, Stage(sidegate, record, Path(directory)) as stage:
-            await play(scenario, stage)
+            await play(scenario, stage, drawn(picture) if picture else nothing_more)
+
+
+def drawn(picture: str) -> Callable[[Stage], Awaitable[None]]:
+    """What draws the running system into a file."""
+
+    async def draw(stage: Stage) -> None:
+        done = await asyncio.to_thread(stage.sidegate.cli, "topology", "--svg", picture)
+        assert done.returncode == 0, done.stderr
+        stage.tell(f"`sidegate topology --svg` drew all this: {picture}")
+
+    return draw
 
 
 def words(error: Exception) -> str:

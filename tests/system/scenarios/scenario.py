@@ -26,8 +26,14 @@ def sentence(step: Callable[..., Awaitable[None]]) -> str:
     return step.__doc__.strip().splitlines()[0]
 
 
-async def play(scenario: Scenario[World], stage: Stage) -> None:
-    """All steps in their order; what fails, fails with the step's name."""
+async def nothing_more(_stage: Stage) -> None:
+    """For those who only watch."""
+
+
+async def play(
+    scenario: Scenario[World], stage: Stage, at_the_end: Callable[[Stage], Awaitable[None]] = nothing_more
+) -> None:
+    """All steps in their order, and what is to be done while everything is still there."""
     record = stage.record
     record.step("The networks are made, and attached to the gateway.")
     async with scenario.world(stage) as world:
@@ -36,4 +42,5 @@ async def play(scenario: Scenario[World], stage: Stage) -> None:
             record.step(sentence(step))
             await step(world)
         await stage.show_wires()
+        await at_the_end(stage)
     record.close()
