@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.name_servers import AllowedServers, name_servers_of
+
 NAME = r"^[a-z0-9][a-z0-9-]{0,31}$"
 FLOW_LOG, FLOW_LOG_TO = r"^(off|full|1/[1-9][0-9]{0,8})$", r"^(nats|file:.+)$"
 
@@ -102,6 +104,29 @@ class RegistrySettings(ServiceSettings):
     )
     default_cell: str = Field("default", pattern=NAME, description="the cell of --default-namespaces")
     service_quota: int = Field(20, ge=-1, description="endpoint services of a project; -1 is unlimited")
+    allowed_forwarders: str = Field(
+        "",
+        description="name servers that resolvers of VPCs may ask for other names, from the gateways' machines:"
+        " addresses or ranges with commas between, each with a port where it is not 53, such as"
+        " 9.9.9.9,192.0.2.0/24:5353,[fd00:53::/64]:53. Empty: none",
+    )
+    name_servers: str = Field(
+        "",
+        description="name servers that the registry asks for TXT records of private names, such as"
+        " 9.9.9.9,192.0.2.1:5353; empty: those of /etc/resolv.conf",
+    )
+
+    @field_validator("allowed_forwarders")
+    @classmethod
+    def _names_ranges(cls, text: str) -> str:
+        AllowedServers.of(text)
+        return text
+
+    @field_validator("name_servers")
+    @classmethod
+    def _names_servers(cls, text: str) -> str:
+        name_servers_of(text)
+        return text
 
 
 class EndpointSettings(ServiceSettings):

@@ -16,6 +16,7 @@ from services.common.identity.tokens import Issuer
 from services.common.messaging.connection import Connection, NoCredential
 from services.common.messaging.stream import ENDPOINT, REGISTRY
 from services.common.messaging.views import SERVICE_VIEWS
+from services.common.name_servers import AllowedServers, name_servers_of
 from services.common.program import CannotListen, run
 from services.common.rpc.following import FollowRemote
 from services.common.rpc.recognition import Tokens
@@ -38,6 +39,7 @@ from services.registry.policies import EndpointPolicy, Upkeep
 from services.registry.projections import Resources, projections
 from services.registry.servicer import RegistryServicer
 from services.registry.subscribers import Subscribers
+from services.registry.txt_records import TxtRecords
 from services.registry.vault import Vault
 from services.registry.wire.envelope import subject_of
 from services.registry.wire.views import VIEWS
@@ -110,8 +112,13 @@ async def serve(settings: RegistrySettings) -> None:
     store = await SqlStore.open(database, projections=projections(), program="registry")
     access = await access_of(settings, store, master)
     endpoints = EndpointClient(settings.endpoint_address, ours)
-    decided = Settings(region=settings.region, services=settings.service_quota)
-    registry = Registry(store, endpoints, decided, watch_limits(settings))
+    decided = Settings(
+        region=settings.region,
+        services=settings.service_quota,
+        allowed_forwarders=AllowedServers.of(settings.allowed_forwarders),
+    )
+    texts = TxtRecords(name_servers_of(settings.name_servers))
+    registry = Registry(store, endpoints, decided, watch_limits(settings), look_up=texts.look_up)
     caller = Caller(settings.endpoint_address, ours)
     if settings.default_namespaces:
         await registry.defaults.begin(settings.default_cell, settings.default_namespaces, now())

@@ -22,6 +22,7 @@ from services.registry.application.registry import Registry
 from services.registry.application.streams import new_id
 from services.registry.application.vpcs import Draft as VpcDraft
 from services.registry.domain.service import CHANGEABLE
+from services.registry.names_servicer import NamesMethods
 from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
 from services.registry.wire import selections
 from services.registry.wire.default_attachments import parse_template
@@ -35,6 +36,7 @@ from services.registry.wire.networks import (
     paths_of,
 )
 from services.registry.wire.permissions import parse_permissions
+from services.registry.wire.private_names import parse_private_name
 from services.registry.wire.profiles import (
     identity_of,
     ip_version_of,
@@ -61,7 +63,9 @@ KINDS = {
     watch_pb2.RESOURCE_KIND_SERVICE: SERVICE.name,
 }
 DESCRIPTION = "endpoint_service.description"
-SAID_BY_THE_CONTRACT = frozenset({"name", "approval_rules", "consumer_limits", "session_settings", "health_check"})
+SAID_BY_THE_CONTRACT = frozenset(
+    {"name", "approval_rules", "consumer_limits", "session_settings", "health_check", "private_name"}
+)
 """Fields whose limits the contract has, and nobody else. Of what is created it is asked before we are."""
 
 R = TypeVar("R")
@@ -75,7 +79,7 @@ ListRequest = (
 )
 
 
-class RegistryServicer(registry_grpc.RegistryServiceServicer):
+class RegistryServicer(NamesMethods, registry_grpc.RegistryServiceServicer):
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
@@ -296,6 +300,7 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         session_settings=settings_of(wanted.session_settings),
         health_check=parse_health_check(wanted),
         ip_version=ip_version_of(wanted.ip_version),
+        private_name=parse_private_name(wanted),
     )
 
 
@@ -314,4 +319,5 @@ def _revision(request: registry_pb2.UpdateEndpointServiceRequest) -> Revision:
         name=wanted.name if "name" in paths else None,
         session_settings=settings_of(wanted.session_settings) if "session_settings" in paths else None,
         health_check=parse_health_check(wanted) if "health_check" in paths else None,
+        private_name=parse_private_name(wanted) if "private_name" in paths else None,
     )

@@ -166,6 +166,7 @@ def test_a_table_has_the_columns_of_its_kind_and_wide_has_every_field(cli: Comma
         "ETAG",
         "DESCRIPTION",
         "TAGS",
+        "RESOLVER",
     ]
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ from services.common.eventsourcing.aggregate import Codec
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.labels import Tag
+from services.common.name_servers import NameServer
 from services.common.principal import Principal, Role
-from services.registry.domain import account, attachment, credential, default_attachment, port, service, vpc
+from services.registry.domain import account, attachment, credential, default_attachment, port, resolver, service, vpc
+from services.registry.domain.network import Place, Resolver
+from services.registry.domain.private_name import UNNAMED, PrivateName
 from services.registry.domain.publication import Backend, Protocol
 from services.registry.domain.reach import DefaultAttachment, NetnsPattern
 from services.registry.domain.service_events import (
     PermissionsAdded,
     PermissionsRemoved,
+    PrivateNameVerified,
     ServiceChanged,
     ServiceClosed,
     ServiceCreated,
@@ -78,7 +82,35 @@ CHANGE = ServiceChanged(AT + 2, (Backend(IPv4Address("10.0.0.20")),), (make.mapp
 KEY = account.AccessKey("AK0123", "shop", "default", Role.VIEWER, AT)
 USER = "UDQN2JQJ4P4M3NKZCCZVTSDYJ5XYQPXCEIVLBRVSBBZQPRLIXQ5Q5V4T"
 CREDENTIAL = credential.Credential(make.uuid(8), Principal("shop", "default"), USER, AT, AT + credential.DAY)
+NAME = PrivateName("api.example.com", "sidegate-verification=0123")
+PLACE = Place(make.uuid(3), make.uuid(2), IPv4Address("10.0.0.53"), AT + 1)
+RESOLVER = Resolver(PLACE, (NameServer(IPv4Address("192.0.2.1"), 5353), NameServer(IPv6Address("2620:fe::fe"))))
 LIVES = (
+    Life(
+        f"vpc-{make.uuid(1)}",
+        vpc.DECIDER,
+        VpcCodec(),
+        [
+            vpc.VpcCreated(make.vpc("10.0.0.0/24", "10.1.0.0/16")),
+            vpc.SubnetCreated(make.subnet()),
+            resolver.ResolverPlaced(PLACE),
+            resolver.ResolverSet(RESOLVER),
+            resolver.ResolverWithdrawn(PLACE),
+            resolver.ResolverDeleted(),
+        ],
+    ),
+    Life(
+        f"service-{make.uuid(5)}",
+        service.DECIDER,
+        ServiceCodec(),
+        [
+            ServiceCreated(replace(SERVICE, private_name=NAME)),
+            ServiceOpened(AT + 1),
+            PrivateNameVerified(AT + 2),
+            ServiceChanged(AT + 3, private_name=replace(NAME, name="www.example.com")),
+            ServiceChanged(AT + 4, private_name=UNNAMED),
+        ],
+    ),
     Life(
         f"vpc-{make.uuid(1)}",
         vpc.DECIDER,
@@ -264,7 +296,7 @@ def test_a_resource_leaves_the_table_when_it_is_gone(name: str) -> None:
 
 
 def test_an_event_of_a_service_has_the_state_after_it() -> None:
-    rows = [row_of(recorded(stored, "service-1")) for stored in LIVES[3].stored()]
+    rows = [row_of(recorded(stored, "service-1")) for stored in LIVES[5].stored()]
     assert [row.state for row in rows if row is not None] == [
         "CREATING",
         *["AVAILABLE"] * 4,

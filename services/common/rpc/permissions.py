@@ -28,6 +28,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
         **dict.fromkeys(("SetDefaultAttachment", "ListDefaultAttachments", "DeleteDefaultAttachment"), OPERATOR),
         **dict.fromkeys(("CreateEndpointService", "UpdateEndpointService", "DeleteEndpointService"), ADMINS),
         **dict.fromkeys(("AddPermissions", "RemovePermissions"), ADMINS),
+        **dict.fromkeys(("SetResolver", "DeleteResolver", "VerifyPrivateName"), ADMINS),
         **dict.fromkeys(("GetEndpointService", "ListEndpointServices", "LookupEndpointService", "Watch"), READERS),
         **dict.fromkeys(("ListPlatformServices", "ListEndpointServiceTags", "GetServiceQuota"), READERS),
     },
@@ -88,6 +89,8 @@ KINDS = {
     "AccessKey": "key",
     "EventsCredential": "credential",
     "Packet": "endpoint",
+    "Resolver": "vpc",
+    "PrivateName": "service",
 }
 VERBS = (
     "Create",
@@ -106,6 +109,8 @@ VERBS = (
     "Lookup",
     "Test",
     "Trace",
+    "Set",
+    "Verify",
 )
 
 

@@ -35,7 +35,10 @@ PROVIDERS_OWN = frozenset({"noted"})
 """What happens on the provider's side only: consumers are not told."""
 
 UNTOLD = frozenset(
-    {"service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"}
+    {
+        *("service_forwarding_changed", "attachment_changed", "resolver_changed"),
+        *("gateway_joined", "gateway_lost", "gateway_retired"),
+    }
 )
 """Facts of the operator's platform: no project is told of them."""
 
@@ -49,6 +52,7 @@ ALLOWED = Allowed(
             "rejection",
             "expire_time",
             "drain_end_time",
+            *("dns_names", "type", "route_tables", "public_prefixes"),
         ),
         f"{_API}.Connection": (
             *(
@@ -73,7 +77,7 @@ ALLOWED = Allowed(
 
 WITHHELD: Mapping[str, Sequence[str]] = {
     # What gateways say at the moment is in no event.
-    f"{_API}.Endpoint": ("ready", "applied_generation", "sources", "backends"),
+    f"{_API}.Endpoint": ("ready", "applied_generation", "sources", "backends", "dns"),
 }
 """What they are not told. A field is in one of the two: whoever adds one decides."""
 

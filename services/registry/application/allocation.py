@@ -9,7 +9,7 @@ from services.common.eventsourcing.store import AlreadyClaimed, Constraints
 from services.common.principal import Principal
 from services.registry.application.streams import Streams, explained, stream
 from services.registry.domain import port as domain
-from services.registry.domain.addresses import check_assignable, free_address, parse_address
+from services.registry.domain.addresses import ADDRESS, address_claim, check_assignable, free_address, parse_address
 from services.registry.domain.port import Holder, Port, Reserve
 from services.registry.wire.ports import port_message
 from sidegate.api.registry.v1 import vpc_pb2
@@ -53,7 +53,7 @@ class Allocator:
             try:
                 return await self._reserve_free(wish, subnet, held, context, conditions)
             except AlreadyClaimed as clash:
-                if clash.claim.kind != domain.ADDRESS:
+                if clash.claim.kind != ADDRESS:
                     raise
                 held = await self._held(wish)
 
@@ -65,14 +65,14 @@ class Allocator:
         try:
             return await self._take(wish, address, context, conditions)
         except AlreadyClaimed as clash:
-            if clash.claim.kind != domain.ADDRESS:
+            if clash.claim.kind != ADDRESS:
                 raise
             text = f"{address} is in use: give another address, or none for one that is free"
             raise AlreadyExists("ADDRESS_TAKEN", text, field=wish.field) from clash
 
     async def _held(self, wish: Wish) -> set[Address]:
         """The addresses of the subnet that somebody has."""
-        held = await self._streams.holders(domain.address_claim(wish.subnet.id, ""))
+        held = await self._streams.holders(address_claim(wish.subnet.id, ""))
         return {address_of(key.rpartition("/")[2]) for key in held}
 
     async def _reserve_free(

@@ -10,6 +10,7 @@ from services.common.labels import Tag
 from services.common.principal import Principal
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
 from services.registry.application.inventory import Inventory, owned
+from services.registry.application.names import new_name, require_free
 from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
 from services.registry.domain import service as domain
@@ -66,6 +67,7 @@ class Draft:
     session_settings: SessionSettings = USUAL
     health_check: HealthCheck | Unchecked = UNCHECKED
     ip_version: int = 0
+    private_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Revision:
     name: str | None = None
     session_settings: SessionSettings | None = None
     health_check: HealthCheck | Unchecked | None = None
+    private_name: str | None = None
 
 
 class Publishing:
@@ -96,6 +99,7 @@ class Publishing:
         caller = context.principal
         network, backends = await self._resources.read(lambda now: _placed(now, draft, caller))
         id_ = new_id(context)
+        await require_free(self._streams, draft.private_name, id_)
         made = Service(
             id=id_,
             owner=caller,
@@ -118,6 +122,7 @@ class Publishing:
             policy_enabled=draft.policy_enabled,
             session_settings=draft.session_settings,
             health_check=draft.health_check,
+            private_name=new_name(draft.private_name),
         )
         return await self._execute(id_, Create(made, network, draft.ip_version), context)
 
@@ -125,6 +130,7 @@ class Publishing:
         if (first := await self._streams.first_answer(context)) is not None:
             return EndpointService.FromString(first)
         command = await self._resources.read(lambda now: _change(now, id_, revision, context))
+        await require_free(self._streams, revision.private_name or "", id_)
         return await self._execute(id_, command, context)
 
     async def add_permissions(
@@ -197,6 +203,7 @@ def _change(now: Snapshot, id_: str, revision: Revision, context: CommandContext
         revision.name,
         revision.session_settings,
         revision.health_check,
+        None if revision.private_name is None else new_name(revision.private_name),
     )
 
 

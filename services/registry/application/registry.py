@@ -9,9 +9,11 @@ from services.registry.application.defaults import Defaults
 from services.registry.application.deletions import Deletions
 from services.registry.application.endpoints import Endpoints
 from services.registry.application.inventory import Inventory
+from services.registry.application.names import LookUp, Names, nowhere
 from services.registry.application.ports import Ports
 from services.registry.application.publishing import Publishing
 from services.registry.application.reservations import Reservations
+from services.registry.application.resolvers import Resolvers
 from services.registry.application.settings import Settings
 from services.registry.application.streams import Streams
 from services.registry.application.subnets import Subnets
@@ -23,10 +25,17 @@ STANDARD = WatchLimits()
 
 
 class Registry:
-    """`store` is opened with `projections()`; `endpoints` is how the endpoint service is asked."""
+    """`store` is opened with `projections()`; `endpoints` is how the endpoint service is asked, and
+    `look_up` how the DNS is."""
 
     def __init__(
-        self, store: SqlStore, endpoints: Endpoints, settings: Settings, watching: WatchLimits = STANDARD
+        self,
+        store: SqlStore,
+        endpoints: Endpoints,
+        settings: Settings,
+        watching: WatchLimits = STANDARD,
+        *,
+        look_up: LookUp = nowhere,
     ) -> None:
         self.streams = Streams(store)
         self.resources = Resources(store)
@@ -38,6 +47,8 @@ class Registry:
         self.ports = Ports(self.streams, self.inventory, allocator)
         self.attachments = Attachments(self.streams, self.inventory)
         self.publishing = Publishing(self.streams, self.inventory, self.resources, settings)
+        self.names = Names(self.streams, self.inventory, look_up)
+        self.resolvers = Resolvers(self.streams, self.inventory, self.resources, settings)
         self.deletions = Deletions(self.streams, self.resources, endpoints, settings)
         self.reservations = Reservations(self.streams, self.resources, allocator, endpoints)
         self.watching = Watching(store, sights_of, watching)

@@ -25,6 +25,7 @@ from services.registry.domain import (
     credential,
     default_attachment,
     port,
+    private_name,
     service,
     service_commands,
     service_events,
@@ -161,6 +162,8 @@ def _taken(claim: Claim) -> Refused | None:
         case "service-name":
             text = f"the project has an endpoint service {name} already"
             return AlreadyExists("NAME_TAKEN", text, field="endpoint_service.name")
+        case private_name.PRIVATE_NAME:
+            return private_name.taken(claim.key)
         case credential.KEY:
             text = "there is, or was, a credential with this key already: make another"
             return AlreadyExists("KEY_TAKEN", text, field="credential.public_key")

@@ -7,10 +7,15 @@ from typing import NamedTuple
 
 from services.common.addressing import Address, Network, address_of, collapsed, family, network_of, networks_of
 from services.common.errors import Invalid
+from services.common.eventsourcing.store import Claim
 
 SOURCE_RANGE = IPv4Network("198.19.128.0/17")
 SOURCE_RANGE_V6 = IPv6Network("fd73:6964:6567:6174::/96")
 """What backends see connections come from: kept free in every VPC."""
+
+
+ADDRESS = "address"
+"""The kind of claim to an address of a subnet."""
 
 
 class Bounds(NamedTuple):
@@ -80,6 +85,11 @@ def check_assignable(address: Address, subnet: Network, field: str) -> None:
     for reserved, use in _reserved(subnet):
         if address == reserved:
             raise Invalid("ADDRESS_RESERVED", f"{address} is not given out in {subnet}: it is {use}", field=field)
+
+
+def address_claim(subnet_id: str, address: Address | str) -> Claim:
+    """An address of a subnet. With an empty address its key is the prefix of all of them."""
+    return Claim(ADDRESS, f"{subnet_id}/{address}")
 
 
 def free_address(subnet: Network, taken: Collection[Address], seed: str) -> Address | None:

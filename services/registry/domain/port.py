@@ -10,9 +10,13 @@ from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints
 from services.common.principal import Principal
 from services.registry.domain import vpc
+from services.registry.domain.addresses import address_claim
 
-ADDRESS, ENDPOINT_PORT = "address", "endpoint-port"
-"""The kinds of claims: an address of a subnet, and that an endpoint has its one port."""
+RESOLVER = "resolver"
+"""What gateways have an address for."""
+
+ENDPOINT_PORT = "endpoint-port"
+"""The kind of claim that an endpoint has its one port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,17 @@ class Endpoint:
         return f"endpoint/{self.id}"
 
 
-Holder = Machine | Endpoint
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Gateways, which answer for the address: as the VPC's resolver. Such a port lives and goes with its VPC."""
+
+    what: str = RESOLVER
+
+    def __str__(self) -> str:
+        return f"gateway/{self.what}"
+
+
+Holder = Machine | Endpoint | Gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +170,6 @@ def of(state: State) -> Port:
             raise LookupError("a port's stream begins with PortReserved")
         case _:
             return state.port
-
-
-def address_claim(subnet_id: str, address: Address | str) -> Claim:
-    """An address of a subnet. With an empty address its key is the prefix of all of them."""
-    return Claim(ADDRESS, f"{subnet_id}/{address}")
 
 
 def endpoint_claim(endpoint_id: str) -> Claim:

@@ -9,6 +9,7 @@ from services.common.errors import Forbidden, Invalid
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
+from services.registry.domain.private_name import UNNAMED, PrivateName, Unnamed
 
 MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
 HIGHEST_WEIGHT = 100
@@ -154,6 +155,7 @@ class Service:
     policy_enabled: bool = False
     session_settings: SessionSettings = USUAL
     health_check: HealthCheck | Unchecked = UNCHECKED
+    private_name: PrivateName | Unnamed = UNNAMED
 
     @property
     def ip_version(self) -> int:

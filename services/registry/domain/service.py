@@ -7,7 +7,8 @@ from typing import Any, assert_never
 from services.common.errors import NotFound, WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints, Count
-from services.registry.domain import permissions, vpc
+from services.registry.domain import permissions, private_name, vpc
+from services.registry.domain.private_name import PrivateName
 from services.registry.domain.publication import (
     Service,
     check_backends,
@@ -30,11 +31,13 @@ from services.registry.domain.service_commands import (
     RemovePermissions,
     Reopen,
     StartDeletion,
+    VerifyName,
 )
 from services.registry.domain.service_events import (
     Event,
     PermissionsAdded,
     PermissionsRemoved,
+    PrivateNameVerified,
     ServiceChanged,
     ServiceClosed,
     ServiceCreated,
@@ -60,6 +63,7 @@ CHANGEABLE = (
     "name",
     "session_settings",
     "health_check",
+    "private_name",
 )
 """What the owner can change of a service, by the names that the service, the command and the event have for it."""
 
@@ -116,6 +120,7 @@ _DONE: Mapping[type[Command], str] = {
     Open: "opened",
     Fail: "given up",
     Change: "changed",
+    VerifyName: "changed",
     AddPermissions: "permitted to others",
     RemovePermissions: "withdrawn from others",
     Close: "deleted",
@@ -140,6 +145,8 @@ def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 
             return [ServiceFailed(reason, at)]
         case Change(), Available(service):
             return _change(command, service)
+        case VerifyName(name, at), Available(service):
+            return _verified(name, at, service)
         case AddPermissions(), Available(service):
             return permissions.add(command, service)
         case RemovePermissions(), Available(service):
@@ -162,7 +169,7 @@ def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 
             return []
         case FinishDeletion(at), Deleting():
             return [ServiceDeleted(at)]
-        case ((Change() | AddPermissions() | RemovePermissions()), Deleted(service)):
+        case ((Change() | VerifyName() | AddPermissions() | RemovePermissions()), Deleted(service)):
             raise NotFound("service", service.id)
         case _:
             text = f"the endpoint service is {stage(state)}: it cannot be {_DONE[type(command)]}"
@@ -179,6 +186,8 @@ def evolve(state: State, event: Event) -> State:
             return Failed(_after(state, at), reason)
         case ServiceChanged(at):
             return Available(_changed(_after(state, at), event))
+        case PrivateNameVerified(at):
+            return Available(_named(_after(state, at), at))
         case PermissionsAdded(at=at):
             return Available(permissions.added(_after(state, at), event))
         case PermissionsRemoved(at=at):
@@ -206,10 +215,11 @@ def constraints(state: State, event: Event) -> Constraints:
         case ServiceDeleted():
             service = of(after)
             return moved + Constraints(
-                releases=_name(service), counts=(_quota(service, -1), vpc.use(service.vpc_id, -1))
+                releases=(*_name(service), *private_name.claims(service.private_name)),
+                counts=(_quota(service, -1), vpc.use(service.vpc_id, -1)),
             )
-        case ServiceChanged(name=str()):
-            return moved + Constraints(releases=_name(of(state)), claims=_name(of(after)))
+        case ServiceChanged() | PrivateNameVerified():
+            return moved + _names_moved(of(state), of(after))
         case _:
             return moved
 
@@ -240,6 +250,15 @@ def _offered(before: State, after: State) -> Constraints:
     )
 
 
+def _names_moved(before: Service, after: Service) -> Constraints:
+    """A private name is claimed when it is verified."""
+    names = Constraints()
+    if before.name != after.name:
+        names += Constraints(releases=_name(before), claims=_name(after))
+    known, now = private_name.claims(before.private_name), private_name.claims(after.private_name)
+    return names if known == now else names + Constraints(releases=known, claims=now)
+
+
 def _name(service: Service) -> tuple[Claim, ...]:
     """Services without a name have none in common."""
     return (Claim("service-name", f"{service.owner}/{service.name}"),) if service.name else ()
@@ -263,11 +282,30 @@ def _change(command: Change, service: Service) -> Sequence[Event]:
     wanted = _news(command)
     if command.backends is not None:
         wanted["backends"] = keeping_ports(command.backends, service.backends)
+    if _name_of(wanted.get("private_name")) == _name_of(service.private_name):
+        wanted.pop("private_name", None)  # the same name is as it was: verified, or to be shown by the same record
     after = replace(service, **wanted)
     if (after.health_check, after.port_mappings) != (service.health_check, service.port_mappings):
         check_health_check(after.health_check, after.port_mappings)
     event = ServiceChanged(command.at, **{name: new for name, new in wanted.items() if new != getattr(service, name)})
     return [] if event == ServiceChanged(command.at) else [event]
+
+
+def _name_of(named: object) -> str | None:
+    return named.name if isinstance(named, PrivateName) else None
+
+
+def _verified(found: PrivateName, at: int, service: Service) -> Sequence[Event]:
+    named = service.private_name
+    if not isinstance(named, PrivateName) or (named.name, named.value) != (found.name, found.value):
+        text = f"the private name is not {found.name} any more, which was looked up: verify the one that it is now"
+        raise WrongState("PRIVATE_NAME_CHANGED", text)
+    return [] if named.verified_at else [PrivateNameVerified(at)]
+
+
+def _named(service: Service, at: int) -> Service:
+    named = service.private_name
+    return replace(service, private_name=replace(named, verified_at=at)) if isinstance(named, PrivateName) else service
 
 
 def _changed(service: Service, event: ServiceChanged) -> Service:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from services.common import addressing
 from services.common.labels import Tag
 from services.common.service_settings import HealthCheck, SessionSettings
+from services.registry.domain.private_name import PrivateName, Unnamed
 from services.registry.domain.publication import (
     ApprovalRules,
     Backend,
@@ -57,6 +58,15 @@ class Change:
     name: str | None = None
     session_settings: SessionSettings | None = None
     health_check: HealthCheck | Unchecked | None = None
+    private_name: PrivateName | Unnamed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyName:
+    """The TXT record of this name was found, as it should be."""
+
+    name: PrivateName
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +118,15 @@ class FinishDeletion:
 
 
 Command = (
-    Create | Open | Fail | Change | AddPermissions | RemovePermissions | Close | Reopen | StartDeletion | FinishDeletion
+    Create
+    | Open
+    | Fail
+    | Change
+    | VerifyName
+    | AddPermissions
+    | RemovePermissions
+    | Close
+    | Reopen
+    | StartDeletion
+    | FinishDeletion
 )

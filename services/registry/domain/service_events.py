@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from services.common.labels import Tag
 from services.common.service_settings import HealthCheck, SessionSettings
+from services.registry.domain.private_name import PrivateName, Unnamed
 from services.registry.domain.publication import (
     ApprovalRules,
     Backend,
@@ -48,6 +49,12 @@ class ServiceChanged:
     name: str | None = None
     session_settings: SessionSettings | None = None
     health_check: HealthCheck | Unchecked | None = None
+    private_name: PrivateName | Unnamed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateNameVerified:
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,7 @@ Event = (
     | ServiceOpened
     | ServiceFailed
     | ServiceChanged
+    | PrivateNameVerified
     | PermissionsAdded
     | PermissionsRemoved
     | ServiceClosed

@@ -10,9 +10,10 @@ from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints, Count
 from services.common.labels import Tag
 from services.common.principal import Principal
-from services.registry.domain import addresses, reach
+from services.registry.domain import addresses, reach, resolver
 from services.registry.domain.network import Subnet, Vpc
 from services.registry.domain.reach import Attachment
+from services.registry.domain.resolver import ResolverDeleted, ResolverPlaced, ResolverSet, ResolverWithdrawn
 from services.registry.domain.vpc_commands import (
     Change,
     ChangeSubnet,
@@ -20,8 +21,10 @@ from services.registry.domain.vpc_commands import (
     Create,
     CreateSubnet,
     Delete,
+    DeleteResolver,
     DeleteSubnet,
     Detach,
+    SetResolver,
 )
 
 MAX_SUBNETS = 200
@@ -94,10 +97,20 @@ class SubnetDeleted:
     subnet: Subnet
 
 
-Event = VpcCreated | VpcAttached | VpcDetached | VpcChanged | VpcDeleted | SubnetCreated | SubnetChanged | SubnetDeleted
+Event = (
+    VpcCreated
+    | VpcAttached
+    | VpcDetached
+    | VpcChanged
+    | VpcDeleted
+    | SubnetCreated
+    | SubnetChanged
+    | SubnetDeleted
+    | resolver.Event
+)
 
 
-def decide(command: Command, state: State) -> Sequence[Event]:
+def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 # a case for each row of the machine
     match command, state:
         case Create(vpc, attachments), Absent():
             addresses.check_apart(vpc.cidrs, "vpc.cidrs")
@@ -109,7 +122,11 @@ def decide(command: Command, state: State) -> Sequence[Event]:
             return [SubnetCreated(subnet)]
         case ChangeSubnet(), Present(vpc):
             return _changed_subnet(command, vpc)
-        case ((CreateSubnet() | Change()), Deleted(vpc)):
+        case SetResolver(wanted), Present(vpc):
+            return resolver.changed(wanted, vpc)
+        case DeleteResolver(), Present(vpc):
+            return resolver.deleted(vpc)
+        case ((CreateSubnet() | Change() | SetResolver() | DeleteResolver()), Deleted(vpc)):
             raise NotFound("vpc", vpc.id)
         case ChangeSubnet(subnet_id), Deleted():
             raise NotFound("subnet", subnet_id)
@@ -148,6 +165,8 @@ def evolve(state: State, event: Event) -> State:
             return Present(_with_subnets(state, (*of(state).subnets, subnet)))
         case SubnetDeleted(subnet):
             return Present(_with_subnets(state, tuple(kept for kept in of(state).subnets if kept.id != subnet.id)))
+        case ResolverPlaced() | ResolverWithdrawn() | ResolverSet() | ResolverDeleted():
+            return Present(resolver.evolved(of(state), event))
         case VpcDeleted():
             return Deleted(_with_subnets(state, ()))
         case _:
@@ -167,8 +186,14 @@ def constraints(state: State, event: Event) -> Constraints:
             if name == vpc.name:
                 return Constraints()
             return Constraints(claims=(_name(vpc.owner, name),), releases=(_name(vpc.owner, vpc.name),))
-        case SubnetChanged():
+        case SubnetChanged() | ResolverSet() | ResolverDeleted():
             return Constraints()
+        case ResolverPlaced(place):
+            taken = addresses.address_claim(place.subnet_id, place.address)
+            return Constraints(claims=(taken,), counts=(subnet_use(place.subnet_id, 1),))
+        case ResolverWithdrawn(place):
+            taken = addresses.address_claim(place.subnet_id, place.address)
+            return Constraints(releases=(taken,), counts=(subnet_use(place.subnet_id, -1),))
         case VpcDeleted():
             vpc = of(state)
             return Constraints(releases=(claim(vpc.id), _name(vpc.owner, vpc.name)))
@@ -226,7 +251,8 @@ def in_use(vpc_id: str, users: Sequence[str]) -> WrongState:
 
 def subnet_in_use(subnet_id: str, ports: Sequence[str]) -> WrongState:
     blockers = ports[:NAMED_BLOCKERS]
-    text = f"addresses of subnet {subnet_id} are in use: delete first, of machines or endpoints, {', '.join(blockers)}"
+    text = f"addresses of subnet {subnet_id} are in use: delete first, of machines, endpoints or the VPC's resolver, "
+    text += ", ".join(blockers)
     return WrongState("SUBNET_IN_USE", text, blockers=blockers)
 
 

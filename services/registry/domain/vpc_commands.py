@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from services.common.addressing import Address, Network
 from services.common.labels import Tag
-from services.registry.domain.network import Subnet, Vpc
+from services.registry.domain.network import Resolver, Subnet, Vpc
 from services.registry.domain.reach import Attachment
 
 
@@ -60,4 +60,14 @@ class Detach:
     attachment_id: str
 
 
-Command = Create | Change | Delete | CreateSubnet | ChangeSubnet | DeleteSubnet | Detach
+@dataclass(frozen=True, slots=True)
+class SetResolver:
+    resolver: Resolver
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResolver:
+    pass
+
+
+Command = Create | Change | Delete | CreateSubnet | ChangeSubnet | DeleteSubnet | Detach | SetResolver | DeleteResolver

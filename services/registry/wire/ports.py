@@ -5,7 +5,18 @@ from typing import assert_never
 from services.common.addressing import address_of
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.principal import Principal
-from services.registry.domain.port import Endpoint, Event, Holder, Machine, Port, PortReleased, PortReserved, State, of
+from services.registry.domain.port import (
+    Endpoint,
+    Event,
+    Gateway,
+    Holder,
+    Machine,
+    Port,
+    PortReleased,
+    PortReserved,
+    State,
+    of,
+)
 from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
 from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
 from sidegate.api.registry.v1 import vpc_pb2
@@ -62,6 +73,6 @@ def port_of(message: vpc_pb2.Port) -> Port:
 
 
 def holder_of(text: str) -> Holder:
-    """From "machine/<name>" or "endpoint/<id>"."""
+    """From "machine/<name>", "endpoint/<id>" or "gateway/resolver"."""
     kind, _, name = text.partition("/")
-    return Endpoint(name) if kind == "endpoint" else Machine(name)
+    return Endpoint(name) if kind == "endpoint" else Gateway(name) if kind == "gateway" else Machine(name)

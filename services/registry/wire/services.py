@@ -22,6 +22,7 @@ from services.registry.domain.service_events import (
     Event,
     PermissionsAdded,
     PermissionsRemoved,
+    PrivateNameVerified,
     ServiceChanged,
     ServiceClosed,
     ServiceCreated,
@@ -33,6 +34,7 @@ from services.registry.domain.service_events import (
 )
 from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
 from services.registry.wire.permissions import ended_message, ended_of, grants_of, permission_message
+from services.registry.wire.private_names import private_name_message, private_name_of, verified_name
 from services.registry.wire.profiles import (
     IDENTITIES,
     IP_VERSIONS,
@@ -121,6 +123,7 @@ def service_message(state: State) -> EndpointService:
         session_settings=settings_message(service.session_settings),
         health_check=health_message(service.health_check),
         ip_version=STORED_VERSIONS[service.ip_version],
+        private_name=private_name_message(service.private_name),
     )
 
 
@@ -156,6 +159,7 @@ def service_of(message: EndpointService) -> Service:
         policy_enabled=message.policy_enabled,
         session_settings=settings_of(message.session_settings),
         health_check=stored_health_check(message),
+        private_name=private_name_of(message),
     )
 
 
@@ -172,6 +176,7 @@ def connectable(service: EndpointService) -> ConnectableService:
         create_time=service.create_time,
         policy_enabled=service.policy_enabled,
         ip_version=service.ip_version or EndpointService.IP_VERSION_IPV4,
+        private_name=verified_name(service),
     )
 
 
@@ -184,6 +189,8 @@ def _fact(event: Event) -> events_pb2.RegistryEvent:
             return make(service_opened=events_pb2.ServiceOpened())
         case ServiceChanged():
             return make(service_changed=_changed(event))
+        case PrivateNameVerified():
+            return make(private_name_verified=events_pb2.PrivateNameVerified())
         case PermissionsAdded(permissions, descriptions=descriptions):
             added = events_pb2.PermissionsAdded(permissions=permissions, descriptions=descriptions)
             return make(permissions_added=added)
@@ -212,6 +219,8 @@ def _event(message: events_pb2.RegistryEvent, stored: RecordedEvent) -> Event:
             return ServiceOpened(at)
         case "service_changed":
             return _changes(message.service_changed, at)
+        case "private_name_verified":
+            return PrivateNameVerified(at)
         case "permissions_added":
             added = message.permissions_added
             return PermissionsAdded(tuple(added.permissions), at, dict(added.descriptions))
@@ -252,6 +261,9 @@ def _changed(event: ServiceChanged) -> events_pb2.ServiceChanged:
     if event.health_check is not None:
         check = events_pb2.ServiceHealthCheck(health_check=health_message(event.health_check))
         message.health_check.CopyFrom(check)
+    if event.private_name is not None:
+        named = events_pb2.ServicePrivateName(private_name=private_name_message(event.private_name))
+        message.private_name.CopyFrom(named)
     if event.tags is not None:
         message.tags.SetInParent()
         message.tags.tags.extend(map(tag_message, event.tags))
@@ -276,4 +288,5 @@ def _changes(message: events_pb2.ServiceChanged, at: int) -> ServiceChanged:
         message.name if message.HasField("name") else None,
         settings_of(message.session_settings) if message.HasField("session_settings") else None,
         stored_health_check(message.health_check) if message.HasField("health_check") else None,
+        private_name_of(message.private_name) if message.HasField("private_name") else None,
     )

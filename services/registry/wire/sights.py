@@ -33,6 +33,9 @@ WORDS: Mapping[str, str] = {
     "service_deletion_started": "deletion_started",
     "service_deleted": "deleted",
     "service_failed": "failed",
+    "resolver_set": "resolver_set",
+    "resolver_deleted": "resolver_deleted",
+    "private_name_verified": "private_name_verified",
 }
 """What happened, in a word, for each fact. A fact without one is not told."""
 
@@ -52,7 +55,11 @@ SEEN_BY_OWNERS = frozenset({"vpc", "subnet", "port", "service"})
 _API = "sidegate.api.registry.v1"
 ALLOWED = Allowed(
     {
-        f"{_API}.Vpc": (*("id", "project", "account", "name", "cidrs", "create_time", "etag", "description", "tags"),),
+        f"{_API}.Vpc": (
+            *("id", "project", "account", "name", "cidrs", "create_time", "etag", "description", "tags"),
+            "resolver",
+        ),
+        f"{_API}.Resolver": ("subnet_id", "address", "port_id", "forwarders", "create_time"),
         f"{_API}.Subnet": (
             *("id", "vpc_id", "project", "account", "name", "cidr", "gateway_address", "create_time"),
             *("description", "tags", "dns_servers", "dhcp_enabled", "availability_zone", "etag"),
@@ -68,7 +75,9 @@ ALLOWED = Allowed(
             *("description", "tags", "client_identity", "service_type", "server_type"),
             *("permission_details", "ended_permissions", "approval_rules", "consumer_limits", "policy_enabled"),
             *("session_settings", "health_check", "ip_version"),
+            *("private_name", "public_prefixes"),
         ),
+        f"{_API}.PrivateName": ("name", "state", "record_name", "record_value", "verify_time"),
         f"{_API}.Permission": ("id", "permission", "type", "description", "create_time"),
         f"{_API}.EndedPermission": ("permission", "time", "version"),
         f"{_API}.ApprovalRules": ("accept_accounts", "accept_tags", "pending_seconds", "accepted_seconds"),

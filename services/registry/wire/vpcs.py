@@ -7,6 +7,7 @@ from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.principal import Principal
 from services.registry.domain.addresses import router
 from services.registry.domain.network import Subnet, Vpc
+from services.registry.domain.resolver import ResolverDeleted, ResolverPlaced, ResolverSet, ResolverWithdrawn
 from services.registry.domain.vpc import (
     Event,
     State,
@@ -23,6 +24,7 @@ from services.registry.domain.vpc import (
 from services.registry.wire.attachments import attachment_message, attachment_of
 from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
 from services.registry.wire.profiles import tag_message, tag_of
+from services.registry.wire.resolvers import resolver_event_of, resolver_fact, resolver_message
 from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 
@@ -52,6 +54,8 @@ class VpcCodec:
             case "subnet_deleted":
                 return SubnetDeleted(_subnet(message.subnet))
             case fact:
+                if (of_resolver := resolver_event_of(message)) is not None:
+                    return of_resolver
                 raise UnknownEvent(f"{event.stream} is a VPC's and holds {fact}")
 
     def partition(self, state: State) -> str:
@@ -69,6 +73,7 @@ def vpc_message(vpc: Vpc) -> vpc_pb2.Vpc:
         etag=str(vpc.revision),
         description=vpc.description,
         tags=map(tag_message, vpc.tags),
+        resolver=resolver_message(vpc.resolver),
     )
 
 
@@ -102,6 +107,8 @@ def _message(event: Event, vpc: Vpc) -> events_pb2.RegistryEvent:
         case VpcDetached(attachment):
             shown = attachment_message(attachment, by_default=True)
             return events_pb2.RegistryEvent(attachment_deleted=events_pb2.AttachmentDeleted(), attachment=shown)
+        case ResolverPlaced() | ResolverWithdrawn() | ResolverSet() | ResolverDeleted():
+            return resolver_fact(event, vpc, vpc_message(vpc))
         case VpcDeleted():
             return events_pb2.RegistryEvent(vpc_deleted=events_pb2.VpcDeleted(), vpc=vpc_message(vpc))
         case SubnetCreated(subnet):

@@ -41,6 +41,7 @@ class EndpointEvent(_message.Message):
     SOURCES_ADDED_FIELD_NUMBER: _builtins.int
     SERVICE_FORWARDING_CHANGED_FIELD_NUMBER: _builtins.int
     ATTACHMENT_CHANGED_FIELD_NUMBER: _builtins.int
+    RESOLVER_CHANGED_FIELD_NUMBER: _builtins.int
     GATEWAY_JOINED_FIELD_NUMBER: _builtins.int
     GATEWAY_LOST_FIELD_NUMBER: _builtins.int
     GATEWAY_RETIRED_FIELD_NUMBER: _builtins.int
@@ -104,6 +105,10 @@ class EndpointEvent(_message.Message):
         """How the cell's gateways reach a VPC is another."""
 
     @_builtins.property
+    def resolver_changed(self) -> Global___ResolverChanged:
+        """What the cell's gateways answer for as a VPC's resolver is another."""
+
+    @_builtins.property
     def gateway_joined(self) -> Global___GatewayJoined:
         """A gateway joined its cell, or came back to it."""
 
@@ -144,6 +149,7 @@ class EndpointEvent(_message.Message):
         sources_added: Global___SourcesAdded | None = ...,
         service_forwarding_changed: Global___ServiceForwardingChanged | None = ...,
         attachment_changed: Global___AttachmentChanged | None = ...,
+        resolver_changed: Global___ResolverChanged | None = ...,
         gateway_joined: Global___GatewayJoined | None = ...,
         gateway_lost: Global___GatewayLost | None = ...,
         gateway_retired: Global___GatewayRetired | None = ...,
@@ -151,11 +157,11 @@ class EndpointEvent(_message.Message):
         forwarding: _forwarding_pb2.ForwardingEntry | None = ...,
         placement: Global___EndpointPlacement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "resolver_changed", b"resolver_changed", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "resolver_changed", b"resolver_changed", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "drain_ended", "sources_added", "service_forwarding_changed", "attachment_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "drain_ended", "sources_added", "service_forwarding_changed", "attachment_changed", "resolver_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -593,6 +599,28 @@ class AttachmentChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AttachmentChanged: _TypeAlias = AttachmentChanged  # noqa: Y015
+
+@_typing.final
+class ResolverChanged(_message.Message):
+    """A VPC's resolver, as the cell's gateways answer for it: `forwarding` has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CELL_FIELD_NUMBER: _builtins.int
+    cell: _builtins.str
+    """The cell."""
+    def __init__(
+        self,
+        *,
+        cell: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolverChanged: _TypeAlias = ResolverChanged  # noqa: Y015
 
 @_typing.final
 class GatewayJoined(_message.Message):

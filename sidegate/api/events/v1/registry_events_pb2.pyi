@@ -51,6 +51,9 @@ class RegistryEvent(_message.Message):
     SUBNET_CHANGED_FIELD_NUMBER: _builtins.int
     DEFAULT_ATTACHMENT_SET_FIELD_NUMBER: _builtins.int
     DEFAULT_ATTACHMENT_DELETED_FIELD_NUMBER: _builtins.int
+    RESOLVER_SET_FIELD_NUMBER: _builtins.int
+    RESOLVER_DELETED_FIELD_NUMBER: _builtins.int
+    PRIVATE_NAME_VERIFIED_FIELD_NUMBER: _builtins.int
     ACCOUNT_CREATED_FIELD_NUMBER: _builtins.int
     PROJECT_CREATED_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_CREATED_FIELD_NUMBER: _builtins.int
@@ -156,6 +159,18 @@ class RegistryEvent(_message.Message):
         """VPCs that tenants make are not attached in the cell any more."""
 
     @_builtins.property
+    def resolver_set(self) -> Global___ResolverSet:
+        """A VPC has a resolver, or another one; `vpc` has all of it."""
+
+    @_builtins.property
+    def resolver_deleted(self) -> Global___ResolverDeleted:
+        """A VPC has no resolver any more."""
+
+    @_builtins.property
+    def private_name_verified(self) -> Global___PrivateNameVerified:
+        """The private name of a service was shown to be its owner's; `service` has all of it."""
+
+    @_builtins.property
     def account_created(self) -> Global___AccountCreated:
         """An account was created; `account` has all of it."""
 
@@ -244,6 +259,9 @@ class RegistryEvent(_message.Message):
         subnet_changed: Global___SubnetChanged | None = ...,
         default_attachment_set: Global___DefaultAttachmentSet | None = ...,
         default_attachment_deleted: Global___DefaultAttachmentDeleted | None = ...,
+        resolver_set: Global___ResolverSet | None = ...,
+        resolver_deleted: Global___ResolverDeleted | None = ...,
+        private_name_verified: Global___PrivateNameVerified | None = ...,
         account_created: Global___AccountCreated | None = ...,
         project_created: Global___ProjectCreated | None = ...,
         access_key_created: Global___AccessKeyCreated | None = ...,
@@ -261,11 +279,11 @@ class RegistryEvent(_message.Message):
         access_key: _account_pb2.AccessKey | None = ...,
         events_credential: _credential_pb2.EventsCredential | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "private_name_verified", b"private_name_verified", "project_created", b"project_created", "resolver_deleted", b"resolver_deleted", "resolver_set", b"resolver_set", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "project_created", b"project_created", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "private_name_verified", b"private_name_verified", "project_created", b"project_created", "resolver_deleted", b"resolver_deleted", "resolver_set", b"resolver_set", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "vpc_changed", "subnet_changed", "default_attachment_set", "default_attachment_deleted", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked", "events_credential_created", "events_credential_revoked"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "vpc_changed", "subnet_changed", "default_attachment_set", "default_attachment_deleted", "resolver_set", "resolver_deleted", "private_name_verified", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked", "events_credential_created", "events_credential_revoked"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "default_attachment", "account", "access_key", "events_credential"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
@@ -418,6 +436,57 @@ class SubnetChanged(_message.Message):
 Global___SubnetChanged: _TypeAlias = SubnetChanged  # noqa: Y015
 
 @_typing.final
+class ResolverSet(_message.Message):
+    """A VPC's resolver was set: what it is now is the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolverSet: _TypeAlias = ResolverSet  # noqa: Y015
+
+@_typing.final
+class ResolverDeleted(_message.Message):
+    """A VPC's resolver was taken away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolverDeleted: _TypeAlias = ResolverDeleted  # noqa: Y015
+
+@_typing.final
+class PrivateNameVerified(_message.Message):
+    """A service's private name was verified: it is the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrivateNameVerified: _TypeAlias = PrivateNameVerified  # noqa: Y015
+
+@_typing.final
 class DefaultAttachmentSet(_message.Message):
     """A default attachment was set: cell and target are the resource's."""
 
@@ -536,6 +605,7 @@ class ServiceChanged(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SESSION_SETTINGS_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
+    PRIVATE_NAME_FIELD_NUMBER: _builtins.int
     approval_required: _builtins.bool
     """The need of approval, if it changed."""
     description: _builtins.str
@@ -572,6 +642,10 @@ class ServiceChanged(_message.Message):
     def health_check(self) -> Global___ServiceHealthCheck:
         """How backends are asked whether they are well, if that changed."""
 
+    @_builtins.property
+    def private_name(self) -> Global___ServicePrivateName:
+        """The private name, if it changed: not verified as yet."""
+
     def __init__(
         self,
         *,
@@ -586,10 +660,11 @@ class ServiceChanged(_message.Message):
         name: _builtins.str | None = ...,
         session_settings: _endpoint_service_pb2.SessionSettings | None = ...,
         health_check: Global___ServiceHealthCheck | None = ...,
+        private_name: Global___ServicePrivateName | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "health_check", b"health_check", "name", b"name", "port_mappings", b"port_mappings", "session_settings", b"session_settings", "tags", b"tags"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "health_check", b"health_check", "name", b"name", "port_mappings", b"port_mappings", "private_name", b"private_name", "session_settings", b"session_settings", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "health_check", b"health_check", "name", b"name", "port_mappings", b"port_mappings", "session_settings", b"session_settings", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required", "_client_identity", b"_client_identity", "_description", b"_description", "_name", b"_name", "approval_required", b"approval_required", "approval_rules", b"approval_rules", "backends", b"backends", "client_identity", b"client_identity", "consumer_limits", b"consumer_limits", "description", b"description", "health_check", b"health_check", "name", b"name", "port_mappings", b"port_mappings", "private_name", b"private_name", "session_settings", b"session_settings", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__approval_required: _TypeAlias = _typing.Literal["approval_required"]  # noqa: Y015
     _WhichOneofArgType__approval_required: _TypeAlias = _typing.Literal["_approval_required", b"_approval_required"]  # noqa: Y015
@@ -609,6 +684,30 @@ class ServiceChanged(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ServiceChanged: _TypeAlias = ServiceChanged  # noqa: Y015
+
+@_typing.final
+class ServicePrivateName(_message.Message):
+    """The private name of a service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIVATE_NAME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def private_name(self) -> _endpoint_service_pb2.PrivateName:
+        """None where it has none any more."""
+
+    def __init__(
+        self,
+        *,
+        private_name: _endpoint_service_pb2.PrivateName | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["private_name", b"private_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["private_name", b"private_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServicePrivateName: _TypeAlias = ServicePrivateName  # noqa: Y015
 
 @_typing.final
 class ServiceHealthCheck(_message.Message):

@@ -1168,7 +1168,8 @@ class UpdateEndpointServiceRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields: `name`, `backends`, `port_mappings`, `approval_required`, `description`, `tags`, `client_identity`,
-        `approval_rules`, `consumer_limits`, `session_settings`, `health_check`: each as a whole, and not set takes it away.
+        `approval_rules`, `consumer_limits`, `session_settings`, `health_check`, `private_name`: each as a whole, and not set
+        takes it away.
         """
 
     def __init__(

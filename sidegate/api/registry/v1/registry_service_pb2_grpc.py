@@ -5,6 +5,7 @@ import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2
+from sidegate.api.registry.v1 import names_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2
 from sidegate.api.registry.v1 import quota_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
@@ -69,6 +70,16 @@ class RegistryServiceStub:
                 '/sidegate.api.registry.v1.RegistryService/DeleteVpc',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteVpcRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.SetResolver = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/SetResolver',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.SetResolverRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.FromString,
+                _registered_method=True)
+        self.DeleteResolver = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/DeleteResolver',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.DeleteResolverRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.FromString,
                 _registered_method=True)
         self.CreateSubnet = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryService/CreateSubnet',
@@ -185,6 +196,11 @@ class RegistryServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.RemovePermissionsRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.EndpointService.FromString,
                 _registered_method=True)
+        self.VerifyPrivateName = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/VerifyPrivateName',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.VerifyPrivateNameRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.EndpointService.FromString,
+                _registered_method=True)
         self.LookupEndpointService = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryService/LookupEndpointService',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.LookupEndpointServiceRequest.SerializeToString,
@@ -252,6 +268,21 @@ class RegistryServiceServicer:
     def DeleteVpc(self, request, context):
         """Deletes a VPC that has no subnets, services or attachments of the operator's; FAILED_PRECONDITION names those that it
         has. Attachments that it has by default go with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetResolver(self, request, context):
+        """Gives a VPC a DNS server of its own, or changes the one that it has: another address, other forwarders. Forwarders
+        must be among those that the operator allows (FORWARDER_NOT_ALLOWED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteResolver(self, request, context):
+        """Takes a VPC's DNS server away, and gives its address back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -420,6 +451,14 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyPrivateName(self, request, context):
+        """Looks up the TXT record that shows a service's private name to be its owner's. FAILED_PRECONDITION says what was found
+        instead; UNAVAILABLE, that name servers do not answer; ALREADY_EXISTS, that another service has the name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LookupEndpointService(self, request, context):
         """Finds a service that the caller may connect to, by id or full name.
         """
@@ -489,6 +528,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.DeleteVpc,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteVpcRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'SetResolver': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetResolver,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.SetResolverRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.SerializeToString,
+            ),
+            'DeleteResolver': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteResolver,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.DeleteResolverRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.SerializeToString,
             ),
             'CreateSubnet': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSubnet,
@@ -603,6 +652,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
             'RemovePermissions': grpc.unary_unary_rpc_method_handler(
                     servicer.RemovePermissions,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.RemovePermissionsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.EndpointService.SerializeToString,
+            ),
+            'VerifyPrivateName': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyPrivateName,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.VerifyPrivateNameRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.EndpointService.SerializeToString,
             ),
             'LookupEndpointService': grpc.unary_unary_rpc_method_handler(
@@ -772,6 +826,60 @@ class RegistryService:
             '/sidegate.api.registry.v1.RegistryService/DeleteVpc',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteVpcRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetResolver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/SetResolver',
+            sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.SetResolverRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteResolver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/DeleteResolver',
+            sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.DeleteResolverRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.Vpc.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1392,6 +1500,33 @@ class RegistryService:
             target,
             '/sidegate.api.registry.v1.RegistryService/RemovePermissions',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.RemovePermissionsRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.EndpointService.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyPrivateName(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/VerifyPrivateName',
+            sidegate_dot_api_dot_registry_dot_v1_dot_names__pb2.VerifyPrivateNameRequest.SerializeToString,
             sidegate_dot_api_dot_registry_dot_v1_dot_endpoint__service__pb2.EndpointService.FromString,
             options,
             channel_credentials,

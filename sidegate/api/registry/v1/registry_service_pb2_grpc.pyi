@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from sidegate.api.registry.v1 import endpoint_service_pb2 as _endpoint_service_pb2
+from sidegate.api.registry.v1 import names_pb2 as _names_pb2
 from sidegate.api.registry.v1 import quota_pb2 as _quota_pb2
 from sidegate.api.registry.v1 import registry_service_pb2 as _registry_service_pb2
 from sidegate.api.registry.v1 import vpc_pb2 as _vpc_pb2
@@ -39,6 +40,12 @@ class RegistryServiceStub:
     """Deletes a VPC that has no subnets, services or attachments of the operator's; FAILED_PRECONDITION names those that it
     has. Attachments that it has by default go with it.
     """
+    SetResolver: _aio.UnaryUnaryMultiCallable[_names_pb2.SetResolverRequest, _vpc_pb2.Vpc]
+    """Gives a VPC a DNS server of its own, or changes the one that it has: another address, other forwarders. Forwarders
+    must be among those that the operator allows (FORWARDER_NOT_ALLOWED).
+    """
+    DeleteResolver: _aio.UnaryUnaryMultiCallable[_names_pb2.DeleteResolverRequest, _vpc_pb2.Vpc]
+    """Takes a VPC's DNS server away, and gives its address back."""
     CreateSubnet: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreateSubnetRequest, _vpc_pb2.Subnet]
     """Creates a subnet."""
     GetSubnet: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetSubnetRequest, _vpc_pb2.Subnet]
@@ -89,6 +96,10 @@ class RegistryServiceStub:
     """Lets accounts connect, or describes their permission. One that is there already stays."""
     RemovePermissions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RemovePermissionsRequest, _endpoint_service_pb2.EndpointService]
     """Lets accounts connect no more. Connections that exist stay, unless `end_connections` is set."""
+    VerifyPrivateName: _aio.UnaryUnaryMultiCallable[_names_pb2.VerifyPrivateNameRequest, _endpoint_service_pb2.EndpointService]
+    """Looks up the TXT record that shows a service's private name to be its owner's. FAILED_PRECONDITION says what was found
+    instead; UNAVAILABLE, that name servers do not answer; ALREADY_EXISTS, that another service has the name.
+    """
     LookupEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LookupEndpointServiceRequest, _endpoint_service_pb2.ConnectableService]
     """Finds a service that the caller may connect to, by id or full name."""
     ListPlatformServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListPlatformServicesRequest, _registry_service_pb2.ListPlatformServicesResponse]
@@ -158,6 +169,24 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a VPC that has no subnets, services or attachments of the operator's; FAILED_PRECONDITION names those that it
         has. Attachments that it has by default go with it.
         """
+
+    @_abc_1.abstractmethod
+    def SetResolver(
+        self,
+        request: _names_pb2.SetResolverRequest,
+        context: _aio.ServicerContext[_names_pb2.SetResolverRequest, _abc.Awaitable[_vpc_pb2.Vpc]],
+    ) -> _abc.Awaitable[_vpc_pb2.Vpc]:
+        """Gives a VPC a DNS server of its own, or changes the one that it has: another address, other forwarders. Forwarders
+        must be among those that the operator allows (FORWARDER_NOT_ALLOWED).
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteResolver(
+        self,
+        request: _names_pb2.DeleteResolverRequest,
+        context: _aio.ServicerContext[_names_pb2.DeleteResolverRequest, _abc.Awaitable[_vpc_pb2.Vpc]],
+    ) -> _abc.Awaitable[_vpc_pb2.Vpc]:
+        """Takes a VPC's DNS server away, and gives its address back."""
 
     @_abc_1.abstractmethod
     def CreateSubnet(
@@ -346,6 +375,16 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_service_pb2.RemovePermissionsRequest, _abc.Awaitable[_endpoint_service_pb2.EndpointService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.EndpointService]:
         """Lets accounts connect no more. Connections that exist stay, unless `end_connections` is set."""
+
+    @_abc_1.abstractmethod
+    def VerifyPrivateName(
+        self,
+        request: _names_pb2.VerifyPrivateNameRequest,
+        context: _aio.ServicerContext[_names_pb2.VerifyPrivateNameRequest, _abc.Awaitable[_endpoint_service_pb2.EndpointService]],
+    ) -> _abc.Awaitable[_endpoint_service_pb2.EndpointService]:
+        """Looks up the TXT record that shows a service's private name to be its owner's. FAILED_PRECONDITION says what was found
+        instead; UNAVAILABLE, that name servers do not answer; ALREADY_EXISTS, that another service has the name.
+        """
 
     @_abc_1.abstractmethod
     def LookupEndpointService(

@@ -98,6 +98,7 @@ class Resolver(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     PORT_ID_FIELD_NUMBER: _builtins.int
     FORWARDERS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
     subnet_id: _builtins.str
     """The subnet that its address is in (UUID)."""
     address: _builtins.str
@@ -110,6 +111,10 @@ class Resolver(_message.Message):
         "[2620:fe::fe]:53", "192.0.2.1:5353". Empty: other names are refused.
         """
 
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When its address was taken."""
+
     def __init__(
         self,
         *,
@@ -117,10 +122,11 @@ class Resolver(_message.Message):
         address: _builtins.str = ...,
         port_id: _builtins.str = ...,
         forwarders: _abc.Iterable[_builtins.str] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "forwarders", b"forwarders", "port_id", b"port_id", "subnet_id", b"subnet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "create_time", b"create_time", "forwarders", b"forwarders", "port_id", b"port_id", "subnet_id", b"subnet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
