@@ -29,8 +29,8 @@ up: setup  ## run every program until Ctrl-C (data in ./data)
 logs: setup  ## follow the logs of a running `make up` (ARGS="--level warning", --help for more)
 	@$(PYTHON) -m services.standalone.logs $(ARGS)
 
-test: setup-test  ## run the whole test suite, on up to four cores at once
-	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup-test  ## run the whole test suite, on a process more than there are cores (they wait more than they compute), four at most
+	@$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-compose: setup  ## build docker-compose.yml, run it, and test it with packets (in CI with an engine of its own)
 	@$(PYTHON) -m pytest -m compose -v tests/compose $(ARGS)
