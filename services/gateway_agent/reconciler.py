@@ -200,7 +200,8 @@ class Reconciler:
         self._reporter.passed(self.position)
 
     def _face_difficulties(self) -> None:
-        """An attachment in difficulty has lost its device: it is put again until that is back."""
+        """An attachment in difficulty has lost its device, an endpoint lacks a route in a namespace: both are put again
+        until that is there."""
         if news := self._dataplane.take_health_news():
             for service in news:
                 self._facts.learn(service, self._dataplane.health(service))
@@ -209,7 +210,7 @@ class Reconciler:
         for key in self._facts.face(difficulties):
             self._reporter.note([key, *self._desired.users(key)])
         for key in difficulties:
-            if key.kind is Kind.ATTACHMENT and key not in self._retries:
+            if key.kind in (Kind.ATTACHMENT, Kind.ENDPOINT) and key not in self._retries:
                 self._retries.failed(key, self._fence.now())
 
     async def _audit(self) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from services.gateway_agent.routes import both_allow
 from services.gateway_agent.table import (
     Attachment,
     Change,
@@ -22,7 +23,7 @@ from services.gateway_agent.table import (
 )
 from services.gateway_agent.targets import Vxlan
 
-_ALTERABLE = ("admission", "allowed", "draining_until", "more_sources")
+_ALTERABLE = ("admission", "allowed", "draining_until", "more_sources", "routes")
 """Of an endpoint, what another value of cuts nothing, or only what it no longer lets in."""
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
@@ -241,10 +242,16 @@ def _in_place(old: Entry, new: Entry) -> bool:
 
 
 def _both_allow(old: Entry, new: Entry) -> Entry | None:
-    """The endpoint for the clients that both the old and the new entry let in; None if that is not to be."""
+    """The endpoint for the clients and the routes that both the old and the new entry allow; None if that is not to be:
+    its first route must begin with its address."""
     if not (isinstance(old, Endpoint) and isinstance(new, Endpoint) and old.admission == new.admission):
         return None
     pairs = ((one, other) for one in old.allowed for other in new.allowed if one.overlaps(other))
     allowed = tuple(sorted({max(pair, key=lambda network: network.prefixlen) for pair in pairs}))
     drains = [until for until in (old.draining_until, new.draining_until) if until]
-    return replace(new, allowed=allowed, draining_until=min(drains, default=0)) if allowed else None
+    routes = both_allow(old.routes, new.routes)
+    if not allowed or (bool(old.routes), bool(new.routes)) != (bool(routes),) * 2:
+        return None
+    if routes and routes[0].prefix.network_address != new.address:
+        return None
+    return replace(new, allowed=allowed, routes=routes, draining_until=min(drains, default=0))

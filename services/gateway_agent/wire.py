@@ -18,12 +18,13 @@ from services.gateway_agent.table import (
     Kind,
     Network,
     PortMapping,
-    Protocol,
     Resolver,
     Service,
     everybody,
 )
+from services.gateway_agent.wire_protocols import PROTOCOL_NUMBERS, PROTOCOLS
 from services.gateway_agent.wire_resolvers import names_of, resolver_of, resolver_to_proto
+from services.gateway_agent.wire_routes import route_to_proto, routes_of
 from services.gateway_agent.wire_settings import fill_settings, with_settings
 from services.gateway_agent.wire_targets import attachment_to_proto, target_of
 from sidegate.api.events.v1 import endpoint_events_pb2, forwarding_pb2
@@ -37,15 +38,6 @@ MOST_SOURCES = 64
 NO_LEASE = Withheld("this gateway has no source address for it yet")
 MALFORMED = Withheld("this gateway does not understand what it was told")
 
-_PROTOCOLS = {
-    endpoint_service_pb2.PortMapping.PROTOCOL_UNSPECIFIED: Protocol.TCP,
-    endpoint_service_pb2.PortMapping.PROTOCOL_TCP: Protocol.TCP,
-    endpoint_service_pb2.PortMapping.PROTOCOL_UDP: Protocol.UDP,
-}
-_PROTOCOL_NUMBERS = {
-    Protocol.TCP: endpoint_service_pb2.PortMapping.PROTOCOL_TCP,
-    Protocol.UDP: endpoint_service_pb2.PortMapping.PROTOCOL_UDP,
-}
 _PRESENCES = {
     Presence.FORWARDING: gateway_service_pb2.EndpointReport.PRESENCE_FORWARDING,
     Presence.ABSENT: gateway_service_pb2.EndpointReport.PRESENCE_ABSENT,
@@ -143,11 +135,11 @@ def _backend(told: forwarding_pb2.BackendForwarding) -> Backend:
 
 
 def _port(told: endpoint_service_pb2.PortMapping) -> PortMapping:
-    if told.protocol not in _PROTOCOLS:
+    if told.protocol not in PROTOCOLS:
         raise ValueError(f"protocol {told.protocol} is unknown")
     if not (0 < told.client_port < 1 << 16 and 0 < told.server_port < 1 << 16):
         raise ValueError(f"port mapping {told.client_port}:{told.server_port} is outside 1 to 65535")
-    return PortMapping(told.client_port, told.server_port, _PROTOCOLS[told.protocol])
+    return PortMapping(told.client_port, told.server_port, PROTOCOLS[told.protocol])
 
 
 def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
@@ -157,7 +149,8 @@ def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
         raise ValueError(f"draining until {told.draining_until} is before there were gateways")
     if not (sources := tuple(map(IPv4Address, _leases_of(told, gateway)))):
         return NO_LEASE
-    address = address_of(told.address)
+    routes = routes_of(told.routes)
+    address = routes[0].prefix.network_address if routes else address_of(told.address)
     return Endpoint(
         id=_id(told.endpoint_id),
         marker=told.marker_id,
@@ -169,6 +162,7 @@ def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
         allowed=_networks(told.allowed_cidrs, address.version),
         draining_until=told.draining_until,
         more_sources=sources[1:],
+        routes=routes,
     )
 
 
@@ -225,7 +219,7 @@ def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
             endpoint_service_pb2.PortMapping(
                 client_port=mapping.client_port,
                 server_port=mapping.server_port,
-                protocol=_PROTOCOL_NUMBERS[mapping.protocol],
+                protocol=PROTOCOL_NUMBERS[mapping.protocol],
             )
             for mapping in service.ports
         ),
@@ -240,13 +234,14 @@ def _endpoint_to_proto(endpoint: Endpoint, gateway: str) -> forwarding_pb2.Endpo
         endpoint_id=endpoint.id,
         marker_id=endpoint.marker,
         vpc_id=endpoint.vpc,
-        address=str(endpoint.address),
+        address="" if endpoint.routes else str(endpoint.address),
         service_id=endpoint.service,
         allowed_cidrs=() if endpoint.allowed == everybody(endpoint.address.version) else map(str, endpoint.allowed),
         admission=endpoint.admission,
         sources=(forwarding_pb2.SourceLease(gateway_id=gateway, address=str(each)) for each in addresses),
         removed=endpoint.draining_until > 0,
         draining_until=endpoint.draining_until,
+        routes=map(route_to_proto, endpoint.routes),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from struct import Struct
 
 from services.gateway_agent.dataplane.libbpf import Map, library
-from services.gateway_agent.dataplane.maps import SIZES
+from services.gateway_agent.dataplane.map_sizes import SIZES
 from services.gateway_agent.dataplane.session_maps import SIZES as SESSION_SIZES
 from services.gateway_agent.dataplane.session_maps import USAGE
 

@@ -12,6 +12,7 @@ from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.links import LinkMonitor
 from services.gateway_agent.dataplane.maps import NO_DEVICE
 from services.gateway_agent.dataplane.namespaces import NamespaceIdentity, namespace_identity
+from services.gateway_agent.dataplane.on_link import OnLinkRoutes
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.table import Attachment, Endpoint, Service
@@ -40,6 +41,7 @@ class Attachments:
         self._table = table
         self._resolution = resolution
         self._difficulties = difficulties
+        self.on_link = OnLinkRoutes(table.entries, difficulties)
         self._attached: dict[str, Attached] = {}
         self._vpcs: dict[int, str] = {}  # by interface index
         self._macs: dict[str, bytes] = {}  # of the device that each VPC had last
@@ -81,6 +83,7 @@ class Attachments:
         if self._macs.get(attachment.vpc, in_use.device.mac) != in_use.device.mac:
             self._announce_all(attachment)
         self._macs[attachment.vpc] = in_use.device.mac
+        await self.on_link.lay(attachment.vpc)
         self._look_at(attachment.vpc)  # what happened to the device before it was in the index was not heard
 
     async def remove(self, attachment: Attachment) -> None:

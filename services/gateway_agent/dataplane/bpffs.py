@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from services.gateway_agent.dataplane.port import DataplaneError, Unusable
 
-LAYOUT = 4  # of the structs in bpf/maps.h; another one shares nothing with this
+LAYOUT = 5  # of the structs in bpf/maps.h; another one shares nothing with this
 _MNT_DETACH = 2  # somebody may be looking into it at this moment
 _OURS = "sidegate"  # the source of a mount that we made, so that a later process knows it too
 _LAYOUT_NAME = re.compile(r"v(\d{1,9})")

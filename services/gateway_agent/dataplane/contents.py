@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from itertools import chain
 
+from services.gateway_agent.dataplane.endpoint_lists import range_keys
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
@@ -23,12 +24,14 @@ from services.gateway_agent.dataplane.maps import (
     ServiceRecord,
     SlotWord,
     endpoint_key,
+    pack_address,
     read_allowed_key,
     read_endpoint_key,
     read_port,
     unpack_id,
 )
 from services.gateway_agent.dataplane.records import AttachmentRecord
+from services.gateway_agent.dataplane.route_maps import read_routes
 from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.dataplane.shares import fits
 from services.gateway_agent.table import (
@@ -135,10 +138,14 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
             contents.leftovers.append((maps.endpoints, key))
     current = {number: (number, slot.allow_version) for number, slot in slots.items()}
     allowed = _lists(maps.allowed, NUMBER.size, set(current.values()), contents)
+    rules = _lists(maps.rules, NUMBER.size, set(current.values()), contents)
+    rule_ports = _lists(maps.rule_ports, 0, set(current.values()), contents)
     more = _read_sources(maps, slots, contents)
     for key, vpc, address, endpoint in whole:
-        networks = _networks(allowed[current[endpoint.slot]])
-        if slots[endpoint.slot].everybody != (networks == everybody(address.version)):
+        slot, lists = slots[endpoint.slot], current[endpoint.slot]
+        networks, routes = _networks(allowed[lists]), read_routes(rules[lists], rule_ports[lists])
+        lets_all_in = networks == everybody(address.version)
+        if routes is None or (slot.everybody, slot.routed) != (lets_all_in, bool(routes)):
             contents.leftovers.append((maps.endpoints, key))
             continue
         entry = Endpoint(
@@ -150,11 +157,13 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
             source_address=endpoint.source_address,
             admission=endpoint.admission,
             allowed=networks,
-            draining_until=maps.drains[endpoint.slot].number if slots[endpoint.slot].draining else 0,
+            draining_until=maps.drains[endpoint.slot].number if slot.draining else 0,
             more_sources=more[endpoint.slot],
+            routes=routes,
         )
         contents.add(entry, endpoint.slot)
     _read_owners(maps, contents)
+    _read_ranges(maps, contents)
 
 
 def _read_sources(maps: Maps, slots: Container[int], contents: Contents) -> Mapping[int, tuple[IPv4Address, ...]]:
@@ -182,10 +191,28 @@ def _read_owners(maps: Maps, contents: Contents) -> None:
             for key in keys:
                 del owners[key]
         else:
-            number = contents.numbers[Key(Kind.ATTACHMENT, entry.vpc)]
-            contents.leftovers.append((maps.endpoints, endpoint_key(number, entry.address)))
-            del contents.entries[entry.key], contents.numbers[entry.key]
+            _drop(maps, contents, entry)
     contents.leftovers += [(maps.source_owners, OWNER_KEY.pack(*key)) for key in owners]
+
+
+def _read_ranges(maps: Maps, contents: Contents) -> None:
+    """An endpoint is whole only if all its routes lead to it."""
+    ranges = dict(maps.routes.items())
+    routed = (entry for entry in contents.entries.values() if isinstance(entry, Endpoint) and entry.routes)
+    for entry in tuple(routed):
+        keys = range_keys(contents.numbers[Key(Kind.ATTACHMENT, entry.vpc)], entry)
+        if all(ranges.get(key) == pack_address(entry.address) for key in keys):
+            for key in keys:
+                del ranges[key]
+        else:
+            _drop(maps, contents, entry)
+    contents.leftovers += [(maps.routes, key) for key in ranges]
+
+
+def _drop(maps: Maps, contents: Contents, entry: Endpoint) -> None:
+    number = contents.numbers[Key(Kind.ATTACHMENT, entry.vpc)]
+    contents.leftovers.append((maps.endpoints, endpoint_key(number, entry.address)))
+    del contents.entries[entry.key], contents.numbers[entry.key]
 
 
 def _lists(

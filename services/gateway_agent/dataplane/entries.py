@@ -10,6 +10,7 @@ from services.common.addressing import is_one_family
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.dataplane.possible_targets import check_target
 from services.gateway_agent.dataplane.settings_map import LONGEST_PATH
+from services.gateway_agent.routes import ranges
 from services.gateway_agent.table import (
     Address,
     Attachment,
@@ -20,12 +21,14 @@ from services.gateway_agent.table import (
     HealthCheck,
     Key,
     Kind,
+    Network,
     PortMapping,
     Service,
 )
 
 MOST_LISTED = 1000  # ports of a service
 MOST_ALLOWED = 10_000  # networks of a whitelist: a trie finds one of them as fast as one of ten
+MOST_ROUTES = 1000  # of an endpoint
 MOST_BACKENDS = 64  # of a service: a byte numbers them, and each must have a share that can be told
 MOST_WEIGHT = 100
 PATH = re.compile(r"/[!-~]*")
@@ -39,6 +42,7 @@ class Entries:
         self._entries: dict[Key, Entry] = {}
         self._users: defaultdict[Key, set[Key]] = defaultdict(set)
         self._holders: dict[tuple[str, Address], str] = {}
+        self._ranges: defaultdict[str, dict[str, tuple[Network, ...]]] = defaultdict(dict)  # by VPC and endpoint
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries
@@ -74,6 +78,18 @@ class Entries:
         holder = self._holders.get((vpc, address))
         return self.endpoint(holder) if holder else None
 
+    def endpoint_for(self, vpc: str, address: Address) -> Endpoint | None:
+        """The endpoint at the address, or the one that a route leads to, denied or not."""
+        exact = self.endpoint_at(vpc, address)
+        if exact is not None:
+            return exact
+        leading = (id_ for id_, of in self._ranges[vpc].items() if any(address in each for each in of))
+        return self.endpoint(next(leading, ""))
+
+    def routed(self, vpc: str) -> list[Endpoint]:
+        """The endpoints of a VPC that are reached by routes."""
+        return [endpoint for id_ in self._ranges[vpc] if (endpoint := self.endpoint(id_))]
+
     def any_user(self, key: Key, wanted: Key | None = None) -> Entry | None:
         """The user that is wanted, if it is one, or else the first by id."""
         users = self._users.get(key, set())
@@ -94,6 +110,15 @@ class Entries:
             holder = self.endpoint_at(entry.vpc, entry.address)
             if holder and holder.id != entry.id:
                 raise NotReady(f"{entry.address} in VPC {entry.vpc} is still the address of endpoint {holder.id}")
+            self._check_ranges(entry)
+
+    def _check_ranges(self, entry: Endpoint) -> None:
+        """Raises NotReady if another endpoint of the VPC still has a route to any of its addresses."""
+        for wanted in ranges(entry.routes):
+            for id_, held in self._ranges[entry.vpc].items():
+                for each in held:
+                    if id_ != entry.id and each.overlaps(wanted):
+                        raise NotReady(f"{wanted} in VPC {entry.vpc} overlaps {each}, still a route of endpoint {id_}")
 
     def _check_family(self, entry: Entry) -> None:
         """A service and its endpoints are of one IP version: nothing translates between the two. One of each is looked
@@ -123,6 +148,8 @@ class Entries:
             self._users[need].add(entry.key)
         if isinstance(entry, Endpoint):
             self._holders[entry.vpc, entry.address] = entry.id
+            if entry.routes:
+                self._ranges[entry.vpc][entry.id] = ranges(entry.routes)
 
     def remove(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
@@ -134,6 +161,7 @@ class Entries:
                 del self._users[need]
         if isinstance(entry, Endpoint):
             del self._holders[entry.vpc, entry.address]
+            self._ranges[entry.vpc].pop(entry.id, None)
 
 
 def check_entry(entry: Entry) -> None:
@@ -162,6 +190,21 @@ def check_entry(entry: Entry) -> None:
                 raise DataplaneError(f"of the whitelist of {entry.address} not all is of its IP version")
             if not (0 <= entry.marker < 1 << 64 and 0 <= entry.admission < 1 << 64):
                 raise DataplaneError("marker and admission must be between 0 and 2^64-1")
+            if entry.routes:
+                _check_routes(entry)
+
+
+def _check_routes(entry: Endpoint) -> None:
+    prefixes = [route.prefix for route in entry.routes]
+    _check_list("routes", entry.routes, prefixes, MOST_ROUTES)
+    if not is_one_family(prefixes, (entry.address,)):
+        raise DataplaneError(f"of the routes of {entry.address} not all are of its IP version")
+    if prefixes[0].network_address != entry.address:
+        raise DataplaneError(f"{entry.address} is not the first address of the endpoint's first route {prefixes[0]}")
+    for route in entry.routes:
+        _check_list(f"ports of the route {route.prefix}", route.ports, route.ports)
+        if any(not 0 < port < 1 << 16 for _, port in route.ports):
+            raise DataplaneError(f"a port of the route {route.prefix} is outside 1 to 65535")
 
 
 def check_ids(entry: Entry) -> None:

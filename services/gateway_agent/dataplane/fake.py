@@ -195,7 +195,7 @@ class FakeDataplane:
     def _show(self, packet: Packet, sent: Packet | None) -> None:
         """To whoever captures packets of its endpoint: as it came in, and as it went out."""
         session = self.kernel.sessions.get(packet.flow)
-        found = self.kernel.entries.endpoint_at(packet.flow.vpc, packet.flow.destination)
+        found = self.kernel.entries.endpoint_for(packet.flow.vpc, packet.flow.destination)
         endpoint = session.endpoint if session else found.id if found else ""
         from_consumer = session is None or packet.flow == session.consumer
         sides = (Side.CONSUMER, Side.PROVIDER) if from_consumer else (Side.PROVIDER, Side.CONSUMER)
@@ -220,7 +220,7 @@ class FakeDataplane:
             case Endpoint():
                 endpoint = entries.endpoint(entry.id)
                 until = entry.draining_until
-                if endpoint and replace(_grown(endpoint, entry), allowed=entry.allowed, draining_until=until) != entry:
+                if endpoint and replace(_grown(endpoint, entry), draining_until=until) != entry:
                     self.kernel.cut(entry.id)
                 self.kernel.deadlines[entry.id] = self._clock() + max(0, until - self._wall_clock()) / SECOND
 
@@ -238,6 +238,8 @@ class FakeDataplane:
 
 
 def _grown(before: Endpoint, after: Endpoint) -> Endpoint:
-    """The endpoint with the source addresses that came behind those that it had; as it was, if others went."""
+    """The endpoint with the lists of what it lets in that it has now, and with the source addresses that came behind
+    those that it had; as it was, if others went."""
     had, has = before.more_sources, after.more_sources
-    return replace(before, more_sources=has) if has[: len(had)] == had else before
+    listed = replace(before, allowed=after.allowed, routes=after.routes)
+    return replace(listed, more_sources=has) if has[: len(had)] == had else listed

@@ -10,7 +10,7 @@ from typing import Self
 from services.gateway_agent.backend_health import Failure
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_flows import FakeFlows
-from services.gateway_agent.dataplane.fake_limits import Meters, is_nobodys
+from services.gateway_agent.dataplane.fake_limits import Meters, complaint_of_lists, is_nobodys
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.sessions import timeout_of
@@ -226,7 +226,7 @@ class FakeKernel:
         """Counts it for everybody, and for its endpoint where one is known."""
         self.counts[reason] += 1
         session = self.sessions.get(packet.flow)
-        found = self.entries.endpoint_at(packet.flow.vpc, packet.flow.destination)
+        found = self.entries.endpoint_for(packet.flow.vpc, packet.flow.destination)
         if endpoint := session.endpoint if session else found.id if found else "":
             passed = self.passed.get(endpoint, Traffic())
             refused = Tally(passed.refused) + Tally([reason.value.removeprefix("refused_")])
@@ -270,7 +270,7 @@ class FakeKernel:
             self._drop([session, session])
             return None
         endpoint, service = self._rules(session.endpoint)
-        self._check_source(endpoint, session.consumer)
+        self._check_lists(endpoint, session.consumer)
         if self._mapping(service, session.consumer).server_port != session.provider.source_port:
             raise Refused(Counter.REFUSED_NO_PORT)
         return session
@@ -288,15 +288,15 @@ class FakeKernel:
         flow = packet.flow
         if flow.protocol is Protocol.TCP and packet.flags != TcpFlags.SYN:
             raise Refused(Counter.REFUSED_NO_SESSION)
-        found = self.entries.endpoint_at(flow.vpc, flow.destination)
+        found = self.entries.endpoint_for(flow.vpc, flow.destination)
         if found is None:
             raise Refused(Counter.REFUSED_NO_ENDPOINT)
         endpoint, service = self._rules(found.id)
         if endpoint.draining_until:
             raise Refused(Counter.REFUSED_DRAINING)
-        if is_nobodys(flow.source) or self.entries.endpoint_at(flow.vpc, flow.source):
+        if is_nobodys(flow.source) or self.entries.endpoint_for(flow.vpc, flow.source):
             raise Refused(Counter.REFUSED_SPOOFED)
-        self._check_source(endpoint, flow)
+        self._check_lists(endpoint, flow)
         mapping = self._mapping(service, flow)
         takers = self.takers(service)
         if not takers:
@@ -305,7 +305,8 @@ class FakeKernel:
         if complaint := self.meters.complaint_of_opening(endpoint.id, service.limits, sessions, now):
             raise Refused(complaint)
         affine = service.affinity is Affinity.SOURCE_ADDRESS
-        chosen_by = replace(flow, protocol=Protocol.TCP, source_port=0, destination_port=0) if affine else flow
+        asked = Flow(flow.vpc, Protocol.TCP, flow.source, 0, endpoint.address, 0)
+        chosen_by = asked if affine else flow
         backend = takers[shares(takers)[chosen_by.slot()]].address
         provider = next(self._ways(flow, endpoint, service, backend, mapping), None)
         if provider is None:
@@ -338,9 +339,10 @@ class FakeKernel:
             raise Refused(Counter.REFUSED_NO_ENDPOINT)
         return found, service
 
-    def _check_source(self, endpoint: Endpoint, consumer: Flow) -> None:
-        if not any(consumer.source in network for network in endpoint.allowed):
-            raise Refused(Counter.REFUSED_NOT_ALLOWED)
+    def _check_lists(self, endpoint: Endpoint, consumer: Flow) -> None:
+        to = consumer.destination, consumer.protocol, consumer.destination_port
+        if complaint := complaint_of_lists(endpoint, consumer.source, to):
+            raise Refused(complaint)
 
     def _mapping(self, service: Service, consumer: Flow) -> PortMapping:
         for mapping in service.ports:

@@ -1,11 +1,15 @@
-"""What endpoints of the fake data plane may take of their services: the rules of bpf/meter.h. Pure: time comes in."""
+"""What endpoints of the fake data plane let in, and may take of their services: the rules of bpf/table.h and meter.h.
+
+Pure: time comes in.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from services.gateway_agent.dataplane.maps import Counter
-from services.gateway_agent.table import SOURCE_PREFIX_V6, SOURCE_RANGE, Address, Limits
+from services.gateway_agent.routes import allows, route_to
+from services.gateway_agent.table import SOURCE_PREFIX_V6, SOURCE_RANGE, Address, Endpoint, Limits, Protocol
 
 NEW_BURST = 1.0  # seconds: as many as a second allows may come at once
 BITS_BURST = 0.1  # a tenth of a second's, and one packet of GSO
@@ -17,6 +21,19 @@ NOBODYS_V6 = (IPv6Network("::/64"), SOURCE_PREFIX_V6.supernet(new_prefix=64))
 def is_nobodys(address: Address) -> bool:
     """Whether no machine of a VPC has it."""
     return any(address in network for network in (NOBODYS if isinstance(address, IPv4Address) else NOBODYS_V6))
+
+
+def complaint_of_lists(endpoint: Endpoint, client: Address, to: tuple[Address, Protocol, int]) -> Counter | None:
+    """Why an endpoint does not let a client go to an address and port."""
+    address, protocol, port = to
+    if not any(client in network for network in endpoint.allowed):
+        return Counter.REFUSED_NOT_ALLOWED
+    if not endpoint.routes:
+        return None
+    route = route_to(endpoint.routes, address)
+    if route is None:
+        return Counter.REFUSED_NO_ENDPOINT
+    return None if allows(route, protocol, port) else Counter.REFUSED_DENIED
 
 
 @dataclass(slots=True)

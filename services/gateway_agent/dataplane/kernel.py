@@ -20,7 +20,8 @@ from services.gateway_agent.dataplane.hooks import Hooks
 from services.gateway_agent.dataplane.kernel_flows import KernelFlows
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import BpfError, LibbpfMissing, LoadedObject, pinned_size
-from services.gateway_agent.dataplane.maps import COUNT, NUMBER, SIZES, Counter, Maps
+from services.gateway_agent.dataplane.map_sizes import SIZES
+from services.gateway_agent.dataplane.maps import COUNT, NUMBER, Counter, Maps
 from services.gateway_agent.dataplane.passed import Passed
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady, Unusable
 from services.gateway_agent.dataplane.resolution import Resolution
@@ -265,9 +266,11 @@ class _Opened:
             case Service():
                 await self._resolution.put(entry)
             case Endpoint():
+                before = self.table.entries.endpoint(entry.id)
                 self.table.put_endpoint(entry)
                 self.flows.note(entry)
                 self._resolution.announce(entry.vpc, entry.address)
+                await self.attachments.on_link.lay_for(before, entry)
 
     async def _remove(self, key: Key) -> None:
         match key.kind:
@@ -278,7 +281,9 @@ class _Opened:
             case Kind.SERVICE:
                 self._resolution.remove(key.id)
             case Kind.ENDPOINT:
+                before = self.table.entries.endpoint(key.id)
                 self.table.remove_endpoint(key.id)
+                await self.attachments.on_link.lay_for(before)
 
     def tap(self, endpoint: str, snap: int) -> Capture | None:
         return tap_endpoint(self.table, self._resolution, endpoint, snap)

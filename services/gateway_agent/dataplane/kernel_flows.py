@@ -12,6 +12,7 @@ from services.gateway_agent.dataplane.maps import COUNT, NUMBER, Counter
 from services.gateway_agent.dataplane.ring_buffer import RingBuffer
 from services.gateway_agent.dataplane.session_maps import FlowEnd, FlowValue
 from services.gateway_agent.flows import CLOSED, CUT, IDLE, OFF, RESET, FlowRecord
+from services.gateway_agent.routes import leads_to
 from services.gateway_agent.table import Endpoint
 
 ALL = (1 << 32) - 1
@@ -108,6 +109,6 @@ class KernelFlows:
 
 def _is_of(told: FlowValue, holder: _Holder) -> bool:
     """A slot has another holder only with a higher epoch; a refusal tells none, and is of who had it a moment ago."""
-    if (told.endpoint, told.vpc) != (holder.endpoint.address, holder.vpc):
+    if told.vpc != holder.vpc or not leads_to(holder.endpoint, told.endpoint):
         return False
     return told.end is FlowEnd.REFUSED or holder.epoch <= told.epoch

@@ -5,6 +5,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 
 from services.gateway_agent.dataplane.contents import read_contents
+from services.gateway_agent.dataplane.endpoint_lists import EndpointLists
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.local_numbers import Numbers
 from services.gateway_agent.dataplane.maps import (
@@ -23,7 +24,6 @@ from services.gateway_agent.dataplane.maps import (
     ServiceWord,
     SlotWord,
     VpcDevice,
-    allowed_key,
     endpoint_key,
     owner_key,
     pack_id,
@@ -46,7 +46,7 @@ class KernelTable:
     """Edits the maps. Its memory is an index of the kernel's; after a failed write it is read again."""
 
     def __init__(self, maps: Maps) -> None:
-        self._maps = maps
+        self._maps, self._lists = maps, EndpointLists(maps)
         self.changes = 0  # made so far: who reads the maps at length compares it before and after
         self.reload()
 
@@ -202,9 +202,11 @@ class KernelTable:
         if known is None:
             return
         slot = self._cut(known)
+        vpc = self.vpc_number(known.vpc)
         self._delete_sources(slot, known)
-        self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
-        self._delete_allowed(slot, self._slot(slot).allow_version, known)
+        self._lists.forget((vpc, known))
+        self._maps.endpoints.delete(endpoint_key(vpc, known.address))
+        self._lists.delete(slot, self._slot(slot).allow_version, known)
         self._slots.rest(self._forget(known.key))
 
     def _write_endpoint(self, endpoint: Endpoint, known: Endpoint | None) -> None:
@@ -301,28 +303,27 @@ class KernelTable:
                 self._write_endpoint(user, user)
 
     def _turn(self, slot: int, epoch: int, endpoint: Endpoint, known: Endpoint | None) -> None:
-        """Turns the slot to the endpoint's epoch, whitelist and drain with one store, when all of them are there."""
-        word = self._slot(slot)
+        """Turns the slot to the endpoint's epoch, lists and drain with one store, when all of them are there."""
+        word, vpc = self._slot(slot), self.vpc_number(endpoint.vpc)
         version = word.allow_version
-        if known is None or known.allowed != endpoint.allowed:
+        if known is None or (known.allowed, known.routes) != (endpoint.allowed, endpoint.routes):
             version = word.next_version
-            for place, network in enumerate(endpoint.allowed):
-                self._maps.allowed.put(allowed_key(slot, version, network), NUMBER.pack(place))
+            self._lists.write(slot, version, endpoint)
+        self._lists.lead(vpc, endpoint)
         if endpoint.draining_until and (known is None or known.draining_until != endpoint.draining_until):
             self._write_drain(slot, endpoint.draining_until)
-        self._maps.slots[slot] = SlotWord(epoch, version, endpoint.draining_until > 0, _lets_all_in(endpoint)).pack()
-        if known is not None and version != word.allow_version:
-            self._delete_allowed(slot, word.allow_version, known)
+        flags = endpoint.draining_until > 0, _lets_all_in(endpoint), bool(endpoint.routes)
+        self._maps.slots[slot] = SlotWord(epoch, version, *flags).pack()
+        if known is not None:
+            self._lists.forget((self.vpc_number(known.vpc), known), (vpc, endpoint))
+            if version != word.allow_version:
+                self._lists.delete(slot, word.allow_version, known)
 
     def _write_drain(self, slot: int, until: int) -> None:
         """The deadline first: what was told tells the next agent that the deadline is there."""
         left = max(0, until - time.time_ns())
         self._maps.deadlines[slot] = Pair.of(time.clock_gettime_ns(time.CLOCK_BOOTTIME) + left)
         self._maps.drains[slot] = Pair.of(until)
-
-    def _delete_allowed(self, slot: int, version: int, known: Endpoint) -> None:
-        for network in known.allowed:
-            self._maps.allowed.delete(allowed_key(slot, version, network))
 
     # ---- the index
 
@@ -338,11 +339,10 @@ class KernelTable:
 
 
 def _cuts_nothing(known: Endpoint, wanted: Endpoint) -> bool:
-    """Whether they differ in no more than whitelist, drain, and sources that have come on top."""
+    """Whether they differ in no more than lists, drain, and sources that have come on top."""
     more = wanted.more_sources[: len(known.more_sources)] == known.more_sources
-    return more and known == replace(
-        wanted, allowed=known.allowed, draining_until=known.draining_until, more_sources=known.more_sources
-    )
+    lists = replace(wanted, allowed=known.allowed, routes=known.routes, more_sources=known.more_sources)
+    return more and known == replace(lists, draining_until=known.draining_until)
 
 
 def _lets_all_in(endpoint: Endpoint) -> bool:

@@ -12,9 +12,6 @@ from uuid import UUID
 
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.memory import Pair, Words
-from services.gateway_agent.dataplane.records import AttachmentRecord
-from services.gateway_agent.dataplane.settings_map import Settings
-from services.gateway_agent.dataplane.shares import SLOTS
 from services.gateway_agent.table import (
     Address,
     Backend,
@@ -80,6 +77,7 @@ class Counter(StrEnum):
     ND_ANSWERED = auto()
     ND_PASSED = auto()
     FLOW_RECORD_LOST = auto()
+    REFUSED_DENIED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +113,7 @@ def unpack_address(data: bytes) -> Address:
 
 DRAINING = METERED = 1 << 31
 EVERYBODY = 1 << 30
+ROUTED = 1 << 29
 _WORD = (1 << 32) - 1
 
 
@@ -126,14 +125,16 @@ class SlotWord:
     allow_version: int
     draining: bool = False
     everybody: bool = False  # the whitelist lets all in
+    routed: bool = False  # rules say which addresses it is reached by
 
     def pack(self) -> Pair:
-        return Pair(self.epoch, self.allow_version | DRAINING * self.draining | EVERYBODY * self.everybody)
+        flags = DRAINING * self.draining | EVERYBODY * self.everybody | ROUTED * self.routed
+        return Pair(self.epoch, self.allow_version | flags)
 
     @classmethod
     def unpack(cls, word: Pair) -> Self:
-        version = word.high & ~(DRAINING | EVERYBODY)
-        return cls(word.low, version, bool(word.high & DRAINING), bool(word.high & EVERYBODY))
+        flags = (bool(word.high & flag) for flag in (DRAINING, EVERYBODY, ROUTED))
+        return cls(word.low, word.high & ROUTED - 1, *flags)
 
     @property
     def next_epoch(self) -> int:
@@ -141,7 +142,7 @@ class SlotWord:
 
     @property
     def next_version(self) -> int:
-        return self.allow_version + 1 & EVERYBODY - 1
+        return self.allow_version + 1 & ROUTED - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,28 +288,6 @@ def read_port(key: bytes, value: bytes) -> tuple[int, PortMapping]:
     return place, mapping
 
 
-# Size of key and value of every map, as bpf/maps.h has them.
-SIZES: Mapping[str, tuple[int, int]] = {
-    "devices": (NUMBER.size, NUMBER.size),
-    "vpcs": (NUMBER.size, VpcDevice.LAYOUT.size),
-    "endpoints": (ENDPOINT_KEY.size, EndpointValue.LAYOUT.size),
-    "slots": (NUMBER.size, COUNT.size),
-    "deadlines": (NUMBER.size, COUNT.size),
-    "drains": (NUMBER.size, COUNT.size),
-    "source_counts": (NUMBER.size, COUNT.size),
-    "more_sources": (SOURCE_KEY.size, 4),
-    "source_owners": (OWNER_KEY.size, OWNER.size),
-    "allowed": (ALLOWED_KEY.size, NUMBER.size),
-    "services": (NUMBER.size, COUNT.size),
-    "settings": (VERSIONED_KEY.size, Settings.LAYOUT.size),
-    "ports": (PORT_KEY.size, PORT_VALUE.size),
-    "backends": (BACKEND_KEY.size, BackendValue.LAYOUT.size),
-    "shares": (VERSIONED_KEY.size, SLOTS),
-    "attachments": (16, AttachmentRecord.LAYOUT.size),
-    "service_names": (16, ServiceRecord.LAYOUT.size),
-}
-
-
 class Maps:
     """The table's maps by name."""
 
@@ -323,6 +302,9 @@ class Maps:
         self.more_sources = maps["more_sources"]
         self.source_owners = maps["source_owners"]
         self.allowed = maps["allowed"]
+        self.routes = maps["routes"]
+        self.rules = maps["rules"]
+        self.rule_ports = maps["rule_ports"]
         self.services = Words(maps["services"])
         self.settings = maps["settings"]
         self.ports = maps["ports"]

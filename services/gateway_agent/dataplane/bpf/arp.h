@@ -24,9 +24,9 @@ _Static_assert(sizeof(struct arp_packet) == 28, "as on the wire");
 
 static __always_inline bool is_ours(__u32 vpc, __be32 address)
 {
-	struct endpoint_key key = {.vpc = vpc, .address = widen(address)};
+	struct address wide = widen(address);
 
-	return (address & SOURCE_RANGE_MASK) == SOURCE_RANGE || bpf_map_lookup_elem(&endpoints, &key);
+	return (address & SOURCE_RANGE_MASK) == SOURCE_RANGE || is_endpoints(vpc, &wide);
 }
 
 static __always_inline int answer_arp(struct __sk_buff *skb, __u32 number, const struct vpc *vpc)

@@ -39,6 +39,7 @@ enum counter {
 	ND_ANSWERED,
 	ND_PASSED,
 	FLOW_RECORD_LOST,
+	REFUSED_DENIED, /* by a route of the endpoint: its policy */
 	COUNTERS,
 };
 

@@ -133,8 +133,10 @@ static __always_inline struct desk *find_desk(void)
 	return bpf_map_lookup_elem(&desks, &key);
 }
 
-static __always_inline void log_refusal(struct desk *desk, __u32 slot, __u32 reason)
+__noinline int log_refusal(struct desk *desk, __u32 slot, __u32 reason)
 {
+	if (!desk)
+		return 0;
 	const struct client *client = &desk->client;
 
 	desk->record = (struct flow_record){
@@ -151,6 +153,7 @@ static __always_inline void log_refusal(struct desk *desk, __u32 slot, __u32 rea
 		.ended = now_ns(),
 	};
 	write_record(&desk->record);
+	return 1;
 }
 
 #endif

@@ -23,6 +23,7 @@
 #define MAX_PORTS 262144
 #define MAX_ALLOWED 1048576
 #define MAX_SOURCES 1048576
+#define MAX_ROUTES 262144
 #define MAX_REFUSALS 262144
 #define DEFAULT_SESSION_ENTRIES 262144
 #define FLOW_LOG_BYTES 1048576
@@ -107,7 +108,7 @@ struct {
 	__uint(max_entries, MAX_ENDPOINTS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);   /* slot */
-	__type(value, __u64); /* low: session epoch, high: version of `allowed`, EVERYBODY, DRAINING */
+	__type(value, __u64); /* low: session epoch, high: version of `allowed` and `rules`, ROUTED, EVERYBODY, DRAINING */
 } slots SEC(".maps");
 
 /* No session opens, and those that are open go on until the slot's deadline. */
@@ -115,6 +116,9 @@ struct {
 
 /* The whitelist lets in everybody: who looks need not look it up. */
 #define EVERYBODY (1U << 30)
+
+/* The endpoint is reached by routes: `rules` says which addresses those are, its own in `endpoints` among them. */
+#define ROUTED (1U << 29)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -181,7 +185,7 @@ struct allowed_key {
 	__u32 prefix_length; /* of all that follows */
 	__u32 slot;
 	__u32 version;
-	struct address source;
+	struct address address; /* of a client; in `rules`, of what it sends to */
 };
 #define ALLOWED_HOST_PREFIX (8 * (sizeof(struct allowed_key) - sizeof(__u32)))
 
@@ -192,6 +196,68 @@ struct {
 	__type(key, struct allowed_key);
 	__type(value, __u32); /* place in the configured list */
 } allowed SEC(".maps");
+
+/* ---- routes ---------------------------------------------------------------------------------------------------- */
+
+/* A range of a VPC's addresses, or one of them. */
+struct range {
+	__u32 prefix_length; /* of all that follows */
+	struct endpoint_key first;
+};
+#define RANGE_HOST_PREFIX (8 * sizeof(struct endpoint_key))
+
+/*
+ * Which address in `endpoints` stands for a range. It is a hint: an element may be replaced or reused while it is read,
+ * and only `rules` says whether the endpoint that is found there has such an address.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_ROUTES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct range);
+	__type(value, struct address);
+} routes SEC(".maps");
+
+static __always_inline struct range range_of(__u32 vpc, const struct address *address)
+{
+	return (struct range){.prefix_length = RANGE_HOST_PREFIX, .first = {.vpc = vpc, .address = *address}};
+}
+
+/* Whether an address of a VPC is an endpoint's, or in one of its routes, denied ones too. */
+static __always_inline bool is_endpoints(__u32 vpc, const struct address *address)
+{
+	struct range range = range_of(vpc, address);
+
+	return bpf_map_lookup_elem(&endpoints, &range.first) || bpf_map_lookup_elem(&routes, &range);
+}
+
+#define RULE_DENIES (1U << 31)
+#define RULE_HAS_PORTS (1U << 30) /* only those in `rule_ports` */
+#define RULE_PLACE 0xffff	  /* in the configured list */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_ROUTES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct allowed_key);
+	__type(value, __u32);
+} rules SEC(".maps");
+
+struct rule_port {
+	__u32 slot;
+	__u32 version;
+	__u16 place; /* of the rule */
+	__be16 client_port;
+	__u32 protocol;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PORTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct rule_port);
+	__type(value, __u32); /* place in the rule's list */
+} rule_ports SEC(".maps");
 
 /* ---- services -------------------------------------------------------------------------------------------------- */
 
@@ -341,6 +407,7 @@ struct slot {
 	__u32 allow_version;
 	bool draining;
 	bool everybody;
+	bool routed;
 };
 
 static __always_inline struct slot read_slot(__u32 number)
@@ -350,9 +417,10 @@ static __always_inline struct slot read_slot(__u32 number)
 
 	return (struct slot){
 		.epoch = pair.low,
-		.allow_version = pair.high & ~(DRAINING | EVERYBODY),
+		.allow_version = pair.high & ~(DRAINING | EVERYBODY | ROUTED),
 		.draining = pair.high & DRAINING,
-		.everybody = pair.high & EVERYBODY};
+		.everybody = pair.high & EVERYBODY,
+		.routed = pair.high & ROUTED};
 }
 
 static __always_inline bool is_drained(__u32 slot)

@@ -56,11 +56,9 @@ static __always_inline bool is_neighbour_discovery(struct __sk_buff *skb)
 
 static __always_inline bool is_ours6(__u32 vpc, const struct address *address)
 {
-	struct endpoint_key key = {.vpc = vpc, .address = *address};
-
 	if (address->word[0] == SOURCE_PREFIX6_0 && address->word[1] == SOURCE_PREFIX6_1 && !address->word[2])
 		return true;
-	return bpf_map_lookup_elem(&endpoints, &key);
+	return is_endpoints(vpc, address);
 }
 
 /* Turns a solicitation into the advertisement that answers it. */

@@ -15,10 +15,12 @@ static __always_inline bool FN(find_addressee)(struct desk *desk, const struct F
 
 	client->source = FN(widen)(packet->tuple.source);
 	client->destination = FN(widen)(packet->tuple.destination);
+	client->destination_port = packet->tuple.destination_port;
+	client->protocol = packet->transport.protocol;
 	client->vpc = key.vpc;
-	if (copy_endpoint(client, endpoint, &slot) == FORWARDED) {
+	if (copy_endpoint(client, &desk->grant, &slot) == FORWARDED) {
 		*owner = (struct owner){.slot = endpoint->slot, .service = endpoint->service};
-		return !is_spoofed(client) && source_allowed(owner->slot, &client->source, &version);
+		return !is_spoofed(client) && admit(client, owner->slot, &version) == FORWARDED;
 	}
 	if (bpf_ntohs(packet->tuple.destination_port) < FIRST_SOURCE_PORT) /* the agent's own connections to backends */
 		return false;

@@ -77,16 +77,21 @@ __noinline bool FN(give_way)(const struct FN(session) *entry, const struct FN(tu
 	return true;
 }
 
-static __always_inline bool FN(still_allowed)(struct FN(session) *entry, const struct FN(session) *session,
-					      __u32 version)
+static __always_inline enum counter FN(still_allowed)(struct FN(session) *entry, const struct FN(session) *session,
+						      struct client *client)
 {
 	bool from_consumer = session->flow.direction == FROM_CONSUMER;
-	struct address source = FN(widen)(from_consumer ? session->self.source : session->other.source);
+	const struct FN(tuple) *tuple = from_consumer ? &session->self : &session->other;
+	__u32 version;
 
-	if (!source_allowed(session->flow.slot, &source, &version))
-		return false;
-	entry->flow.allow_version = version;
-	return true;
+	client->source = FN(widen)(tuple->source);
+	client->destination = FN(widen)(tuple->destination);
+	client->destination_port = tuple->destination_port;
+	client->protocol = tuple->vpc_protocol & 0xff;
+	enum counter reason = admit(client, session->flow.slot, &version);
+	if (reason == FORWARDED)
+		entry->flow.allow_version = version;
+	return reason;
 }
 
 static __always_inline bool FN(still_published)(struct FN(session) *entry, const struct FN(session) *session)
@@ -96,7 +101,7 @@ static __always_inline bool FN(still_published)(struct FN(session) *entry, const
 	const struct FN(tuple) *provider = from_consumer ? &session->other : &session->self;
 	__be16 server_port;
 
-	for (int look = 0; look < 2; look++) { /* as in source_allowed() */
+	for (int look = 0; look < 2; look++) { /* as in admit() */
 		__u32 version = read_service(session->flow.service).version;
 
 		if (session->flow.service_version == version)
@@ -119,8 +124,11 @@ __noinline __u32 FN(look_again)(struct FN(session) *entry, const struct FN(tuple
 	if (!entry || !key || !desk || !FN(copy_entry)(entry, key, &desk->FN(session)))
 		return REFUSED_NO_SESSION;
 	const struct FN(session) *session = &desk->FN(session);
-	if (session->flow.allow_version != allow_version && !FN(still_allowed)(entry, session, allow_version))
-		return REFUSED_NOT_ALLOWED;
+	if (session->flow.allow_version != allow_version) {
+		enum counter reason = FN(still_allowed)(entry, session, &desk->client);
+		if (reason != FORWARDED)
+			return reason;
+	}
 	return FN(still_published)(entry, session) ? FORWARDED : REFUSED_NO_PORT;
 }
 

@@ -23,6 +23,7 @@ struct client {
 /* What the table says to a client that may connect. */
 struct grant {
 	struct endpoint endpoint;
+	struct address address; /* of the endpoint: for one with routes not always the client's destination */
 	struct backend backend;
 	__be16 server_port;
 	__u32 allow_version;
@@ -32,18 +33,53 @@ struct grant {
 	__u64 new_connections_per_second;
 };
 
-/* Looks twice: the agent deletes a version of a list as soon as it has published the next. */
-static __always_inline bool source_allowed(__u32 slot, const struct address *source, __u32 *version)
+/* What the rules of an endpoint with routes say to the client's destination and port. */
+static __always_inline enum counter ask_rules(const struct allowed_key *key, const struct client *client)
 {
-	for (int look = 0; look < 2; look++) {
-		struct slot now = read_slot(slot);
-		struct allowed_key key = {.prefix_length = ALLOWED_HOST_PREFIX, .slot = slot, .source = *source};
+	const volatile __u32 *found = bpf_map_lookup_elem(&rules, key);
+	__u32 rule = found ? *found : 0;
 
+	if (!found)
+		return REFUSED_NO_ENDPOINT;
+	if (rule & RULE_DENIES)
+		return REFUSED_DENIED;
+	struct rule_port port = {.slot = key->slot,
+				 .version = key->version,
+				 .place = rule & RULE_PLACE,
+				 .client_port = client->destination_port,
+				 .protocol = client->protocol};
+	return !(rule & RULE_HAS_PORTS) || bpf_map_lookup_elem(&rule_ports, &port) ? FORWARDED : REFUSED_DENIED;
+}
+
+/*
+ * Whether the whitelist lets the client in, and the routes, where there are some, let it go where it wants to: both of one
+ * version, which is told. Looks twice: the agent deletes a version of a list as soon as it has published the next. A rule
+ * is a value, and so is this endpoint's only if the version is still the same when it has been read.
+ */
+__noinline __u32 admit(const struct client *client, __u32 number, __u32 *version)
+{
+	enum counter reason = REFUSED_NOT_ALLOWED;
+	struct allowed_key key = {.prefix_length = ALLOWED_HOST_PREFIX, .slot = number};
+
+	if (!client || !version)
+		return reason;
+	for (int look = 0; look < 2; look++) {
+		struct slot now = read_slot(number);
+
+		reason = REFUSED_NOT_ALLOWED;
 		*version = key.version = now.allow_version;
-		if (now.everybody || bpf_map_lookup_elem(&allowed, &key))
-			return true;
+		key.address = client->source;
+		if (!now.everybody && !bpf_map_lookup_elem(&allowed, &key))
+			continue;
+		if (!now.routed)
+			return FORWARDED;
+		key.address = client->destination;
+		reason = ask_rules(&key, client);
+		barrier();
+		if (read_slot(number).allow_version == now.allow_version)
+			return reason;
 	}
-	return false;
+	return reason == FORWARDED ? REFUSED_NOT_ALLOWED : reason;
 }
 
 static __always_inline bool port_published(__u32 service, __u32 version, __u32 protocol, __be16 client_port,
@@ -58,12 +94,12 @@ static __always_inline bool port_published(__u32 service, __u32 version, __u32 p
 	return port;
 }
 
-/* Whom a session goes to depends on all of its tuple, or on who asks. */
-static __always_inline __u32 hash_for_backend(const struct client *client, bool affinity)
+/* Whom a session goes to depends on all of its tuple, or on who asks which endpoint. */
+static __always_inline __u32 hash_for_backend(const struct client *client, const struct grant *grant, bool affinity)
 {
 	if (!affinity)
 		return client->hash;
-	return hash3(hash_address(&client->source), hash_address(&client->destination), client->vpc);
+	return hash3(hash_address(&client->source), hash_address(&grant->address), client->vpc);
 }
 
 /* A number below the count of backends that take new sessions; beyond them where the agent has just turned to another. */
@@ -82,7 +118,7 @@ static __always_inline enum counter choose_backend(const struct client *client, 
 {
 	enum counter reason = REFUSED_NO_PORT;
 
-	for (int look = 0; look < 2; look++) { /* as in source_allowed() */
+	for (int look = 0; look < 2; look++) { /* as in admit() */
 		__u32 number = grant->endpoint.service;
 		struct service service = read_service(number);
 
@@ -96,7 +132,7 @@ static __always_inline enum counter choose_backend(const struct client *client, 
 			continue;
 		grant->connections = settings->connections;
 		grant->new_connections_per_second = settings->new_connections_per_second;
-		__u32 hash = hash_for_backend(client, settings->flags & AFFINITY_SOURCE_ADDRESS);
+		__u32 hash = hash_for_backend(client, grant, settings->flags & AFFINITY_SOURCE_ADDRESS);
 		struct backend_key key = {
 			.service = number, .version = service.version, .index = share_of(number, &service, hash)};
 		struct backend *backend = bpf_map_lookup_elem(&backends, &key);
@@ -111,6 +147,18 @@ static __always_inline enum counter choose_backend(const struct client *client, 
 	return reason;
 }
 
+/* The element of the endpoint at an address, or of the one that a route of the VPC leads to; `range` then has its own. */
+static __always_inline struct endpoint *find_element(struct range *range)
+{
+	struct endpoint *element = bpf_map_lookup_elem(&endpoints, &range->first);
+	struct address *stands = element ? NULL : bpf_map_lookup_elem(&routes, range);
+
+	if (!stands)
+		return element;
+	range->first.address = *stands;
+	return bpf_map_lookup_elem(&endpoints, &range->first);
+}
+
 /*
  * Copies the endpoint at an address. A removed element is filled anew at once, maybe for another tenant and maybe while
  * it is copied here, so the copy must be shown to be of one endpoint, and of this one. What the agent promises:
@@ -122,10 +170,12 @@ static __always_inline enum counter choose_backend(const struct client *client, 
  *   - Slot and epoch might be halves of two elements only while one is being written. It is in no bucket then: either it
  *     is not found, or it is written by now, and the second load is another word.
  */
-static __always_inline enum counter copy_endpoint(const struct client *client, struct endpoint *copy, struct slot *slot)
+__noinline __u32 copy_endpoint(const struct client *client, struct grant *grant, struct slot *slot)
 {
-	struct endpoint_key key = {.vpc = client->vpc, .address = client->destination};
-	struct endpoint *element = bpf_map_lookup_elem(&endpoints, &key);
+	if (!client || !grant || !slot)
+		return REFUSED_NO_ENDPOINT;
+	struct range range = range_of(client->vpc, &client->destination);
+	struct endpoint *element = find_element(&range);
 
 	if (!element)
 		return REFUSED_NO_ENDPOINT;
@@ -133,9 +183,10 @@ static __always_inline enum counter copy_endpoint(const struct client *client, s
 	if (read_slot(first.low).epoch != first.high)
 		return REFUSED_STALE_EPOCH;
 	barrier();
-	*copy = *element;
+	grant->endpoint = *element;
+	grant->address = range.first.address;
 	barrier();
-	if (bpf_map_lookup_elem(&endpoints, &key) != element)
+	if (bpf_map_lookup_elem(&endpoints, &range.first) != element)
 		return REFUSED_STALE_EPOCH;
 	struct pair second = read_pair((const __u64 *)element);
 	*slot = read_slot(second.low);
@@ -145,10 +196,10 @@ static __always_inline enum counter copy_endpoint(const struct client *client, s
 }
 
 /* An address that no machine of a VPC has: this host's, nobody's, one of ours. */
-static __always_inline bool is_spoofed(const struct client *client)
+__noinline bool is_spoofed(const struct client *client)
 {
-	struct endpoint_key key = {.vpc = client->vpc, .address = client->source};
-
+	if (!client)
+		return true;
 	if (is_mapped(&client->source)) {
 		__be32 source = client->source.word[3];
 		__u8 network = bpf_ntohl(source) >> 24;
@@ -163,7 +214,7 @@ static __always_inline bool is_spoofed(const struct client *client)
 		if (word[0] == SOURCE_PREFIX6_0 && word[1] == SOURCE_PREFIX6_1)
 			return true;
 	}
-	return bpf_map_lookup_elem(&endpoints, &key);
+	return is_endpoints(client->vpc, &client->source);
 }
 
 static __always_inline __u32 read_sources(__u32 slot)
@@ -179,7 +230,7 @@ __noinline __u32 ask_table(const struct client *client, struct grant *grant, __u
 	if (!client || !grant || !number)
 		return REFUSED_NO_SESSION;
 	struct slot slot = {};
-	enum counter reason = copy_endpoint(client, &grant->endpoint, &slot);
+	enum counter reason = copy_endpoint(client, grant, &slot);
 
 	if (reason != FORWARDED)
 		return reason;
@@ -188,8 +239,9 @@ __noinline __u32 ask_table(const struct client *client, struct grant *grant, __u
 		return REFUSED_DRAINING;
 	if (is_spoofed(client))
 		return REFUSED_SPOOFED;
-	if (!source_allowed(grant->endpoint.slot, &client->source, &grant->allow_version))
-		return REFUSED_NOT_ALLOWED;
+	reason = admit(client, grant->endpoint.slot, &grant->allow_version);
+	if (reason != FORWARDED)
+		return reason;
 	grant->sources = read_sources(grant->endpoint.slot);
 	return choose_backend(client, grant);
 }

@@ -1,0 +1,45 @@
+"""Whitelist and routes of endpoints in the maps: new versions in full, and ranges that lead there."""
+
+from services.gateway_agent.dataplane.maps import NUMBER, Maps, allowed_key, pack_address
+from services.gateway_agent.dataplane.route_maps import range_key, rule_of, rule_ports_of
+from services.gateway_agent.table import Endpoint
+
+
+class EndpointLists:
+    def __init__(self, maps: Maps) -> None:
+        self._maps = maps
+
+    def write(self, slot: int, version: int, endpoint: Endpoint) -> None:
+        """Before the slot turns to the version."""
+        for place, network in enumerate(endpoint.allowed):
+            self._maps.allowed.put(allowed_key(slot, version, network), NUMBER.pack(place))
+        for place, route in enumerate(endpoint.routes):
+            for key, value in rule_ports_of(slot, version, route, place):
+                self._maps.rule_ports.put(key, value)
+            self._maps.rules.put(*rule_of(slot, version, route, place))
+
+    def delete(self, slot: int, version: int, endpoint: Endpoint) -> None:
+        """When the slot has turned to another version, or nobody has it."""
+        for network in endpoint.allowed:
+            self._maps.allowed.delete(allowed_key(slot, version, network))
+        for place, route in enumerate(endpoint.routes):
+            key, _ = rule_of(slot, version, route, place)
+            self._maps.rules.delete(key)
+            for key, _ in rule_ports_of(slot, version, route, place):
+                self._maps.rule_ports.delete(key)
+
+    def lead(self, vpc: int, endpoint: Endpoint) -> None:
+        """Ranges of the VPC lead to the endpoint; without rules that say so, nothing passes by them."""
+        for key in range_keys(vpc, endpoint):
+            self._maps.routes.put(key, pack_address(endpoint.address))
+
+    def forget(self, before: tuple[int, Endpoint], after: tuple[int, Endpoint] | None = None) -> None:
+        """Ranges that led to the endpoint as it was, by its VPC, and do not now."""
+        kept = range_keys(*after) if after else []
+        for key in range_keys(*before):
+            if key not in kept:
+                self._maps.routes.delete(key)
+
+
+def range_keys(vpc: int, endpoint: Endpoint) -> list[bytes]:
+    return [range_key(vpc, route.prefix) for route in endpoint.routes]

@@ -1,0 +1,96 @@
+"""On-link routes to public prefixes in the network namespaces that consumers' VPCs are, by the gateway's veth.
+
+Ours by their protocol number, so that one that an agent could not take away any more is found by the next. A VPC that
+is reached by a VXLAN or an interface has a router, which must have such routes itself.
+"""
+
+import asyncio
+from collections.abc import Set
+from errno import EEXIST
+from ipaddress import ip_network
+from socket import AF_INET, AF_INET6
+
+from pyroute2 import IPRoute, NetlinkError
+from pyroute2.netlink import nlmsg
+
+from services.gateway_agent.dataplane.difficulties import Difficulties
+from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.namespaces import in_namespace
+from services.gateway_agent.dataplane.netlink import link_named, unless
+from services.gateway_agent.dataplane.port import NotReady
+from services.gateway_agent.routes import ranges
+from services.gateway_agent.table import Endpoint, Network
+from services.gateway_agent.targets import Netns
+
+OURS = 147  # rtm_protocol: of those that nobody has (/etc/iproute2/rt_protos)
+LINK_SCOPE = 253
+FAMILIES = (AF_INET, AF_INET6)
+_ESRCH = 3
+
+
+class OnLinkRoutes:
+    def __init__(self, entries: Entries, difficulties: Difficulties) -> None:
+        self._entries, self._difficulties = entries, difficulties
+
+    async def lay_for(self, *changed: Endpoint | None) -> None:
+        """In the namespaces of VPCs that an endpoint with routes is in, or was."""
+        routed = [endpoint for endpoint in changed if endpoint and endpoint.routes]
+        for endpoint in routed:
+            self._difficulties.clear(endpoint.key)
+        for vpc in {endpoint.vpc for endpoint in routed}:
+            await self.lay(vpc)
+
+    async def lay(self, vpc: str) -> None:
+        """Makes the VPC's routes what its endpoints say; one that cannot be made is its endpoints' difficulty."""
+        attachment = self._entries.attachment(vpc)
+        if attachment is None or not isinstance(target := attachment.target, Netns):
+            return
+        routed = self._entries.routed(vpc)
+        wanted = frozenset(prefix for endpoint in routed for prefix in ranges(endpoint.routes))
+        try:
+            refused = await asyncio.to_thread(in_namespace, target.namespace, lambda it: _lay(it, target, wanted))
+        except (NotReady, NetlinkError, OSError) as error:
+            refused = dict.fromkeys(wanted, f"no route in network namespace {target.namespace}: {error}")
+        for endpoint in routed:
+            reasons = (refused[prefix] for prefix in ranges(endpoint.routes) if prefix in refused)
+            self._difficulties.judge(endpoint.key, next(reasons, None))
+
+
+def _lay(inside: IPRoute, target: Netns, wanted: Set[Network]) -> dict[Network, str]:
+    """Gives the prefixes that have no route, with the reason."""
+    link = link_named(inside, target.device)
+    if link is None:
+        raise NotReady(f"device {target.device} is not there")
+    there = {
+        _destination(route): route
+        for family in FAMILIES
+        for route in inside.get_routes(family=family, proto=OURS)
+        if route["proto"] == OURS and route.get_attr("RTA_OIF") == link.index
+    }
+    for prefix in there.keys() - wanted:
+        with unless(_ESRCH):
+            inside.route("del", dst=str(prefix), oif=link.index, proto=OURS, family=_family(prefix))
+    refused = {}
+    for prefix in sorted(wanted - there.keys(), key=str):
+        if reason := _add(inside, prefix, link.index):
+            refused[prefix] = f"network namespace {target.namespace} {reason}"
+    return refused
+
+
+def _add(inside: IPRoute, prefix: Network, index: int) -> str:
+    scope = {"scope": LINK_SCOPE} if prefix.version == 4 else {}
+    try:
+        inside.route("add", dst=str(prefix), oif=index, proto=OURS, family=_family(prefix), **scope)
+    except NetlinkError as error:
+        if error.code == EEXIST:
+            return f"has another route to {prefix}, which an endpoint of the VPC leads to: remove it"
+        return f"takes no route to {prefix}: {error}"
+    return ""
+
+
+def _destination(route: nlmsg) -> Network:
+    return ip_network((route.get_attr("RTA_DST"), route["dst_len"]))
+
+
+def _family(prefix: Network) -> int:
+    return AF_INET if prefix.version == 4 else AF_INET6
