@@ -2,7 +2,7 @@
 
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Flag, auto
 from hashlib import blake2b
 from typing import Self
@@ -11,11 +11,11 @@ from services.gateway_agent.backend_health import Failure
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_flows import FakeFlows
 from services.gateway_agent.dataplane.fake_limits import Meters, complaint_of_lists, is_nobodys
+from services.gateway_agent.dataplane.fake_sessions import BOTH, Session
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
-from services.gateway_agent.dataplane.sessions import timeout_of
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
-from services.gateway_agent.flows import CLOSED, CUT, IDLE, RESET
+from services.gateway_agent.flows import CUT
 from services.gateway_agent.reach import Attempt, Outcome, Reach, served
 from services.gateway_agent.table import (
     Address,
@@ -25,14 +25,12 @@ from services.gateway_agent.table import (
     PortMapping,
     Protocol,
     Service,
-    Timeouts,
     seen_as,
 )
 from services.gateway_agent.targets import Interface, Target
 from services.gateway_agent.traffic import Traffic
 
 SOURCE_PORTS = range(1024, 65536)
-BOTH = 2
 
 
 class TcpFlags(Flag):
@@ -82,40 +80,20 @@ class Packet:
         """Whether a session may begin with it."""
         return self.flow.protocol is Protocol.UDP or self.flags == TcpFlags.SYN
 
+    @property
+    def confirms(self) -> bool:
+        return self.flow.protocol is Protocol.UDP or TcpFlags.ACK in self.flags
+
+    @property
+    def finishes(self) -> bool:
+        return TcpFlags.FIN in self.flags
+
+    @property
+    def resets(self) -> bool:
+        return TcpFlags.RST in self.flags
+
     def answer(self, flags: TcpFlags = TcpFlags.NONE) -> "Packet":
         return Packet(self.flow.turned_round(), flags)
-
-
-@dataclass(slots=True)
-class Session:
-    endpoint: str
-    consumer: Flow  # as the client sends
-    provider: Flow  # as the backend answers
-    last_seen: float
-    confirmed: set[Flow] = field(default_factory=set)
-    finished: set[Flow] = field(default_factory=set)
-    reset: bool = False
-
-    @property
-    def closed(self) -> bool:
-        return self.reset or len(self.finished) == BOTH
-
-    @property
-    def ending(self) -> str:
-        """How it has ended, where it has not been cut."""
-        return RESET if self.reset else CLOSED if self.closed else IDLE
-
-    def is_over(self, now: float, timeouts: Timeouts) -> bool:
-        two_way = len(self.confirmed) == BOTH
-        return now - self.last_seen >= timeout_of(timeouts, self.consumer.protocol, two_way=two_way, closed=self.closed)
-
-    def note(self, packet: Packet, now: float) -> None:
-        self.last_seen = now
-        if packet.flow.protocol is Protocol.UDP or TcpFlags.ACK in packet.flags:
-            self.confirmed.add(packet.flow)
-        if TcpFlags.FIN in packet.flags:
-            self.finished.add(packet.flow)
-        self.reset = self.reset or TcpFlags.RST in packet.flags
 
 
 class Refused(Exception):
