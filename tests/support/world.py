@@ -36,9 +36,11 @@ class Site:
             name, self.vpc_id, [Backend(address=backend)], mappings or [tcp(80, 8080)], approval_required=approval
         )
 
-    async def request(self, service: EndpointService, address: str = "", allowed: tuple[str, ...] = ()) -> Endpoint:
+    async def request(
+        self, service: EndpointService, address: str = "", allowed: tuple[str, ...] = (), name: str = ""
+    ) -> Endpoint:
         return await self.client.endpoints.create(
-            service=service.full_name, subnet_id=self.subnet_id, address=address, allowed_cidrs=allowed
+            service=service.full_name, subnet_id=self.subnet_id, address=address, allowed_cidrs=allowed, name=name
         )
 
     async def state(self, endpoint: Endpoint) -> ConnectionState.ValueType:

@@ -16,7 +16,7 @@ from sidegate.errors import SidegateError
 from tests.support.standalone import Standalone
 from tests.system.scenarios.catalogue import SCENARIOS
 from tests.system.scenarios.record import Progress, Record, Screen
-from tests.system.scenarios.scenario import Scenario, nothing_more, play
+from tests.system.scenarios.scenario import Scenario, play
 from tests.system.scenarios.stage import Stage
 
 EXAMPLES = """\
@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     run = verbs.add_parser("run", help="play one, and leave nothing behind")
     run.add_argument("name", choices=SCENARIOS, metavar="NAME", help=", ".join(SCENARIOS))
     run.add_argument("--json", action="store_true", help="what was seen as JSON at the end; where it is, on stderr")
-    run.add_argument("--picture", metavar="FILE", help="write what `sidegate topology` draws of it at the end (SVG)")
+    run.add_argument("--picture", metavar="FILE", help="have `sidegate topology` draw it at its end (SVG)")
     return parser.parse_args()
 
 
@@ -81,18 +81,26 @@ async def performance(scenario: Scenario[Any], record: Record, picture: str | No
     record.step("Sidegate starts: every program of it, on this machine.")
     with tempfile.TemporaryDirectory(prefix="sidegate-scenario-") as directory:
         async with Standalone(Path(directory)) as sidegate, Stage(sidegate, record, Path(directory)) as stage:
-            await play(scenario, stage, drawn(picture) if picture else nothing_more)
+            await play(scenario, stage, drawn(picture))
 
 
-def drawn(picture: str) -> Callable[[Stage], Awaitable[None]]:
-    """What draws the running system into a file."""
+def drawn(picture: str | None) -> Callable[[Stage], Awaitable[None]]:
+    """What has the running system draw itself, and into a file where one is named."""
 
     async def draw(stage: Stage) -> None:
-        done = await asyncio.to_thread(stage.sidegate.cli, "topology", "--svg", picture)
-        assert done.returncode == 0, done.stderr
-        stage.tell(f"`sidegate topology --svg` drew all this: {picture}")
+        stage.record.drawn(await topology(stage))
+        if picture:
+            await topology(stage, "--svg", picture)
+            stage.tell(f"the same as a picture: {picture}")
 
     return draw
+
+
+async def topology(stage: Stage, *arguments: str) -> str:
+    """What `sidegate topology` says."""
+    done = await asyncio.to_thread(stage.sidegate.cli, "topology", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def words(error: Exception) -> str:

@@ -20,11 +20,6 @@ NEAR_NAME, FAR_NAME = "vpc1-router", "edge"
 """Names in the certificates of both ends of the VPN."""
 
 
-def first(cidr: str) -> str:
-    """The router's address of a subnet: the one that is never given out."""
-    return str(ip_network(cidr)[1])
-
-
 @dataclass(frozen=True)
 class Router:
     """It forwards between a network and what it is cabled to."""
@@ -35,16 +30,18 @@ class Router:
     stage: Stage
 
     @classmethod
-    def of(cls, title: str, cidr: str, switch: Switch, stage: Stage) -> "Router":
-        """With the router's address on the network's switch."""
+    def of(cls, title: str, address: str, cidr: str, switch: Switch, stage: Stage) -> "Router":
+        """With an address on the network's switch."""
         space = stage.elsewhere(title)
-        switch.cable(space, LAN, f"{first(cidr)}/{ip_network(cidr).prefixlen}")
+        switch.cable(space, LAN, f"{address}/{ip_network(cidr).prefixlen}")
         space.set_sysctl("net.ipv4.ip_forward", "1")
         return cls(title, space, cidr, stage)
 
 
-def router_of(network: Network) -> Router:
-    return Router.of(f"router of {network.title}", network.cidr, network.switch, network.stage)
+async def router_of(network: Network) -> Router:
+    """Its address is taken for it in the registry, as any machine's."""
+    await network.client.ports.create(network.subnet_id, "machine/router-to-the-data-centre", network.router)
+    return Router.of(f"router of {network.title}", network.router, network.cidr, network.switch, network.stage)
 
 
 @dataclass(frozen=True)
@@ -53,17 +50,18 @@ class DataCentre:
 
     switch: Switch
     edge: Router
+    edge_address: str
     stage: Stage
 
     @classmethod
     def make(cls, cidr: str, stage: Stage) -> "DataCentre":
-        switch = Switch.make("dc", stage.things)
-        return cls(switch, Router.of("edge of the data centre", cidr, switch, stage), stage)
+        switch, address = Switch.make("dc", stage.things), str(ip_network(cidr)[1])
+        return cls(switch, Router.of("edge of the data centre", address, cidr, switch, stage), address, stage)
 
     def host(self, title: str, address: str) -> Host:
         length = ip_network(self.edge.cidr).prefixlen
         space = self.switch.host("dc-machine", f"{address}/{length}", self.stage.things)
-        space.ip("route", "add", "default", "via", first(self.edge.cidr))
+        space.ip("route", "add", "default", "via", self.edge_address)
         self.stage.tap(title, space, NIC)
         return Host(title, space, address)
 

@@ -15,7 +15,7 @@ DRAWING = """
   data centre                     VPC 1                                          cloud
   192.168.10.0/24                 10.0.0.0/24                                    192.168.10.0/24
  ┌───────────────┐               ┌─────────────────────────┐   ┌─────────┐      ┌──────────────────────┐
- │ .10 machine   │     VPN       │ .1   router             │   │         ├─────▶│ .53 DNS server       │
+ │ .10 machine   │     VPN       │ .254 router             │   │         ├─────▶│ .53 DNS server       │
  │ .11 another   │  (OpenVPN)    │ .101 endpoint 1 ────────┼──▶│ gateway │      └──────────────────────┘
  │ .1  edge      ├───────────────┤ .102 endpoint 2 ────────┼──▶│         │       VPC 2, 10.0.0.0/24
  │               │  then direct  │ .10  machine ◀──────────┼───┤         │      ┌──────────────────────┐
@@ -52,7 +52,7 @@ async def world(stage: Stage) -> AsyncIterator[World]:
     provider = await stage.network("cloud", "operator", "192.168.10.0/24")
     names = await cloud.names(provider, "192.168.10.53")
     near, far = await vpc1.host("machine", MACHINE), await vpc2.host("machine", MACHINE)
-    router = datacentre.router_of(vpc1)
+    router = await datacentre.router_of(vpc1)
     lan = stage.tap(router.title, router.space, datacentre.LAN)
     centre = datacentre.DataCentre.make("192.168.10.0/24", stage)
     ours = centre.host("data centre's machine", "192.168.10.10")

@@ -45,6 +45,7 @@ class Record:
     drawing: str = ""
     steps: list[Told] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
+    topology: str = ""
     begun: float = field(default_factory=monotonic)
 
     def open(self, name: str, title: str, drawing: str) -> None:
@@ -62,6 +63,10 @@ class Record:
     def observe(self, observation: Observation) -> None:
         self.observations.append(observation)
 
+    def drawn(self, topology: str) -> None:
+        """The running system, as it draws itself at the end."""
+        self.topology = topology.rstrip()
+
     def close(self) -> None:
         """The last step is done."""
 
@@ -75,6 +80,7 @@ class Record:
             "drawing": self.drawing,
             "steps": [asdict(step) for step in self.steps],
             "observations": [asdict(observation) for observation in self.observations],
+            "topology": self.topology,
             "seconds": round(monotonic() - self.begun, 1),
         }
 
@@ -119,6 +125,12 @@ class Screen(Record):
         super().observe(observation)
         asked = f"{observation.origin}: {observation.asked}"
         self._print(f"   ✓ {asked} → {observation.answer} ({observation.milliseconds:.2f} ms)", "green")
+
+    def drawn(self, topology: str) -> None:
+        super().drawn(topology)
+        self._print("\n   drawn from the running system by `sidegate topology`:", "bold")
+        for line in self.topology.splitlines():
+            self._print(f"   {line}", "dim")
 
     def close(self) -> None:
         self._status.stop()

@@ -47,12 +47,17 @@ class Network(Site):
     switch: Switch
     stage: "Stage"
 
+    @property
+    def router(self) -> str:
+        """Where its hosts send what is not of their network, whether somebody has that address or not."""
+        return str(ip_network(self.cidr)[-2])
+
     async def host(self, title: str, address: str) -> Host:
         """A machine with an address of the subnet, which is taken for it in the registry."""
-        length = self.cidr.partition("/")[2]
-        space = self.switch.host(title.replace(" ", "-"), f"{address}/{length}", self.stage.things)
-        space.ip("route", "add", "default", "via", str(ip_network(self.cidr)[1]))
-        await self.client.ports.create(self.subnet_id, f"machine/{space.name}", address)
+        label, length = title.replace(" ", "-"), ip_network(self.cidr).prefixlen
+        space = self.switch.host(label, f"{address}/{length}", self.stage.things)
+        space.ip("route", "add", "default", "via", self.router)
+        await self.client.ports.create(self.subnet_id, f"machine/{label}", address)
         made = Host(f"{title} in {self.title}", space, address)
         self.stage.tap(made.title, space, NIC)
         return made

@@ -23,7 +23,7 @@ DRAWING = """
  │ .10 machine                  │          │         ├─────────▶│ .10 object store (S3)        │
  │ .101 endpoint: objects ──────┼─────────▶│         ├─────────▶│ .53 DNS server               │
  │ .102 endpoint: names ────────┼─────────▶│         │          └──────────────────────────────┘
- │ .1  router                   │          └─────────┘
+ │ .254 router                  │          └─────────┘
  └──────┬───────────────────────┘
  ┌──────┴───────────────────────┐
  │ .10 machine                  │
@@ -57,7 +57,8 @@ async def world(stage: Stage) -> AsyncIterator[World]:
         for number, account in ((1, "anna"), (2, "bert"), (3, "carl"))
     ]
     first, second, third = [await vpc.host("machine", MACHINE) for vpc in (vpc1, vpc2, vpc3)]
-    centre, router = datacentre.DataCentre.make("192.168.10.0/24", stage), datacentre.router_of(vpc2)
+    centre = datacentre.DataCentre.make("192.168.10.0/24", stage)
+    router = await datacentre.router_of(vpc2)
     datacentre.plain_line(router, centre.edge)
     ours = centre.host("data centre's machine", "192.168.10.10")
     provider = await stage.network("cloud", "operator", "192.168.10.0/24")
@@ -75,7 +76,7 @@ async def connect(vpc1: Network, vpc3: Network) -> None:
     mappings = tcp(80, 8080), udp(443, quic.PORT)
     service = await vpc3.publish("web", *mappings, approval=False, backend=MACHINE)
     await vpc3.client.services.permit(service.id, [f"iam:domain::{vpc1.account}"])
-    await vpc1.accepted(await vpc1.request(service, PEER))
+    await vpc1.accepted(await vpc1.request(service, PEER, name="peer"))
 
 
 async def a_machine_in_vpc_1_reaches_one_in_vpc_3(world: World) -> None:
@@ -109,9 +110,9 @@ async def a_long_flow_of_quic(world: World) -> None:
 async def cloud_services_are_found(world: World) -> None:
     """VPC 2's owner, whom nobody has permitted, finds the operator's services and asks for endpoints of them."""
     found = {each.id: each.full_name async for each in world.vpc2.client.services.list_platform()}
-    for service, address in ((world.objects.service, OBJECTS), (world.names.service, NAMES)):
+    for service, address, name in ((world.objects.service, OBJECTS, "objects"), (world.names.service, NAMES, "names")):
         world.stage.tell(f"{found[service.id]} gets the endpoint {address}")
-        await world.vpc2.accepted(await world.vpc2.request(service, address))
+        await world.vpc2.accepted(await world.vpc2.request(service, address, name=name))
 
 
 async def a_machine_in_vpc_2_uses_cloud_services(world: World) -> None:

@@ -1,0 +1,58 @@
+"""`make scenario`, as a person watches it: what there is, what a program reads of it, and Ctrl-C in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.standalone import ROOT, require_root, until
+from tests.system.scenarios.catalogue import SCENARIOS
+
+COMMAND = (sys.executable, "-m", "tests.system.scenarios")
+
+
+def asked(*arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*prefix, *COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_scenarios_are_listed_and_one_that_is_not_there_is_refused_with_those_that_are() -> None:
+    listed = asked("list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(SCENARIOS)
+    done = asked("run", "four-vpcs")
+    assert (done.returncode, "three-vpcs" in done.stderr) == (2, True)
+
+
+def test_without_root_a_scenario_says_what_it_needs() -> None:
+    done = asked("run", "three-vpcs", prefix=("unshare", "--user"))
+    assert (done.returncode, "needs root" in done.stderr, done.stdout) == (2, True, "")
+
+
+@pytest.mark.root
+async def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_tells_how_far_it_was(tmp_path: Path) -> None:
+    """That nothing is left is looked for at the end of the run: namespaces, devices, mounts and processes of it."""
+    require_root()
+    told, progress = tmp_path / "told.json", tmp_path / "progress"
+    with told.open("w") as out, progress.open("w") as err:
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        command = [*COMMAND, "run", "three-vpcs", "--json"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, env=environment, start_new_session=True)
+
+    async def at_its_third_step() -> bool:
+        assert process.poll() is None, progress.read_text()
+        return "\n3. " in progress.read_text()
+
+    try:
+        await until("the third step", at_its_third_step, 60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 130, progress.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    document = json.loads(told.read_text())
+    assert (document["name"], document["ok"], len(document["steps"]) >= 3) == ("three-vpcs", False, True)
+    assert "stopped; nothing is left behind" in progress.read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("sidegate-scenario")] == []
