@@ -81,7 +81,9 @@ def public_of(registry: Registry, access: Access, issued: CredentialsServicer) -
 
 def internal_of(registry: Registry, access: Access) -> list[Hosted]:
     carried = Tokens(access.verifier)
-    internal = RegistryInternalServicer(registry.reservations, registry.inventory, access.tokens, carried)
+    internal = RegistryInternalServicer(
+        registry.reservations, registry.routes, registry.inventory, access.tokens, carried
+    )
     return [
         Hosted(
             "sidegate.api.registry.v1.RegistryInternalService",

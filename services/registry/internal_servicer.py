@@ -10,6 +10,7 @@ from services.common.rpc.command import command_context
 from services.common.rpc.recognition import Tokens as CarriedTokens
 from services.registry.application.inventory import Inventory
 from services.registry.application.reservations import Reservations, Wanted
+from services.registry.application.route_reservations import RouteReservations
 from services.registry.application.tokens import Signed, Tokens
 from services.registry.wire.accounts import ROLES
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
@@ -18,26 +19,54 @@ from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as inter
 
 class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
     def __init__(
-        self, reservations: Reservations, inventory: Inventory, tokens: Tokens, carried: CarriedTokens
+        self,
+        reservations: Reservations,
+        routes: RouteReservations,
+        inventory: Inventory,
+        tokens: Tokens,
+        carried: CarriedTokens,
     ) -> None:
-        self._reservations, self._inventory, self._tokens = reservations, inventory, tokens
+        self._reservations, self._routes, self._inventory, self._tokens = reservations, routes, inventory, tokens
         self._carried = carried
 
     async def ReserveEndpointPort(
         self, request: internal_pb2.ReserveEndpointPortRequest, context: Context
     ) -> internal_pb2.ReserveEndpointPortResponse:
         owner = Principal(request.account, request.project)
-        wanted = Wanted(request.endpoint_id, owner, request.service, request.subnet_id, request.address)
-        port, terms = await self._reservations.reserve(wanted, command_context(request, "ReserveEndpointPort"))
-        log = await self._inventory.log()
+        wanted = Wanted(
+            request.endpoint_id,
+            owner,
+            request.service,
+            request.subnet_id,
+            request.address,
+            request.vpc_id.lower(),
+            request.route_tables,
+        )
+        made = await self._reservations.reserve(wanted, command_context(request, "ReserveEndpointPort"))
+        log, terms = await self._inventory.log(), made.terms
         return internal_pb2.ReserveEndpointPortResponse(
-            port=port,
+            port=made.port,
             service=terms.service,
             consumer_attachments=terms.consumer,
             provider_attachments=terms.provider,
             log_id=log.log_id,
             log_epoch=log.epoch,
+            route_tables=made.routes.tables,
+            subnets=made.routes.subnets,
         )
+
+    async def HoldRouteTables(
+        self, request: internal_pb2.HoldRouteTablesRequest, context: Context
+    ) -> internal_pb2.HoldRouteTablesResponse:
+        owner = Principal(request.account, request.project)
+        held = await self._routes.hold(
+            request.endpoint_id,
+            owner,
+            request.vpc_id,
+            request.route_tables,
+            command_context(request, "HoldRouteTables"),
+        )
+        return internal_pb2.HoldRouteTablesResponse(route_tables=held.tables, subnets=held.subnets)
 
     async def ReleaseEndpointPort(self, request: internal_pb2.ReleaseEndpointPortRequest, context: Context) -> Empty:
         await self._reservations.release(request.endpoint_id, command_context(request, "ReleaseEndpointPort"))
@@ -49,9 +78,15 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
         services, attachments = await self._inventory.forwarding(
             request.service_ids, None if request.every_vpc else request.vpc_ids
         )
+        tables, subnets = await self._inventory.routed(request.route_table_ids)
         log = await self._inventory.log()
         return internal_pb2.GetForwardingSourcesResponse(
-            services=services, attachments=attachments, log_id=log.log_id, log_epoch=log.epoch
+            services=services,
+            attachments=attachments,
+            log_id=log.log_id,
+            log_epoch=log.epoch,
+            route_tables=tables,
+            subnets=subnets,
         )
 
     async def GetTokenTrust(

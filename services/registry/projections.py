@@ -18,6 +18,7 @@ from services.common.history.index import Reducer
 from services.common.principal import OPERATOR
 from services.registry.domain.account import REVOKED, VALID
 from services.registry.domain.publication import EVERYBODY
+from services.registry.domain.route_tables import DEFAULT, default_id
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import account_pb2, vpc_pb2
 from sidegate.api.registry.v1.credential_pb2 import EventsCredential
@@ -37,11 +38,30 @@ class Kind(Generic[R_co]):
     of: Callable[[RegistryEvent], R_co]
 
 
+def default_table(vpc: vpc_pb2.Vpc) -> vpc_pb2.RouteTable:
+    """The default table of a VPC, without its subnets: no event has it."""
+    return vpc_pb2.RouteTable(
+        id=default_id(vpc.id),
+        vpc_id=vpc.id,
+        project=vpc.project,
+        account=vpc.account,
+        name=DEFAULT,
+        by_default=True,
+        create_time=vpc.create_time,
+    )
+
+
+def _route_table(event: RegistryEvent) -> vpc_pb2.RouteTable:
+    """That of a VPC's event is its default one."""
+    return event.route_table if event.HasField("route_table") else default_table(event.vpc)
+
+
 VPC: Kind[vpc_pb2.Vpc] = Kind("vpc", lambda event: event.vpc)
 SUBNET: Kind[vpc_pb2.Subnet] = Kind("subnet", lambda event: event.subnet)
 PORT: Kind[vpc_pb2.Port] = Kind("port", lambda event: event.port)
 ATTACHMENT: Kind[vpc_pb2.Attachment] = Kind("attachment", lambda event: event.attachment)
 DEFAULT_ATTACHMENT: Kind[vpc_pb2.DefaultAttachment] = Kind("default_attachment", lambda event: event.default_attachment)
+ROUTE_TABLE: Kind[vpc_pb2.RouteTable] = Kind("route_table", _route_table)
 SERVICE: Kind[EndpointService] = Kind("service", lambda event: event.service)
 REVISION = "vpc_revision"
 VPC_STREAM, VPC_DELETED = "vpc-", "registry.v1.VpcDeleted"
@@ -56,12 +76,18 @@ PUBLIC = "*"
 """The other side of a service that everybody may connect to."""
 
 PAGE = 500
-STAMPED = (vpc_pb2.Subnet, vpc_pb2.DefaultAttachment, account_pb2.Account)
+MOST_SUBNETS, MOST_TABLES = 200, 51
+"""What a VPC has at most, its default route table included."""
+
+TABLE_VERSION = 3
+"""Of the read table: it has route tables since this one."""
+
+STAMPED = (vpc_pb2.Subnet, vpc_pb2.RouteTable, vpc_pb2.DefaultAttachment, account_pb2.Account)
 """What is given its etag when it is shown."""
 
 _GONE = {
     *("vpc_deleted", "subnet_deleted", "port_released", "attachment_deleted", "service_deleted"),
-    "default_attachment_deleted",
+    *("default_attachment_deleted", "route_table_deleted"),
 }
 
 
@@ -77,6 +103,9 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
             subnet = stored.subnet
             row = _row(SUBNET, subnet, event, live, subnet.vpc_id, name=subnet.name)
             return row._replace(vpc=subnet.vpc_id, tags=_tags(subnet.tags))
+        case "route_table":
+            table = stored.route_table
+            return _row(ROUTE_TABLE, table, event, live, table.vpc_id, name=table.name)._replace(vpc=table.vpc_id)
         case "port":
             port = stored.port
             return _row(PORT, port, event, live, port.subnet_id, name=port.holder)._replace(vpc=port.vpc_id)
@@ -103,7 +132,7 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
 
 def _row(
     kind: Kind[R],
-    resource: vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port | EventsCredential,
+    resource: vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port | vpc_pb2.RouteTable | EventsCredential,
     event: RecordedEvent,
     live: bool,
     parent: str = "",
@@ -141,6 +170,17 @@ def _tags(tags: Iterable[Tag]) -> tuple[tuple[str, str], ...]:
     return tuple((tag.key, tag.value) for tag in tags)
 
 
+def default_table_row(event: RecordedEvent) -> ResourceRow | None:
+    """The row of the route table that a VPC has by default: it is there as long as the VPC, in old logs too."""
+    if not event.stream.startswith(VPC_STREAM):
+        return None
+    stored = RegistryEvent.FromString(event.data)
+    if stored.WhichOneof("resource") != "vpc":
+        return None
+    table, live = default_table(stored.vpc), stored.WhichOneof("fact") not in _GONE
+    return _row(ROUTE_TABLE, table, event, live, table.vpc_id, name=table.name)._replace(vpc=table.vpc_id)
+
+
 def rows_of(event: RecordedEvent) -> Sequence[ResourceRow]:
     """The rows that an event leaves in the index of the past: also that its VPC is at another revision."""
     row = row_of(event)
@@ -148,8 +188,9 @@ def rows_of(event: RecordedEvent) -> Sequence[ResourceRow]:
         return ()
     if not event.stream.startswith(VPC_STREAM):
         return (row,)
+    table = default_table_row(event)
     revision = ResourceRow(REVISION, event.stream.removeprefix(VPC_STREAM), "", b"", live=event.type != VPC_DELETED)
-    return (row, revision)
+    return (row, revision) if table is None else (row, table, revision)
 
 
 class VpcRevisions:
@@ -173,13 +214,13 @@ class VpcRevisions:
             connection.execute(self._upsert, {"stream": event.stream, "revision": event.version})
 
 
-REDUCER = Reducer(2, rows_of)
+REDUCER = Reducer(3, rows_of)
 """What the registry's past is made by."""
 
 
 def projections() -> Sequence[Projection]:
     """What the registry's store is opened with."""
-    return [ResourceTable(row_of), VpcRevisions()]
+    return [ResourceTable(row_of, also=default_table_row, version=TABLE_VERSION), VpcRevisions()]
 
 
 class Snapshot:
@@ -215,6 +256,7 @@ class Snapshot:
 
     def _shown(self, kind: Kind[R], rows: Sequence[ResourceRow]) -> list[R]:
         resources = [kind.of(RegistryEvent.FromString(row.data)) for row in rows]
+        self._fill([each for each in resources if isinstance(each, vpc_pb2.RouteTable) and each.by_default])
         for resource in resources:
             if isinstance(resource, STAMPED):
                 stamped(resource)
@@ -224,6 +266,17 @@ class Snapshot:
                 resource.ip_version = resource.ip_version or EndpointService.IP_VERSION_IPV4
         self._revise([vpc for vpc in resources if isinstance(vpc, vpc_pb2.Vpc)])
         return resources
+
+    def _fill(self, defaults: Sequence[vpc_pb2.RouteTable]) -> None:
+        """Gives default tables the subnets that are in no other of their VPC."""
+        for table in defaults:
+            apart: set[str] = set()
+            for row in resource_lists.listed(
+                self._connection, ROUTE_TABLE.name, Window(MOST_TABLES), Scope(parent=table.vpc_id), ALL
+            ).items:
+                apart.update(RegistryEvent.FromString(row.data).route_table.subnet_ids)
+            subnets = self.of(SUBNET, table.vpc_id, MOST_SUBNETS)
+            table.subnet_ids.extend(subnet.id for subnet in subnets if subnet.id not in apart)
 
     def _revise(self, vpcs: Sequence[vpc_pb2.Vpc]) -> None:
         """Gives VPCs the etag that they have by now."""

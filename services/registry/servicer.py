@@ -21,9 +21,20 @@ from services.registry.application.publishing import Draft, Revision
 from services.registry.application.registry import Registry
 from services.registry.application.streams import new_id
 from services.registry.application.vpcs import Draft as VpcDraft
+from services.registry.domain import public_prefixes
 from services.registry.domain.service import CHANGEABLE
 from services.registry.names_servicer import NamesMethods
-from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, PORT, SERVICE, SUBNET, VPC, Kind
+from services.registry.projections import (
+    ATTACHMENT,
+    DEFAULT_ATTACHMENT,
+    PORT,
+    ROUTE_TABLE,
+    SERVICE,
+    SUBNET,
+    VPC,
+    Kind,
+)
+from services.registry.route_tables_servicer import RouteTableMethods
 from services.registry.wire import selections
 from services.registry.wire.default_attachments import parse_template
 from services.registry.wire.networks import (
@@ -61,6 +72,7 @@ KINDS = {
     watch_pb2.RESOURCE_KIND_PORT: PORT.name,
     watch_pb2.RESOURCE_KIND_ATTACHMENT: ATTACHMENT.name,
     watch_pb2.RESOURCE_KIND_SERVICE: SERVICE.name,
+    watch_pb2.RESOURCE_KIND_ROUTE_TABLE: ROUTE_TABLE.name,
 }
 DESCRIPTION = "endpoint_service.description"
 SAID_BY_THE_CONTRACT = frozenset(
@@ -79,7 +91,7 @@ ListRequest = (
 )
 
 
-class RegistryServicer(NamesMethods, registry_grpc.RegistryServiceServicer):
+class RegistryServicer(NamesMethods, RouteTableMethods, registry_grpc.RegistryServiceServicer):
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
@@ -301,6 +313,7 @@ def _draft(wanted: service_pb2.EndpointService) -> Draft:
         health_check=parse_health_check(wanted),
         ip_version=ip_version_of(wanted.ip_version),
         private_name=parse_private_name(wanted),
+        public_prefixes=public_prefixes.parse(wanted.public_prefixes),
     )
 
 

@@ -174,10 +174,24 @@ async def test_everybody_finds_a_service_that_everybody_may_connect_to(world: Re
 
 
 @pytest.mark.parametrize("region", ["", "elsewhere."])
-async def test_a_name_that_is_not_exactly_the_services_finds_nothing(world: RegistryWorld, region: str) -> None:
+async def test_a_full_name_of_another_region_is_refused_in_a_sentence_that_names_both(
+    world: RegistryWorld, region: str
+) -> None:
     made = await published(world, "shop")
-    with pytest.raises(errors.NotFound):
-        await world.shop.look_up(f"{region}web.{made.id}")
+    for known in (made.id, str(uuid4())):
+        with pytest.raises(errors.InvalidRequest) as refused:
+            await world.shop.look_up(f"{region}web.{known}")
+        asked = region.rstrip(".") or "web"
+        assert refused.value.reason == "OTHER_REGION"
+        assert f"is in the region {asked}, and this is local" in refused.value.text
+
+
+@pytest.mark.parametrize("name", ["local.shop.{id}", "local.{id}", "{id}.", "local.web.x.{id}", "web", ""])
+async def test_a_name_that_is_not_exactly_the_services_finds_nothing(world: RegistryWorld, name: str) -> None:
+    made = await published(world, "shop")
+    with pytest.raises((errors.NotFound, errors.InvalidRequest)) as refused:
+        await world.shop.look_up(name.format(id=made.id))
+    assert refused.value.reason in ("NOT_FOUND", "FIELD_INVALID")
 
 
 async def test_a_service_without_connections_is_deleted_at_once(world: RegistryWorld) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.common.addressing import networks_of
 from services.common.errors import Invalid
 from services.common.eventsourcing.aggregate import Codec
 from services.common.eventsourcing.decider import Decider
@@ -17,10 +18,17 @@ from services.common.labels import Tag
 from services.common.name_servers import NameServer
 from services.common.principal import Principal, Role
 from services.registry.domain import account, attachment, credential, default_attachment, port, resolver, service, vpc
-from services.registry.domain.network import Place, Resolver
+from services.registry.domain.network import Place, Resolver, RouteHold, RouteTable
 from services.registry.domain.private_name import UNNAMED, PrivateName
 from services.registry.domain.publication import Backend, Protocol
 from services.registry.domain.reach import DefaultAttachment, NetnsPattern
+from services.registry.domain.route_events import (
+    RoutesReleased,
+    RoutesReserved,
+    RouteTableChanged,
+    RouteTableCreated,
+    RouteTableDeleted,
+)
 from services.registry.domain.service_events import (
     PermissionsAdded,
     PermissionsRemoved,
@@ -85,6 +93,9 @@ CREDENTIAL = credential.Credential(make.uuid(8), Principal("shop", "default"), U
 NAME = PrivateName("api.example.com", "sidegate-verification=0123")
 PLACE = Place(make.uuid(3), make.uuid(2), IPv4Address("10.0.0.53"), AT + 1)
 RESOLVER = Resolver(PLACE, (NameServer(IPv4Address("192.0.2.1"), 5353), NameServer(IPv6Address("2620:fe::fe"))))
+TABLE = RouteTable(make.uuid(7), "storage", AT, (make.uuid(2),))
+PREFIXES = networks_of(("100.125.0.0/16", "100.126.0.10/32"))
+HOLD = RouteHold(make.uuid(9), Principal("shop", "default"), make.uuid(5), (TABLE.id,), PREFIXES, AT)
 LIVES = (
     Life(
         f"vpc-{make.uuid(1)}",
@@ -165,6 +176,20 @@ LIVES = (
             vpc.SubnetCreated(make.subnet()),
             vpc.SubnetChanged(replace(make.subnet(), name="front")),
             vpc.VpcChanged("store", make.vpc("10.0.0.0/24").cidrs, "the window", (Tag("team", "web"),)),
+        ],
+    ),
+    Life(
+        f"vpc-{make.uuid(1)}",
+        vpc.DECIDER,
+        VpcCodec(),
+        [
+            vpc.VpcCreated(make.vpc("10.0.0.0/24", "10.1.0.0/16")),
+            vpc.SubnetCreated(make.subnet()),
+            RouteTableCreated(TABLE),
+            RouteTableChanged(replace(TABLE, name="private", description="for machines", subnets=())),
+            RoutesReserved(HOLD),
+            RoutesReleased(HOLD.endpoint),
+            RouteTableDeleted(replace(TABLE, name="private", description="for machines", subnets=())),
         ],
     ),
     Life(
@@ -290,6 +315,7 @@ def test_a_resource_leaves_the_table_when_it_is_gone(name: str) -> None:
         "AttachmentDeleted",
         "ServiceDeleted",
         "DefaultAttachmentDeleted",
+        "RouteTableDeleted",
     )
     assert row.live is not name.endswith(gone)
     assert row.data == stored.data

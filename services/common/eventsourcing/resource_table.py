@@ -99,6 +99,10 @@ class ResourceRow(NamedTuple):
     tags: tuple[tuple[str, str], ...] | None = None
 
 
+RowOf = Callable[[RecordedEvent], ResourceRow | None]
+VERSION = 2
+
+
 def last_of_streams(events: Iterable[RecordedEvent]) -> Iterator[tuple[RecordedEvent, int]]:
     """The last event of each stream, with the position of the first one there."""
     first: dict[str, int] = {}
@@ -114,16 +118,19 @@ def last_of_streams(events: Iterable[RecordedEvent]) -> Iterator[tuple[RecordedE
 class ResourceTable:
     """A projection: written in the append's transaction, so a list shows what was just written.
 
-    With `row_per_stream` all events of a stream are about one row, which does not come back once it is gone: of many
-    only the last is looked at.
+    `also` gives another row that events leave beside their own. A service whose rows have become others says so by a
+    `version` of its own. With `row_per_stream` all events of a stream are about one row, which does not come back once
+    it is gone: of many only the last is looked at.
     """
 
     name = "resources"
-    version = 2
     metadata = METADATA
 
-    def __init__(self, row_of: Callable[[RecordedEvent], ResourceRow | None], *, row_per_stream: bool = False) -> None:
-        self._row_of, self._row_per_stream = row_of, row_per_stream
+    def __init__(
+        self, row_of: RowOf, *, row_per_stream: bool = False, also: RowOf | None = None, version: int = VERSION
+    ) -> None:
+        self._row_of, self._row_per_stream, self._also = row_of, row_per_stream, also
+        self.version = version
 
     def apply(self, connection: Connection, event: RecordedEvent) -> None:
         self.apply_all(connection, [event])
@@ -141,10 +148,7 @@ class ResourceTable:
     def _left_by(self, events: Iterable[RecordedEvent]) -> dict[tuple[str, str], "_Outcome"]:
         left: dict[tuple[str, str], _Outcome] = {}
         each = last_of_streams(events) if self._row_per_stream else ((event, event.position) for event in events)
-        for event, first in each:
-            row = self._row_of(event)
-            if row is None:
-                continue
+        for event, first, row in self._rows(each):
             key = (row.kind, row.id)
             before = left.get(key)
             if not row.live:
@@ -154,6 +158,13 @@ class ResourceTable:
             else:
                 left[key] = _Outcome(row, before.created, event.position, before.gone)
         return left
+
+    def _rows(self, events: Iterable[tuple[RecordedEvent, int]]) -> Iterator[tuple[RecordedEvent, int, ResourceRow]]:
+        for event, first in events:
+            if (row := self._row_of(event)) is not None:
+                yield event, first, row
+            if self._also is not None and (row := self._also(event)) is not None:
+                yield event, first, row
 
 
 class _Outcome(NamedTuple):

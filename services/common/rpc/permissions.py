@@ -24,6 +24,8 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
         **dict.fromkeys(("CreateVpc", "DeleteVpc", "CreateSubnet", "DeleteSubnet", "CreatePort", "DeletePort"), ADMINS),
         **dict.fromkeys(("UpdateVpc", "UpdateSubnet"), ADMINS),
         **dict.fromkeys(("GetVpc", "ListVpcs", "GetSubnet", "ListSubnets", "GetPort", "ListPorts"), READERS),
+        **dict.fromkeys(("CreateRouteTable", "UpdateRouteTable", "DeleteRouteTable"), ADMINS),
+        **dict.fromkeys(("GetRouteTable", "ListRouteTables"), READERS),
         **dict.fromkeys(("CreateAttachment", "GetAttachment", "ListAttachments", "DeleteAttachment"), OPERATOR),
         **dict.fromkeys(("SetDefaultAttachment", "ListDefaultAttachments", "DeleteDefaultAttachment"), OPERATOR),
         **dict.fromkeys(("CreateEndpointService", "UpdateEndpointService", "DeleteEndpointService"), ADMINS),
@@ -42,7 +44,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     },
     "registry.v1.TokenService": {"GetIdentity": READERS},
     "registry.v1.RegistryInternalService": {
-        **dict.fromkeys(("ReserveEndpointPort", "ReleaseEndpointPort"), ENDPOINT),
+        **dict.fromkeys(("ReserveEndpointPort", "ReleaseEndpointPort", "HoldRouteTables"), ENDPOINT),
         **dict.fromkeys(("GetForwardingSources", "GetTokenTrust"), ENDPOINT),
         **dict.fromkeys(("VerifySignature", "VerifyToken"), frozenset({Role.HTTP_API})),
     },
@@ -91,6 +93,7 @@ KINDS = {
     "Packet": "endpoint",
     "Resolver": "vpc",
     "PrivateName": "service",
+    "RouteTable": "route_table",
 }
 VERBS = (
     "Create",

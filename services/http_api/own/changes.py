@@ -22,6 +22,7 @@ OF_REGISTRY = {
     "port": registry_watch.RESOURCE_KIND_PORT,
     "attachment": registry_watch.RESOURCE_KIND_ATTACHMENT,
     "service": registry_watch.RESOURCE_KIND_SERVICE,
+    "route_table": registry_watch.RESOURCE_KIND_ROUTE_TABLE,
 }
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-Kind = Literal["vpc", "subnet", "port", "attachment", "service", "endpoint", "connection"]
+Kind = Literal["vpc", "subnet", "port", "attachment", "service", "route_table", "endpoint", "connection"]
 Resource = dict[str, JsonValue]
 
 

@@ -7,12 +7,25 @@ from services.common.errors import Forbidden, NotFound
 from services.common.eventsourcing.selection import ALL, Found, Scope, Selection, Window
 from services.common.eventsourcing.store import Head
 from services.common.principal import Principal
-from services.registry.projections import ATTACHMENT, DEFAULT_ATTACHMENT, PUBLIC, SERVICE, VPC, Kind, Resources
+from services.registry.projections import (
+    ATTACHMENT,
+    DEFAULT_ATTACHMENT,
+    PUBLIC,
+    ROUTE_TABLE,
+    SERVICE,
+    SUBNET,
+    VPC,
+    Kind,
+    Resources,
+    Snapshot,
+)
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.credential_pb2 import EventsCredential
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
-Owned = TypeVar("Owned", vpc_pb2.Vpc, vpc_pb2.Subnet, vpc_pb2.Port, EndpointService, EventsCredential)
+Owned = TypeVar(
+    "Owned", vpc_pb2.Vpc, vpc_pb2.Subnet, vpc_pb2.Port, vpc_pb2.RouteTable, EndpointService, EventsCredential
+)
 R = TypeVar("R")
 
 MOST_CELLS = 1000
@@ -72,6 +85,10 @@ class Inventory:
         """Keys and values of the caller's tags behind one of them, in order, each once."""
         return await self._resources.read(lambda now: now.tags(kind, str(caller), after, limit))
 
+    async def routed(self, route_table_ids: Sequence[str]) -> tuple[list[vpc_pb2.RouteTable], list[vpc_pb2.Subnet]]:
+        """Of these route tables those that are there, and their subnets."""
+        return await self._resources.read(lambda now: _routed(now, route_table_ids))
+
     async def forwarding(
         self, service_ids: Sequence[str], vpc_ids: Sequence[str] | None
     ) -> tuple[list[EndpointService], list[vpc_pb2.Attachment]]:
@@ -84,6 +101,12 @@ class Inventory:
                 else [made for id_ in vpc_ids for made in now.of(ATTACHMENT, id_, MOST_CELLS)],
             )
         )
+
+
+def _routed(now: Snapshot, ids: Sequence[str]) -> tuple[list[vpc_pb2.RouteTable], list[vpc_pb2.Subnet]]:
+    tables = [table for id_ in ids if (table := now.get(ROUTE_TABLE, id_)) is not None]
+    subnets = (now.get(SUBNET, subnet) for table in tables for subnet in table.subnet_ids)
+    return tables, [subnet for subnet in subnets if subnet is not None]
 
 
 def owned(kind: Kind[Owned], id_: str, found: Owned | None, caller: Principal) -> Owned:

@@ -4,12 +4,12 @@ from services.common.etags import stamped
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.history.index import Index
 from services.common.history.past import Facet, Past, Shown, of_project
-from services.registry.projections import ATTACHMENT, PORT, REDUCER, REVISION, SERVICE, SUBNET, VPC
+from services.registry.projections import ATTACHMENT, PORT, REDUCER, REVISION, ROUTE_TABLE, SERVICE, SUBNET, VPC
 from services.registry.wire import services
 from sidegate.api.events.v1.history_pb2 import ResourceState
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 
-KINDS = (VPC, SUBNET, PORT, ATTACHMENT, SERVICE)
+KINDS = (VPC, SUBNET, PORT, ATTACHMENT, SERVICE, ROUTE_TABLE)
 
 
 def show(shown: Shown, event: RecordedEvent, index: Index) -> ResourceState:
@@ -25,6 +25,8 @@ def show(shown: Shown, event: RecordedEvent, index: Index) -> ResourceState:
             return ResourceState(port=stored.port)
         case ATTACHMENT.name:
             return ResourceState(attachment=stored.attachment)
+        case ROUTE_TABLE.name:
+            return ResourceState(route_table=stamped(ROUTE_TABLE.of(stored)))
         case _:
             return ResourceState(service=services.shown(stored.service))
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.common.addressing import Address, address_of, networks_of
+from services.common.addressing import Network as Range
 from services.common.errors import Invalid, NotFound
 from services.common.eventsourcing.context import CommandContext
+from services.common.eventsourcing.store import AlreadyClaimed, Claim, LimitReached
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
@@ -14,6 +16,7 @@ from services.registry.application.names import new_name, require_free
 from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
 from services.registry.domain import service as domain
+from services.registry.domain.public_prefixes import EXACT, PUBLIC_PREFIX, UNDER, taken
 from services.registry.domain.publication import (
     NO_LIMITS,
     NO_RULES,
@@ -31,6 +34,7 @@ from services.registry.domain.publication import (
     first_permissions,
     full_name,
     may_connect,
+    region_of,
 )
 from services.registry.domain.service_commands import (
     AddPermissions,
@@ -68,6 +72,7 @@ class Draft:
     health_check: HealthCheck | Unchecked = UNCHECKED
     ip_version: int = 0
     private_name: str = ""
+    public_prefixes: tuple[Range, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +128,16 @@ class Publishing:
             session_settings=draft.session_settings,
             health_check=draft.health_check,
             private_name=new_name(draft.private_name),
+            public_prefixes=draft.public_prefixes,
         )
-        return await self._execute(id_, Create(made, network, draft.ip_version), context)
+        try:
+            return await self._execute(id_, Create(made, network, draft.ip_version), context)
+        except (AlreadyClaimed, LimitReached) as clash:
+            kind = clash.claim.kind if isinstance(clash, AlreadyClaimed) else clash.count.kind
+            if kind not in (PUBLIC_PREFIX, EXACT, UNDER):
+                raise
+            held = await self._streams.holders(Claim(PUBLIC_PREFIX, ""))
+            raise taken(made.public_prefixes, held) from clash
 
     async def change(self, id_: str, revision: Revision, context: CommandContext) -> EndpointService:
         if (first := await self._streams.first_answer(context)) is not None:
@@ -146,7 +159,10 @@ class Publishing:
 
     async def find(self, named: str, caller: Principal) -> ConnectableService:
         """A service that the caller may connect to, by id or full name. Raises NotFound for every other."""
-        return connectable(await self._resources.read(lambda now: connectable_service(now, named, caller.account)))
+        region = self._settings.region
+        return connectable(
+            await self._resources.read(lambda now: connectable_service(now, named, caller.account, region))
+        )
 
     async def quota(self, caller: Principal) -> tuple[int, int]:
         """How many services the caller's project has and may have."""
@@ -172,12 +188,20 @@ def rendered(state: domain.State, _version: int) -> bytes:
     return shown(service_message(state)).SerializeToString(deterministic=True)
 
 
-def connectable_service(now: Snapshot, named: str, account: str) -> EndpointService:
-    """The service of this id or full name. One that the account may not connect to reads as not there."""
+def connectable_service(now: Snapshot, named: str, account: str, region: str) -> EndpointService:
+    """The service of this id or full name. One that the account may not connect to reads as not there.
+
+    A full name of another region is refused, whatever there is: that it is another's is in the caller's own words.
+    """
     found = now.get(SERVICE, named.rpartition(".")[2])
-    if found is None or named not in (found.id, found.full_name) or not may_connect(service_of(found), account):
-        raise NotFound(SERVICE.name, named)
-    return found
+    if found is not None and named in (found.id, found.full_name) and may_connect(service_of(found), account):
+        return found
+    if (asked := region_of(named)) not in ("", region):
+        text = (
+            f"{named} is in the region {asked}, and this is {region}: an endpoint leads to a service of its own region"
+        )
+        raise Invalid("OTHER_REGION", f"{text}, so ask {asked} for one", field="service")
+    raise NotFound(SERVICE.name, named)
 
 
 def _placed(now: Snapshot, draft: Draft, caller: Principal) -> tuple[Network, tuple[Backend, ...]]:

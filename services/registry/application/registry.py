@@ -14,6 +14,8 @@ from services.registry.application.ports import Ports
 from services.registry.application.publishing import Publishing
 from services.registry.application.reservations import Reservations
 from services.registry.application.resolvers import Resolvers
+from services.registry.application.route_reservations import RouteReservations
+from services.registry.application.route_tables import RouteTables
 from services.registry.application.settings import Settings
 from services.registry.application.streams import Streams
 from services.registry.application.subnets import Subnets
@@ -44,11 +46,15 @@ class Registry:
         self.defaults = Defaults(self.streams, self.resources)
         self.vpcs = Vpcs(self.streams, self.inventory, self.resources, self.defaults)
         self.subnets = Subnets(self.streams, self.inventory, self.resources)
+        self.route_tables = RouteTables(self.streams, self.inventory)
         self.ports = Ports(self.streams, self.inventory, allocator)
         self.attachments = Attachments(self.streams, self.inventory)
         self.publishing = Publishing(self.streams, self.inventory, self.resources, settings)
         self.names = Names(self.streams, self.inventory, look_up)
         self.resolvers = Resolvers(self.streams, self.inventory, self.resources, settings)
         self.deletions = Deletions(self.streams, self.resources, endpoints, settings)
-        self.reservations = Reservations(self.streams, self.resources, allocator, endpoints)
+        self.routes = RouteReservations(self.streams, self.resources, endpoints)
+        self.reservations = Reservations(
+            self.streams, self.resources, allocator, endpoints, routes=self.routes, region=settings.region
+        )
         self.watching = Watching(store, sights_of, watching)

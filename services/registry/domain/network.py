@@ -1,4 +1,4 @@
-"""VPCs and subnets as values."""
+"""VPCs, subnets and route tables as values."""
 
 from dataclasses import dataclass
 
@@ -41,6 +41,31 @@ class Resolver:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteTable:
+    """One that the owner made. Subnets of none of these belong to the VPC's default one, which is not kept."""
+
+    id: str
+    name: str
+    created_at: int
+    subnets: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteHold:
+    """An endpoint's routes to the public prefixes of its service, in tables of the VPC. `at` is when they were last
+    reserved: they may be reserved again before the endpoint is there.
+    """
+
+    endpoint: str
+    owner: Principal
+    service: str
+    tables: tuple[str, ...]
+    prefixes: tuple[Network, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Vpc:
     """`revision` counts the events of the VPC, of its subnets, of its resolver and of its attachments by default."""
 
@@ -53,5 +78,7 @@ class Vpc:
     tags: tuple[Tag, ...] = ()
     subnets: tuple[Subnet, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    route_tables: tuple[RouteTable, ...] = ()
+    route_holds: tuple[RouteHold, ...] = ()
     revision: int = 1
     resolver: Resolver | None = None

@@ -1,5 +1,6 @@
 """What an endpoint service publishes: where connections end, on which ports, and who may connect."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -14,6 +15,8 @@ from services.registry.domain.private_name import UNNAMED, PrivateName, Unnamed
 MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
 HIGHEST_WEIGHT = 100
 HIGHEST_PORT = 65_535
+FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+){1,2}")
+UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 EVERYBODY, ALSO_EVERYBODY = "iam:domain::*", "*"
 SERVER_TYPE = "endpoint_service.server_type"
 HEALTH_CHECK = "endpoint_service.health_check"
@@ -156,6 +159,7 @@ class Service:
     session_settings: SessionSettings = USUAL
     health_check: HealthCheck | Unchecked = UNCHECKED
     private_name: PrivateName | Unnamed = UNNAMED
+    public_prefixes: tuple[Network, ...] = ()
 
     @property
     def ip_version(self) -> int:
@@ -170,6 +174,12 @@ class Service:
 def full_name(region: str, name: str, service_id: str) -> str:
     """What a provider tells its consumers."""
     return ".".join(filter(None, (region, name, service_id)))
+
+
+def region_of(name: str) -> str:
+    """The region that a full name says; empty where it is none."""
+    first, *rest = name.split(".")
+    return first if FULL_NAME.fullmatch(name) and UUID_FORM.fullmatch(rest[-1]) else ""
 
 
 def renamed(service: Service, name: str) -> Service:
@@ -196,10 +206,18 @@ def permission(account: str) -> str:
 
 
 def check_types(service: Service) -> None:
-    """Refuses what cannot be forwarded yet, and platform services of others than the operator."""
-    if service.service_type is ServiceType.GATEWAY:
-        text = "services that are reached by routes cannot be published yet: publish one of type interface"
-        raise Invalid("SERVICE_TYPE_UNSUPPORTED", text, field="endpoint_service.service_type")
+    """Refuses services that are reached by routes, and platform services, of others than the operator; and prefixes of
+    services that are reached by addresses.
+    """
+    gateway = service.service_type is ServiceType.GATEWAY
+    if gateway and not service.owner.is_operator:
+        text = "only the operator publishes services that are reached by routes: publish one of type interface"
+        raise Forbidden("OPERATOR_ONLY", text, field="endpoint_service.service_type")
+    if service.public_prefixes and not gateway:
+        text = (
+            "a service of type interface is reached by addresses: leave the public prefixes out, or make it a gateway"
+        )
+        raise Invalid("PREFIXES_OF_INTERFACE", text, field="endpoint_service.public_prefixes")
     if service.server_type is ServerType.CLOUD and not service.owner.is_operator:
         raise Forbidden("OPERATOR_ONLY", "only the operator publishes platform services", field=SERVER_TYPE)
 

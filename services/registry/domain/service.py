@@ -7,10 +7,11 @@ from typing import Any, assert_never
 from services.common.errors import NotFound, WrongState
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints, Count
-from services.registry.domain import permissions, private_name, vpc
+from services.registry.domain import permissions, private_name, public_prefixes, vpc
 from services.registry.domain.private_name import PrivateName
 from services.registry.domain.publication import (
     Service,
+    ServiceType,
     check_backends,
     check_health_check,
     check_ip_version,
@@ -138,6 +139,8 @@ def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 
             check_ip_version(service.backends, ip_version)
             check_port_mappings(service.port_mappings)
             check_health_check(service.health_check, service.port_mappings)
+            if service.service_type is ServiceType.GATEWAY:
+                public_prefixes.check(service.public_prefixes, service.ip_version)
             return [ServiceCreated(service), ServiceOpened(service.created_at)]
         case Open(at), Creating():
             return [ServiceOpened(at)]
@@ -207,17 +210,18 @@ def constraints(state: State, event: Event) -> Constraints:
     moved = _offered(state, after)
     match event:
         case ServiceCreated(service):
-            return moved + Constraints(
+            begun = Constraints(
                 claims=_name(service),
                 requires=(vpc.claim(service.vpc_id),),
                 counts=(_quota(service, 1), vpc.use(service.vpc_id, 1)),
             )
+            return moved + begun + public_prefixes.constraints(service.public_prefixes, 1)
         case ServiceDeleted():
             service = of(after)
-            return moved + Constraints(
-                releases=(*_name(service), *private_name.claims(service.private_name)),
-                counts=(_quota(service, -1), vpc.use(service.vpc_id, -1)),
-            )
+            releases = (*_name(service), *private_name.claims(service.private_name))
+            counts = (_quota(service, -1), vpc.use(service.vpc_id, -1))
+            prefixes = public_prefixes.constraints(service.public_prefixes, -1)
+            return moved + Constraints(releases=releases, counts=counts) + prefixes
         case ServiceChanged() | PrivateNameVerified():
             return moved + _names_moved(of(state), of(after))
         case _:

@@ -10,10 +10,12 @@ from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import Claim, Constraints, Count
 from services.common.labels import Tag
 from services.common.principal import Principal
-from services.registry.domain import addresses, reach, resolver
+from services.registry.domain import addresses, reach, resolver, route_tables
 from services.registry.domain.network import Subnet, Vpc
 from services.registry.domain.reach import Attachment
 from services.registry.domain.resolver import ResolverDeleted, ResolverPlaced, ResolverSet, ResolverWithdrawn
+from services.registry.domain.route_commands import DeleteRouteTable, ReleaseRoutes, RouteCommand
+from services.registry.domain.route_events import RouteEvent, RouteTableDeleted
 from services.registry.domain.vpc_commands import (
     Change,
     ChangeSubnet,
@@ -97,17 +99,8 @@ class SubnetDeleted:
     subnet: Subnet
 
 
-Event = (
-    VpcCreated
-    | VpcAttached
-    | VpcDetached
-    | VpcChanged
-    | VpcDeleted
-    | SubnetCreated
-    | SubnetChanged
-    | SubnetDeleted
-    | resolver.Event
-)
+SubnetEvent = SubnetCreated | SubnetChanged | SubnetDeleted
+Event = VpcCreated | VpcAttached | VpcDetached | VpcChanged | VpcDeleted | SubnetEvent | resolver.Event | RouteEvent
 
 
 def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 # a case for each row of the machine
@@ -133,19 +126,29 @@ def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 
         case Detach(attachment_id), Present(vpc):
             return [VpcDetached(each) for each in vpc.attachments if each.id == attachment_id]
         case DeleteSubnet(subnet_id), Present(vpc):
-            return [SubnetDeleted(subnet) for subnet in vpc.subnets if subnet.id == subnet_id]
+            gone = [SubnetDeleted(subnet) for subnet in vpc.subnets if subnet.id == subnet_id]
+            return [*route_tables.without_subnet(subnet_id, vpc), *gone]
+        case _, Present(vpc) if isinstance(command, RouteCommand):
+            return route_tables.decide(command, vpc)
         case Delete(), Present(vpc) if vpc.subnets:
             raise in_use(vpc.id, [subnet.id for subnet in vpc.subnets])
+        case Delete(), Present(vpc) if vpc.route_holds:
+            raise in_use(vpc.id, [hold.endpoint for hold in vpc.route_holds])
         case Delete(), Present(vpc):
-            return [*map(VpcDetached, vpc.attachments), VpcDeleted()]
-        case ((Delete() | DeleteSubnet() | Detach()), Deleted()):
+            return [*map(VpcDetached, vpc.attachments), *map(RouteTableDeleted, vpc.route_tables), VpcDeleted()]
+        case ((Delete() | DeleteSubnet() | Detach() | DeleteRouteTable() | ReleaseRoutes()), Deleted()):
             return []
+        case _, Deleted(vpc) if isinstance(command, RouteCommand):
+            raise NotFound("vpc", vpc.id)
         case _:
             stage = type(state).__name__.lower()
             raise WrongState("VPC_WRONG_STATE", f"cannot {type(command).__name__} while the VPC is {stage}")
 
 
 def evolve(state: State, event: Event) -> State:
+    if isinstance(event, RouteEvent):
+        vpc = of(state)
+        return Present(replace(route_tables.after(vpc, event), revision=vpc.revision + 1))
     match event:
         case VpcCreated(vpc):
             return Present(vpc)
@@ -173,7 +176,9 @@ def evolve(state: State, event: Event) -> State:
             assert_never(event)
 
 
-def constraints(state: State, event: Event) -> Constraints:
+def constraints(state: State, event: Event) -> Constraints:  # noqa: PLR0912 # a case for each event
+    if isinstance(event, RouteEvent):
+        return route_tables.constraints(event, of(state))
     match event:
         case VpcCreated(vpc):
             return Constraints(claims=(claim(vpc.id), _name(vpc.owner, vpc.name)))
@@ -280,11 +285,18 @@ def _changed(command: Change, vpc: Vpc) -> Sequence[Event]:
     if now == VpcChanged(vpc.name, vpc.cidrs, vpc.description, vpc.tags):
         return []
     addresses.check_apart(now.cidrs, "vpc.cidrs")
+    _check_routes(now.cidrs, vpc)
     outside = [subnet for subnet in vpc.subnets if not addresses.contains(now.cidrs, subnet.cidr)]
     if outside:
         named = ", ".join(f"{subnet.cidr} of the subnet {subnet.id}" for subnet in outside[:NAMED_BLOCKERS])
         raise Invalid("CIDR_IN_USE", f"no range holds {named}", field="vpc.cidrs")
     return [now]
+
+
+def _check_routes(cidrs: tuple[Network, ...], vpc: Vpc) -> None:
+    for hold in vpc.route_holds:
+        way_out = f"the endpoint {hold.endpoint} leads there, so use another range or delete it first"
+        route_tables.check_apart(cidrs, hold.prefixes, "vpc.cidrs", way_out)
 
 
 def _changed_subnet(command: ChangeSubnet, vpc: Vpc) -> Sequence[Event]:

@@ -6,6 +6,7 @@ from services.common.addressing import Address, Network
 from services.common.labels import Tag
 from services.registry.domain.network import Resolver, Subnet, Vpc
 from services.registry.domain.reach import Attachment
+from services.registry.domain.route_commands import RouteCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +71,5 @@ class DeleteResolver:
     pass
 
 
-Command = Create | Change | Delete | CreateSubnet | ChangeSubnet | DeleteSubnet | Detach | SetResolver | DeleteResolver
+SubnetCommand = CreateSubnet | ChangeSubnet | DeleteSubnet
+Command = Create | Change | Delete | SubnetCommand | Detach | SetResolver | DeleteResolver | RouteCommand

@@ -54,7 +54,7 @@ def parse_cidrs(texts: Sequence[str]) -> tuple[Network, ...]:
 
 def parse_change(wanted: vpc_pb2.Vpc, paths: Collection[str]) -> Change:
     return Change(
-        name=_name(wanted.name, "vpc.name") if "name" in paths else None,
+        name=name_of(wanted.name, "vpc.name") if "name" in paths else None,
         cidrs=parse_cidrs(wanted.cidrs) if "cidrs" in paths else None,
         description=description_of(wanted.description, "vpc.description") if "description" in paths else None,
         tags=parse_tags(wanted.tags, "vpc.tags") if "tags" in paths else None,
@@ -64,7 +64,7 @@ def parse_change(wanted: vpc_pb2.Vpc, paths: Collection[str]) -> Change:
 def parse_subnet_change(wanted: vpc_pb2.Subnet, paths: Collection[str]) -> ChangeSubnet:
     return ChangeSubnet(
         subnet_id=wanted.id,
-        name=_name(wanted.name, "subnet.name") if "name" in paths else None,
+        name=name_of(wanted.name, "subnet.name") if "name" in paths else None,
         description=description_of(wanted.description, "subnet.description") if "description" in paths else None,
         tags=parse_tags(wanted.tags, "subnet.tags") if "tags" in paths else None,
         dns_servers=_servers(wanted.dns_servers) if "dns_servers" in paths else None,
@@ -72,7 +72,7 @@ def parse_subnet_change(wanted: vpc_pb2.Subnet, paths: Collection[str]) -> Chang
     )
 
 
-def _name(text: str, field: str) -> str:
+def name_of(text: str, field: str) -> str:
     if not NAME.fullmatch(text):
         what = "1 to 63 letters, digits, '_' and '-', beginning with a letter or digit"
         raise Invalid("FIELD_INVALID", f"a name has {what}", field=field)

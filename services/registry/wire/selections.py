@@ -20,6 +20,15 @@ def named(request: Named) -> Selection:
     )
 
 
+def route_tables(request: registry_service_pb2.ListRouteTablesRequest) -> Selection:
+    return Selection(
+        name_contains=request.name_contains,
+        newest_first=request.newest_first,
+        ids=ids_of(request.ids),
+        name=request.name if request.HasField("name") else None,
+    )
+
+
 def ports(request: registry_service_pb2.ListPortsRequest) -> Selection:
     """A port's holder is its name in the read table."""
     return Selection(

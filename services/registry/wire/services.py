@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import assert_never
 
+from services.common.addressing import networks_of
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.principal import Principal
 from services.common.rpc.service_settings import settings_message, settings_of
@@ -124,6 +125,7 @@ def service_message(state: State) -> EndpointService:
         health_check=health_message(service.health_check),
         ip_version=STORED_VERSIONS[service.ip_version],
         private_name=private_name_message(service.private_name),
+        public_prefixes=map(str, service.public_prefixes),
     )
 
 
@@ -160,6 +162,7 @@ def service_of(message: EndpointService) -> Service:
         session_settings=settings_of(message.session_settings),
         health_check=stored_health_check(message),
         private_name=private_name_of(message),
+        public_prefixes=networks_of(message.public_prefixes),
     )
 
 
@@ -177,6 +180,7 @@ def connectable(service: EndpointService) -> ConnectableService:
         policy_enabled=service.policy_enabled,
         ip_version=service.ip_version or EndpointService.IP_VERSION_IPV4,
         private_name=verified_name(service),
+        public_prefixes=service.public_prefixes,
     )
 
 

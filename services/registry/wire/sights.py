@@ -36,6 +36,9 @@ WORDS: Mapping[str, str] = {
     "resolver_set": "resolver_set",
     "resolver_deleted": "resolver_deleted",
     "private_name_verified": "private_name_verified",
+    "route_table_created": "created",
+    "route_table_changed": "changed",
+    "route_table_deleted": "deleted",
 }
 """What happened, in a word, for each fact. A fact without one is not told."""
 
@@ -44,13 +47,15 @@ UNTOLD = frozenset(
         *("account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked"),
         *("events_credential_created", "events_credential_revoked"),
         *("default_attachment_set", "default_attachment_deleted"),
+        *("routes_reserved", "routes_released"),
     }
 )
-"""Facts that nobody watches: who may call, and how cells reach new VPCs, is read in the audit log."""
+"""Facts that nobody watches: who may call, and how cells reach new VPCs, is read in the audit log; which endpoints have
+their routes in a VPC is told of the endpoints."""
 
 GONE = frozenset({"deleted", "released"})
 SEEN_BY_OPERATORS = frozenset({"vpc", "attachment"})
-SEEN_BY_OWNERS = frozenset({"vpc", "subnet", "port", "service"})
+SEEN_BY_OWNERS = frozenset({"vpc", "subnet", "port", "service", "route_table"})
 
 _API = "sidegate.api.registry.v1"
 ALLOWED = Allowed(
@@ -63,6 +68,10 @@ ALLOWED = Allowed(
         f"{_API}.Subnet": (
             *("id", "vpc_id", "project", "account", "name", "cidr", "gateway_address", "create_time"),
             *("description", "tags", "dns_servers", "dhcp_enabled", "availability_zone", "etag"),
+        ),
+        f"{_API}.RouteTable": (
+            *("id", "vpc_id", "project", "account", "name", "by_default", "subnet_ids", "create_time", "etag"),
+            "description",
         ),
         f"{_API}.Port": ("id", "subnet_id", "vpc_id", "project", "account", "address", "holder", "create_time"),
         f"{_API}.Attachment": ("id", "vpc_id", "cell", "netns", "vxlan", "interface", "create_time", "by_default"),
@@ -109,7 +118,7 @@ def sights_of(event: RecordedEvent) -> Sequence[Sight[watch_pb2.ResourceChange]]
     if word is None or kind is None:
         return ()
     resource = getattr(stored, kind)
-    if kind == "subnet":
+    if kind in ("subnet", "route_table"):
         stamped(resource)
     if kind == "service":
         shown(resource)

@@ -8,6 +8,7 @@ from services.common.principal import Principal
 from services.registry.domain.addresses import router
 from services.registry.domain.network import Subnet, Vpc
 from services.registry.domain.resolver import ResolverDeleted, ResolverPlaced, ResolverSet, ResolverWithdrawn
+from services.registry.domain.route_events import RouteEvent
 from services.registry.domain.vpc import (
     Event,
     State,
@@ -25,6 +26,7 @@ from services.registry.wire.attachments import attachment_message, attachment_of
 from services.registry.wire.envelope import UnknownEvent, nanoseconds, seal, timestamp, unseal
 from services.registry.wire.profiles import tag_message, tag_of
 from services.registry.wire.resolvers import resolver_event_of, resolver_fact, resolver_message
+from services.registry.wire.route_tables import route_event, route_message
 from sidegate.api.events.v1 import registry_events_pb2 as events_pb2
 from sidegate.api.registry.v1 import vpc_pb2
 
@@ -35,6 +37,8 @@ class VpcCodec:
 
     def decode(self, event: RecordedEvent) -> Event:
         message = unseal(event)
+        if (routed := route_event(message)) is not None:
+            return routed
         match message.WhichOneof("fact"):
             case "vpc_created":
                 return VpcCreated(_vpc(message.vpc))
@@ -96,6 +100,8 @@ def subnet_message(subnet: Subnet, vpc: Vpc) -> vpc_pb2.Subnet:
 
 
 def _message(event: Event, vpc: Vpc) -> events_pb2.RegistryEvent:
+    if isinstance(event, RouteEvent):
+        return route_message(event, vpc, vpc_message(vpc))
     match event:
         case VpcCreated():
             return events_pb2.RegistryEvent(vpc_created=events_pb2.VpcCreated(), vpc=vpc_message(vpc))

@@ -333,6 +333,7 @@ class EndpointChanged(_message.Message):
     WHITELIST_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     DNS_ENABLED_FIELD_NUMBER: _builtins.int
+    REROUTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name, if it changed."""
     description: _builtins.str
@@ -343,6 +344,10 @@ class EndpointChanged(_message.Message):
     """The policy document, if it changed."""
     dns_enabled: _builtins.bool
     """Whether a name is wanted, if that changed."""
+    rerouted: _builtins.bool
+    """The route tables, their subnets, or what the policy makes of the routes are others: they stand in the resource and in
+    the forwarding entry.
+    """
     @_builtins.property
     def allowed_cidrs(self) -> Global___AllowedCidrs:
         """The whitelist, if it changed."""
@@ -361,10 +366,11 @@ class EndpointChanged(_message.Message):
         whitelist: _endpoint_pb2.Endpoint.Whitelist.ValueType | None = ...,
         policy: _builtins.str | None = ...,
         dns_enabled: _builtins.bool | None = ...,
+        rerouted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "name", b"name", "policy", b"policy", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "name", b"name", "policy", b"policy", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "name", b"name", "policy", b"policy", "rerouted", b"rerouted", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015

@@ -189,6 +189,7 @@ class ResourceState(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     CONNECTION_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """As in ResourceName; of a forwarding table "attachment", "service" and "endpoint"."""
     id: _builtins.str
@@ -229,6 +230,10 @@ class ResourceState(_message.Message):
     def entry(self) -> _forwarding_pb2.ForwardingEntry:
         """An entry of a cell's forwarding table."""
 
+    @_builtins.property
+    def route_table(self) -> _vpc_pb2.RouteTable:
+        """A route table; of a default one without its subnets: they are those that no other has."""
+
     def __init__(
         self,
         *,
@@ -244,12 +249,13 @@ class ResourceState(_message.Message):
         endpoint: _endpoint_pb2.Endpoint | None = ...,
         connection: _endpoint_pb2.Connection | None = ...,
         entry: _forwarding_pb2.ForwardingEntry | None = ...,
+        route_table: _vpc_pb2.RouteTable | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "connection", b"connection", "endpoint", b"endpoint", "entry", b"entry", "port", b"port", "resource", b"resource", "service", b"service", "subnet", b"subnet", "vpc", b"vpc"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "connection", b"connection", "endpoint", b"endpoint", "entry", b"entry", "port", b"port", "resource", b"resource", "route_table", b"route_table", "service", b"service", "subnet", b"subnet", "vpc", b"vpc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "connection", b"connection", "created_position", b"created_position", "endpoint", b"endpoint", "entry", b"entry", "id", b"id", "kind", b"kind", "port", b"port", "position", b"position", "resource", b"resource", "service", b"service", "subnet", b"subnet", "vpc", b"vpc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "connection", b"connection", "created_position", b"created_position", "endpoint", b"endpoint", "entry", b"entry", "id", b"id", "kind", b"kind", "port", b"port", "position", b"position", "resource", b"resource", "route_table", b"route_table", "service", b"service", "subnet", b"subnet", "vpc", b"vpc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "endpoint", "connection", "entry"]  # noqa: Y015
+    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "endpoint", "connection", "entry", "route_table"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_resource) -> _WhichOneofReturnType_resource | None: ...
 

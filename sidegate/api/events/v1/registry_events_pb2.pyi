@@ -54,6 +54,11 @@ class RegistryEvent(_message.Message):
     RESOLVER_SET_FIELD_NUMBER: _builtins.int
     RESOLVER_DELETED_FIELD_NUMBER: _builtins.int
     PRIVATE_NAME_VERIFIED_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLE_CREATED_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLE_CHANGED_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLE_DELETED_FIELD_NUMBER: _builtins.int
+    ROUTES_RESERVED_FIELD_NUMBER: _builtins.int
+    ROUTES_RELEASED_FIELD_NUMBER: _builtins.int
     ACCOUNT_CREATED_FIELD_NUMBER: _builtins.int
     PROJECT_CREATED_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_CREATED_FIELD_NUMBER: _builtins.int
@@ -67,6 +72,7 @@ class RegistryEvent(_message.Message):
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     DEFAULT_ATTACHMENT_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLE_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_FIELD_NUMBER: _builtins.int
     EVENTS_CREDENTIAL_FIELD_NUMBER: _builtins.int
@@ -171,6 +177,26 @@ class RegistryEvent(_message.Message):
         """The private name of a service was shown to be its owner's; `service` has all of it."""
 
     @_builtins.property
+    def route_table_created(self) -> Global___RouteTableCreated:
+        """A route table was created; `route_table` has all of it."""
+
+    @_builtins.property
+    def route_table_changed(self) -> Global___RouteTableChanged:
+        """A route table has another name or other subnets, or its owner says something else of it; `route_table` has all of it."""
+
+    @_builtins.property
+    def route_table_deleted(self) -> Global___RouteTableDeleted:
+        """A route table was deleted: its subnets belong to the default one."""
+
+    @_builtins.property
+    def routes_reserved(self) -> Global___RoutesReserved:
+        """An endpoint has its routes in tables of a VPC, or has them in others than before; `vpc` is as it was."""
+
+    @_builtins.property
+    def routes_released(self) -> Global___RoutesReleased:
+        """An endpoint has no routes in the VPC any more."""
+
+    @_builtins.property
     def account_created(self) -> Global___AccountCreated:
         """An account was created; `account` has all of it."""
 
@@ -223,6 +249,10 @@ class RegistryEvent(_message.Message):
         """A default attachment."""
 
     @_builtins.property
+    def route_table(self) -> _vpc_pb2.RouteTable:
+        """A route table."""
+
+    @_builtins.property
     def account(self) -> _account_pb2.Account:
         """An account."""
 
@@ -262,6 +292,11 @@ class RegistryEvent(_message.Message):
         resolver_set: Global___ResolverSet | None = ...,
         resolver_deleted: Global___ResolverDeleted | None = ...,
         private_name_verified: Global___PrivateNameVerified | None = ...,
+        route_table_created: Global___RouteTableCreated | None = ...,
+        route_table_changed: Global___RouteTableChanged | None = ...,
+        route_table_deleted: Global___RouteTableDeleted | None = ...,
+        routes_reserved: Global___RoutesReserved | None = ...,
+        routes_released: Global___RoutesReleased | None = ...,
         account_created: Global___AccountCreated | None = ...,
         project_created: Global___ProjectCreated | None = ...,
         access_key_created: Global___AccessKeyCreated | None = ...,
@@ -275,17 +310,18 @@ class RegistryEvent(_message.Message):
         attachment: _vpc_pb2.Attachment | None = ...,
         service: _endpoint_service_pb2.EndpointService | None = ...,
         default_attachment: _vpc_pb2.DefaultAttachment | None = ...,
+        route_table: _vpc_pb2.RouteTable | None = ...,
         account: _account_pb2.Account | None = ...,
         access_key: _account_pb2.AccessKey | None = ...,
         events_credential: _credential_pb2.EventsCredential | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "private_name_verified", b"private_name_verified", "project_created", b"project_created", "resolver_deleted", b"resolver_deleted", "resolver_set", b"resolver_set", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "private_name_verified", b"private_name_verified", "project_created", b"project_created", "resolver_deleted", b"resolver_deleted", "resolver_set", b"resolver_set", "resource", b"resource", "route_table", b"route_table", "route_table_changed", b"route_table_changed", "route_table_created", b"route_table_created", "route_table_deleted", b"route_table_deleted", "routes_released", b"routes_released", "routes_reserved", b"routes_reserved", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "private_name_verified", b"private_name_verified", "project_created", b"project_created", "resolver_deleted", b"resolver_deleted", "resolver_set", b"resolver_set", "resource", b"resource", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key", b"access_key", "access_key_created", b"access_key_created", "access_key_revoked", b"access_key_revoked", "access_key_rotated", b"access_key_rotated", "account", b"account", "account_created", b"account_created", "attachment", b"attachment", "attachment_created", b"attachment_created", "attachment_deleted", b"attachment_deleted", "default_attachment", b"default_attachment", "default_attachment_deleted", b"default_attachment_deleted", "default_attachment_set", b"default_attachment_set", "events_credential", b"events_credential", "events_credential_created", b"events_credential_created", "events_credential_revoked", b"events_credential_revoked", "fact", b"fact", "permissions_added", b"permissions_added", "permissions_removed", b"permissions_removed", "port", b"port", "port_released", b"port_released", "port_reserved", b"port_reserved", "private_name_verified", b"private_name_verified", "project_created", b"project_created", "resolver_deleted", b"resolver_deleted", "resolver_set", b"resolver_set", "resource", b"resource", "route_table", b"route_table", "route_table_changed", b"route_table_changed", "route_table_created", b"route_table_created", "route_table_deleted", b"route_table_deleted", "routes_released", b"routes_released", "routes_reserved", b"routes_reserved", "service", b"service", "service_changed", b"service_changed", "service_closed", b"service_closed", "service_created", b"service_created", "service_deleted", b"service_deleted", "service_deletion_started", b"service_deletion_started", "service_failed", b"service_failed", "service_opened", b"service_opened", "service_reopened", b"service_reopened", "subnet", b"subnet", "subnet_changed", b"subnet_changed", "subnet_created", b"subnet_created", "subnet_deleted", b"subnet_deleted", "vpc", b"vpc", "vpc_changed", b"vpc_changed", "vpc_created", b"vpc_created", "vpc_deleted", b"vpc_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "vpc_changed", "subnet_changed", "default_attachment_set", "default_attachment_deleted", "resolver_set", "resolver_deleted", "private_name_verified", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked", "events_credential_created", "events_credential_revoked"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["vpc_created", "vpc_deleted", "subnet_created", "subnet_deleted", "port_reserved", "port_released", "attachment_created", "attachment_deleted", "service_created", "service_opened", "service_changed", "permissions_added", "permissions_removed", "service_closed", "service_reopened", "service_deletion_started", "service_deleted", "service_failed", "vpc_changed", "subnet_changed", "default_attachment_set", "default_attachment_deleted", "resolver_set", "resolver_deleted", "private_name_verified", "route_table_created", "route_table_changed", "route_table_deleted", "routes_reserved", "routes_released", "account_created", "project_created", "access_key_created", "access_key_rotated", "access_key_revoked", "events_credential_created", "events_credential_revoked"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
-    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "default_attachment", "account", "access_key", "events_credential"]  # noqa: Y015
+    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "default_attachment", "route_table", "account", "access_key", "events_credential"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
@@ -485,6 +521,129 @@ class PrivateNameVerified(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PrivateNameVerified: _TypeAlias = PrivateNameVerified  # noqa: Y015
+
+@_typing.final
+class RouteTableCreated(_message.Message):
+    """A route table was created: its name and subnets are the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteTableCreated: _TypeAlias = RouteTableCreated  # noqa: Y015
+
+@_typing.final
+class RouteTableChanged(_message.Message):
+    """A route table was changed: what it is now is the resource's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteTableChanged: _TypeAlias = RouteTableChanged  # noqa: Y015
+
+@_typing.final
+class RouteTableDeleted(_message.Message):
+    """A route table was deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteTableDeleted: _TypeAlias = RouteTableDeleted  # noqa: Y015
+
+@_typing.final
+class RoutesReserved(_message.Message):
+    """An endpoint has its routes in tables of a VPC: they stay while it is there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
+    PUBLIC_PREFIXES_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    RESERVED_AT_FIELD_NUMBER: _builtins.int
+    endpoint_id: _builtins.str
+    """The endpoint (UUID)."""
+    account: _builtins.str
+    """The account that owns the endpoint."""
+    project: _builtins.str
+    """The project that owns the endpoint."""
+    service_id: _builtins.str
+    """The service (UUID)."""
+    reserved_at: _builtins.int
+    """Nanoseconds since the epoch: when it was last reserved."""
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tables (UUIDs), all of them."""
+
+    @_builtins.property
+    def public_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where the routes lead: the public prefixes of its service."""
+
+    def __init__(
+        self,
+        *,
+        endpoint_id: _builtins.str = ...,
+        account: _builtins.str = ...,
+        project: _builtins.str = ...,
+        route_tables: _abc.Iterable[_builtins.str] | None = ...,
+        public_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        service_id: _builtins.str = ...,
+        reserved_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "endpoint_id", b"endpoint_id", "project", b"project", "public_prefixes", b"public_prefixes", "reserved_at", b"reserved_at", "route_tables", b"route_tables", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoutesReserved: _TypeAlias = RoutesReserved  # noqa: Y015
+
+@_typing.final
+class RoutesReleased(_message.Message):
+    """An endpoint has no routes in the VPC any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    endpoint_id: _builtins.str
+    """The endpoint (UUID)."""
+    def __init__(
+        self,
+        *,
+        endpoint_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoutesReleased: _TypeAlias = RoutesReleased  # noqa: Y015
 
 @_typing.final
 class DefaultAttachmentSet(_message.Message):

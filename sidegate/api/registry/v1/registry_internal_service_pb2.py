@@ -30,7 +30,7 @@ from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_do
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8sidegate/api/registry/v1/registry_internal_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sidegate/api/registry/v1/account.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\x9a\x02\n\x1aReserveEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07project\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1b\n\x07service\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1e\n\tsubnet_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x12\x1b\n\x06vpc_id\x18\x08 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1e\n\x0croute_tables\x18\t \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x32\"\xa1\x03\n\x1bReserveEndpointPortResponse\x12,\n\x04port\x18\x01 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.Port\x12:\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x42\n\x14\x63onsumer_attachments\x18\x03 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x42\n\x14provider_attachments\x18\x04 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x0e\n\x06log_id\x18\x05 \x01(\t\x12\x11\n\tlog_epoch\x18\x06 \x01(\x03\x12:\n\x0croute_tables\x18\x07 \x03(\x0b\x32$.sidegate.api.registry.v1.RouteTable\x12\x31\n\x07subnets\x18\x08 \x03(\x0b\x32 .sidegate.api.registry.v1.Subnet\";\n\x1aReleaseEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x90\x01\n\x1bGetForwardingSourcesRequest\x12\x1e\n\x0bservice_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1a\n\x07vpc_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x11\n\tevery_vpc\x18\x03 \x01(\x08\x12\"\n\x0froute_table_ids\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\xdf\x02\n\x1cGetForwardingSourcesResponse\x12;\n\x08services\x18\x01 \x03(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x39\n\x0b\x61ttachments\x18\x02 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\x11\n\tlog_epoch\x18\x04 \x01(\x03\x12\x35\n\x0eresolving_vpcs\x18\x05 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Vpc\x12:\n\x0croute_tables\x18\x06 \x03(\x0b\x32$.sidegate.api.registry.v1.RouteTable\x12\x31\n\x07subnets\x18\x07 \x03(\x0b\x32 .sidegate.api.registry.v1.Subnet\"\x16\n\x14GetTokenTrustRequest\"\x8f\x01\n\x15GetTokenTrustResponse\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x30\n\x04keys\x18\x02 \x03(\x0b\x32\".sidegate.api.registry.v1.TokenKey\x12\x34\n\x05\x65nded\x18\x03 \x03(\x0b\x32%.sidegate.api.registry.v1.EndedTokens\"*\n\x08TokenKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\"H\n\x0b\x45ndedTokens\x12\x12\n\naccess_key\x18\x01 \x01(\t\x12\x19\n\x11\x62\x65\x66ore_generation\x18\x02 \x01(\x03\x12\n\n\x02\x61t\x18\x03 \x01(\x03\"\x8f\x01\n\x16VerifySignatureRequest\x12\x1e\n\naccess_key\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\"\n\x0estring_to_sign\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80\x08\x12\x1a\n\tsignature\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\x15\n\x04peer\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xa9\x01\n\x17VerifySignatureResponse\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12,\n\x04role\x18\x03 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role\x12\r\n\x05token\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x12VerifyTokenRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \x12\x15\n\x04peer\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"y\n\x13VerifyTokenResponse\x12\x12\n\naccess_key\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12,\n\x04role\x18\x04 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role2\xe1\x05\n\x17RegistryInternalService\x12\x82\x01\n\x13ReserveEndpointPort\x12\x34.sidegate.api.registry.v1.ReserveEndpointPortRequest\x1a\x35.sidegate.api.registry.v1.ReserveEndpointPortResponse\x12\x63\n\x13ReleaseEndpointPort\x12\x34.sidegate.api.registry.v1.ReleaseEndpointPortRequest\x1a\x16.google.protobuf.Empty\x12\x85\x01\n\x14GetForwardingSources\x12\x35.sidegate.api.registry.v1.GetForwardingSourcesRequest\x1a\x36.sidegate.api.registry.v1.GetForwardingSourcesResponse\x12p\n\rGetTokenTrust\x12..sidegate.api.registry.v1.GetTokenTrustRequest\x1a/.sidegate.api.registry.v1.GetTokenTrustResponse\x12v\n\x0fVerifySignature\x12\x30.sidegate.api.registry.v1.VerifySignatureRequest\x1a\x31.sidegate.api.registry.v1.VerifySignatureResponse\x12j\n\x0bVerifyToken\x12,.sidegate.api.registry.v1.VerifyTokenRequest\x1a-.sidegate.api.registry.v1.VerifyTokenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8sidegate/api/registry/v1/registry_internal_service.proto\x12\x18sidegate.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sidegate/api/registry/v1/account.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\x9a\x02\n\x1aReserveEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07project\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1b\n\x07service\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1e\n\tsubnet_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x12\x1b\n\x06vpc_id\x18\x08 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1e\n\x0croute_tables\x18\t \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x32\"\xa1\x03\n\x1bReserveEndpointPortResponse\x12,\n\x04port\x18\x01 \x01(\x0b\x32\x1e.sidegate.api.registry.v1.Port\x12:\n\x07service\x18\x02 \x01(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x42\n\x14\x63onsumer_attachments\x18\x03 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x42\n\x14provider_attachments\x18\x04 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x0e\n\x06log_id\x18\x05 \x01(\t\x12\x11\n\tlog_epoch\x18\x06 \x01(\x03\x12:\n\x0croute_tables\x18\x07 \x03(\x0b\x32$.sidegate.api.registry.v1.RouteTable\x12\x31\n\x07subnets\x18\x08 \x03(\x0b\x32 .sidegate.api.registry.v1.Subnet\"\xbe\x01\n\x16HoldRouteTablesRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07project\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x06vpc_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0croute_tables\x18\x05 \x03(\tB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"\x88\x01\n\x17HoldRouteTablesResponse\x12:\n\x0croute_tables\x18\x01 \x03(\x0b\x32$.sidegate.api.registry.v1.RouteTable\x12\x31\n\x07subnets\x18\x02 \x03(\x0b\x32 .sidegate.api.registry.v1.Subnet\";\n\x1aReleaseEndpointPortRequest\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x90\x01\n\x1bGetForwardingSourcesRequest\x12\x1e\n\x0bservice_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1a\n\x07vpc_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x11\n\tevery_vpc\x18\x03 \x01(\x08\x12\"\n\x0froute_table_ids\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\xdf\x02\n\x1cGetForwardingSourcesResponse\x12;\n\x08services\x18\x01 \x03(\x0b\x32).sidegate.api.registry.v1.EndpointService\x12\x39\n\x0b\x61ttachments\x18\x02 \x03(\x0b\x32$.sidegate.api.registry.v1.Attachment\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\x11\n\tlog_epoch\x18\x04 \x01(\x03\x12\x35\n\x0eresolving_vpcs\x18\x05 \x03(\x0b\x32\x1d.sidegate.api.registry.v1.Vpc\x12:\n\x0croute_tables\x18\x06 \x03(\x0b\x32$.sidegate.api.registry.v1.RouteTable\x12\x31\n\x07subnets\x18\x07 \x03(\x0b\x32 .sidegate.api.registry.v1.Subnet\"\x16\n\x14GetTokenTrustRequest\"\x8f\x01\n\x15GetTokenTrustResponse\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x30\n\x04keys\x18\x02 \x03(\x0b\x32\".sidegate.api.registry.v1.TokenKey\x12\x34\n\x05\x65nded\x18\x03 \x03(\x0b\x32%.sidegate.api.registry.v1.EndedTokens\"*\n\x08TokenKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\"H\n\x0b\x45ndedTokens\x12\x12\n\naccess_key\x18\x01 \x01(\t\x12\x19\n\x11\x62\x65\x66ore_generation\x18\x02 \x01(\x03\x12\n\n\x02\x61t\x18\x03 \x01(\x03\"\x8f\x01\n\x16VerifySignatureRequest\x12\x1e\n\naccess_key\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\"\n\x0estring_to_sign\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80\x08\x12\x1a\n\tsignature\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\x15\n\x04peer\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xa9\x01\n\x17VerifySignatureResponse\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12,\n\x04role\x18\x03 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role\x12\r\n\x05token\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x12VerifyTokenRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \x12\x15\n\x04peer\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"y\n\x13VerifyTokenResponse\x12\x12\n\naccess_key\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12,\n\x04role\x18\x04 \x01(\x0e\x32\x1e.sidegate.api.registry.v1.Role2\xd9\x06\n\x17RegistryInternalService\x12\x82\x01\n\x13ReserveEndpointPort\x12\x34.sidegate.api.registry.v1.ReserveEndpointPortRequest\x1a\x35.sidegate.api.registry.v1.ReserveEndpointPortResponse\x12\x63\n\x13ReleaseEndpointPort\x12\x34.sidegate.api.registry.v1.ReleaseEndpointPortRequest\x1a\x16.google.protobuf.Empty\x12v\n\x0fHoldRouteTables\x12\x30.sidegate.api.registry.v1.HoldRouteTablesRequest\x1a\x31.sidegate.api.registry.v1.HoldRouteTablesResponse\x12\x85\x01\n\x14GetForwardingSources\x12\x35.sidegate.api.registry.v1.GetForwardingSourcesRequest\x1a\x36.sidegate.api.registry.v1.GetForwardingSourcesResponse\x12p\n\rGetTokenTrust\x12..sidegate.api.registry.v1.GetTokenTrustRequest\x1a/.sidegate.api.registry.v1.GetTokenTrustResponse\x12v\n\x0fVerifySignature\x12\x30.sidegate.api.registry.v1.VerifySignatureRequest\x1a\x31.sidegate.api.registry.v1.VerifySignatureResponse\x12j\n\x0bVerifyToken\x12,.sidegate.api.registry.v1.VerifyTokenRequest\x1a-.sidegate.api.registry.v1.VerifyTokenResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVEENDPOINTPORTREQUEST'].fields_by_name['vpc_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_RESERVEENDPOINTPORTREQUEST'].fields_by_name['route_tables']._loaded_options = None
   _globals['_RESERVEENDPOINTPORTREQUEST'].fields_by_name['route_tables']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['endpoint_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['account']._loaded_options = None
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['account']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['project']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['vpc_id']._loaded_options = None
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['vpc_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['route_tables']._loaded_options = None
+  _globals['_HOLDROUTETABLESREQUEST'].fields_by_name['route_tables']._serialized_options = b'\272H\007\222\001\004\010\001\020d'
   _globals['_RELEASEENDPOINTPORTREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
   _globals['_RELEASEENDPOINTPORTREQUEST'].fields_by_name['endpoint_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETFORWARDINGSOURCESREQUEST'].fields_by_name['service_ids']._loaded_options = None
@@ -77,28 +87,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVEENDPOINTPORTREQUEST']._serialized_end=585
   _globals['_RESERVEENDPOINTPORTRESPONSE']._serialized_start=588
   _globals['_RESERVEENDPOINTPORTRESPONSE']._serialized_end=1005
-  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_start=1007
-  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_end=1066
-  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_start=1069
-  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_end=1213
-  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_start=1216
-  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_end=1567
-  _globals['_GETTOKENTRUSTREQUEST']._serialized_start=1569
-  _globals['_GETTOKENTRUSTREQUEST']._serialized_end=1591
-  _globals['_GETTOKENTRUSTRESPONSE']._serialized_start=1594
-  _globals['_GETTOKENTRUSTRESPONSE']._serialized_end=1737
-  _globals['_TOKENKEY']._serialized_start=1739
-  _globals['_TOKENKEY']._serialized_end=1781
-  _globals['_ENDEDTOKENS']._serialized_start=1783
-  _globals['_ENDEDTOKENS']._serialized_end=1855
-  _globals['_VERIFYSIGNATUREREQUEST']._serialized_start=1858
-  _globals['_VERIFYSIGNATUREREQUEST']._serialized_end=2001
-  _globals['_VERIFYSIGNATURERESPONSE']._serialized_start=2004
-  _globals['_VERIFYSIGNATURERESPONSE']._serialized_end=2173
-  _globals['_VERIFYTOKENREQUEST']._serialized_start=2175
-  _globals['_VERIFYTOKENREQUEST']._serialized_end=2245
-  _globals['_VERIFYTOKENRESPONSE']._serialized_start=2247
-  _globals['_VERIFYTOKENRESPONSE']._serialized_end=2368
-  _globals['_REGISTRYINTERNALSERVICE']._serialized_start=2371
-  _globals['_REGISTRYINTERNALSERVICE']._serialized_end=3108
+  _globals['_HOLDROUTETABLESREQUEST']._serialized_start=1008
+  _globals['_HOLDROUTETABLESREQUEST']._serialized_end=1198
+  _globals['_HOLDROUTETABLESRESPONSE']._serialized_start=1201
+  _globals['_HOLDROUTETABLESRESPONSE']._serialized_end=1337
+  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_start=1339
+  _globals['_RELEASEENDPOINTPORTREQUEST']._serialized_end=1398
+  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_start=1401
+  _globals['_GETFORWARDINGSOURCESREQUEST']._serialized_end=1545
+  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_start=1548
+  _globals['_GETFORWARDINGSOURCESRESPONSE']._serialized_end=1899
+  _globals['_GETTOKENTRUSTREQUEST']._serialized_start=1901
+  _globals['_GETTOKENTRUSTREQUEST']._serialized_end=1923
+  _globals['_GETTOKENTRUSTRESPONSE']._serialized_start=1926
+  _globals['_GETTOKENTRUSTRESPONSE']._serialized_end=2069
+  _globals['_TOKENKEY']._serialized_start=2071
+  _globals['_TOKENKEY']._serialized_end=2113
+  _globals['_ENDEDTOKENS']._serialized_start=2115
+  _globals['_ENDEDTOKENS']._serialized_end=2187
+  _globals['_VERIFYSIGNATUREREQUEST']._serialized_start=2190
+  _globals['_VERIFYSIGNATUREREQUEST']._serialized_end=2333
+  _globals['_VERIFYSIGNATURERESPONSE']._serialized_start=2336
+  _globals['_VERIFYSIGNATURERESPONSE']._serialized_end=2505
+  _globals['_VERIFYTOKENREQUEST']._serialized_start=2507
+  _globals['_VERIFYTOKENREQUEST']._serialized_end=2577
+  _globals['_VERIFYTOKENRESPONSE']._serialized_start=2579
+  _globals['_VERIFYTOKENRESPONSE']._serialized_end=2700
+  _globals['_REGISTRYINTERNALSERVICE']._serialized_start=2703
+  _globals['_REGISTRYINTERNALSERVICE']._serialized_end=3560
 # @@protoc_insertion_point(module_scope)

@@ -141,6 +141,80 @@ class ReserveEndpointPortResponse(_message.Message):
 Global___ReserveEndpointPortResponse: _TypeAlias = ReserveEndpointPortResponse  # noqa: Y015
 
 @_typing.final
+class HoldRouteTablesRequest(_message.Message):
+    """Asks for other route tables to be held for an endpoint of a GATEWAY service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    endpoint_id: _builtins.str
+    """The endpoint (UUID)."""
+    account: _builtins.str
+    """The account that owns the endpoint."""
+    project: _builtins.str
+    """The project that owns the endpoint."""
+    vpc_id: _builtins.str
+    """Its VPC (UUID)."""
+    validate_only: _builtins.bool
+    """Only say what would come of it."""
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Route tables (UUIDs) of that VPC."""
+
+    def __init__(
+        self,
+        *,
+        endpoint_id: _builtins.str = ...,
+        account: _builtins.str = ...,
+        project: _builtins.str = ...,
+        vpc_id: _builtins.str = ...,
+        route_tables: _abc.Iterable[_builtins.str] | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "endpoint_id", b"endpoint_id", "project", b"project", "route_tables", b"route_tables", "validate_only", b"validate_only", "vpc_id", b"vpc_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldRouteTablesRequest: _TypeAlias = HoldRouteTablesRequest  # noqa: Y015
+
+@_typing.final
+class HoldRouteTablesResponse(_message.Message):
+    """The route tables that are held now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
+    SUBNETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.RouteTable]:
+        """In the order of the request."""
+
+    @_builtins.property
+    def subnets(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.Subnet]:
+        """The subnets of those tables."""
+
+    def __init__(
+        self,
+        *,
+        route_tables: _abc.Iterable[_vpc_pb2.RouteTable] | None = ...,
+        subnets: _abc.Iterable[_vpc_pb2.Subnet] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["route_tables", b"route_tables", "subnets", b"subnets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldRouteTablesResponse: _TypeAlias = HoldRouteTablesResponse  # noqa: Y015
+
+@_typing.final
 class ReleaseEndpointPortRequest(_message.Message):
     """Asks for an endpoint's address to be given back."""
 

@@ -46,6 +46,11 @@ class RegistryInternalServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.ReleaseEndpointPortRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.HoldRouteTables = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryInternalService/HoldRouteTables',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.HoldRouteTablesRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.HoldRouteTablesResponse.FromString,
+                _registered_method=True)
         self.GetForwardingSources = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryInternalService/GetForwardingSources',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.GetForwardingSourcesRequest.SerializeToString,
@@ -84,6 +89,13 @@ class RegistryInternalServiceServicer:
 
     def ReleaseEndpointPort(self, request, context):
         """Gives an endpoint's address back. Again is not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HoldRouteTables(self, request, context):
+        """Holds other route tables for an endpoint that has some: exactly those that are named from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,6 +142,11 @@ def add_RegistryInternalServiceServicer_to_server(servicer, server):
                     servicer.ReleaseEndpointPort,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.ReleaseEndpointPortRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'HoldRouteTables': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldRouteTables,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.HoldRouteTablesRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.HoldRouteTablesResponse.SerializeToString,
             ),
             'GetForwardingSources': grpc.unary_unary_rpc_method_handler(
                     servicer.GetForwardingSources,
@@ -207,6 +224,33 @@ class RegistryInternalService:
             '/sidegate.api.registry.v1.RegistryInternalService/ReleaseEndpointPort',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.ReleaseEndpointPortRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldRouteTables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryInternalService/HoldRouteTables',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.HoldRouteTablesRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__internal__service__pb2.HoldRouteTablesResponse.FromString,
             options,
             channel_credentials,
             insecure,

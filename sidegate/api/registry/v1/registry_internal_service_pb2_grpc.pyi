@@ -25,6 +25,8 @@ class RegistryInternalServiceStub:
     """
     ReleaseEndpointPort: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.ReleaseEndpointPortRequest, _empty_pb2.Empty]
     """Gives an endpoint's address back. Again is not an error."""
+    HoldRouteTables: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.HoldRouteTablesRequest, _registry_internal_service_pb2.HoldRouteTablesResponse]
+    """Holds other route tables for an endpoint that has some: exactly those that are named from then on."""
     GetForwardingSources: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.GetForwardingSourcesRequest, _registry_internal_service_pb2.GetForwardingSourcesResponse]
     """What gateways of a cell need to know of a service and a VPC, as it is now."""
     GetTokenTrust: _aio.UnaryUnaryMultiCallable[_registry_internal_service_pb2.GetTokenTrustRequest, _registry_internal_service_pb2.GetTokenTrustResponse]
@@ -58,6 +60,14 @@ class RegistryInternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_internal_service_pb2.ReleaseEndpointPortRequest, _abc.Awaitable[_empty_pb2.Empty]],
     ) -> _abc.Awaitable[_empty_pb2.Empty]:
         """Gives an endpoint's address back. Again is not an error."""
+
+    @_abc_1.abstractmethod
+    def HoldRouteTables(
+        self,
+        request: _registry_internal_service_pb2.HoldRouteTablesRequest,
+        context: _aio.ServicerContext[_registry_internal_service_pb2.HoldRouteTablesRequest, _abc.Awaitable[_registry_internal_service_pb2.HoldRouteTablesResponse]],
+    ) -> _abc.Awaitable[_registry_internal_service_pb2.HoldRouteTablesResponse]:
+        """Holds other route tables for an endpoint that has some: exactly those that are named from then on."""
 
     @_abc_1.abstractmethod
     def GetForwardingSources(

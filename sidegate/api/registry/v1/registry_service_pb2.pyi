@@ -464,6 +464,222 @@ class DeleteSubnetRequest(_message.Message):
 Global___DeleteSubnetRequest: _TypeAlias = DeleteSubnetRequest  # noqa: Y015
 
 @_typing.final
+class CreateRouteTableRequest(_message.Message):
+    """Asks for a route table to be made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_TABLE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    @_builtins.property
+    def route_table(self) -> _vpc_pb2.RouteTable:
+        """The route table to create; output-only fields are ignored."""
+
+    def __init__(
+        self,
+        *,
+        route_table: _vpc_pb2.RouteTable | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["route_table", b"route_table"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "route_table", b"route_table", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRouteTableRequest: _TypeAlias = CreateRouteTableRequest  # noqa: Y015
+
+@_typing.final
+class GetRouteTableRequest(_message.Message):
+    """Asks for one route table."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The route table (UUID)."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRouteTableRequest: _TypeAlias = GetRouteTableRequest  # noqa: Y015
+
+@_typing.final
+class ListRouteTablesRequest(_message.Message):
+    """Asks for a page of route tables."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    VPC_ID_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    WANT_TOTAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most; 100 where it is 0, never more than 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    vpc_id: _builtins.str
+    """Only those of this VPC (UUID)."""
+    skip: _builtins.int
+    """How many of what would follow are left out. With a page token, of what follows the page before."""
+    want_total: _builtins.bool
+    """Count all that match, which costs as much as there are: `total_size` says so."""
+    newest_first: _builtins.bool
+    """The other way round."""
+    name_contains: _builtins.str
+    """Only those whose name has this in it, whatever the case of its letters."""
+    name: _builtins.str
+    """Only those with exactly this name."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these (UUIDs), up to 100."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        vpc_id: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip: _builtins.int = ...,
+        want_total: _builtins.bool = ...,
+        newest_first: _builtins.bool = ...,
+        name_contains: _builtins.str = ...,
+        name: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "ids", b"ids", "name", b"name", "name_contains", b"name_contains", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "vpc_id", b"vpc_id", "want_total", b"want_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+
+Global___ListRouteTablesRequest: _TypeAlias = ListRouteTablesRequest  # noqa: Y015
+
+@_typing.final
+class ListRouteTablesResponse(_message.Message):
+    """A page of route tables."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_TABLES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty where this is the last."""
+    total_size: _builtins.int
+    """How many match, on all pages; 0 where `want_total` is not set."""
+    @_builtins.property
+    def route_tables(self) -> _containers.RepeatedCompositeFieldContainer[_vpc_pb2.RouteTable]:
+        """In order of creation; a VPC's default one was made with it."""
+
+    def __init__(
+        self,
+        *,
+        route_tables: _abc.Iterable[_vpc_pb2.RouteTable] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "route_tables", b"route_tables", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRouteTablesResponse: _TypeAlias = ListRouteTablesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateRouteTableRequest(_message.Message):
+    """Asks for a route table to be changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_TABLE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    @_builtins.property
+    def route_table(self) -> _vpc_pb2.RouteTable:
+        """The route table by its id, with the fields to change; its etag, where given, must still fit."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields: `name`, `description`, `subnet_ids`."""
+
+    def __init__(
+        self,
+        *,
+        route_table: _vpc_pb2.RouteTable | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["route_table", b"route_table", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "route_table", b"route_table", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateRouteTableRequest: _TypeAlias = UpdateRouteTableRequest  # noqa: Y015
+
+@_typing.final
+class DeleteRouteTableRequest(_message.Message):
+    """Asks for a route table to be deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The route table (UUID)."""
+    request_id: _builtins.str
+    """Makes a retry safe; up to 64 characters, a UUID by preference."""
+    validate_only: _builtins.bool
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    etag: _builtins.str
+    """Where given: the route table must still have this etag."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRouteTableRequest: _TypeAlias = DeleteRouteTableRequest  # noqa: Y015
+
+@_typing.final
 class CreatePortRequest(_message.Message):
     """Asks for a port to be made."""
 

@@ -106,6 +106,31 @@ class RegistryServiceStub:
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteSubnetRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.CreateRouteTable = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/CreateRouteTable',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.CreateRouteTableRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.FromString,
+                _registered_method=True)
+        self.GetRouteTable = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/GetRouteTable',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.GetRouteTableRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.FromString,
+                _registered_method=True)
+        self.ListRouteTables = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/ListRouteTables',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListRouteTablesRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListRouteTablesResponse.FromString,
+                _registered_method=True)
+        self.UpdateRouteTable = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/UpdateRouteTable',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateRouteTableRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.FromString,
+                _registered_method=True)
+        self.DeleteRouteTable = channel.unary_unary(
+                '/sidegate.api.registry.v1.RegistryService/DeleteRouteTable',
+                request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteRouteTableRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.CreatePort = channel.unary_unary(
                 '/sidegate.api.registry.v1.RegistryService/CreatePort',
                 request_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.CreatePortRequest.SerializeToString,
@@ -318,6 +343,43 @@ class RegistryServiceServicer:
 
     def DeleteSubnet(self, request, context):
         """Deletes a subnet in which no address is in use.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRouteTable(self, request, context):
+        """Creates a route table of a VPC; the subnets that it names leave the tables that they were in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRouteTable(self, request, context):
+        """Gives one route table.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRouteTables(self, request, context):
+        """Lists the project's route tables with the default ones of its VPCs, in order of creation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRouteTable(self, request, context):
+        """Changes a route table's name, its subnets, or what the owner says of it. Gateway-type endpoints in it follow at once:
+        clients in subnets that leave it are cut.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRouteTable(self, request, context):
+        """Deletes a route table that no endpoint is in; FAILED_PRECONDITION names those that are. Its subnets belong to the
+        default one then, which cannot be deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -562,6 +624,31 @@ def add_RegistryServiceServicer_to_server(servicer, server):
             'DeleteSubnet': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSubnet,
                     request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteSubnetRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'CreateRouteTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRouteTable,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.CreateRouteTableRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.SerializeToString,
+            ),
+            'GetRouteTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRouteTable,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.GetRouteTableRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.SerializeToString,
+            ),
+            'ListRouteTables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRouteTables,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListRouteTablesRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListRouteTablesResponse.SerializeToString,
+            ),
+            'UpdateRouteTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRouteTable,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateRouteTableRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.SerializeToString,
+            ),
+            'DeleteRouteTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRouteTable,
+                    request_deserializer=sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteRouteTableRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'CreatePort': grpc.unary_unary_rpc_method_handler(
@@ -1014,6 +1101,141 @@ class RegistryService:
             target,
             '/sidegate.api.registry.v1.RegistryService/DeleteSubnet',
             sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteSubnetRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRouteTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/CreateRouteTable',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.CreateRouteTableRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRouteTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/GetRouteTable',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.GetRouteTableRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRouteTables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/ListRouteTables',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListRouteTablesRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.ListRouteTablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRouteTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/UpdateRouteTable',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.UpdateRouteTableRequest.SerializeToString,
+            sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2.RouteTable.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRouteTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.registry.v1.RegistryService/DeleteRouteTable',
+            sidegate_dot_api_dot_registry_dot_v1_dot_registry__service__pb2.DeleteRouteTableRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

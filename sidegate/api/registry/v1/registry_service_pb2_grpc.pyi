@@ -56,6 +56,20 @@ class RegistryServiceStub:
     """Changes a subnet's name, or what the owner says of it."""
     DeleteSubnet: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteSubnetRequest, _empty_pb2.Empty]
     """Deletes a subnet in which no address is in use."""
+    CreateRouteTable: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreateRouteTableRequest, _vpc_pb2.RouteTable]
+    """Creates a route table of a VPC; the subnets that it names leave the tables that they were in."""
+    GetRouteTable: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetRouteTableRequest, _vpc_pb2.RouteTable]
+    """Gives one route table."""
+    ListRouteTables: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListRouteTablesRequest, _registry_service_pb2.ListRouteTablesResponse]
+    """Lists the project's route tables with the default ones of its VPCs, in order of creation."""
+    UpdateRouteTable: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateRouteTableRequest, _vpc_pb2.RouteTable]
+    """Changes a route table's name, its subnets, or what the owner says of it. Gateway-type endpoints in it follow at once:
+    clients in subnets that leave it are cut.
+    """
+    DeleteRouteTable: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteRouteTableRequest, _empty_pb2.Empty]
+    """Deletes a route table that no endpoint is in; FAILED_PRECONDITION names those that are. Its subnets belong to the
+    default one then, which cannot be deleted.
+    """
     CreatePort: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreatePortRequest, _vpc_pb2.Port]
     """Takes an address of a subnet for a machine."""
     GetPort: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetPortRequest, _vpc_pb2.Port]
@@ -227,6 +241,50 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registry_service_pb2.DeleteSubnetRequest, _abc.Awaitable[_empty_pb2.Empty]],
     ) -> _abc.Awaitable[_empty_pb2.Empty]:
         """Deletes a subnet in which no address is in use."""
+
+    @_abc_1.abstractmethod
+    def CreateRouteTable(
+        self,
+        request: _registry_service_pb2.CreateRouteTableRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.CreateRouteTableRequest, _abc.Awaitable[_vpc_pb2.RouteTable]],
+    ) -> _abc.Awaitable[_vpc_pb2.RouteTable]:
+        """Creates a route table of a VPC; the subnets that it names leave the tables that they were in."""
+
+    @_abc_1.abstractmethod
+    def GetRouteTable(
+        self,
+        request: _registry_service_pb2.GetRouteTableRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.GetRouteTableRequest, _abc.Awaitable[_vpc_pb2.RouteTable]],
+    ) -> _abc.Awaitable[_vpc_pb2.RouteTable]:
+        """Gives one route table."""
+
+    @_abc_1.abstractmethod
+    def ListRouteTables(
+        self,
+        request: _registry_service_pb2.ListRouteTablesRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.ListRouteTablesRequest, _abc.Awaitable[_registry_service_pb2.ListRouteTablesResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.ListRouteTablesResponse]:
+        """Lists the project's route tables with the default ones of its VPCs, in order of creation."""
+
+    @_abc_1.abstractmethod
+    def UpdateRouteTable(
+        self,
+        request: _registry_service_pb2.UpdateRouteTableRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.UpdateRouteTableRequest, _abc.Awaitable[_vpc_pb2.RouteTable]],
+    ) -> _abc.Awaitable[_vpc_pb2.RouteTable]:
+        """Changes a route table's name, its subnets, or what the owner says of it. Gateway-type endpoints in it follow at once:
+        clients in subnets that leave it are cut.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRouteTable(
+        self,
+        request: _registry_service_pb2.DeleteRouteTableRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.DeleteRouteTableRequest, _abc.Awaitable[_empty_pb2.Empty]],
+    ) -> _abc.Awaitable[_empty_pb2.Empty]:
+        """Deletes a route table that no endpoint is in; FAILED_PRECONDITION names those that are. Its subnets belong to the
+        default one then, which cannot be deleted.
+        """
 
     @_abc_1.abstractmethod
     def CreatePort(

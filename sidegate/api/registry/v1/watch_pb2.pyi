@@ -40,6 +40,8 @@ class _ResourceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resource
     """Attachments: told to the operator only."""
     RESOURCE_KIND_SERVICE: _ResourceKind.ValueType  # 5
     """Endpoint services."""
+    RESOURCE_KIND_ROUTE_TABLE: _ResourceKind.ValueType  # 6
+    """Route tables, but default ones: what belongs to those follows from the others and from subnets."""
 
 class ResourceKind(_ResourceKind, metaclass=_ResourceKindEnumTypeWrapper):
     """A kind of resource."""
@@ -56,6 +58,8 @@ RESOURCE_KIND_ATTACHMENT: ResourceKind.ValueType  # 4
 """Attachments: told to the operator only."""
 RESOURCE_KIND_SERVICE: ResourceKind.ValueType  # 5
 """Endpoint services."""
+RESOURCE_KIND_ROUTE_TABLE: ResourceKind.ValueType  # 6
+"""Route tables, but default ones: what belongs to those follows from the others and from subnets."""
 Global___ResourceKind: _TypeAlias = ResourceKind  # noqa: Y015
 
 @_typing.final
@@ -153,6 +157,7 @@ class ResourceChange(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
+    ROUTE_TABLE_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The position of the event in the log."""
     what: _builtins.str
@@ -185,6 +190,10 @@ class ResourceChange(_message.Message):
     def service(self) -> _endpoint_service_pb2.EndpointService:
         """An endpoint service."""
 
+    @_builtins.property
+    def route_table(self) -> _vpc_pb2.RouteTable:
+        """A route table."""
+
     def __init__(
         self,
         *,
@@ -197,12 +206,13 @@ class ResourceChange(_message.Message):
         port: _vpc_pb2.Port | None = ...,
         attachment: _vpc_pb2.Attachment | None = ...,
         service: _endpoint_service_pb2.EndpointService | None = ...,
+        route_table: _vpc_pb2.RouteTable | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "port", b"port", "resource", b"resource", "service", b"service", "subnet", b"subnet", "time", b"time", "vpc", b"vpc"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "port", b"port", "resource", b"resource", "route_table", b"route_table", "service", b"service", "subnet", b"subnet", "time", b"time", "vpc", b"vpc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "deleted", b"deleted", "port", b"port", "position", b"position", "resource", b"resource", "service", b"service", "subnet", b"subnet", "time", b"time", "vpc", b"vpc", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "deleted", b"deleted", "port", b"port", "position", b"position", "resource", b"resource", "route_table", b"route_table", "service", b"service", "subnet", b"subnet", "time", b"time", "vpc", b"vpc", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service"]  # noqa: Y015
+    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "attachment", "service", "route_table"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_resource) -> _WhichOneofReturnType_resource | None: ...
 
