@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.common.etags import stamped
 from services.common.history.history import History
 from services.common.history.keeper import SnapshotKeeper
 from services.registry.application.past import PAST
@@ -23,7 +24,7 @@ from tests.support.stores import LOGS
 
 STORY = 50
 
-Resource = vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port | EndpointService
+Resource = vpc_pb2.Vpc | vpc_pb2.Subnet | vpc_pb2.Port | vpc_pb2.RouteTable | EndpointService
 Lists = Mapping[tuple[str, str], Resource]
 
 
@@ -37,7 +38,17 @@ async def listed(world: RegistryWorld) -> Lists:
     }
     services = await ask(stub.ListEndpointServices, registry_pb2.ListEndpointServicesRequest())
     lists["service"] = services.endpoint_services
+    tables = await ask(stub.ListRouteTables, registry_pb2.ListRouteTablesRequest())
+    lists["route_table"] = [_as_kept(table) for table in tables.route_tables]
     return {(kind, each.id): each for kind, found in lists.items() for each in found}
+
+
+def _as_kept(table: vpc_pb2.RouteTable) -> vpc_pb2.RouteTable:
+    """No event has the subnets of a default table: they are those that no other has."""
+    if not table.by_default:
+        return table
+    table.ClearField("subnet_ids")
+    return stamped(table)
 
 
 async def remembered(operator: Client, when: When) -> Lists:
