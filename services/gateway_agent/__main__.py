@@ -18,6 +18,7 @@ from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.port import Unusable
 from services.gateway_agent.flows import FULL, OFF
 from services.gateway_agent.numbers import GatewayNumbers
+from services.gateway_agent.resolving.annexed import in_annexes
 from sidegate.access import Certified
 from sidegate.transport import Caller
 
@@ -45,7 +46,8 @@ async def serve(settings: GatewaySettings) -> None:
         return nats
 
     about = AgentSettings(settings.gateway_id, settings.cell, settings.socket, flows=flows_of(settings))
-    agent = Agent(about, dataplane_of(settings), caller, to_nats)
+    sockets = in_annexes(settings.gateway_id)
+    agent = Agent(about, dataplane_of(settings), caller, to_nats, open_sockets=sockets)
 
     async def tell() -> None:
         await agent.serving.wait()

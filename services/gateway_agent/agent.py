@@ -30,6 +30,9 @@ from services.gateway_agent.prober import Prober
 from services.gateway_agent.readiness import Readiness
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
+from services.gateway_agent.resolving.book import Book
+from services.gateway_agent.resolving.publication import Publication
+from services.gateway_agent.resolving.resolvers import OpenSockets, Resolvers, nowhere
 from services.gateway_agent.sources import Needs
 from services.gateway_agent.table_servicer import TableServicer
 from services.gateway_agent.tap_servicer import TapServicer
@@ -75,6 +78,7 @@ class Agent:
         *,
         clock: Clock = boottime,
         wall_clock: WallClock = now,
+        open_sockets: OpenSockets = nowhere,
     ) -> None:
         pace, socket = settings.pace, settings.socket
         self._pace, self._socket, self._dataplane = pace, socket, dataplane
@@ -82,6 +86,8 @@ class Agent:
         fence = Fence(clock, pace.fence_after, record=socket.with_name(socket.name + ".heard"))
         facts = Facts(desired, tracker, needs)
         self._tracker, self._fence, self._facts = tracker, fence, facts
+        book = Book()
+        self.resolvers = Resolvers(book, open_sockets)
         control = ControlPlane(settings.gateway_id, settings.cell, caller, fence)
         self._reporter = Reporter(control, desired, facts, pace, traces)
         self.meter = Meter(dataplane, tracker, needs, idle=facts.idle, changed=self._reporter.note, pace=pace)
@@ -96,6 +102,7 @@ class Agent:
             traces=traces,
             wall_clock=wall_clock,
             parting=self.meter.parting,
+            names=Publication(desired, tracker, facts, book, self.resolvers),
         )
         self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
         self._prober = Prober(
@@ -141,6 +148,7 @@ class Agent:
                     self._reporter.run,
                     self._prober.run,
                     self.meter.run,
+                    self.resolvers.run,
                     self.health.run,
                     self.flow_log.run,
                 ):

@@ -1,8 +1,9 @@
 """The level-triggered loop: whatever happened, make the data plane forward what is desired now, and say so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 
@@ -40,6 +41,19 @@ async def unheard(_endpoint: str) -> Callable[[], None]:
     return lambda: None
 
 
+class Names(Protocol):
+    """Who says in DNS what there is."""
+
+    def before(self, change: Change) -> None:
+        """Takes back what the change, which is made next, would make untrue."""
+
+    def review(self, keys: Iterable[Key]) -> None:
+        """What is said of these may be another now."""
+
+    def tried(self, *, all_of_it: bool) -> None:
+        """Whether all that is desired was tried."""
+
+
 class Reconciler:
     """`position` is the log's up to which all was tried; `repaired` counts entries that an audit found altered."""
 
@@ -56,8 +70,9 @@ class Reconciler:
         traces: Traces | None = None,
         wall_clock: WallClock = wall_now,
         parting: Parting = unheard,
+        names: Names | None = None,
     ) -> None:
-        self._wall_clock, self._parting = wall_clock, parting
+        self._wall_clock, self._parting, self._names = wall_clock, parting, names
         self._desired = desired
         self._tracker = tracker
         self._dataplane = dataplane
@@ -112,6 +127,8 @@ class Reconciler:
         """Does all that is to be done now; gives the seconds until something may be due."""
         self._wake.clear()
         self._mind_the_fence()
+        if not self._desired.synced and self._names is not None:
+            self._names.tried(all_of_it=False)
         if not (self._desired.synced or self._fenced):
             return LONGEST_REST  # sweeping now would delete what we have yet to hear of
         if self._fence.now() >= self._audit_at:
@@ -156,6 +173,8 @@ class Reconciler:
                     return
 
     async def _make(self, change: Change) -> None:
+        if self._names is not None:
+            self._names.before(change)
         going = isinstance(change, Remove) and change.key.kind is Kind.ENDPOINT
         gone = await self._parting(change.key.id) if going else None
         try:
@@ -185,19 +204,27 @@ class Reconciler:
         if self._retries.failed(key, self._fence.now()):  # said once, not at every attempt
             say = log.warning if isinstance(error, NotReady) else log.error
             say("cannot forward yet, trying again", kind=key.kind, id=key.id, why=str(error))
-            self._reporter.note([key, *self._desired.users(key)])
+            self._note([key, *self._desired.users(key)])
+
+    def _note(self, keys: Collection[Key]) -> None:
+        """What is true of these may be another now."""
+        self._reporter.note(keys)
+        if self._names is not None:
+            self._names.review(keys)
 
     def _tell_of_changes(self) -> None:
         """Not before it is known what hinders them: a service whose backends are silent is made, too."""
         self._face_difficulties()
         made, self._made = self._made, {}
-        self._reporter.note(made)
+        self._note(made)
 
     def _tell(self) -> None:
         """A newer generation of what is forwarded already is a fact too, though nothing was made of it."""
         owed, self._owed = self._owed, {}
-        self._reporter.note(owed)
+        self._note(owed)
         self._reporter.passed(self.position)
+        if self._names is not None:
+            self._names.tried(all_of_it=self._desired.synced)
 
     def _face_difficulties(self) -> None:
         """An attachment in difficulty has lost its device, an endpoint lacks a route in a namespace: both are put again
@@ -206,9 +233,11 @@ class Reconciler:
             for service in news:
                 self._facts.learn(service, self._dataplane.health(service))
             self._reporter.note_health(news)
+            if self._names is not None:
+                self._names.review(user for each in news for user in self._desired.users(Key(Kind.SERVICE, each)))
         difficulties = self._dataplane.difficulties()
         for key in self._facts.face(difficulties):
-            self._reporter.note([key, *self._desired.users(key)])
+            self._note([key, *self._desired.users(key)])
         for key in difficulties:
             if key.kind in (Kind.ATTACHMENT, Kind.ENDPOINT) and key not in self._retries:
                 self._retries.failed(key, self._fence.now())

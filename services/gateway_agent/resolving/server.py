@@ -1,0 +1,153 @@
+"""The DNS server of one VPC, on sockets that are in its annex."""
+
+import asyncio
+import struct
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from socket import socket
+from time import monotonic
+
+import dns.name
+
+from services.gateway_agent.resolving.answers import Ask, Known, answer
+from services.gateway_agent.resolving.book import Book
+from services.gateway_agent.resolving.forwarding import Forwarder, Outcome
+from services.gateway_agent.resolving.limits import Rate
+from services.gateway_agent.resolving.questions import TCP_PAYLOAD, UDP_PAYLOAD, Reply, Result, read
+from services.gateway_agent.table import Resolver
+
+QUESTIONS_PER_SECOND = 1000
+"""Of one VPC: what is more is dropped, so that one tenant's machines take little of the gateway's time."""
+
+MOST_CONNECTIONS = 100
+MOST_CONNECTIONS_OF_ONE = 10
+"""TCP connections at once, of a VPC and of one of its clients."""
+
+IDLE_SECONDS = 10.0
+"""Until a TCP connection that asks nothing, or takes no answer, is closed."""
+
+_LENGTH = struct.Struct("!H")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of questions, and of what others were asked, since the agent began."""
+
+    results: Counter[Result] = field(default_factory=Counter)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Bound, in the annex of the VPC. `stale` is whether that annex is no more."""
+
+    udp: socket
+    tcp: socket
+    stale: Callable[[], bool]
+
+    def close(self) -> None:
+        self.udp.close()
+        self.tcp.close()
+
+
+class Server:
+    """Answers until it is closed. `resolver` may be another at any time: of the same VPC."""
+
+    def __init__(self, resolver: Resolver, sockets: Sockets, book: Book, counts: Counts) -> None:
+        self.resolver, self.sockets = resolver, sockets
+        self._book, self._counts = book, counts
+        self._names = book.names(resolver.vpc)
+        self._forwarder = Forwarder(counts.outcomes)
+        self._rate = Rate(QUESTIONS_PER_SECOND)
+        self._connections: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self._hear), sock=self.sockets.udp)
+        self._listener = await asyncio.start_server(self._converse, sock=self.sockets.tcp)
+
+    async def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        if self._listener is not None:
+            self._listener.close()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.sockets.close()
+
+    def _answer(self, wire: bytes, payload: int) -> Reply | Ask:
+        """What is known is said in one go: who was told a name was told before it was taken back."""
+        if not self._rate.admits(monotonic()):
+            return Reply(b"", Result.LIMITED)
+        question = read(wire, payload)
+        if isinstance(question, Reply):
+            return question
+        zone = dns.name.from_text(self.resolver.zone)
+        known = Known(zone, self._names, self._book.settled, recursive=bool(self.resolver.forwarders))
+        return answer(question, known)
+
+    def _hear(self, wire: bytes, client: tuple[str, int]) -> None:
+        found = self._answer(wire, UDP_PAYLOAD)
+        if isinstance(found, Reply):
+            self._send(found, client)
+        else:
+            self._keep(asyncio.ensure_future(self._pass_on(found, client)))
+
+    async def _pass_on(self, ask: Ask, client: tuple[str, int]) -> None:
+        self._send(await self._forwarder.ask(ask.question, self.resolver.forwarders), client)
+
+    def _send(self, reply: Reply, client: tuple[str, int]) -> None:
+        self._counts.results[reply.result] += 1
+        if reply.wire and self._transport is not None:
+            self._transport.sendto(reply.wire, client)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = str(writer.get_extra_info("peername")[0])
+        if self._connections.total() >= MOST_CONNECTIONS or self._connections[client] >= MOST_CONNECTIONS_OF_ONE:
+            self._counts.results[Result.LIMITED] += 1
+            writer.close()
+            return
+        self._connections[client] += 1
+        if (task := asyncio.current_task()) is not None:
+            self._keep(task)
+        try:
+            with suppress(OSError, EOFError, TimeoutError):
+                while await self._answer_one(reader, writer):
+                    pass
+        finally:
+            self._connections -= Counter({client: 1})
+            writer.close()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        async with asyncio.timeout(IDLE_SECONDS):
+            (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+            wire = await reader.readexactly(length)
+        found = self._answer(wire, TCP_PAYLOAD)
+        if isinstance(found, Ask):
+            found = await self._forwarder.ask(found.question, self.resolver.forwarders)
+        self._counts.results[found.result] += 1
+        if not found.wire:
+            return False
+        writer.write(_LENGTH.pack(len(found.wire)) + found.wire)
+        async with asyncio.timeout(IDLE_SECONDS):
+            await writer.drain()
+        return True
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Udp(asyncio.DatagramProtocol):
+    def __init__(self, hear: Callable[[bytes, tuple[str, int]], None]) -> None:
+        self._hear = hear
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._hear(data, addr)
