@@ -5,6 +5,7 @@ import secrets
 import struct
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 
 import dns.exception
@@ -143,6 +144,8 @@ async def _by_tcp(query: dns.message.Message, server: NameServer) -> dns.message
         found = _answer_to(query, await reader.readexactly(length))
     finally:
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
     if found is None:
         raise EOFError
     return found

@@ -118,7 +118,8 @@ class Server:
         if (task := asyncio.current_task()) is not None:
             self._keep(task)
         try:
-            with suppress(OSError, EOFError, TimeoutError):
+            # Streams of Python 3.11 cannot bear that a conversation is cancelled, and it is over anyway.
+            with suppress(OSError, EOFError, TimeoutError, asyncio.CancelledError):
                 while await self._answer_one(reader, writer):
                     pass
         finally:
