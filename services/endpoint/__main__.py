@@ -104,9 +104,11 @@ async def serve(settings: EndpointSettings) -> None:
     database = settings.database.get_secret_value()
     ours = Certified(Certificates(settings.tls).calling)
     store = await SqlStore.open(database, projections=[TABLE], program="endpoint")
-    registry, limits = RegistryClient(settings.registry_address, ours), limits_of(settings)
+    registry, limits = RegistryClient(settings.registry_address, ours, settings.region), limits_of(settings)
     trust = TokenTrust(registry)
-    application = await EndpointApplication.open(store, registry, limits, watch_limits=watch_limits(settings))
+    application = await EndpointApplication.open(
+        store, registry, limits, watch_limits=watch_limits(settings), region=settings.region
+    )
     caller, readers = Caller(settings.registry_address, ours), GatewayReaders(application.cells)
     stream = FlowStream((await store.head()).log_id)
     flows = Flows(Streams(store), stream.publish)

@@ -71,6 +71,8 @@ class RegistryPolicy:
                 await self._forwarding.service_gone(heard.service.id, log)
             case "attachment_created" | "attachment_deleted":
                 await self._forwarding.refresh(vpcs=[heard.attachment.vpc_id])
+            case "resolver_set" | "resolver_deleted":
+                await self._forwarding.refresh(vpcs=[heard.vpc.id])
             case _:
                 pass
 

@@ -15,6 +15,7 @@ from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
 
 ENDPOINT, SERVICE, ATTACHMENT, GATEWAY = "endpoint", "service", "attachment", "gateway"
+RESOLVER = "resolver"
 
 PENDING_ACCEPTANCE = "PENDING_ACCEPTANCE"
 CREATING = "CREATING"
@@ -40,6 +41,10 @@ def row_of(event: RecordedEvent) -> ResourceRow | None:
         case "attachment_changed":
             attachment = stored.forwarding.attachment
             return _entry(event, ATTACHMENT, attachment.vpc_id, attachment.removed)
+        case "resolver_changed":
+            resolver = stored.forwarding.resolver
+            row = _entry(event, RESOLVER, resolver.vpc_id, resolver.removed)
+            return row._replace(updated=event.recorded_at)
         case "gateway_joined":
             return _gateway(event, stored.gateway_joined.gateway_id)
         case "gateway_lost":
@@ -137,7 +142,7 @@ def cell_table(connection: Connection, cell: str) -> CellTable:
     """All of it at one position: to be called within one read transaction."""
     columns = RESOURCES.c
     found: list[bytes] = []
-    for kind in (ATTACHMENT, SERVICE, ENDPOINT):
+    for kind in (ATTACHMENT, SERVICE, ENDPOINT, RESOLVER):
         wanted = select(columns.data).where(columns.partition == cell, columns.kind == kind, columns.state != REMOVED)
         found += (bytes(row.data) for row in connection.execute(wanted.order_by(columns.created_position)))
     return CellTable(*tails(connection, cell), tuple(found))

@@ -17,6 +17,7 @@ from services.endpoint.domain.forwarding import UNKNOWN_LOG, Backend, Protocol, 
 from services.endpoint.domain.targets import Target
 from services.endpoint.wire.forwarding import limits_of, port_mapping
 from services.endpoint.wire.labels import read_tags
+from services.endpoint.wire.resolvers import resolver_of
 from services.endpoint.wire.targets import target_of
 from sidegate import errors, transport
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
@@ -41,7 +42,8 @@ A = TypeVar("A")
 class RegistryClient:
     """A Registry at "host:port"."""
 
-    def __init__(self, address: str, access: transport.Access) -> None:
+    def __init__(self, address: str, access: transport.Access, region: str = "local") -> None:
+        self._region = region
         self._caller = transport.Caller(address, access)
         self._stub = internal_grpc.RegistryInternalServiceStub(self._caller.channel)
 
@@ -77,6 +79,7 @@ class RegistryClient:
             services={service.id: service_of(service, log) for service in answer.services},
             targets={(each.vpc_id, each.cell): target_of(each) for each in answer.attachments},
             log=log,
+            resolvers={vpc.id: resolver_of(vpc, self._region) for vpc in answer.resolving_vpcs},
         )
 
     async def attached(self) -> Collection[str]:
@@ -117,7 +120,14 @@ def service_of(stored: service_pb.EndpointService, log: RegistryLog = UNKNOWN_LO
         log=log,
         session_settings=settings_of(stored.session_settings),
         health_check=check_of(stored),
+        private_name=private_name_of(stored),
     )
+
+
+def private_name_of(stored: service_pb.EndpointService) -> str:
+    """A name that is yet to be verified is none."""
+    verified = stored.private_name.state == service_pb.PrivateName.STATE_VERIFIED
+    return stored.private_name.name if verified else ""
 
 
 def check_of(stored: service_pb.EndpointService) -> HealthCheck | None:

@@ -82,7 +82,7 @@ def public_of(registry: Registry, access: Access, issued: CredentialsServicer) -
 def internal_of(registry: Registry, access: Access) -> list[Hosted]:
     carried = Tokens(access.verifier)
     internal = RegistryInternalServicer(
-        registry.reservations, registry.routes, registry.inventory, access.tokens, carried
+        registry.reservations, registry.routes, registry.inventory, access.tokens, carried, resolvers=registry.resolvers
     )
     return [
         Hosted(

@@ -10,6 +10,7 @@ from services.common.rpc.command import command_context
 from services.common.rpc.recognition import Tokens as CarriedTokens
 from services.registry.application.inventory import Inventory
 from services.registry.application.reservations import Reservations, Wanted
+from services.registry.application.resolvers import Resolvers
 from services.registry.application.route_reservations import RouteReservations
 from services.registry.application.tokens import Signed, Tokens
 from services.registry.wire.accounts import ROLES
@@ -25,9 +26,11 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
         inventory: Inventory,
         tokens: Tokens,
         carried: CarriedTokens,
+        *,
+        resolvers: Resolvers,
     ) -> None:
         self._reservations, self._routes, self._inventory, self._tokens = reservations, routes, inventory, tokens
-        self._carried = carried
+        self._carried, self._resolvers = carried, resolvers
 
     async def ReserveEndpointPort(
         self, request: internal_pb2.ReserveEndpointPortRequest, context: Context
@@ -87,6 +90,7 @@ class RegistryInternalServicer(internal_grpc.RegistryInternalServiceServicer):
             log_epoch=log.epoch,
             route_tables=tables,
             subnets=subnets,
+            resolving_vpcs=await self._resolvers.of(request.vpc_ids),
         )
 
     async def GetTokenTrust(

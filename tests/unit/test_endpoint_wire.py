@@ -10,7 +10,7 @@ import pytest
 from services.common.errors import Invalid
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.rpc.guard import check
-from services.endpoint.domain import forwarding, gateway
+from services.endpoint.domain import forwarding, gateway, resolvers
 from services.endpoint.domain.endpoint import (
     Absent,
     ConnectionApproved,
@@ -34,6 +34,7 @@ from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, sta
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec, is_removed
 from services.endpoint.wire.gateway import GatewayCodec, member_of
 from services.endpoint.wire.request import change_of, decisions_of, until_of
+from services.endpoint.wire.resolvers import ResolverCodec
 from services.endpoint.wire.resource import connection_of, connection_resource, endpoint_resource, standing_of
 from services.endpoint.wire.stored import TYPES, UnknownFact, subject
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
@@ -84,6 +85,13 @@ SERVICE = forwarding.ServiceForwarded(
 SERVICE_EVENT = forwarding.ServiceForwardingChanged(SERVICE)
 ATTACHMENT = forwarding.AttachmentForwarded("default", FACTS.vpc, 1, Netns("shop", "sidegate0"))
 ATTACHMENT_EVENT = forwarding.AttachmentChanged(ATTACHMENT)
+RESOLVER = resolvers.ResolverForwarded(
+    "default",
+    FACTS.vpc,
+    2,
+    resolvers.Resolver(IPv4Address("10.0.0.53"), ("192.0.2.1:5353", "[2620:fe::fe]:53"), "local.sidegate.internal"),
+)
+RESOLVER_EVENT = resolvers.ResolverChanged(RESOLVER)
 GATEWAY_EVENTS = (
     gateway.GatewayJoined("gw-1", "default"),
     gateway.GatewayLost("gw-1", "default", 1_700_000_000_000_000_000),
@@ -117,6 +125,7 @@ def everything_stored() -> dict[str, NewEvent]:
         stored.append(EndpointCodec().encode(event, state))
     stored.append(ServiceCodec().encode(SERVICE_EVENT, SERVICE))
     stored.append(AttachmentCodec().encode(ATTACHMENT_EVENT, ATTACHMENT))
+    stored.append(ResolverCodec().encode(RESOLVER_EVENT, RESOLVER))
     stored += [GatewayCodec().encode(event, gateway.Absent()) for event in GATEWAY_EVENTS]
     return {event.type: event for event in stored}
 
@@ -148,6 +157,7 @@ STORED_OF_LIFE = {EndpointCodec().encode(event, STATES["accepted"]).type for eve
 
 def test_golden_events_of_cells_mean_what_they_always_did() -> None:
     assert ServiceCodec().decode(golden("endpoint.v1.ServiceForwardingChanged")) == SERVICE_EVENT
+    assert ResolverCodec().decode(golden("endpoint.v1.ResolverChanged")) == RESOLVER_EVENT
     assert AttachmentCodec().decode(golden("endpoint.v1.AttachmentChanged")) == ATTACHMENT_EVENT
     for event, name in zip(GATEWAY_EVENTS, ("GatewayJoined", "GatewayLost", "GatewayRetired"), strict=True):
         assert GatewayCodec().decode(golden(f"endpoint.v1.{name}")) == event

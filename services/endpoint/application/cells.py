@@ -10,6 +10,7 @@ import structlog
 from services.common.eventsourcing.resource_table import ResourceRow
 from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.limits import Limits
+from services.endpoint.application.resolvers import Resolvers
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain import gateway as gateways
@@ -45,7 +46,9 @@ class Cells:
         limits: Limits,
         membership: Membership,
         clock: Callable[[], int],
+        resolvers: Resolvers,
     ) -> None:
+        self._resolvers = resolvers
         self._streams = streams
         self._rows = rows
         self._agenda = agenda
@@ -66,6 +69,7 @@ class Cells:
         *,
         limits: Limits,
         clock: Callable[[], int],
+        resolvers: Resolvers,
     ) -> "Cells":
         """Knows the members from the log; each has one lease to come back."""
         members = [member_of(row.data) async for batch in rows.batches(GATEWAY) for row in batch]
@@ -81,6 +85,7 @@ class Cells:
             limits=limits,
             membership=membership,
             clock=clock,
+            resolvers=resolvers,
         )
 
     def joined(self, cell: str) -> frozenset[str]:
@@ -94,16 +99,18 @@ class Cells:
         """The endpoint for its owner, with what its gateways say of it."""
         if isinstance(state, Absent):
             raise TypeError("there is no endpoint to show")
-        counts = self._health.counts(state.facts.service, self.joined(state.facts.placement.cell))
-        readiness = self._readiness(standing(state), state.facts.placement.cell, counts)
-        return show(endpoint_resource(state), readiness, self._demand.worst(state.facts.id), counts)
+        facts, cell = state.facts, state.facts.placement.cell
+        counts = self._health.counts(facts.service, self.joined(cell))
+        readiness, answered = self._readiness(standing(state), cell, counts), self._resolvers.since(cell, facts.vpc)
+        return show(endpoint_resource(state), readiness, self._demand.worst(facts.id), counts, answered)
 
     def show_row(self, row: ResourceRow) -> endpoint_pb.Endpoint:
         """The same from its row, a fifth of the work."""
         resource = EndpointEvent.FromString(row.data).endpoint
         counts = self._health.counts(resource.service, self.joined(row.partition))
         readiness = self._readiness(standing_of(resource), row.partition, counts)
-        return show(resource, readiness, self._demand.worst(resource.id), counts)
+        answered = self._resolvers.since(row.partition, resource.vpc_id)
+        return show(resource, readiness, self._demand.worst(resource.id), counts, answered)
 
     def _readiness(self, standing: Standing, cell: str, counts: Counts | None) -> Readiness:
         return behind(self._reports.readiness(standing, self.joined(cell)), counts.failing_since if counts else 0)

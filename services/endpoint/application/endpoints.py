@@ -1,10 +1,12 @@
 """Endpoints for those who own them, and for the registry."""
 
 from collections.abc import AsyncGenerator, Collection, Sequence
+from dataclasses import replace
 
 from services.common.errors import NotFound
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.selection import ALL, Found, Scope, Selection, Window
+from services.common.eventsourcing.store import AlreadyClaimed
 from services.common.principal import Principal
 from services.common.watching.beginning import Place
 from services.common.watching.sight import Watch
@@ -12,6 +14,7 @@ from services.common.watching.watcher import Told
 from services.common.watching.watching import Watching
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.expiries import Expiries
+from services.endpoint.application.names import Names
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, State
@@ -28,8 +31,16 @@ BLOCKING = Selection((CREATING, ACCEPTED))
 
 class Endpoints:
     def __init__(
-        self, streams: Streams, rows: Rows, cells: Cells, expiries: Expiries, watching: Watching[Seen]
+        self,
+        streams: Streams,
+        rows: Rows,
+        cells: Cells,
+        expiries: Expiries,
+        *,
+        watching: Watching[Seen],
+        names: Names,
     ) -> None:
+        self._names = names
         self._streams = streams
         self._rows = rows
         self._cells = cells
@@ -59,7 +70,20 @@ class Endpoints:
         return self._watching.watch(watch, place)
 
     async def change(self, command: Change, context: CommandContext) -> endpoint_pb.Endpoint:
-        return await self._execute(command, context)
+        """DNS that is turned on brings the names of the moment. Raises AlreadyExists where another endpoint has one."""
+        if command.dns is not None:
+            command = replace(command, dns_names=await self._names_of(command))
+        try:
+            return await self._execute(command, context)
+        except AlreadyClaimed as clash:
+            await self._names.explain(clash)
+            raise
+
+    async def _names_of(self, command: Change) -> tuple[str, ...]:
+        row = (await self._rows.endpoints([command.endpoint])).get(command.endpoint)
+        if not command.dns or row is None or row.project != str(command.by):
+            return ()
+        return await self._names.of_now(command.endpoint, row.parent)
 
     async def delete(self, command: Delete, context: CommandContext) -> endpoint_pb.Endpoint:
         """Where no gateway has anything of it, it is gone at once, whatever it was to drain."""

@@ -89,6 +89,8 @@ def _key(entry: forwarding_pb.ForwardingEntry) -> tuple[str, str]:
             return "attachment", entry.attachment.vpc_id
         case "service":
             return "service", entry.service.service_id
+        case "resolver":
+            return "resolver", entry.resolver.vpc_id
         case _:
             return "endpoint", entry.endpoint.endpoint_id
 
@@ -99,5 +101,7 @@ def _version(entry: forwarding_pb.ForwardingEntry) -> int:
             return entry.attachment.version
         case "service":
             return entry.service.version
+        case "resolver":
+            return entry.resolver.version
         case _:
             return entry.endpoint.generation

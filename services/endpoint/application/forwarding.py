@@ -8,6 +8,7 @@ from services.common.eventsourcing.sql_store import SqlStore
 from services.common.eventsourcing.store import Conflict
 from services.endpoint.application.registry import PublishedService, Registry, Reservation
 from services.endpoint.application.registry import Sources as RegistrySources
+from services.endpoint.application.resolvers import Resolvers
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain.endpoint import Facts
@@ -43,12 +44,20 @@ class Forwarding:
     and again at every change."""
 
     def __init__(
-        self, store: SqlStore, streams: Streams, rows: Rows, registry: Registry, clock: Callable[[], int]
+        self,
+        store: SqlStore,
+        streams: Streams,
+        rows: Rows,
+        registry: Registry,
+        *,
+        resolvers: Resolvers,
+        clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._streams = streams
         self._rows = rows
         self._registry = registry
+        self._resolvers = resolvers
         self._clock = clock
 
     async def prepare(self, cell: str, reservation: Reservation) -> None:
@@ -90,7 +99,7 @@ class Forwarding:
 
     async def refresh(self, services: Collection[str] = (), vpcs: Collection[str] = ()) -> None:
         """Asks the registry how things are, and tells each cell what is news to it: of services that it uses, and of
-        VPCs that are attached there."""
+        VPCs that are attached there, with their resolvers."""
         for some in _batches(services):
             await self._renew_services(some, await self._registry.sources(some, ()))
         for some in _batches(vpcs):
@@ -106,9 +115,12 @@ class Forwarding:
         while vpcs:
             # The versions are read before the registry is: an older answer can then not come after a newer one.
             versions = await self._attachment_versions(place for place in places if place[1] in vpcs)
+            resolving = await self._resolvers.versions(versions.keys())
             sources = await self._registry.sources((), vpcs)
             attached = {(cell, vpc) for vpc, cell in sources.targets}
+            # Attachments first: who asks a resolver is reached by one.
             overtaken = await self._renew_attachments(versions, sources)
+            overtaken |= await self._resolvers.renew(resolving, sources)
             vpcs = overtaken | {vpc for _, vpc in attached - places}
             places |= attached
 

@@ -3,7 +3,7 @@
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.history.index import Index
 from services.common.history.past import Facet, Past, Shown, of_counterpart, of_project
-from services.endpoint.projections import ATTACHMENT, ENDPOINT, REDUCER, SERVICE
+from services.endpoint.projections import ATTACHMENT, ENDPOINT, REDUCER, RESOLVER, SERVICE
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.forwarding import is_removed
 from services.endpoint.wire.resource import connection_resource, endpoint_resource
@@ -29,6 +29,6 @@ PAST: Past[ResourceState] = Past(
     reducer=REDUCER,
     facets={ENDPOINT: Facet(ENDPOINT, of_project), CONNECTION: Facet(ENDPOINT, of_counterpart)},
     show=show,
-    tables={kind: kind for kind in (ATTACHMENT, SERVICE, ENDPOINT)},
+    tables={kind: kind for kind in (ATTACHMENT, SERVICE, ENDPOINT, RESOLVER)},
     show_entry=show_entry,
 )

@@ -17,6 +17,7 @@ from services.endpoint.domain.forwarding import (
     RegistryLog,
     ServiceForwarded,
 )
+from services.endpoint.domain.resolvers import Resolver
 from services.endpoint.domain.targets import Target
 
 EVERYBODY = "iam:domain::*"
@@ -49,7 +50,8 @@ class Removal:
 class PublishedService:
     """An endpoint service as the registry has it. One that is `gone` will not come back.
 
-    `ended` are permissions that were removed together with the connections that they had let in.
+    `ended` are permissions that were removed together with the connections that they had let in. `private_name` is one
+    that is verified; empty where there is none.
     """
 
     id: str
@@ -69,6 +71,7 @@ class PublishedService:
     log: RegistryLog = UNKNOWN_LOG
     session_settings: SessionSettings = USUAL
     health_check: HealthCheck | None = None
+    private_name: str = ""
 
     def decides_on(self, account: str, tags: Collection[Tag]) -> bool:
         """Whether the owner, or nobody yet, decides on a connection of this account with these tags."""
@@ -115,11 +118,13 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Services by id, and targets by VPC and cell, as they are now in this log; what is missing is gone."""
+    """Services by id, targets by VPC and cell, and resolvers by VPC, as they are now in this log; what is missing is
+    gone."""
 
     services: Mapping[str, PublishedService]
     targets: Mapping[tuple[str, str], Target]
     log: RegistryLog = UNKNOWN_LOG
+    resolvers: Mapping[str, Resolver] = field(default_factory=dict)
 
 
 class Registry(Protocol):

@@ -19,6 +19,7 @@ from services.endpoint.application.cells import Cells
 from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.limits import UNLIMITED, Limits
+from services.endpoint.application.names import Names
 from services.endpoint.application.registry import Registry, Reservation
 from services.endpoint.application.sources import Sources
 from services.endpoint.application.streams import Streams
@@ -65,6 +66,7 @@ class Requests:
         expiries: Expiries,
         limits: Limits,
         marker: Callable[[], int],
+        names: Names,
     ) -> None:
         self._store = store
         self._streams = streams
@@ -76,6 +78,7 @@ class Requests:
         self._expiries = expiries
         self._limits = limits
         self._marker = marker
+        self._names = names
         self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def quota(self, by: Principal) -> tuple[int, int]:
@@ -105,7 +108,9 @@ class Requests:
             cell = common_cell(reservation)
             if not context.validate_only:
                 await self._forwarding.prepare(cell, reservation)
-            answer = await self._append(_facts(id_, wanted, reservation, cell, context), reservation, context)
+            names = self._names.of(id_, reservation.service) if wanted.dns else ()
+            facts = replace(_facts(id_, wanted, reservation, cell, context), dns_names=names)
+            answer = await self._append(facts, reservation, context)
         except OutcomeUnknown:
             raise  # the endpoint may be there: its address is left to the registry, as of one that was cancelled
         except (Refused, StoreError):
@@ -127,6 +132,7 @@ class Requests:
             try:
                 answer = await self._execute(command, reservation.service.endpoints_per_account, context)
             except AlreadyClaimed as clash:
+                await self._names.explain(clash)
                 if clash.claim.kind != MARKER:
                     taken = await self._sources.taken(facts.placement.provider_vpc)
                 continue

@@ -18,15 +18,18 @@ from services.endpoint.application.feed import Feed
 from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.growth import Growth
 from services.endpoint.application.limits import Limits
+from services.endpoint.application.names import Names
 from services.endpoint.application.past import PAST
 from services.endpoint.application.probes import Probes
 from services.endpoint.application.reachability import Reachability
 from services.endpoint.application.registry import Registry
 from services.endpoint.application.requests import Requests
+from services.endpoint.application.resolvers import Resolvers
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.sources import Sources, random_marker
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.demand import Demand
+from services.endpoint.domain.names import zone_of
 from services.endpoint.wire.sights import Change, sights_of
 
 WATCHING = WatchLimits()
@@ -61,13 +64,16 @@ class EndpointApplication:
         marker: Callable[[], int] = random_marker,
         *,
         watch_limits: WatchLimits = WATCHING,
+        region: str = "local",
     ) -> "EndpointApplication":
         """On a store that was opened with the projection TABLE."""
         streams, rows, agenda, demand = Streams(store), Rows(store), Agenda(), Demand()
         history = History(store, PAST.reducer)
         watching = Watching(store, sights_of, watch_limits)
-        cells = await Cells.open(streams, rows, agenda, demand, limits=limits, clock=clock)
-        forwarding = Forwarding(store, streams, rows, registry, clock)
+        resolvers, names = Resolvers(streams, rows, clock), Names(store, registry, zone_of(region))
+        await resolvers.begin()
+        cells = await Cells.open(streams, rows, agenda, demand, limits=limits, clock=clock, resolvers=resolvers)
+        forwarding = Forwarding(store, streams, rows, registry, resolvers=resolvers, clock=clock)
         sources = Sources(store, streams, rows, clock)
         expiries = Expiries(streams, rows, cells, clock)
         probes = Probes()
@@ -82,10 +88,11 @@ class EndpointApplication:
             expiries=expiries,
             limits=limits,
             marker=marker,
+            names=names,
         )
         return cls(
             requests=requests,
-            endpoints=Endpoints(streams, rows, cells, expiries, watching),
+            endpoints=Endpoints(streams, rows, cells, expiries, watching=watching, names=names),
             connections=Connections(streams, rows, expiries, watching),
             cells=cells,
             forwarding=forwarding,

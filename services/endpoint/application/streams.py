@@ -5,10 +5,11 @@ from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import EventStore
 from services.common.principal import SYSTEM, Principal
 from services.common.rpc.records import event_meta
-from services.endpoint.domain import endpoint, endpoint_commands, forwarding, gateway
+from services.endpoint.domain import endpoint, endpoint_commands, forwarding, gateway, resolvers
 from services.endpoint.wire.endpoint import EndpointCodec
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
 from services.endpoint.wire.gateway import GatewayCodec
+from services.endpoint.wire.resolvers import ResolverCodec
 from sidegate import tracing
 
 OURSELVES = Principal(SYSTEM, "endpoint")
@@ -29,6 +30,9 @@ class Streams:
         ] = Aggregate(store, forwarding.SERVICE, ServiceCodec(), event_meta)
         self.attachments: Aggregate[forwarding.ReachVpc, forwarding.AttachmentState, forwarding.AttachmentChanged] = (
             Aggregate(store, forwarding.ATTACHMENT, AttachmentCodec(), event_meta)
+        )
+        self.resolvers: Aggregate[resolvers.Resolve, resolvers.State, resolvers.ResolverChanged] = Aggregate(
+            store, resolvers.RESOLVER, ResolverCodec(), event_meta
         )
 
 

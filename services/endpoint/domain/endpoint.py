@@ -17,7 +17,7 @@ SOURCE_ADDRESS = "source-address"
 ENDPOINTS = "endpoints"
 """The counter of a project's endpoints: each counts until it is Deleted, since it holds an address until then."""
 
-CHANGEABLE = ("name", "allowed", "description", "tags", "whitelist", "policy", "dns")
+CHANGEABLE = ("name", "allowed", "description", "tags", "whitelist", "policy", "dns", "dns_names")
 """What the owner can change of an endpoint, by the names that its facts, the command and the event have for it."""
 
 
@@ -53,6 +53,7 @@ class SourceLease:
 class Facts:
     """What an endpoint has in every state. Times are nanoseconds since the epoch.
 
+    `dns_names` are its own, and its service's as it was when DNS was turned on; it has them until it is to go.
     `generation` counts what alters forwarding, `admission` the approvals, `version` all events, `unseen` those that its
     owner sees nothing of, the last of them at `noted_at`. `note` is the service owner's, `policy` a JSON object or
     empty. `pending_for` and `accepted_for` (ns) are its service's rules of when it was requested, `expires_at` is when
@@ -83,6 +84,7 @@ class Facts:
     whitelist: Whitelist = Whitelist.AS_LISTED
     policy: str = ""
     dns: bool = False
+    dns_names: tuple[str, ...] = ()
     note: str = ""
     pending_for: int = 0
     accepted_for: int = 0
@@ -204,6 +206,7 @@ class EndpointChanged:
     whitelist: Whitelist | None = None
     policy: str | None = None
     dns: bool | None = None
+    dns_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,11 +304,11 @@ def _next(state: Known, event: Event) -> Known:
         case EndpointChanged():
             return replace(state, facts=_changed(facts, event))
         case EndpointDeletionRequested(at, drain_until):
-            return Deleting(_ending(facts, at, drain_until))
+            return Deleting(replace(_ending(facts, at, drain_until), dns_names=()))
         case EndpointDeleted(at):
             return Deleted(replace(_touched(facts, at), drain_until=0))
         case EndpointFailed(at, reason):
-            return Failed(_ending(facts, at), reason)
+            return Failed(replace(_ending(facts, at), dns_names=()), reason)
         case DrainEnded(at):
             return replace(state, facts=_ending(facts, at))
         case SourceAddressLeased(at) | SourcesAdded(at):
@@ -334,7 +337,8 @@ def _ending(facts: Facts, at: int, drain_until: int = 0) -> Facts:
 
 def _changed(facts: Facts, event: EndpointChanged) -> Facts:
     after = replace(_touched(facts, event.at), **news(event))
-    return after if after.admitted == facts.admitted else replace(after, generation=facts.generation + 1)
+    same = (after.admitted, after.dns_names) == (facts.admitted, facts.dns_names)
+    return after if same else replace(after, generation=facts.generation + 1)
 
 
 def news(change: object) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Change:
     whitelist: Whitelist | None = None
     policy: str | None = None
     dns: bool | None = None
+    dns_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,8 @@ def _drain_until(state: Known, at: int, drain: int) -> int:
 def _change(command: Change, facts: Facts) -> Sequence[Event]:
     check_family(command.allowed or (), facts.address)
     others = {name: new for name, new in news(command).items() if new != getattr(facts, name)}
+    if command.dns and facts.dns_names:
+        others.pop("dns_names", None)  # it keeps those that it has
     return [EndpointChanged(command.at, **others)] if others else []
 
 

@@ -133,6 +133,7 @@ def forwarding_entry(state: Known) -> forwarding_pb.EndpointForwarding:
         admission=facts.admission,
         sources=map(_stored_lease, facts.sources),
         draining_until=facts.drain_until,
+        dns_names=facts.dns_names if isinstance(state, Creating | Accepted) else (),
     )
 
 
@@ -162,6 +163,7 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         whitelist=whitelist_of(resource.whitelist),
         policy=resource.policy,
         dns=resource.dns_enabled,
+        dns_names=tuple(resource.dns_names),
         note=stored.placement.note,
         pending_for=stored.placement.pending_for,
         accepted_for=stored.placement.accepted_for,
@@ -206,6 +208,7 @@ def _stored_change(event: EndpointChanged) -> events_pb.EndpointChanged:
         whitelist=None if event.whitelist is None else WHITELISTS[event.whitelist],
         policy=event.policy,
         dns_enabled=event.dns,
+        dns_names=None if event.dns_names is None else events_pb.DnsNames(names=event.dns_names),
     )
 
 
@@ -219,6 +222,7 @@ def _changed(at: int, changed: events_pb.EndpointChanged) -> EndpointChanged:
         whitelist=whitelist_of(changed.whitelist) if changed.HasField("whitelist") else None,
         policy=changed.policy if changed.HasField("policy") else None,
         dns=changed.dns_enabled if changed.HasField("dns_enabled") else None,
+        dns_names=tuple(changed.dns_names.names) if changed.HasField("dns_names") else None,
     )
 
 

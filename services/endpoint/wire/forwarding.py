@@ -203,5 +203,5 @@ def _stored_attachment(entry: AttachmentForwarded) -> forwarding_pb.AttachmentFo
 
 def is_removed(entry: forwarding_pb.ForwardingEntry) -> bool:
     """Whether an entry says that nothing may pass any more."""
-    removed = entry.attachment.removed or entry.service.removed or entry.endpoint.removed
+    removed = entry.attachment.removed or entry.service.removed or entry.endpoint.removed or entry.resolver.removed
     return removed and not entry.endpoint.draining_until

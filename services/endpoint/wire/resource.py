@@ -59,6 +59,7 @@ def endpoint_resource(state: Known) -> endpoint_pb.Endpoint:
         whitelist=WHITELISTS[facts.whitelist],
         policy=facts.policy,
         dns_enabled=facts.dns,
+        dns_names=facts.dns_names,
         rejection=state.reason if isinstance(state, Rejected) else "",
         expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
         drain_end_time=_timestamp(facts.drain_until) if facts.drain_until else None,
@@ -72,9 +73,18 @@ def standing_of(resource: endpoint_pb.Endpoint) -> Standing:
 
 
 def show(
-    resource: endpoint_pb.Endpoint, readiness: Readiness, want: Want | None, backends: Counts | None
+    resource: endpoint_pb.Endpoint,
+    readiness: Readiness,
+    want: Want | None,
+    backends: Counts | None,
+    answered_since: int | None,
 ) -> endpoint_pb.Endpoint:
-    """The same resource, now with what the gateways say of it and of backends at the moment, and want for it."""
+    """The same resource, now with what the gateways say of it and of backends at the moment, and want for it.
+
+    Its VPC has had a resolver since `answered_since` (ns since the epoch), or has none.
+    """
+    if resource.dns_names:
+        resource.dns.CopyFrom(_answers(resource.vpc_id, readiness, answered_since))
     if backends is not None:
         resource.backends.CopyFrom(counts_message(backends))
     resource.applied_generation = readiness.applied_generation
@@ -127,6 +137,17 @@ def connection_updated_at(stored: EndpointEvent) -> int:
 
 def _condition(readiness: Readiness) -> endpoint_pb.Condition:
     return endpoint_pb.Condition(status=readiness.status, reason=readiness.reason, since=_timestamp(readiness.since))
+
+
+def _answers(vpc: str, readiness: Readiness, answered_since: int | None) -> endpoint_pb.Condition:
+    """Whether its names are answered: where packets pass, in a VPC that has a resolver."""
+    if answered_since is None:
+        text = f"its VPC has no resolver: `sidegate vpc resolver set {vpc} --subnet SUBNET` makes one"
+        return endpoint_pb.Condition(reason=text)
+    if not readiness.status:
+        text = f"its names are answered when packets pass: {readiness.reason}"
+        return endpoint_pb.Condition(reason=text, since=_timestamp(readiness.since))
+    return endpoint_pb.Condition(status=True, since=_timestamp(max(readiness.since, answered_since)))
 
 
 def _sufficiency(want: Want | None) -> endpoint_pb.Condition:

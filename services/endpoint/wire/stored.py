@@ -20,6 +20,7 @@ TYPES = {
     "drain_ended": "endpoint.v1.DrainEnded",
     "service_forwarding_changed": "endpoint.v1.ServiceForwardingChanged",
     "attachment_changed": "endpoint.v1.AttachmentChanged",
+    "resolver_changed": "endpoint.v1.ResolverChanged",
     "gateway_joined": "endpoint.v1.GatewayJoined",
     "gateway_lost": "endpoint.v1.GatewayLost",
     "gateway_retired": "endpoint.v1.GatewayRetired",
@@ -29,6 +30,7 @@ TYPES = {
 ENDPOINT_STREAM = "endpoint-"
 SERVICE_STREAM = "service_forwarding-"
 ATTACHMENT_STREAM = "attachment-"
+RESOLVER_STREAM = "resolver-"
 GATEWAY_STREAM = "gateway-"
 
 
@@ -46,6 +48,10 @@ def service_stream(cell: str, service: str) -> str:
 
 def attachment_stream(cell: str, vpc: str) -> str:
     return f"{ATTACHMENT_STREAM}{cell}/{vpc}"
+
+
+def resolver_stream(cell: str, vpc: str) -> str:
+    return f"{RESOLVER_STREAM}{cell}/{vpc}"
 
 
 def gateway_stream(gateway: str) -> str:

@@ -7,6 +7,7 @@ from services.common.addressing import Address, address_of, network_of
 from services.common.errors import AlreadyExists, NotFound, QuotaReached
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import AlreadyClaimed
+from services.common.name_servers import NameServer
 from services.registry.application.inventory import Inventory, owned
 from services.registry.application.settings import Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
@@ -61,6 +62,21 @@ class Resolvers:
             return vpc_pb2.Vpc.FromString(first)
         await self._inventory.owned(VPC, vpc_id, context.principal)
         return await self._execute(vpc_id, DeleteResolver(), context)
+
+    async def of(self, vpc_ids: Sequence[str]) -> list[vpc_pb2.Vpc]:
+        """Of these VPCs, those that have a resolver, as gateways are to answer: forwarders that the operator does not
+        allow any more are left out."""
+        vpcs = await self._resources.read(
+            lambda now: [vpc for id_ in vpc_ids if (vpc := now.get(VPC, id_)) is not None and vpc.HasField("resolver")]
+        )
+        for vpc in vpcs:
+            forwarders = [each for each in vpc.resolver.forwarders if self._admits(each)]
+            vpc.resolver.ClearField("forwarders")
+            vpc.resolver.forwarders.extend(forwarders)
+        return vpcs
+
+    def _admits(self, forwarder: str) -> bool:
+        return self._settings.allowed_forwarders.admits(NameServer.of(forwarder))
 
     async def _subnet(self, id_: str) -> vpc_pb2.Subnet | None:
         return await self._resources.get(SUBNET, id_)

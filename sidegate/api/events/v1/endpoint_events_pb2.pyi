@@ -334,6 +334,7 @@ class EndpointChanged(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     DNS_ENABLED_FIELD_NUMBER: _builtins.int
     REROUTED_FIELD_NUMBER: _builtins.int
+    DNS_NAMES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name, if it changed."""
     description: _builtins.str
@@ -356,6 +357,10 @@ class EndpointChanged(_message.Message):
     def tags(self) -> _registry_events_pb2.Tags:
         """The tags, if they changed."""
 
+    @_builtins.property
+    def dns_names(self) -> Global___DnsNames:
+        """What its VPC's resolver answers to, if that changed."""
+
     def __init__(
         self,
         *,
@@ -367,10 +372,11 @@ class EndpointChanged(_message.Message):
         policy: _builtins.str | None = ...,
         dns_enabled: _builtins.bool | None = ...,
         rerouted: _builtins.bool = ...,
+        dns_names: Global___DnsNames | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "name", b"name", "policy", b"policy", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "dns_names", b"dns_names", "name", b"name", "policy", b"policy", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "name", b"name", "policy", b"policy", "rerouted", b"rerouted", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_dns_enabled", b"_dns_enabled", "_name", b"_name", "_policy", b"_policy", "_whitelist", b"_whitelist", "allowed_cidrs", b"allowed_cidrs", "description", b"description", "dns_enabled", b"dns_enabled", "dns_names", b"dns_names", "name", b"name", "policy", b"policy", "rerouted", b"rerouted", "tags", b"tags", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -394,6 +400,30 @@ class EndpointChanged(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__whitelist) -> _WhichOneofReturnType__whitelist | None: ...
 
 Global___EndpointChanged: _TypeAlias = EndpointChanged  # noqa: Y015
+
+@_typing.final
+class DnsNames(_message.Message):
+    """The names of an endpoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All of them, its own first; none where no name is wanted."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DnsNames: _TypeAlias = DnsNames  # noqa: Y015
 
 @_typing.final
 class ConnectionNoted(_message.Message):
