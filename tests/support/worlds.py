@@ -136,6 +136,10 @@ class World(ABC):
     @abstractmethod
     def remove_host(self, vpc: Vpc, address: str) -> None: ...
     @abstractmethod
+    def lead_out(self, vpc: Vpc) -> None:
+        """Its hosts send to all other addresses by the gateway, as an annex's do."""
+
+    @abstractmethod
     def lose(self, vpc: Vpc) -> None:
         """What its attachment reaches goes away, with its hosts."""
 
@@ -232,6 +236,9 @@ class FakeWorld(World):
 
     def remove_host(self, vpc: Vpc, address: str) -> None:
         self.dataplane.silence(vpc.id, address_of(address))
+
+    def lead_out(self, vpc: Vpc) -> None:
+        pass
 
     def lose(self, vpc: Vpc) -> None:
         self.dataplane.lose(vpc.attachment.target)
@@ -384,6 +391,13 @@ class KernelWorld(World):
 
     def remove_host(self, vpc: Vpc, address: str) -> None:
         self.site(vpc).remove_address(address)
+
+    def lead_out(self, vpc: Vpc) -> None:
+        for space in self.site(vpc).spaces:
+            for family, router in (("-4", "192.0.2.1"), ("-6", "fe80::1")) if self.ipv6 else (("-4", "192.0.2.1"),):
+                mac = self.device(vpc).mac.hex(":")
+                space.ip(family, "neighbour", "replace", router, "lladdr", mac, "dev", DEVICE, "nud", "permanent")
+                space.ip(family, "route", "replace", "default", "via", router, "dev", DEVICE, "onlink")
 
     def lose(self, vpc: Vpc) -> None:
         self.site(vpc).lose()

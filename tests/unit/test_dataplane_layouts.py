@@ -22,6 +22,7 @@ from services.gateway_agent.table import (
     Affinity,
     Attachment,
     Backend,
+    ClientIdentity,
     Endpoint,
     Entry,
     HealthCheck,
@@ -85,6 +86,7 @@ def test_structs_have_the_sizes_that_the_header_asserts() -> None:
         "backend": maps.BackendValue.LAYOUT.size,
         "shares": SLOTS,
         "settings": settings_map.Settings.LAYOUT.size,
+        "port": maps.PORT_VALUE.size,
     }
     assert {name: int(size) for name, size in asserted} == sizes
 
@@ -106,7 +108,10 @@ def test_a_backend_survives_packing(backend: Backend, vpc: int, mac: bytes, plac
     assert maps.BackendValue.unpack(value.pack()) == value
 
 
-@given(st.builds(PortMapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(Protocol)))
+identities = st.sampled_from(ClientIdentity)
+
+
+@given(st.builds(PortMapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(Protocol), identities))
 def test_a_port_mapping_survives_packing(mapping: PortMapping) -> None:
     assert maps.read_port(maps.port_key(3, 4, mapping), maps.port_value(mapping, 5)) == (5, mapping)
 
@@ -126,9 +131,9 @@ health = st.none() | health_checks.map(
 )
 
 
-@given(session_settings, limits, health)
+@given(session_settings, limits, health, st.booleans())
 def test_whatever_the_contract_lets_a_service_ask_fits_and_survives_packing(
-    said: SessionSettings, most: Limits, check: HealthCheck | None
+    said: SessionSettings, most: Limits, check: HealthCheck | None, keeps_source: bool
 ) -> None:
     idle = Timeouts(said.tcp_established, said.tcp_half_open, said.tcp_closed, said.udp_two_way, said.udp_one_way)
     service = replace(
@@ -138,6 +143,7 @@ def test_whatever_the_contract_lets_a_service_ask_fits_and_survives_packing(
         limits=most,
         reset_expired=said.reset_expired,
         health_check=check,
+        keeps_source=keeps_source and check is None,
     )
     check_entry(service)
     assert settings_map.Settings.unpack(settings_map.Settings.of(service).pack()).given_to(SERVICE) == service
@@ -184,6 +190,8 @@ def test_an_attachments_record_has_the_size_that_the_header_says() -> None:
         (Service(UUID, UUID, (PortMapping(0, 80, Protocol.TCP),), ()), "outside 1 to 65535"),
         (Service(UUID, UUID, (PortMapping(80, 65536, Protocol.TCP),), ()), "outside 1 to 65535"),
         (Service(UUID, UUID, (WEB,) * (MOST_LISTED + 1), ()), "more than the"),
+        (Service(UUID, UUID, (PortMapping(53, 53, Protocol.UDP, ClientIdentity.TOA),), ()), "only TCP has room"),
+        (replace(asking(HealthCheck(HealthProtocol.TCP, 80)), keeps_source=True), "nobody's address can ask"),
         (Service(UUID, UUID, (), backends("10.0.0.1") * (MOST_BACKENDS + 1)), "more than the 64"),
         (Service(UUID, UUID, (), (Backend(ADDRESS), Backend(ADDRESS, 2))), "hold one of them twice"),
         (Service(UUID, UUID, (), (Backend(ADDRESS, 0),)), "has weight 0, outside 1 to 100"),

@@ -8,6 +8,7 @@ from pyroute2 import NetlinkError
 from services.gateway_agent.dataplane.annex import DEVICE, inner_mac
 from services.gateway_agent.dataplane.devices import Devices, InUse
 from services.gateway_agent.dataplane.difficulties import Difficulties
+from services.gateway_agent.dataplane.endpoint_sources import owns_sources
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.links import LinkMonitor
 from services.gateway_agent.dataplane.maps import NO_DEVICE
@@ -112,7 +113,7 @@ class Attachments:
                     self._resolution.announce(vpc, user.address)
                 case Service():
                     for endpoint in entries.users(user.key):
-                        if isinstance(endpoint, Endpoint):
+                        if isinstance(endpoint, Endpoint) and owns_sources(endpoint) and endpoint.service == user.id:
                             self._resolution.announce(vpc, endpoint.source_address)
 
     def _note(self, ifindex: int) -> None:

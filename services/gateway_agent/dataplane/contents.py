@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from itertools import chain
 
 from services.gateway_agent.dataplane.endpoint_lists import range_keys
+from services.gateway_agent.dataplane.endpoint_sources import owns_sources
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
@@ -142,10 +143,11 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
     rule_ports = _lists(maps.rule_ports, 0, set(current.values()), contents)
     more = _read_sources(maps, slots, contents)
     for key, vpc, address, endpoint in whole:
-        slot, lists = slots[endpoint.slot], current[endpoint.slot]
+        slot, lists, proxy = slots[endpoint.slot], current[endpoint.slot], maps.proxies[endpoint.slot].low
         networks, routes = _networks(allowed[lists]), read_routes(rules[lists], rule_ports[lists])
         lets_all_in = networks == everybody(address.version)
-        if routes is None or (slot.everybody, slot.routed) != (lets_all_in, bool(routes)):
+        listed = routes is not None and (slot.everybody, slot.routed) == (lets_all_in, bool(routes))
+        if routes is None or not listed or (proxy and proxy not in services):
             contents.leftovers.append((maps.endpoints, key))
             continue
         entry = Endpoint(
@@ -160,6 +162,7 @@ def _read_endpoints(maps: Maps, contents: Contents, vpcs: Mapping[int, str], ser
             draining_until=maps.drains[endpoint.slot].number if slot.draining else 0,
             more_sources=more[endpoint.slot],
             routes=routes,
+            proxy=services[proxy] if proxy else "",
         )
         contents.add(entry, endpoint.slot)
     _read_owners(maps, contents)
@@ -182,7 +185,7 @@ def _read_sources(maps: Maps, slots: Container[int], contents: Contents) -> Mapp
 def _read_owners(maps: Maps, contents: Contents) -> None:
     """An endpoint that does not own its sources is not whole: answers to it would not find the gateway."""
     owners = {OWNER_KEY.unpack(key): OWNER.unpack(value)[0] for key, value in maps.source_owners.items()}
-    for entry in [entry for entry in contents.entries.values() if isinstance(entry, Endpoint)]:
+    for entry in [each for each in contents.entries.values() if isinstance(each, Endpoint) and owns_sources(each)]:
         slot = contents.numbers[entry.key]
         service = contents.entries[Key(Kind.SERVICE, entry.service)]
         vpc = contents.numbers.get(Key(Kind.ATTACHMENT, service.vpc), 0) if isinstance(service, Service) else 0

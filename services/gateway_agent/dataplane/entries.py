@@ -7,6 +7,7 @@ from dataclasses import astuple
 from uuid import UUID
 
 from services.common.addressing import is_one_family
+from services.gateway_agent.dataplane.endpoint_sources import NO_SOURCE
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
 from services.gateway_agent.dataplane.possible_targets import check_target
 from services.gateway_agent.dataplane.settings_map import LONGEST_PATH
@@ -15,6 +16,7 @@ from services.gateway_agent.table import (
     Address,
     Attachment,
     Backend,
+    ClientIdentity,
     Endpoint,
     Entry,
     ForwardingTable,
@@ -23,6 +25,7 @@ from services.gateway_agent.table import (
     Kind,
     Network,
     PortMapping,
+    Protocol,
     Service,
 )
 
@@ -106,6 +109,7 @@ class Entries:
             if need not in self._entries:
                 raise DataplaneError(f"{entry.key.kind} {entry.key.id} needs {need.kind} {need.id}: put that first")
         self._check_family(entry)
+        self._check_sources(entry)
         if isinstance(entry, Endpoint):
             holder = self.endpoint_at(entry.vpc, entry.address)
             if holder and holder.id != entry.id:
@@ -131,9 +135,23 @@ class Entries:
                 if endpoint and endpoint.address.version != first.address.version:
                     raise DataplaneError(f"service {entry.id} has endpoints of the other IP version than its backends")
             case Endpoint(address=address):
+                for service in (self.service(entry.service), self.service(entry.proxy)):
+                    if service and any(each.address.version != address.version for each in service.backends[:1]):
+                        raise DataplaneError(f"{address} leads to service {service.id} of the other IP version")
+
+    def _check_sources(self, entry: Entry) -> None:
+        """Backends see the client's own address, or one that the endpoint has."""
+        match entry:
+            case Service(keeps_source=False):
+                known = self.service(entry.id)
+                if known and known.keeps_source and self._users.get(entry.key):
+                    raise DataplaneError(f"service {entry.id} keeps the source for its endpoints: remove them first")
+            case Endpoint(source_address=source):
                 service = self.service(entry.service)
-                if service and any(each.address.version != address.version for each in service.backends[:1]):
-                    raise DataplaneError(f"{address} leads to service {service.id} of the other IP version")
+                if source == NO_SOURCE and service and not service.keeps_source:
+                    raise DataplaneError(
+                        f"endpoint {entry.id} needs a source address: its service does not keep clients'"
+                    )
 
     def check_remove(self, key: Key) -> None:
         users = self._users.get(key)
@@ -170,6 +188,8 @@ def check_entry(entry: Entry) -> None:
         case Attachment(_, target):
             check_target(target)
         case Service(_, _, ports, backends):
+            if entry.keeps_source and entry.health_check is not None:
+                raise DataplaneError(f"service {entry.id} keeps the source: nobody's address can ask for its health")
             _check_list("ports", ports, [(mapping.protocol, mapping.client_port) for mapping in ports])
             _check_list("backends", backends, [backend.address for backend in backends], MOST_BACKENDS)
             if not is_one_family(backend.address for backend in backends):
@@ -251,3 +271,5 @@ def _check_health_check(check: HealthCheck) -> None:
 def _check_ports(mapping: PortMapping) -> None:
     if not (0 < mapping.client_port < 1 << 16 and 0 < mapping.server_port < 1 << 16):
         raise DataplaneError(f"port mapping {mapping.client_port}:{mapping.server_port} is outside 1 to 65535")
+    if mapping.identity is not ClientIdentity.NONE and mapping.protocol is not Protocol.TCP:
+        raise DataplaneError(f"{mapping.protocol} port {mapping.client_port} cannot tell of clients: only TCP has room")

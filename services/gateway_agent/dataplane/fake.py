@@ -8,10 +8,12 @@ from services.common.clock import SECOND
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth
 from services.gateway_agent.captures import Capture, Side
 from services.gateway_agent.dataplane.difficulties import Difficulties, no_answer
+from services.gateway_agent.dataplane.endpoint_sources import owns_sources
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_capture import FakeCapture
 from services.gateway_agent.dataplane.fake_health import FakeHealth
 from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Packet, Refused
+from services.gateway_agent.dataplane.fake_reach import fake_reach
 from services.gateway_agent.dataplane.fake_trace import fake_trace
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
@@ -113,7 +115,7 @@ class FakeDataplane:
         return self.kernel.session_capacity
 
     async def reach(self, endpoint: str, seconds: float) -> Reach | None:
-        return self._kernel.reach(endpoint)
+        return fake_reach(self._kernel, endpoint)
 
     async def trace(self, endpoint: str, opening: Opening) -> PacketTrace | None:
         return fake_trace(self._kernel, endpoint, opening, self._clock())
@@ -238,8 +240,10 @@ class FakeDataplane:
 
 
 def _grown(before: Endpoint, after: Endpoint) -> Endpoint:
-    """The endpoint with the lists of what it lets in that it has now, and with the source addresses that came behind
-    those that it had; as it was, if others went."""
+    """The endpoint with the proxy and the lists of what it lets in that it has now, and with the source addresses that
+    came behind those that it had; as it was, if others went."""
+    if owns_sources(before) != owns_sources(after):
+        return before
     had, has = before.more_sources, after.more_sources
-    listed = replace(before, allowed=after.allowed, routes=after.routes)
+    listed = replace(before, allowed=after.allowed, routes=after.routes, proxy=after.proxy)
     return replace(listed, more_sources=has) if has[: len(had)] == had else listed

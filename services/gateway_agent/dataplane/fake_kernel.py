@@ -1,7 +1,7 @@
 """What the fake data plane has for a kernel: a table, sessions, and the rules by which packets pass."""
 
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 from hashlib import blake2b
@@ -12,20 +12,20 @@ from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_flows import FakeFlows
 from services.gateway_agent.dataplane.fake_limits import Meters, complaint_of_lists, is_nobodys
 from services.gateway_agent.dataplane.fake_sessions import BOTH, Session
+from services.gateway_agent.dataplane.fake_ways import mapping_of, sources, way_of
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
 from services.gateway_agent.flows import CUT
-from services.gateway_agent.reach import Attempt, Outcome, Reach, served
 from services.gateway_agent.table import (
     Address,
     Affinity,
     Backend,
+    ClientIdentity,
     Endpoint,
     PortMapping,
     Protocol,
     Service,
-    seen_as,
 )
 from services.gateway_agent.targets import Interface, Target
 from services.gateway_agent.traffic import Traffic
@@ -74,6 +74,7 @@ class Packet:
     flow: Flow
     flags: TcpFlags = TcpFlags.NONE
     size: int = 40  # bytes, with the headers of IP and TCP
+    told: tuple[Address, int] | None = None  # whom a SYN says that it is from, beside its source
 
     @property
     def opens(self) -> bool:
@@ -158,26 +159,6 @@ class FakeKernel:
             ]
         )
 
-    def reach(self, endpoint: str) -> Reach | None:
-        """Machines that are not silent refuse what is not in `open_ports`."""
-        found = self.entries.endpoint(endpoint)
-        service = self.entries.service(found.service) if found else None
-        if found is None or service is None:
-            return None
-        tried = tuple(
-            Attempt(backend.address, port, protocol, self._outcome(service.vpc, backend.address, port, protocol))
-            for backend in service.backends
-            for port, protocol in served(service)
-        )
-        return Reach(answers=found.vpc not in self.lost_devices, attempts=tried)
-
-    def _outcome(self, vpc: str, address: Address, port: int, protocol: Protocol) -> Outcome:
-        if vpc in self.lost_devices or (vpc, address) in self.silent_hosts:
-            return Outcome.UNRESOLVED
-        if protocol is Protocol.UDP:
-            return Outcome.PRESENT
-        return Outcome.OPEN if (vpc, address, port) in self.open_ports else Outcome.REFUSED
-
     def forward(self, packet: Packet, now: float) -> Packet:
         """The packet as it comes out on the other side. Raises Refused."""
         if packet.flow.vpc in self.lost_devices or self.entries.attachment(packet.flow.vpc) is None:
@@ -191,7 +172,15 @@ class FakeKernel:
         if out.vpc in self.lost_devices:
             raise Refused(Counter.REFUSED_NO_DEVICE)
         self._count(session, packet)
-        return Packet(out, packet.flags, packet.size)
+        return Packet(out, packet.flags, packet.size, self._tell(session, packet))
+
+    def _tell(self, session: Session, packet: Packet) -> tuple[Address, int] | None:
+        if session.identity is not ClientIdentity.TOA or packet.flow != session.consumer:
+            return None
+        if TcpFlags.SYN not in packet.flags:
+            return None
+        self.counts[Counter.TOA_ADDED] += 1
+        return packet.flow.source, packet.flow.source_port
 
     def traffic(self) -> Mapping[str, Traffic]:
         listed = Tally(session.endpoint for session in self.sessions.values())  # twice, once per direction
@@ -249,7 +238,8 @@ class FakeKernel:
             return None
         endpoint, service = self._rules(session.endpoint)
         self._check_lists(endpoint, session.consumer)
-        if self._mapping(service, session.consumer).server_port != session.provider.source_port:
+        mapping = self._mapping(service, session.consumer)
+        if session.identity is not ClientIdentity.PROXY and mapping.server_port != session.provider.source_port:
             raise Refused(Counter.REFUSED_NO_PORT)
         return session
 
@@ -276,38 +266,29 @@ class FakeKernel:
             raise Refused(Counter.REFUSED_SPOOFED)
         self._check_lists(endpoint, flow)
         mapping = self._mapping(service, flow)
-        takers = self.takers(service)
-        if not takers:
-            raise Refused(Counter.REFUSED_NO_BACKEND)
+        way = way_of(self.entries, endpoint, service, mapping)
+        takers = self.takers(way.service) if way else ()
+        if not way or not takers:
+            raise Refused(way.without_backend if way else Counter.REFUSED_NO_PROXY)
         sessions = self.traffic()[endpoint.id].sessions
         if complaint := self.meters.complaint_of_opening(endpoint.id, service.limits, sessions, now):
             raise Refused(complaint)
-        affine = service.affinity is Affinity.SOURCE_ADDRESS
+        affine = way.service.affinity is Affinity.SOURCE_ADDRESS
         asked = Flow(flow.vpc, Protocol.TCP, flow.source, 0, endpoint.address, 0)
         chosen_by = asked if affine else flow
         backend = takers[shares(takers)[chosen_by.slot()]].address
-        provider = next(self._ways(flow, endpoint, service, backend, mapping), None)
+        client, ends = (flow.source, flow.source_port), (flow.protocol, backend, way.mapping.server_port)
+        seen = sources(endpoint, way.service, client, self.source_ports, flow.slot())
+        ways = (Flow(way.service.vpc, *ends, *each) for each in seen)
+        provider = next((each for each in ways if each not in self.sessions), None)
         if provider is None:
             raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
-        session = Session(endpoint.id, flow, provider, now)
+        session = Session(endpoint.id, flow, provider, now, way.identity)
         self.sessions[flow] = self.sessions[provider] = session
         self.counts[Counter.SESSION_NEW] += 1
         passed = self.passed.get(endpoint.id, Traffic())
         self.passed[endpoint.id] = replace(passed, sessions_made=passed.sessions_made + 1)
         return session
-
-    def _ways(
-        self, flow: Flow, endpoint: Endpoint, service: Service, backend: Address, mapping: PortMapping
-    ) -> Iterator[Flow]:
-        """Free source ports of the endpoint's addresses; which address is first is by the flow's hash."""
-        leased = (endpoint.source_address, *endpoint.more_sources)
-        first = flow.slot() % len(leased)
-        for each in leased[first:] + leased[:first]:
-            source = seen_as(each, backend.version)
-            for port in self.source_ports:
-                way = Flow(service.vpc, mapping.protocol, backend, mapping.server_port, source, port)
-                if way not in self.sessions:
-                    yield way
 
     def _rules(self, endpoint: str) -> tuple[Endpoint, Service]:
         """Sessions of an endpoint that went are cut, and an endpoint does not go before its service."""
@@ -323,7 +304,7 @@ class FakeKernel:
             raise Refused(complaint)
 
     def _mapping(self, service: Service, consumer: Flow) -> PortMapping:
-        for mapping in service.ports:
-            if (mapping.protocol, mapping.client_port) == (consumer.protocol, consumer.destination_port):
-                return mapping
-        raise Refused(Counter.REFUSED_NO_PORT)
+        mapping = mapping_of(service, consumer.protocol, consumer.destination_port)
+        if mapping is None:
+            raise Refused(Counter.REFUSED_NO_PORT)
+        return mapping

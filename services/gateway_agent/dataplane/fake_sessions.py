@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from services.gateway_agent.dataplane.sessions import timeout_of
 from services.gateway_agent.flows import CLOSED, IDLE, RESET
-from services.gateway_agent.table import Timeouts
+from services.gateway_agent.table import ClientIdentity, Timeouts
 
 if TYPE_CHECKING:
     from services.gateway_agent.dataplane.fake_kernel import Flow, Packet
@@ -19,6 +19,7 @@ class Session:
     consumer: "Flow"  # as the client sends
     provider: "Flow"  # as the backend answers
     last_seen: float
+    identity: ClientIdentity = ClientIdentity.NONE
     confirmed: set["Flow"] = field(default_factory=set)
     finished: set["Flow"] = field(default_factory=set)
     reset: bool = False

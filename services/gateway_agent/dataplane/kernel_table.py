@@ -6,14 +6,13 @@ from dataclasses import replace
 
 from services.gateway_agent.dataplane.contents import read_contents
 from services.gateway_agent.dataplane.endpoint_lists import EndpointLists
+from services.gateway_agent.dataplane.endpoint_sources import NOBODY, EndpointSources, owner_keys, owns_sources
 from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.local_numbers import Numbers
 from services.gateway_agent.dataplane.maps import (
     BACKEND_KEY,
     NO_DEVICE,
     NUMBER,
-    OWNER,
-    SOURCE_KEY,
     UNRESOLVED,
     VERSIONED_KEY,
     BackendValue,
@@ -25,7 +24,6 @@ from services.gateway_agent.dataplane.maps import (
     SlotWord,
     VpcDevice,
     endpoint_key,
-    owner_key,
     pack_id,
     port_key,
     port_value,
@@ -63,7 +61,8 @@ class KernelTable:
         self.macs = contents.macs
         self._numbers = contents.numbers
         endpoints = self.entries.endpoints()
-        self._owned = {endpoint.key: self._owner_keys(endpoint) for endpoint in endpoints}
+        owned = {endpoint.key: owner_keys(self._backends_vpc(endpoint), endpoint) for endpoint in endpoints}
+        self._sources = EndpointSources(self._maps, owned)
         self._drop_refusals({self._numbers[endpoint.key] for endpoint in endpoints})
         self._vpcs = Numbers("VPCs", self._maps.vpcs.max_entries, self._used(Kind.ATTACHMENT))
         self._services = Numbers("services", self._maps.service_names.max_entries, self._used(Kind.SERVICE))
@@ -192,8 +191,12 @@ class KernelTable:
             self._write_endpoint(endpoint, known)
         else:
             slot = self._numbers[endpoint.key]
+            if known.proxy != endpoint.proxy and replace(known, proxy=endpoint.proxy) != endpoint:
+                self._sources.lead(slot, NOBODY)  # meanwhile: what only one of the two tables says must not mix
             self._turn(slot, self._slot(slot).epoch, endpoint, known)
             self._write_sources(slot, endpoint)  # last: with them, what the old whitelist lets in is of neither table
+            if known.proxy != endpoint.proxy:
+                self._sources.lead(slot, self._proxy(endpoint))
         self._remember(endpoint, self._numbers[endpoint.key])
 
     def remove_endpoint(self, endpoint: str) -> None:
@@ -203,7 +206,7 @@ class KernelTable:
             return
         slot = self._cut(known)
         vpc = self.vpc_number(known.vpc)
-        self._delete_sources(slot, known)
+        self._sources.delete(slot, known)
         self._lists.forget((vpc, known))
         self._maps.endpoints.delete(endpoint_key(vpc, known.address))
         self._lists.delete(slot, self._slot(slot).allow_version, known)
@@ -220,7 +223,7 @@ class KernelTable:
             self._maps.traffic.put(NUMBER.pack(slot), bytes(self._maps.traffic.value_size))
             self._maps.usage.put(NUMBER.pack(slot), bytes(self._maps.usage.value_size))
         else:
-            self._delete_sources(slot, known)
+            self._sources.delete(slot, known)
         vpc = self.vpc_number(endpoint.vpc)
         if known is not None and (known.vpc, known.address) != (endpoint.vpc, endpoint.address):
             self._maps.endpoints.delete(endpoint_key(self.vpc_number(known.vpc), known.address))
@@ -236,36 +239,19 @@ class KernelTable:
         )
         self._maps.endpoints.put(endpoint_key(vpc, endpoint.address), value.pack())
         self._write_sources(slot, endpoint)
+        self._sources.lead(slot, self._proxy(endpoint))
         self._turn(slot, epoch, endpoint, known)
 
     def _write_sources(self, slot: int, endpoint: Endpoint) -> None:
-        """Those that are new come last: how many there are is told when they are there."""
-        owned = self._owned.setdefault(endpoint.key, [])
-        keys = self._owner_keys(endpoint)
         service = self._numbers[Key(Kind.SERVICE, endpoint.service)]
-        for key in keys[len(owned) :]:
-            self._maps.source_owners.put(key, OWNER.pack(slot, service))
-        for index in range(max(1, len(owned)), len(keys)):
-            self._maps.more_sources.put(SOURCE_KEY.pack(slot, index), endpoint.more_sources[index - 1].packed)
-        if endpoint.more_sources or len(owned) > 1:
-            self._maps.source_counts[slot] = Pair(len(endpoint.more_sources), 0)
-        owned[:] = keys
+        self._sources.write(slot, service, self._backends_vpc(endpoint), endpoint)
 
-    def _owner_keys(self, endpoint: Endpoint) -> list[bytes]:
+    def _backends_vpc(self, endpoint: Endpoint) -> int:
         service = self.entries.service(endpoint.service)
-        vpc = self.vpc_number(service.vpc) if service else 0
-        return [owner_key(vpc, source) for source in (endpoint.source_address, *endpoint.more_sources)]
+        return self.vpc_number(service.vpc) if service else 0
 
-    def _delete_sources(self, slot: int, endpoint: Endpoint) -> None:
-        owned = self._owned.pop(endpoint.key, [])
-        if len(owned) > 1:
-            self._maps.source_counts[slot] = Pair(0, 0)
-        for index in range(1, len(owned)):
-            self._maps.more_sources.delete(SOURCE_KEY.pack(slot, index))
-        for key in owned:
-            owner = self._maps.source_owners.get(key)
-            if owner and OWNER.unpack(owner)[0] == slot:  # not one that another has come by meanwhile
-                self._maps.source_owners.delete(key)
+    def _proxy(self, endpoint: Endpoint) -> int:
+        return self._numbers[Key(Kind.SERVICE, endpoint.proxy)] if endpoint.proxy else NOBODY
 
     def slots(self) -> dict[str, int]:
         """The slot of every endpoint."""
@@ -339,10 +325,11 @@ class KernelTable:
 
 
 def _cuts_nothing(known: Endpoint, wanted: Endpoint) -> bool:
-    """Whether they differ in no more than lists, drain, and sources that have come on top."""
+    """Whether they differ in no more than lists, drain, proxy, and sources that have come on top."""
     more = wanted.more_sources[: len(known.more_sources)] == known.more_sources
+    same_owner = owns_sources(known) == owns_sources(wanted)
     lists = replace(wanted, allowed=known.allowed, routes=known.routes, more_sources=known.more_sources)
-    return more and known == replace(lists, draining_until=known.draining_until)
+    return more and same_owner and known == replace(lists, draining_until=known.draining_until, proxy=known.proxy)
 
 
 def _lets_all_in(endpoint: Endpoint) -> bool:

@@ -32,6 +32,7 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "deadlines": (NUMBER.size, COUNT.size),
     "drains": (NUMBER.size, COUNT.size),
     "source_counts": (NUMBER.size, COUNT.size),
+    "proxies": (NUMBER.size, COUNT.size),
     "more_sources": (SOURCE_KEY.size, 4),
     "source_owners": (OWNER_KEY.size, OWNER.size),
     "allowed": (ALLOWED_KEY.size, NUMBER.size),

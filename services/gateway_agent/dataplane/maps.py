@@ -15,6 +15,7 @@ from services.gateway_agent.dataplane.memory import Pair, Words
 from services.gateway_agent.table import (
     Address,
     Backend,
+    ClientIdentity,
     Network,
     PortMapping,
     Protocol,
@@ -78,6 +79,9 @@ class Counter(StrEnum):
     ND_PASSED = auto()
     FLOW_RECORD_LOST = auto()
     REFUSED_DENIED = auto()
+    REFUSED_NO_PROXY = auto()
+    TOA_ADDED = auto()
+    TOA_LEFT_OUT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,8 @@ class BackendValue:
 
 
 UNRESOLVED = bytes(6)
-PORT_VALUE = Struct("<2sH")
+PORT_VALUE = Struct("<2sHB3x")
+IDENTITIES = (ClientIdentity.NONE, ClientIdentity.TOA, ClientIdentity.PROXY)  # in this order for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,15 +282,15 @@ def port_key(service: int, version: int, mapping: PortMapping) -> bytes:
 
 
 def port_value(mapping: PortMapping, place: int) -> bytes:
-    return PORT_VALUE.pack(mapping.server_port.to_bytes(2, "big"), place)
+    return PORT_VALUE.pack(mapping.server_port.to_bytes(2, "big"), place, IDENTITIES.index(mapping.identity))
 
 
 def read_port(key: bytes, value: bytes) -> tuple[int, PortMapping]:
     """The mapping and its place in the configured list."""
     _, _, protocol, client_port = PORT_KEY.unpack(key)
-    server_port, place = PORT_VALUE.unpack(value)
-    mapping = PortMapping(int.from_bytes(client_port, "big"), int.from_bytes(server_port, "big"), PROTOCOLS[protocol])
-    return place, mapping
+    server_port, place, identity = PORT_VALUE.unpack(value)
+    ports = int.from_bytes(client_port, "big"), int.from_bytes(server_port, "big")
+    return place, PortMapping(*ports, PROTOCOLS[protocol], IDENTITIES[identity])
 
 
 class Maps:
@@ -300,6 +305,7 @@ class Maps:
         self.drains = Words(maps["drains"])
         self.source_counts = Words(maps["source_counts"])
         self.more_sources = maps["more_sources"]
+        self.proxies = Words(maps["proxies"])
         self.source_owners = maps["source_owners"]
         self.allowed = maps["allowed"]
         self.routes = maps["routes"]
@@ -319,5 +325,5 @@ class Maps:
         self.service_names = maps["service_names"]
 
     def close(self) -> None:
-        for words in (self.slots, self.deadlines, self.drains, self.source_counts, self.services):
+        for words in (self.slots, self.deadlines, self.drains, self.source_counts, self.proxies, self.services):
             words.close()

@@ -13,7 +13,7 @@ from services.gateway_agent.table import Address, Protocol
 # Source, destination, their ports, VPC and protocol: in network order but for the numbers.
 TUPLE = Struct("<4s4s2s2sI")
 TUPLE6 = Struct("<16s16s2s2sI")
-_FLOW = "6I6s5Bx3I3Q"
+_FLOW = "6I6s6B3I3Q"
 _PROTOCOL_BITS = 8
 
 
@@ -67,6 +67,7 @@ class SessionValue(NamedTuple):
     finished: int
     reset: int
     logged: int
+    identity: int
     address_sum: int
     port_sum: int
     tick: int

@@ -8,6 +8,7 @@ from services.gateway_agent.table import Affinity, HealthCheck, HealthProtocol, 
 
 _FLAGS = {Affinity.NONE: 0, Affinity.SOURCE_ADDRESS: 1}
 _RESET_EXPIRED = 2
+_KEEPS_SOURCE = 4
 _PROTOCOLS = (None, HealthProtocol.TCP, HealthProtocol.HTTP)
 LONGEST_PATH = 128
 _HEALTH = Struct(f"<BBHHHHHBB{LONGEST_PATH}s10x")
@@ -22,15 +23,23 @@ class Settings:
     reset_expired: bool
     limits: Limits
     health_check: HealthCheck | None
+    keeps_source: bool = False
 
     LAYOUT: ClassVar = Struct(f"<6I3Q{_HEALTH.size}s")
 
     @classmethod
     def of(cls, service: Service) -> Self:
-        return cls(service.timeouts, service.affinity, service.reset_expired, service.limits, service.health_check)
+        return cls(
+            timeouts=service.timeouts,
+            affinity=service.affinity,
+            reset_expired=service.reset_expired,
+            limits=service.limits,
+            health_check=service.health_check,
+            keeps_source=service.keeps_source,
+        )
 
     def pack(self) -> bytes:
-        flags = _FLAGS[self.affinity] | _RESET_EXPIRED * self.reset_expired
+        flags = _FLAGS[self.affinity] | _RESET_EXPIRED * self.reset_expired | _KEEPS_SOURCE * self.keeps_source
         return self.LAYOUT.pack(*astuple(self.timeouts), flags, *astuple(self.limits), _pack_health(self.health_check))
 
     def given_to(self, service: Service) -> Service:
@@ -41,6 +50,7 @@ class Settings:
             reset_expired=self.reset_expired,
             limits=self.limits,
             health_check=self.health_check,
+            keeps_source=self.keeps_source,
         )
 
     @classmethod
@@ -48,8 +58,8 @@ class Settings:
         *numbers, health = cls.LAYOUT.unpack(data)
         flags = numbers[5]
         affinity = Affinity.SOURCE_ADDRESS if flags & _FLAGS[Affinity.SOURCE_ADDRESS] else Affinity.NONE
-        expired = bool(flags & _RESET_EXPIRED)
-        return cls(Timeouts(*numbers[:5]), affinity, expired, Limits(*numbers[6:]), _unpack_health(health))
+        expired, keeps = bool(flags & _RESET_EXPIRED), bool(flags & _KEEPS_SOURCE)
+        return cls(Timeouts(*numbers[:5]), affinity, expired, Limits(*numbers[6:]), _unpack_health(health), keeps)
 
 
 def _pack_health(check: HealthCheck | None) -> bytes:

@@ -40,6 +40,9 @@ enum counter {
 	ND_PASSED,
 	FLOW_RECORD_LOST,
 	REFUSED_DENIED, /* by a route of the endpoint: its policy */
+	REFUSED_NO_PROXY,
+	TOA_ADDED,
+	TOA_LEFT_OUT,
 	COUNTERS,
 };
 

@@ -99,6 +99,20 @@ struct reset_frame6 {
 	struct tcphdr tcp;
 };
 
+/* The options of a SYN as they came, as they go, and what is added: see toa.h. */
+struct toa {
+	__u8 before[40];
+	__u8 after[40];
+	__u8 option[20];
+	struct reading {
+		__u32 length; /* of all of them */
+		__u32 until;  /* bytes from here on are of another option */
+		__u8 erase;
+		__u8 unreadable;
+		__u8 unused[2];
+	} reading;
+};
+
 /* What does not fit on the stack while a session opens: softirqs of one processor do not interrupt each other. */
 struct desk {
 	struct client client;
@@ -114,6 +128,7 @@ struct desk {
 	struct icmp_error6 error6;
 	struct reset_frame reset;
 	struct reset_frame6 reset6;
+	struct toa toa;
 	struct piece piece;
 	struct fragmented fragmented;
 	__u8 body[5 * BODY_CHUNK] __attribute__((aligned(8))); /* of an ICMP error that came */

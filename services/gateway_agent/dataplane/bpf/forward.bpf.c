@@ -11,7 +11,7 @@
 #include "answer.h"
 #include "ipv4.h"
 #include "ipv6.h"
-#include "mss.h"
+#include "toa.h"
 
 #define FIRST_SOURCE_PORT 1024
 #define SOURCE_PORTS (65536 - FIRST_SOURCE_PORT)

@@ -18,6 +18,8 @@ static __always_inline int FN(carry)(struct __sk_buff *skb, __u32 number, struct
 	struct vpc *out = bpf_map_lookup_elem(&vpcs, &vpc);
 	if (!out || !out->ifindex)
 		return refuse_for(packet->slot, REFUSED_NO_DEVICE);
+	if (packet->transport.flags & SYN && !FN(introduce)(skb, packet, true))
+		return refuse_for(packet->slot, REFUSED_MALFORMED);
 	if (limits(out) && too_long(skb, &packet->transport, out->mtu))
 		return FN(answer_too_long)(skb, packet->slot, out->mtu);
 	if (packet->transport.flags & SYN)

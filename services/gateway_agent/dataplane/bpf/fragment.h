@@ -9,7 +9,7 @@
 
 #include "flow_log.h"
 #include "ipv4.h"
-#include "mss.h"
+#include "toa.h"
 
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff
@@ -144,6 +144,8 @@ static __always_inline int carry_first(struct __sk_buff *skb, struct desk *desk,
 	if (limits(out) && skb->len - ETH_HLEN > out->mtu)
 		return refuse_for(packet->slot, REFUSED_TOO_LONG);
 	leave_behind(desk, piece, vpc);
+	if (packet->transport.flags & SYN && !introduce(skb, packet, false))
+		return refuse_for(packet->slot, REFUSED_FRAGMENT);
 	if (packet->transport.flags & SYN)
 		clamp(skb, &packet->transport, piece->key.vpc, out);
 	give_id(skb, piece->key.id, desk->fragmented.id);

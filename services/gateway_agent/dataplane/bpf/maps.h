@@ -162,6 +162,18 @@ struct {
 	__type(value, __be32);
 } more_sources SEC(".maps");
 
+/*
+ * Where an endpoint's new sessions to ports with PROXY go: a service of its VPC's annex; its own service, which then takes
+ * them itself; or nobody. Not in `endpoints`, so that it may change and nothing is cut: one store.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);   /* slot */
+	__type(value, __u64); /* low: service, 0 is none */
+} proxies SEC(".maps");
+
 struct owner {
 	__u32 slot;
 	__u32 service;
@@ -279,6 +291,7 @@ struct versioned {
 
 #define AFFINITY_SOURCE_ADDRESS 1
 #define RESET_EXPIRED 2
+#define KEEPS_SOURCE 4
 
 struct settings {
 	__u32 tcp_established; /* idle limits in seconds */
@@ -309,10 +322,20 @@ struct port_key {
 	__be16 client_port;
 };
 
+/* What backends learn of a client. */
+enum identity {
+	IDENTITY_NONE,
+	IDENTITY_TOA,
+	IDENTITY_PROXY,
+};
+
 struct port {
 	__be16 server_port;
 	__u16 place; /* in the configured list */
+	__u8 identity; /* enum identity */
+	__u8 unused[3];
 };
+_Static_assert(sizeof(struct port) == 8, "as in maps.py");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

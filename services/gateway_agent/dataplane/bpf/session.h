@@ -94,21 +94,24 @@ static __always_inline enum counter FN(still_allowed)(struct FN(session) *entry,
 	return reason;
 }
 
+/*
+ * Sessions stay with the way that they began: a proxy's goes on while the port is published, whatever its identity is now,
+ * and so does one whose port has a proxy by now.
+ */
 static __always_inline bool FN(still_published)(struct FN(session) *entry, const struct FN(session) *session)
 {
 	bool from_consumer = session->flow.direction == FROM_CONSUMER;
 	const struct FN(tuple) *client = from_consumer ? &session->self : &session->other;
 	const struct FN(tuple) *provider = from_consumer ? &session->other : &session->self;
-	__be16 server_port;
 
 	for (int look = 0; look < 2; look++) { /* as in admit() */
 		__u32 version = read_service(session->flow.service).version;
 
 		if (session->flow.service_version == version)
 			return true;
-		if (port_published(session->flow.service, version, client->vpc_protocol & 0xff,
-				   client->destination_port, &server_port) &&
-		    server_port == provider->source_port) {
+		const struct port *port = find_port(session->flow.service, version, client->vpc_protocol & 0xff,
+						    client->destination_port);
+		if (port && (session->flow.identity == IDENTITY_PROXY || port->server_port == provider->source_port)) {
 			entry->flow.service_version = version;
 			return true;
 		}
@@ -223,6 +226,7 @@ static __always_inline void FN(fill_entry)(struct FN(session) *entry, const stru
 	struct FN(tuple) *self = &entry->self, *other = &entry->other;
 
 	entry->flow.direction = direction;
+	entry->flow.identity = grant->identity;
 	entry->flow.address_sum =
 		checksum_difference(&self->source, &other->source, 2 * sizeof(self->source) / sizeof(__be32));
 	entry->flow.port_sum = checksum_difference(&self->source_port, &other->source_port, 1);
@@ -234,9 +238,19 @@ static __always_inline void FN(fill_entry)(struct FN(session) *entry, const stru
 	entry->flow.service_version = grant->service_version;
 }
 
+static __always_inline __u32 FN(take)(const struct grant *grant, struct FN(session) *entry)
+{
+	FN(fill_entry)(entry, grant, FROM_PROVIDER);
+	long error = bpf_map_update_elem(&FN(sessions), &entry->self, entry, BPF_NOEXIST);
+
+	if (!error)
+		return FORWARDED;
+	return error == -EEXIST ? REFUSED_NO_SOURCE_PORT : REFUSED_TABLE_FULL;
+}
+
 /*
  * Finds a source port that is free towards this backend, and takes it by inserting the provider's entry. Any is as likely
- * as any other, so that nobody can tell the next one.
+ * as any other, so that nobody can tell the next one. Where the source is kept, there is one way only.
  */
 __noinline __u32 FN(take_source_port)(const struct grant *grant, struct FN(session) *entry,
 					     const struct FN(tuple) *client)
@@ -247,17 +261,19 @@ __noinline __u32 FN(take_source_port)(const struct grant *grant, struct FN(sessi
 	entry->self.source = FN(narrow)(&grant->backend.address);
 	entry->self.source_port = grant->server_port;
 	entry->self.vpc_protocol = grant->backend.vpc << 8 | (client->vpc_protocol & 0xff);
+	if (grant->keeps_source) {
+		entry->self.destination = client->source;
+		entry->self.destination_port = client->source_port;
+		return FN(take)(grant, entry);
+	}
 	for (int candidate = 0; candidate < SOURCE_PORT_CANDIDATES; candidate++) {
 		__u32 random = bpf_get_prandom_u32();
 
 		entry->self.destination = FN(source_address)(pick_source(grant, hash3(random, candidate, 0)));
 		entry->self.destination_port = bpf_htons(FIRST_SOURCE_PORT + scale(random, SOURCE_PORTS));
-		FN(fill_entry)(entry, grant, FROM_PROVIDER);
-		long error = bpf_map_update_elem(&FN(sessions), &entry->self, entry, BPF_NOEXIST);
-		if (!error)
-			return FORWARDED;
-		if (error != -EEXIST)
-			return REFUSED_TABLE_FULL;
+		__u32 reason = FN(take)(grant, entry);
+		if (reason != REFUSED_NO_SOURCE_PORT)
+			return reason;
 	}
 	return REFUSED_NO_SOURCE_PORT;
 }
@@ -314,12 +330,40 @@ __noinline __u32 FN(ask_and_open)(struct FN(packet) *packet)
 	client->vpc = packet->tuple.vpc_protocol >> 8;
 	client->hash = FN(hash_tuple)(&packet->tuple);
 	__u32 reason = ask_table(client, &desk->grant, &packet->slot);
+	if (reason == FORWARDED)
+		reason = choose(client, &desk->grant);
 
 	if (reason == FORWARDED)
 		reason = FN(open)(packet, &desk->grant, &desk->FN(session));
 	if (reason != FORWARDED && packet->slot && is_sampled())
 		log_refusal(desk, packet->slot, reason);
 	return reason;
+}
+
+/*
+ * Tells the backend who the client is, where its port asks for that: by the SYN's addresses as they came, before they are
+ * rewritten. Looks the session up once more, so that other packets have nothing to do with it. False if the packet is not
+ * what it says.
+ */
+__noinline bool FN(introduce)(struct __sk_buff *skb, struct FN(packet) *packet, bool may_grow)
+{
+	struct desk *desk = find_desk();
+
+	if (!desk || !packet)
+		return false;
+	struct FN(session) *entry = bpf_map_lookup_elem(&FN(sessions), &packet->tuple);
+	if (!entry || entry->flow.direction != FROM_CONSUMER || entry->flow.identity != IDENTITY_TOA)
+		return true;
+	barrier();
+	if (!FN(same)(&entry->self, &packet->tuple))
+		return true;
+	__u8 *option = desk->toa.option;
+	option[0] = OPTION_TOA;
+	option[1] = TOA_ADDRESS + sizeof(packet->tuple.source);
+	__builtin_memcpy(option + 2, &packet->transport.source_port, sizeof(packet->transport.source_port));
+	__builtin_memcpy(option + TOA_ADDRESS, &packet->tuple.source, sizeof(packet->tuple.source));
+	packet->transport.header = write_toa(skb, packet->transport.network, packet->transport.header, may_grow);
+	return packet->transport.header;
 }
 
 /* Where a packet goes, whether it is of a session already or opens one. */

@@ -46,7 +46,7 @@ struct flow {
 	__u8 finished;  /* a FIN has */
 	__u8 reset;     /* an RST has */
 	__u8 logged;    /* packets and bytes are counted, for the flow log */
-	__u8 unused;
+	__u8 identity;  /* enum identity: PROXY where it goes to one */
 	__u32 address_sum; /* what the rewriting of addresses adds to a checksum, and of ports */
 	__u32 port_sum;
 	__u32 tick; /* the jiffies of the last packet, so far as they were looked at */

@@ -26,6 +26,9 @@ struct grant {
 	struct address address; /* of the endpoint: for one with routes not always the client's destination */
 	struct backend backend;
 	__be16 server_port;
+	bool keeps_source;
+	__u8 identity; /* enum identity */
+	__u32 target; /* the service that has the backends: the endpoint's, or its proxy */
 	__u32 allow_version;
 	__u32 service_version;
 	__u32 sources; /* how many further ones there are */
@@ -82,16 +85,19 @@ __noinline __u32 admit(const struct client *client, __u32 number, __u32 *version
 	return reason == FORWARDED ? REFUSED_NOT_ALLOWED : reason;
 }
 
-static __always_inline bool port_published(__u32 service, __u32 version, __u32 protocol, __be16 client_port,
-					   __be16 *server_port)
+static __always_inline const struct port *find_port(__u32 service, __u32 version, __u32 protocol, __be16 client_port)
 {
 	struct port_key key = {
 		.service = service, .version = version, .protocol = protocol, .client_port = client_port};
-	struct port *port = bpf_map_lookup_elem(&ports, &key);
 
-	if (port)
-		*server_port = port->server_port;
-	return port;
+	return bpf_map_lookup_elem(&ports, &key);
+}
+
+static __always_inline __u32 read_proxy(__u32 slot)
+{
+	const volatile __u64 *found = bpf_map_lookup_elem(&proxies, &slot);
+
+	return found ? (__u32)*found : 0;
 }
 
 /* Whom a session goes to depends on all of its tuple, or on who asks which endpoint. */
@@ -114,37 +120,86 @@ static __always_inline __u32 share_of(__u32 number, const struct service *servic
 	return found && slot < SHARE_SLOTS ? found->backends[slot] : service->takers;
 }
 
-static __always_inline enum counter choose_backend(const struct client *client, struct grant *grant)
+/*
+ * What the endpoint's own service says: limits, and who takes the session, which is a proxy where the port has one. The
+ * version that was read is in the grant.
+ */
+__noinline __u32 choose_target(const struct client *client, struct grant *grant)
+{
+	if (!client || !grant)
+		return REFUSED_NO_PORT;
+	__u32 number = grant->endpoint.service, version = read_service(number).version;
+	const struct port *port = find_port(number, version, client->protocol, client->destination_port);
+
+	grant->service_version = version;
+	if (!port)
+		return REFUSED_NO_PORT;
+	grant->server_port = port->server_port;
+	grant->identity = port->identity;
+	grant->target = number;
+	const struct settings *settings = find_settings(number, version);
+	if (!settings)
+		return REFUSED_NO_BACKEND;
+	grant->connections = settings->connections;
+	grant->new_connections_per_second = settings->new_connections_per_second;
+	if (grant->identity != IDENTITY_PROXY)
+		return FORWARDED;
+	grant->target = read_proxy(grant->endpoint.slot);
+	if (grant->target == number) /* from the proxy: its backends are to have it */
+		grant->identity = IDENTITY_NONE;
+	return grant->target ? FORWARDED : REFUSED_NO_PROXY;
+}
+
+/* A backend of the target. A proxy has the port under a mapping of its own. */
+__noinline __u32 choose_backend(const struct client *client, struct grant *grant)
+{
+	if (!client || !grant)
+		return REFUSED_NO_BACKEND;
+	bool proxied = grant->identity == IDENTITY_PROXY;
+	enum counter reason = proxied ? REFUSED_NO_PROXY : REFUSED_NO_BACKEND;
+	__u32 number = grant->target;
+	struct service service = read_service(number);
+	const struct settings *settings = find_settings(number, service.version);
+
+	if (!settings || !service.takers)
+		return reason;
+	grant->keeps_source = settings->flags & KEEPS_SOURCE;
+	if (proxied) {
+		const struct port *port =
+			find_port(number, service.version, client->protocol, client->destination_port);
+		if (!port)
+			return reason;
+		grant->server_port = port->server_port;
+	}
+	__u32 hash = hash_for_backend(client, grant, settings->flags & AFFINITY_SOURCE_ADDRESS);
+	struct backend_key key = {
+		.service = number, .version = service.version, .index = share_of(number, &service, hash)};
+	struct backend *backend = bpf_map_lookup_elem(&backends, &key);
+	if (!backend)
+		return reason;
+	grant->backend = *backend;
+	barrier();
+	/* A deleted element may hold another service's at once; none was deleted before this has changed. */
+	if (read_service(number).version != service.version)
+		return reason;
+	/* A proxy's number may be another service's at once; it was not before this has changed. */
+	return !proxied || read_proxy(grant->endpoint.slot) == number ? FORWARDED : reason;
+}
+
+/* Where the session goes that ask_table() has let the client have. */
+static __always_inline __u32 choose(const struct client *client, struct grant *grant)
 {
 	enum counter reason = REFUSED_NO_PORT;
 
 	for (int look = 0; look < 2; look++) { /* as in admit() */
-		__u32 number = grant->endpoint.service;
-		struct service service = read_service(number);
-
-		grant->service_version = service.version;
-		if (!port_published(number, service.version, client->protocol, client->destination_port,
-				    &grant->server_port))
+		reason = choose_target(client, grant);
+		if (reason != FORWARDED)
 			continue;
-		reason = REFUSED_NO_BACKEND;
-		const struct settings *settings = find_settings(number, service.version);
-		if (!settings || !service.takers)
-			continue;
-		grant->connections = settings->connections;
-		grant->new_connections_per_second = settings->new_connections_per_second;
-		__u32 hash = hash_for_backend(client, grant, settings->flags & AFFINITY_SOURCE_ADDRESS);
-		struct backend_key key = {
-			.service = number, .version = service.version, .index = share_of(number, &service, hash)};
-		struct backend *backend = bpf_map_lookup_elem(&backends, &key);
-		if (!backend)
-			continue;
-		grant->backend = *backend;
-		barrier();
-		/* A deleted element may hold another service's at once; none was deleted before this has changed. */
-		if (read_service(number).version == service.version)
+		reason = choose_backend(client, grant);
+		if (reason == FORWARDED && read_service(grant->endpoint.service).version == grant->service_version)
 			return FORWARDED;
 	}
-	return reason;
+	return reason == FORWARDED ? REFUSED_NO_BACKEND : reason;
 }
 
 /* The element of the endpoint at an address, or of the one that a route of the VPC leads to; `range` then has its own. */
@@ -224,7 +279,7 @@ static __always_inline __u32 read_sources(__u32 slot)
 	return found ? (__u32)*found : 0;
 }
 
-/* `slot` is told as soon as it is known, so that a refusal has somebody to be counted for. */
+/* Whether the client may connect. `slot` is told as soon as it is known, so that a refusal has somebody to be counted for. */
 __noinline __u32 ask_table(const struct client *client, struct grant *grant, __u32 *number)
 {
 	if (!client || !grant || !number)
@@ -243,7 +298,7 @@ __noinline __u32 ask_table(const struct client *client, struct grant *grant, __u
 	if (reason != FORWARDED)
 		return reason;
 	grant->sources = read_sources(grant->endpoint.slot);
-	return choose_backend(client, grant);
+	return FORWARDED;
 }
 
 /* The leased address of one of the endpoint's sources, by a hash, the first where the agent is just
