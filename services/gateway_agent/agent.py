@@ -34,6 +34,7 @@ from services.gateway_agent.resolving.book import Book
 from services.gateway_agent.resolving.publication import Publication
 from services.gateway_agent.resolving.resolvers import OpenSockets, Resolvers, nowhere
 from services.gateway_agent.sources import Needs
+from services.gateway_agent.table import Kind
 from services.gateway_agent.table_servicer import TableServicer
 from services.gateway_agent.tap_servicer import TapServicer
 from services.gateway_agent.traces import Traces
@@ -121,6 +122,7 @@ class Agent:
             facts=facts,
             fence=fence,
             meter=self.meter,
+            resolvers=self.resolvers,
             clock=wall_clock,
         )
         self.flow_log = _flow_log(settings, dataplane, control)
@@ -163,14 +165,15 @@ class Agent:
 
     async def figures(self) -> Figures:
         """How this gateway is doing."""
+        resolvers = self.resolvers.figures()
         return Figures(
             position=self.reconciler.position,
             in_sync=self.reconciler.in_sync,
             fenced=self._fence.up,
             silence=max(0.0, self._fence.now() - self._fence.heard),
             sessions=self._dataplane.sessions(),
-            entries=self._tracker.count(),
-            difficulties=self._facts.hindered(),
+            entries={**self._tracker.count(), Kind.RESOLVER: resolvers.serving},
+            difficulties={**self._facts.hindered(), Kind.RESOLVER: resolvers.waiting},
             repairs=self.reconciler.repaired,
             resyncs=self.feed.resyncs,
             differences=self.feed.differences,
@@ -179,6 +182,7 @@ class Agent:
             reading=await self.meter.read(),
             health=self._dataplane.health_figures(),
             flows=self.flow_log.counts(),
+            resolvers=resolvers,
         )
 
     async def _serve(self) -> None:

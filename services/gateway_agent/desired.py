@@ -113,6 +113,10 @@ class Desired:
         keys = (key for key in self._known if key.kind is Kind.RESOLVER)
         return (found for key in keys if (found := self.resolver(key.id)) is not None)
 
+    def names(self, key: Key) -> tuple[str, ...]:
+        """What an endpoint is to be called in its VPC's DNS."""
+        return news.names if (news := self._known.get(key)) is not None else ()
+
     def is_removed(self, key: Key) -> bool:
         """Whether it was heard of, and nothing may pass."""
         news = self._known.get(key)

@@ -11,6 +11,9 @@ from prometheus_client.registry import Collector
 from services.gateway_agent.backend_health import OUTCOMES, Condition, HealthFigures
 from services.gateway_agent.flow_log import Counts
 from services.gateway_agent.meter import Reading
+from services.gateway_agent.resolving.forwarding import Outcome
+from services.gateway_agent.resolving.questions import Result
+from services.gateway_agent.resolving.resolvers import ResolverFigures
 from services.gateway_agent.table import Kind
 from services.gateway_agent.traffic_numbers import TrafficNumbers
 
@@ -38,6 +41,7 @@ class Figures:
     reading: Reading
     health: HealthFigures = field(default_factory=HealthFigures)
     flows: Counts = field(default_factory=Counts)
+    resolvers: ResolverFigures = field(default_factory=ResolverFigures)
 
 
 class GatewayNumbers(Collector):
@@ -78,6 +82,7 @@ class GatewayNumbers(Collector):
         for outcome, count in asdict(found.flows).items():
             flows.add_metric([outcome], count)
         yield flows
+        yield from _of_resolvers(found.resolvers)
 
     async def _ask(self) -> Figures:
         return await self._figures()
@@ -102,6 +107,20 @@ def _of_health(health: HealthFigures) -> Iterator[Metric]:
     for condition in Condition:
         backends.add_metric([condition.value], health.backends.get(condition, 0))
     yield backends
+
+
+def _of_resolvers(resolvers: ResolverFigures) -> Iterator[Metric]:
+    yield _gauge("resolver_names", "Names of endpoints that resolvers answer now.", resolvers.names)
+    about = "Questions to resolvers of VPCs since the agent began, by what became of them."
+    questions = CounterMetricFamily("sidegate_gateway_resolver_questions", about, labels=["outcome"])
+    for result in Result:
+        questions.add_metric([result.value], resolvers.results.get(result, 0))
+    yield questions
+    about = "Name servers that were asked for other names since the agent began, by what came of it."
+    forwards = CounterMetricFamily("sidegate_gateway_resolver_forwards", about, labels=["outcome"])
+    for outcome in Outcome:
+        forwards.add_metric([outcome.value], resolvers.outcomes.get(outcome, 0))
+    yield forwards
 
 
 def _by_kind(name: str, about: str, values: Mapping[Kind, int]) -> Metric:

@@ -1,22 +1,25 @@
 """The cell's log folded from its beginning into an empty table: what should have been forwarded at any moment."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.desired import Desired
-from services.gateway_agent.table import ForwardingTable
+from services.gateway_agent.table import ForwardingTable, Key, Resolver
 from services.gateway_agent.wire import news_of_event
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The table, the position that it is for, and how many events it is made of."""
+    """The table, the position that it is for, how many events it is made of, and what is no part of it."""
 
     table: ForwardingTable
     position: int
     events: int
+    resolvers: tuple[Resolver, ...] = ()
+    names: Mapping[Key, Sequence[str]] = field(default_factory=dict)
 
 
 async def replay(control: ControlPlane, through: int = 0, until: float = inf) -> Replayed:
@@ -29,4 +32,6 @@ async def replay(control: ControlPlane, through: int = 0, until: float = inf) ->
             count, desired.position = count + 1, event.position
             if (news := news_of_event(event.data, control.gateway)) is not None:
                 desired.hear(news)
-    return Replayed(desired.table(), desired.position, count)
+    table = desired.table()
+    names = {key: desired.names(key) for key in table.entries}
+    return Replayed(table, desired.position, count, tuple(desired.resolvers()), names)

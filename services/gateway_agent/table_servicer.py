@@ -1,7 +1,7 @@
 """What the agent shows on this machine: its table from three sources, and how it is doing."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableSequence
+from collections.abc import AsyncIterator, Callable, Iterable, MutableSequence, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -17,7 +17,8 @@ from services.gateway_agent.fence import Fence
 from services.gateway_agent.meter import Meter
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.replay import replay
-from services.gateway_agent.table import Entry, ForwardingTable, Kind
+from services.gateway_agent.resolving.resolvers import Resolvers
+from services.gateway_agent.table import Entry, ForwardingTable, Key, Kind, Resolver
 from services.gateway_agent.wire import entry_to_proto
 from services.gateway_agent.wire_traffic import traffic_response
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
@@ -42,8 +43,10 @@ class TableServicer(TableServiceServicer):
         facts: Facts,
         fence: Fence,
         meter: Meter,
+        resolvers: Resolvers,
         clock: WallClock,
     ) -> None:
+        self._resolvers = resolvers
         self._control = control
         self._desired = desired
         self._dataplane = dataplane
@@ -58,11 +61,18 @@ class TableServicer(TableServiceServicer):
             case gateway_pb.GetTableRequest.SOURCE_REPLAY:
                 return await self._replayed(request)
             case gateway_pb.GetTableRequest.SOURCE_DESIRED:
-                return await self._shown(self._desired.table(), self._desired.position)
+                shown = await self._shown(self._desired.table(), self._desired.position)
+                self._name(shown.entries, lambda id_: self._desired.names(Key(Kind.ENDPOINT, id_)))
+                self._resolve(shown.entries, self._desired.resolvers())
+                return shown
             case _:
                 position = self._reconciler.position
                 shown = await self._shown(await self._dataplane.read(), position)
+                self._name(shown.entries, self._resolvers.answers)
+                self._resolve(shown.entries, self._resolvers.serving())
                 await self._add(shown.withheld, ForwardingTable.of(self._facts.unmade()))
+                for resolver, why in self._resolvers.waiting():
+                    self._resolve(shown.withheld, [resolver], why)
                 return shown
 
     async def GetStatus(self, request: gateway_pb.GetStatusRequest, context: Context) -> gateway_pb.GetStatusResponse:
@@ -93,6 +103,8 @@ class TableServicer(TableServiceServicer):
         shown.events = replayed.events
         async for entry in _in_order(replayed.table):
             shown.entries.add(entry=entry_to_proto(entry, self._control.gateway))
+        self._name(shown.entries, lambda id_: replayed.names.get(Key(Kind.ENDPOINT, id_), ()))
+        self._resolve(shown.entries, replayed.resolvers)
         return shown
 
     async def _shown(self, table: ForwardingTable, position: int) -> gateway_pb.GetTableResponse:
@@ -104,6 +116,19 @@ class TableServicer(TableServiceServicer):
         async for entry in _in_order(table):
             told, difficulty = entry_to_proto(entry, self._control.gateway), self._facts.difficulty(entry.key)
             to.append(gateway_pb.TableEntry(entry=told, difficulty=difficulty))
+
+    def _resolve(
+        self, to: MutableSequence[gateway_pb.TableEntry], resolvers: Iterable[Resolver], difficulty: str = ""
+    ) -> None:
+        for resolver in sorted(resolvers, key=lambda each: each.vpc):
+            told = entry_to_proto(resolver, self._control.gateway)
+            to.append(gateway_pb.TableEntry(entry=told, difficulty=difficulty))
+
+    def _name(self, shown: Iterable[gateway_pb.TableEntry], names: Callable[[str], Sequence[str]]) -> None:
+        """The kernel's table has none."""
+        for each in shown:
+            if each.entry.HasField("endpoint"):
+                each.entry.endpoint.dns_names.extend(names(each.entry.endpoint.endpoint_id))
 
     def _response(self, position: int) -> gateway_pb.GetTableResponse:
         return gateway_pb.GetTableResponse(gateway_id=self._control.gateway, cell=self._control.cell, position=position)

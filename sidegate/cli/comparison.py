@@ -91,8 +91,11 @@ def _canonical(entry: ForwardingEntry) -> ForwardingEntry:
             copy.service.backends.sort()
             copy.service.weighted_backends.sort(key=lambda each: each.address)
             copy.service.port_mappings.sort(key=lambda each: (each.client_port, each.protocol))
+        case "resolver":
+            copy.resolver.ClearField("version")
         case "endpoint":
             copy.endpoint.ClearField("generation")
+            copy.endpoint.ClearField("dns_names")  # the kernel knows of none
             copy.endpoint.allowed_cidrs.sort()
             copy.endpoint.sources.sort(key=lambda each: each.gateway_id)
     return copy

@@ -18,6 +18,7 @@ from sidegate.cli.view import View, table
 ENDPOINT_TITLES = ("endpoint", "in", "clients", "ports", "backends", "in", "seen as", "marker", "difficulty")
 DRAIN_TITLES = ("draining until",)
 ASK_TITLES = ("its service asks",)
+NAME_TITLES = ("names",)
 WIDE_TITLES = ("endpoint id", "service id", "admission")
 FEW_SOURCES = 2
 REST_TITLES = ("kind", "id", "what", "difficulty")
@@ -30,6 +31,8 @@ def key_of(entry: ForwardingEntry) -> tuple[str, str]:
             return "attachment", entry.attachment.vpc_id
         case "service":
             return "service", entry.service.service_id
+        case "resolver":
+            return "resolver", entry.resolver.vpc_id
         case _:
             return "endpoint", entry.endpoint.endpoint_id
 
@@ -47,6 +50,8 @@ class _Drawing:
         self._attachments = {each.attachment.vpc_id: each.attachment for each in entries if each.HasField("attachment")}
         self._services = {each.service.service_id: each.service for each in entries if each.HasField("service")}
         self._endpoints = [each.endpoint for each in entries if each.HasField("endpoint")]
+        self._resolvers = [each.resolver for each in entries if each.HasField("resolver")]
+        self._any_names = any(each.dns_names for each in self._endpoints)
         self._any_drains = any(each.draining_until for each in self._endpoints)
         self._any_asks = any(map(asks.all_of, self._services.values()))
         self._difficulties: Mapping[tuple[str, str], str] = {
@@ -57,7 +62,11 @@ class _Drawing:
         parts: list[RenderableType] = [Text(self._summary())]
         if self._endpoints:
             titles = (
-                ENDPOINT_TITLES + DRAIN_TITLES * self._any_drains + ASK_TITLES * self._any_asks + WIDE_TITLES * wide
+                ENDPOINT_TITLES
+                + NAME_TITLES * self._any_names
+                + DRAIN_TITLES * self._any_drains
+                + ASK_TITLES * self._any_asks
+                + WIDE_TITLES * wide
             )
             parts += ["", table(titles, [self._endpoint(each, wide) for each in self._endpoints])]
         if rest := self._rest():
@@ -87,6 +96,7 @@ class _Drawing:
             str(endpoint.marker_id),
             self._difficulty(endpoint, service),
         ]
+        row += [words.of(", ".join(endpoint.dns_names))] * self._any_names
         row += [words.field(endpoint, "draining_until")] * self._any_drains
         row += [words.asked(service)] * self._any_asks
         return [*row, endpoint.endpoint_id, endpoint.service_id, str(endpoint.admission)] if wide else row
@@ -108,7 +118,8 @@ class _Drawing:
         led_to = {each.service_id for each in self._endpoints}
         attachments = [("attachment", id, words.target_of(each)) for id, each in self._attachments.items()]
         services = [("service", id, _published(each)) for id, each in self._services.items() if id not in led_to]
-        there = [(*row, self._difficulties.get((row[0], row[1]), "")) for row in attachments + services]
+        resolvers = [("resolver", each.vpc_id, words.resolver(each)) for each in self._resolvers]
+        there = [(*row, self._difficulties.get((row[0], row[1]), "")) for row in attachments + services + resolvers]
         return there + [_withheld(each) for each in self._found.withheld]
 
 
@@ -119,6 +130,8 @@ def _withheld(unmade: TableEntry) -> Sequence[str]:
             what = words.target_of(unmade.entry.attachment)
         case "service":
             what = _published(unmade.entry.service)
+        case "resolver":
+            what = words.resolver(unmade.entry.resolver)
         case _:
             what = unmade.entry.endpoint.address
     return kind, id, what, f"not there: {words.of(unmade.difficulty)}"

@@ -7,7 +7,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
-from sidegate.api.events.v1.forwarding_pb2 import AttachmentForwarding, BackendForwarding, ServiceForwarding
+from sidegate.api.events.v1.forwarding_pb2 import (
+    AttachmentForwarding,
+    BackendForwarding,
+    ResolverForwarding,
+    ServiceForwarding,
+)
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     Backend,
@@ -183,3 +188,9 @@ def port_mapping(mapping: PortMapping) -> str:
     server = f":{mapping.server_port}" if mapping.server_port else ""
     identity = f"+{identities.WORDS[mapping.client_identity]}" if mapping.client_identity in identities.WORDS else ""
     return f"{mapping.client_port}{server}/{protocol}{identity}"
+
+
+def resolver(entry: ResolverForwarding) -> str:
+    """What a gateway answers for: "10.0.0.53 for local.sidegate.internal, others from 9.9.9.9:53"."""
+    others = f"from {' '.join(entry.forwarders)}" if entry.forwarders else "refused"
+    return printable(f"{entry.address} for {entry.zone}, others {others}")

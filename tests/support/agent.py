@@ -1,7 +1,7 @@
 """A whole gateway agent over the fake data plane, and the small world that its tests play in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -18,6 +18,7 @@ from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packe
 from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.fence import Clock, boottime
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.resolving.resolvers import OpenSockets, nowhere
 from services.gateway_agent.table import Change, ForwardingTable, Protocol
 from services.gateway_agent.targets import Netns
 from services.gateway_agent.wire_targets import DEFAULT_DEVICE
@@ -46,6 +47,7 @@ def id_of(name: str) -> str:
     return str(uuid5(NAMESPACE_OID, name))
 
 
+ZONE = "region-1.sidegate.internal"
 SHOP, PAYMENTS, WEB = id_of("shop"), id_of("payments"), id_of("web")
 CLIENT, BACKEND = IPv4Address("10.0.0.10"), IPv4Address("10.0.0.10")
 
@@ -83,6 +85,7 @@ def endpoint(
     lease: bool = True,
     draining_until: int = 0,
     sources: int = 1,
+    names: Iterable[str] = (),
 ) -> Told:
     """Endpoint `name`, a number, has the address 10.0.0.100 plus that number, and source addresses 256 apart."""
     first = IPv4Address("198.19.128.0") + int(name)
@@ -101,8 +104,17 @@ def endpoint(
             service_id=WEB,
             admission=admission,
             sources=leases if lease else [],
+            dns_names=names,
         )
     )
+
+
+def resolver(version: int = 1, *forwarders: str, removed: bool = False) -> Told:
+    """Of the VPC that endpoints are in."""
+    told = forwarding_pb.ResolverForwarding(
+        vpc_id=SHOP, version=version, removed=removed, address="10.0.0.53", forwarders=forwarders, zone=ZONE
+    )
+    return Told(resolver=told)
 
 
 def address(name: str = "1") -> IPv4Address:
@@ -212,6 +224,7 @@ async def agent(
     wall_clock: WallClock = now,
     dataplane: type[Recorded] = Recorded,
     flows: FlowSettings = NO_FLOWS,
+    open_sockets: OpenSockets = nowhere,
 ) -> AsyncIterator[Harness]:
     """Runs an agent for a while; ends it as a crash would, which leaves the kernel as it is."""
     caller = Caller(control.address, identity.gateway(CELL, GATEWAY))
@@ -225,7 +238,7 @@ async def agent(
         return connection
 
     settings = AgentSettings(GATEWAY, CELL, socket, pace, flows)
-    running = Agent(settings, kernel_side, caller, reach, clock=clock, wall_clock=wall_clock)
+    running = Agent(settings, kernel_side, caller, reach, clock=clock, wall_clock=wall_clock, open_sockets=open_sockets)
     task = asyncio.create_task(running.run())
     try:
         yield Harness(running, kernel_side, socket, task)

@@ -44,6 +44,8 @@ def named(entry: Told) -> tuple[str, str, int, bool]:
             return "attachment", attachment.vpc_id, attachment.version, attachment.removed
         case "service":
             return "service", entry.service.service_id, entry.service.version, entry.service.removed
+        case "resolver":
+            return "resolver", entry.resolver.vpc_id, entry.resolver.version, entry.resolver.removed
         case _:
             endpoint = entry.endpoint
             gone = endpoint.removed and not endpoint.draining_until

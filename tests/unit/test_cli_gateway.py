@@ -11,6 +11,7 @@ from sidegate.api.events.v1.forwarding_pb2 import (
     AttachmentForwarding,
     EndpointForwarding,
     ForwardingEntry,
+    ResolverForwarding,
     ServiceForwarding,
     SourceLease,
 )
@@ -94,6 +95,30 @@ def test_a_table_reads_from_the_endpoints_address_to_the_backends(fake: FakeSide
     assert "198.19.128.1" not in row
     assert [line.split()[0] for line in rest] == ["attachment", "attachment", "service"]
     assert "80:8080/tcp -> 10.0.0.12" in rest[2]
+
+
+def test_resolvers_and_names_are_shown_where_there_are_any(fake: FakeSidegate, cli: CommandLine) -> None:
+    told = table()
+    told.entries[4].entry.endpoint.dns_names.append("e-1.local.sidegate.internal")
+    zone = "local.sidegate.internal"
+    open_ = ResolverForwarding(vpc_id="v-1", address="10.0.0.53", forwarders=["9.9.9.9:53"], zone=zone)
+    shut = ResolverForwarding(vpc_id="v-2", address="10.0.0.54", zone=zone)
+    told.entries.add(entry=ForwardingEntry(resolver=open_))
+    told.withheld.add(entry=ForwardingEntry(resolver=shut), difficulty="it cannot listen")
+    fake.gateway.tables[KERNEL] = told
+    _, _, titles, row, *_, first, second = cli.text("gateway", "show").splitlines()
+    assert "NAMES" in titles
+    assert "  e-1.local.sidegate.internal" in row
+    assert re.split(r"\s{2,}", first.strip()) == [
+        *("resolver", "v-1", "10.0.0.53 for local.sidegate.internal, others from 9.9.9.9:53"),
+    ]
+    assert re.split(r"\s{2,}", second.strip()) == [
+        *("resolver", "v-2", "10.0.0.54 for local.sidegate.internal, others refused"),
+        "not there: it cannot listen",
+    ]
+    fake.gateway.tables[REPLAY] = table(events=9)
+    fake.gateway.tables[REPLAY].entries.add(entry=ForwardingEntry(resolver=open_))
+    assert not differences(fake.gateway.tables[REPLAY], fake.gateway.tables[KERNEL]), "the kernel knows of no names"
 
 
 def test_what_could_not_be_made_is_shown_with_the_reason(fake: FakeSidegate, cli: CommandLine) -> None:

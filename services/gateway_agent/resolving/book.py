@@ -51,6 +51,11 @@ class Book:
     def of(self, endpoint: str) -> Listing | None:
         return self._listings.get(endpoint)
 
+    def answered_of(self, endpoint: str) -> tuple[str, ...]:
+        """Its names, while they are answered."""
+        known = self._listings.get(endpoint)
+        return () if known is None or known.address is None else known.names
+
     def answered(self) -> int:
         """How many names are answered now."""
         return sum(len(each.names) for each in self._listings.values() if each.address is not None)

@@ -1,13 +1,16 @@
 """Keeps a DNS server running for each resolver that is wanted."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import structlog
 
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.resolving.book import Book
+from services.gateway_agent.resolving.forwarding import Outcome
+from services.gateway_agent.resolving.questions import Result
 from services.gateway_agent.resolving.server import Counts, Server, Sockets
 from services.gateway_agent.table import Resolver
 
@@ -23,6 +26,17 @@ log = structlog.get_logger(__name__)
 def nowhere(_resolver: Resolver) -> Sockets:
     """Of a data plane that has no place for resolvers."""
     raise NotReady("this gateway has no annexes")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverFigures:
+    """How many resolvers are answered for, how many not, how many names are answered, and what became of questions."""
+
+    serving: int = 0
+    waiting: int = 0
+    names: int = 0
+    results: Mapping[Result, int] = field(default_factory=dict)
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
 
 
 class Resolvers:
@@ -48,13 +62,28 @@ class Resolvers:
         """Resolvers, or what they need, may be others now."""
         self._wake.set()
 
-    def serving(self) -> Iterator[Resolver]:
+    def serving(self) -> list[Resolver]:
         """Those that are answered for."""
-        return (server.resolver for server in self._servers.values())
+        return [server.resolver for server in self._servers.values()]
 
     def difficulties(self) -> Mapping[str, str]:
         """By VPC, why its resolver is not answered for."""
         return self._difficulties
+
+    def waiting(self) -> list[tuple[Resolver, str]]:
+        """Those that should be answered for, and why they are not."""
+        missing = ((vpc, each) for vpc, each in self._wanted.items() if vpc not in self._servers)
+        return [(each, self._difficulties.get(vpc, "it has not begun yet")) for vpc, each in missing]
+
+    def answers(self, endpoint: str) -> tuple[str, ...]:
+        """The names that are answered with an endpoint's address now."""
+        return self._book.answered_of(endpoint)
+
+    def figures(self) -> ResolverFigures:
+        counts = self.counts
+        return ResolverFigures(
+            len(self._servers), len(self.waiting()), self._book.answered(), counts.results, counts.outcomes
+        )
 
     async def run(self) -> None:
         """Until cancelled."""
