@@ -14,10 +14,12 @@ from services.common.telemetry.exposition import exposed
 from services.common.telemetry.logs import configure_logging
 from services.common.telemetry.metrics import REGISTRY
 from services.gateway_agent.agent import Agent, AgentSettings, FlowSettings
+from services.gateway_agent.dataplane.haproxy import Haproxies
 from services.gateway_agent.dataplane.kernel import KernelDataplane
 from services.gateway_agent.dataplane.port import Unusable
 from services.gateway_agent.flows import FULL, OFF
 from services.gateway_agent.numbers import GatewayNumbers
+from services.gateway_agent.proxies import Proxies
 from services.gateway_agent.resolving.annexed import in_annexes
 from sidegate.access import Certified
 from sidegate.transport import Caller
@@ -25,6 +27,10 @@ from sidegate.transport import Caller
 
 def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
     return KernelDataplane(settings.gateway_id, settings.bpffs, settings.max_sessions)
+
+
+def haproxies_of(settings: GatewaySettings) -> Haproxies:
+    return Haproxies(settings.gateway_id, settings.socket.with_name(settings.socket.name + ".annexes"))
 
 
 def flows_of(settings: GatewaySettings) -> FlowSettings:
@@ -46,8 +52,8 @@ async def serve(settings: GatewaySettings) -> None:
         return nats
 
     about = AgentSettings(settings.gateway_id, settings.cell, settings.socket, flows=flows_of(settings))
-    sockets = in_annexes(settings.gateway_id)
-    agent = Agent(about, dataplane_of(settings), caller, to_nats, open_sockets=sockets)
+    sockets, proxies = in_annexes(settings.gateway_id), Proxies(haproxies_of(settings), about.pace)
+    agent = Agent(about, dataplane_of(settings), caller, to_nats, open_sockets=sockets, proxies=proxies)
 
     async def tell() -> None:
         await agent.serving.wait()
@@ -72,6 +78,7 @@ async def serve(settings: GatewaySettings) -> None:
 async def uninstall(settings: GatewaySettings) -> None:
     dataplane = dataplane_of(settings)
     await dataplane.uninstall()
+    haproxies_of(settings).keep_only(())
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from services.gateway_agent.meter import Meter
 from services.gateway_agent.numbers import Figures
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.prober import Prober
+from services.gateway_agent.proxies import Proxies
 from services.gateway_agent.readiness import Readiness
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
@@ -80,12 +81,13 @@ class Agent:
         clock: Clock = boottime,
         wall_clock: WallClock = now,
         open_sockets: OpenSockets = nowhere,
+        proxies: Proxies | None = None,
     ) -> None:
         pace, socket = settings.pace, settings.socket
         self._pace, self._socket, self._dataplane = pace, socket, dataplane
         desired, tracker, traces, needs = Desired(), Tracker(), Traces(), Needs()
         fence = Fence(clock, pace.fence_after, record=socket.with_name(socket.name + ".heard"))
-        facts = Facts(desired, tracker, needs)
+        facts, self._proxies = Facts(desired, tracker, needs, proxies), proxies
         self._tracker, self._fence, self._facts = tracker, fence, facts
         book = Book()
         self.resolvers = Resolvers(book, open_sockets)
@@ -104,7 +106,10 @@ class Agent:
             wall_clock=wall_clock,
             parting=self.meter.parting,
             names=Publication(desired, tracker, facts, book, self.resolvers),
+            proxies=proxies,
         )
+        if proxies is not None:
+            proxies.changed = self.reconciler.nudge
         self.feed = Feed(control, connect, desired, self.reconciler.nudge, pace, traces=traces)
         self._prober = Prober(
             control,
@@ -153,6 +158,7 @@ class Agent:
                     self.resolvers.run,
                     self.health.run,
                     self.flow_log.run,
+                    *((self._proxies.run,) if self._proxies else ()),
                 ):
                     parts.create_task(part())
                 parts.create_task(self._collect())
@@ -172,7 +178,7 @@ class Agent:
             fenced=self._fence.up,
             silence=max(0.0, self._fence.now() - self._fence.heard),
             sessions=self._dataplane.sessions(),
-            entries={**self._tracker.count(), Kind.RESOLVER: resolvers.serving},
+            entries={**self.reconciler.count(), Kind.RESOLVER: resolvers.serving},
             difficulties={**self._facts.hindered(), Kind.RESOLVER: resolvers.waiting},
             repairs=self.reconciler.repaired,
             resyncs=self.feed.resyncs,

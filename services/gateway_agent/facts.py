@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.gateway_agent.annexes import NOTHING, Expanded, expanded
 from services.gateway_agent.backend_health import ServiceHealth
 from services.gateway_agent.desired import Desired, Withheld
+from services.gateway_agent.proxies import NoProxies, Proxying
 from services.gateway_agent.sources import Needs, sources_of
 from services.gateway_agent.table import Address, Endpoint, Entry, Key, Kind, Service
 from services.gateway_agent.tracker import Tracker
@@ -56,7 +58,10 @@ class _Part:
 class Facts:
     """Facts from what should be, what is, and what hinders what is."""
 
-    def __init__(self, desired: Desired, tracker: Tracker, needs: Needs | None = None) -> None:
+    def __init__(
+        self, desired: Desired, tracker: Tracker, needs: Needs | None = None, proxying: Proxying | None = None
+    ) -> None:
+        self._proxying = proxying or NoProxies()
         self._desired = desired
         self._tracker = tracker
         self._needs = needs or Needs()
@@ -105,12 +110,27 @@ class Facts:
             return None if held else Fact(endpoint.id, known.version, Presence.ABSENT)
         if reason := self._hindrance(endpoint):
             return Fact(endpoint.id, known.version, Presence.HINDERED, reason)
-        wanted = [self._desired.wanted(part.key) for part in self._parts(endpoint)]
-        made = all(entry is not None and self._tracker.has(entry) for entry in wanted)
-        if not made:
+        if not self._is_made(endpoint):
             return None
         wants = self._wants(known.content)
         return Fact(endpoint.id, known.version, Presence.FORWARDING, sources_wanted=wants)
+
+    def _is_made(self, endpoint: Key) -> bool:
+        """Whether all that it takes is there as it should be, in the kernel and beside it."""
+        made, annex = self._expanded(endpoint), self._expanded(endpoint).annex()
+        wanted = [self._desired.wanted(part.key) for part in self._parts(endpoint) if part.key != endpoint]
+        entries = [*wanted, *made.entries, *((annex,) if annex else ())]
+        if not made.entries or not all(entry is not None and self._tracker.has(entry) for entry in entries):
+            return False
+        return made.proxied is None or self._proxying.has(made.proxied)
+
+    def _expanded(self, endpoint: Key) -> Expanded:
+        """The endpoint with all that is in the table for it alone, as it should be now."""
+        entry = self._desired.wanted(endpoint)
+        if not isinstance(entry, Endpoint):
+            return NOTHING
+        service = self._desired.wanted(Key(Kind.SERVICE, entry.service))
+        return expanded(entry, service if isinstance(service, Service) else None)
 
     def _wants(self, content: object) -> int:
         """What was needed at the last look may be there by now."""
@@ -130,7 +150,18 @@ class Facts:
                 return part.missing
             if self.difficulty(part.key) and not self._goes_on(part.key):
                 return part.failing
-        return None
+        return self._annex_hindrance(endpoint)
+
+    def _annex_hindrance(self, endpoint: Key) -> str | None:
+        """What hinders its ports that tell of clients; the others pass packets meanwhile."""
+        made = self._expanded(endpoint)
+        if made.proxied is None:
+            return None
+        if hindrance := self._proxying.hindrance(made.vpc):
+            return hindrance.owner
+        annex = made.annex()
+        keys = [entry.key for entry in (*made.entries, *((annex,) if annex else ()))]
+        return ENDPOINT_NOT_MADE if any(map(self.difficulty, keys)) else None
 
     def _goes_on(self, key: Key) -> bool:
         """Whether packets pass in spite of what the data plane says: no backend is well, and so all take sessions."""
@@ -138,7 +169,7 @@ class Facts:
 
     def unmade(self) -> list[Entry]:
         """What should be forwarded, and of which the data plane has nothing because it failed."""
-        wanted = (self._desired.wanted(key) for key in self._tracker.failures() if not self._tracker.holds(key))
+        wanted = (self._tracker.wanted(key) for key in self._tracker.failures() if not self._tracker.holds(key))
         return [entry for entry in wanted if entry is not None]
 
     def is_hindered(self, key: Key) -> bool:

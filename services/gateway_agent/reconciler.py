@@ -1,7 +1,8 @@
 """The level-triggered loop: whatever happened, make the data plane forward what is desired now, and say so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -10,11 +11,13 @@ import structlog
 from services.common.clock import Clock as WallClock
 from services.common.clock import now as wall_now
 from services.common.telemetry.tracing import span
+from services.gateway_agent.annexes import Annexes
 from services.gateway_agent.dataplane.port import Dataplane, DataplaneError, NotReady
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.fence import Fence
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.proxies import Proxies
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.retries import Retries
 from services.gateway_agent.table import Change, ForwardingTable, Key, Kind, Remove
@@ -71,7 +74,9 @@ class Reconciler:
         wall_clock: WallClock = wall_now,
         parting: Parting = unheard,
         names: Names | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
+        self._annexes, self._proxies = Annexes(), proxies
         self._wall_clock, self._parting, self._names = wall_clock, parting, names
         self._desired = desired
         self._tracker = tracker
@@ -138,6 +143,7 @@ class Reconciler:
         self._take_wishes()
         self._tracker.retry(self._retries.due(self._fence.now()))
         await self._make_changes()
+        self._aim_proxies()
         self._tell_of_changes()
         if self._tracker.ready:
             return 0.0
@@ -157,8 +163,15 @@ class Reconciler:
         if not self._desired.synced:
             return
         for key in self._desired.take_changed():
-            self._tracker.want(key, self._desired.wanted(key))
+            asked = self._desired.resolver(key.id) if key.kind is Kind.RESOLVER else self._desired.wanted(key)
+            for each, entry in self._annexes.give(key, asked).items():
+                self._tracker.want(each, entry)
             self._owed[key] = None
+
+    def _aim_proxies(self) -> None:
+        """When what they need is there, or as good as."""
+        if self._proxies is not None and self._desired.synced:
+            self._proxies.aim({vpc: self._annexes.proxied(vpc) for vpc in self._annexes.take_changed()})
 
     async def _make_changes(self) -> None:
         made = 0
@@ -188,7 +201,7 @@ class Reconciler:
         self._trace(change)
         self._made[change.key] = None
         if self._retries.succeeded(change.key):
-            self._made.update(dict.fromkeys(self._desired.users(change.key)))
+            self._made.update(dict.fromkeys(self._depending(change.key)))
 
     def _trace(self, change: Change) -> None:
         """Says of what somebody asked for that it is done; a snapshot's thousands of entries are not worth a line."""
@@ -204,7 +217,7 @@ class Reconciler:
         if self._retries.failed(key, self._fence.now()):  # said once, not at every attempt
             say = log.warning if isinstance(error, NotReady) else log.error
             say("cannot forward yet, trying again", kind=key.kind, id=key.id, why=str(error))
-            self._note([key, *self._desired.users(key)])
+            self._note([*self._depending(key)])
 
     def _note(self, keys: Collection[Key]) -> None:
         """What is true of these may be another now."""
@@ -212,11 +225,22 @@ class Reconciler:
         if self._names is not None:
             self._names.review(keys)
 
+    def _depending(self, key: Key) -> Iterator[Key]:
+        """The keys of which facts may be others when this one's entry is."""
+        yield key
+        yield from self._desired.users(key)
+        yield from self._annexes.owners(key)
+
+    def count(self) -> Mapping[Kind, int]:
+        """How many entries of each kind are forwarded, but for those that are there only for others."""
+        mine = self._tracker.count()
+        return Counter(mine) - Counter(key.kind for key in self._annexes.added() if self._tracker.holds(key))
+
     def _tell_of_changes(self) -> None:
         """Not before it is known what hinders them: a service whose backends are silent is made, too."""
         self._face_difficulties()
         made, self._made = self._made, {}
-        self._note(made)
+        self._note([each for key in made for each in (key, *self._annexes.owners(key))])
 
     def _tell(self) -> None:
         """A newer generation of what is forwarded already is a fact too, though nothing was made of it."""
@@ -235,9 +259,12 @@ class Reconciler:
             self._reporter.note_health(news)
             if self._names is not None:
                 self._names.review(user for each in news for user in self._desired.users(Key(Kind.SERVICE, each)))
-        difficulties = self._dataplane.difficulties()
+        difficulties = dict(self._dataplane.difficulties())
+        if self._proxies is not None:
+            difficulties.update(self._proxies.difficulties())
+            self._note(self._proxies.take_news())
         for key in self._facts.face(difficulties):
-            self._note([key, *self._desired.users(key)])
+            self._note([*self._depending(key)])
         for key in difficulties:
             if key.kind in (Kind.ATTACHMENT, Kind.ENDPOINT) and key not in self._retries:
                 self._retries.failed(key, self._fence.now())

@@ -23,7 +23,11 @@ from services.gateway_agent.table import (
 )
 from services.gateway_agent.targets import Vxlan
 
+<<<<<<< HEAD
 _ALTERABLE = ("admission", "allowed", "draining_until", "more_sources", "routes")
+=======
+_ALTERABLE = ("admission", "allowed", "draining_until", "more_sources", "proxy")
+>>>>>>> efb1903 (What annexes need of the table follows from endpoints with PROXY ports and from resolvers, key by key; HAProxy in an annex is told of endpoints while it runs)
 """Of an endpoint, what another value of cuts nothing, or only what it no longer lets in."""
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
@@ -138,6 +142,10 @@ class Tracker:
         """What the actual table has of the key."""
         return self._actual.get(key)
 
+    def wanted(self, key: Key) -> Entry | None:
+        """What the key should be."""
+        return self._wanted.get(key)
+
     def has(self, entry: Entry) -> bool:
         """Whether the actual table has the entry as it stands here."""
         return self._actual.get(entry.key) == entry
@@ -172,7 +180,13 @@ class Tracker:
         if key in self._actual:
             leaving[key] = None
         for user in self._users.get(key, ()):
-            self._gather(user, leaving)
+            if not self._turns_away(user, key):
+                self._gather(user, leaving)
+
+    def _turns_away(self, user: Key, key: Key) -> bool:
+        """Whether what uses the key will do without it, and stay: an endpoint that no longer needs a proxy."""
+        new = self._wanted.get(user)
+        return new is not None and key not in new.needs and _in_place(self._actual[user], new)
 
     def _restrictions(self) -> Iterator[Change]:
         for key in tuple(self._open):
@@ -249,9 +263,14 @@ def _both_allow(old: Entry, new: Entry) -> Entry | None:
     pairs = ((one, other) for one in old.allowed for other in new.allowed if one.overlaps(other))
     allowed = tuple(sorted({max(pair, key=lambda network: network.prefixlen) for pair in pairs}))
     drains = [until for until in (old.draining_until, new.draining_until) if until]
+<<<<<<< HEAD
     routes = both_allow(old.routes, new.routes)
     if not allowed or (bool(old.routes), bool(new.routes)) != (bool(routes),) * 2:
         return None
     if routes and routes[0].prefix.network_address != new.address:
         return None
     return replace(new, allowed=allowed, routes=routes, draining_until=min(drains, default=0))
+=======
+    narrowed = replace(new, allowed=allowed, draining_until=min(drains, default=0), proxy=old.proxy)
+    return narrowed if allowed else None
+>>>>>>> efb1903 (What annexes need of the table follows from endpoints with PROXY ports and from resolvers, key by key; HAProxy in an annex is told of endpoints while it runs)

@@ -8,7 +8,7 @@ who connects to that address asks the gateway.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from errno import EACCES, EAFNOSUPPORT, EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from socket import AF_INET, AF_INET6
 from typing import TypeVar
@@ -35,11 +35,14 @@ DEVICE = "sidegate0"
 PROXY, PROXY_V6 = IPv4Address("169.254.0.1"), IPv6Address("fd73:6964:6567:6175::1")
 """What connects from an annex does so from here."""
 
+PROXIES = IPv4Network("169.254.1.0/24")
+"""Or from here, where it needs more addresses; in IPv6 it may be any."""
+
 ROUTER, ROUTER_V6 = IPv4Address("169.254.255.254"), IPv6Address("fe80::1")
 """The gateway, as the annex's routes name it; nobody asks for its MAC address, and nobody has these addresses."""
 
 ARRIVING = 100  # table and priority of what comes in
-LOCAL = 2  # RTN_LOCAL
+LOCAL, LOCAL_TABLE = 2, 255  # RTN_LOCAL, RT_TABLE_LOCAL
 PERMANENT = 0x80  # NUD_PERMANENT
 ONLINK = 4  # RTNH_F_ONLINK
 HOST_SCOPE = 254
@@ -48,6 +51,7 @@ _NO_IPV6 = (EACCES, EPERM, EINVAL, ENODEV, EOPNOTSUPP, EAFNOSUPPORT)
 _SETTINGS = {
     "ipv4/ip_forward": "0",
     "ipv4/ip_local_port_range": "1024 65535",
+    "ipv6/ip_nonlocal_bind": "1",
     "ipv4/conf/all/accept_redirects": "0",
     "ipv4/conf/all/send_redirects": "0",
     "ipv6/conf/all/disable_ipv6": "0",
@@ -114,6 +118,7 @@ def _prepare(inside: IPRoute) -> None:
     inside.link("set", index=loopback, state="up")
     for address in (PROXY, RESOLVER):
         inside.addr("add", index=loopback, address=str(address), prefixlen=32)
+    inside.route("replace", dst=str(PROXIES), oif=loopback, type=LOCAL, table=LOCAL_TABLE, scope=HOST_SCOPE)
     for address6 in (PROXY_V6, RESOLVER_V6):
         with unless(*_NO_IPV6):
             inside.addr("add", index=loopback, address=str(address6), prefixlen=128, family=AF_INET6)

@@ -9,7 +9,7 @@ from typing import NamedTuple, assert_never
 
 from pyroute2 import IPRoute
 
-from services.gateway_agent.dataplane import annex, interface, veth, vxlan
+from services.gateway_agent.dataplane import annex, haproxy, interface, veth, vxlan
 from services.gateway_agent.dataplane.hooks import Hooks
 from services.gateway_agent.dataplane.links import is_up
 from services.gateway_agent.dataplane.maps import VpcDevice
@@ -68,7 +68,11 @@ class Devices:
             self._give_back(host, attachment.vpc)
             self._delete_made(host, attachment.vpc)
         if isinstance(attachment.target, Annex):
-            annex.remove(self.namespace(attachment.target))
+            self._remove_annex(self.namespace(attachment.target))
+
+    def _remove_annex(self, namespace: str) -> None:
+        haproxy.end_all(namespace)
+        annex.remove(namespace)
 
     def namespace(self, target: Target) -> str:
         """The network namespace that is behind the device; empty where there is none that we know of."""
@@ -108,7 +112,7 @@ class Devices:
         known = {attachment.vpc: attachment for attachment in attachments}
         vpcs, annexes = known.keys(), {self.namespace(each.target) for each in known.values()}
         for namespace in [name for name in annex.ours(self._naming) if name not in annexes]:
-            annex.remove(namespace)
+            self._remove_annex(namespace)
         with netlink() as host:
             for vpc in [vpc for vpc in self._borrowed if vpc not in vpcs]:
                 self._give_back(host, vpc)

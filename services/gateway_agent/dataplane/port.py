@@ -20,6 +20,10 @@ class NotReady(DataplaneError):
     """The change cannot be made yet (a namespace is not there, say); the text says why. Try again later."""
 
 
+class ProxyMissing(DataplaneError):
+    """There is no program on this machine that tells backends who clients are; the text says which."""
+
+
 class Unusable(DataplaneError):
     """This machine cannot forward at all (no root, no BPF); the text says what is missing."""
 
