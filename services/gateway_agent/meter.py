@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from services.gateway_agent.annex_traffic import Beside, is_beside
 from services.gateway_agent.dataplane.port import Dataplane, DataplaneError
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.sources import NO_SOURCE_PORT, Ground, Idle, Needs, per_source
@@ -66,6 +67,7 @@ class Meter:
         self._sums = Sums()
         self._ground, self._as_of = Ground(), -1
         self._services: Mapping[str, Service] = {}
+        self._beside = Beside()
         self._inherited: frozenset[str] = frozenset()
         self._parted: list[Parted] = []
         self._reading = asyncio.Lock()
@@ -94,6 +96,8 @@ class Meter:
             passed = await self._dataplane.traffic_of(endpoint)
         if passed is None or not isinstance(entry, Endpoint):
             return lambda: None
+        if is_beside(entry, self._tracker.entry(Key(Kind.SERVICE, entry.service))):
+            return lambda: None
         return partial(self._parted.append, (entry, passed))
 
     async def read(self) -> Reading:
@@ -120,6 +124,7 @@ class Meter:
         if self._as_of != self._tracker.changes:
             as_of, table, found = self._tracker.changes, self._tracker.table(), self._tracker.found
             self._ground, self._services, self._inherited = await asyncio.to_thread(_indexed, table, found)
+            self._beside = await asyncio.to_thread(Beside.of, table)
             self._as_of = as_of
         if not (idle := self._idle()):
             return self._ground
@@ -130,6 +135,7 @@ class Meter:
         self, traffic: Mapping[str, Traffic], ground: Ground, parted: Sequence[Parted], now: float
     ) -> tuple[Reading, frozenset[str]]:
         """On a thread of its own: there may be many."""
+        traffic = self._beside.own(traffic)
         changed = self._needs.look(traffic, ground, now)
         sums = self._sums.look(traffic, ground, self._inherited, parted)
         return Reading(traffic, sums, ground, self._needs.number()), changed

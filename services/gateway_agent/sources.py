@@ -33,8 +33,9 @@ class Ground:
     @classmethod
     def of(cls, table: ForwardingTable) -> Self:
         entries = table.entries.values()
-        services = (entry for entry in entries if isinstance(entry, Service))
-        endpoints = {entry.id: entry for entry in entries if isinstance(entry, Endpoint)}
+        services = [entry for entry in entries if isinstance(entry, Service) and not entry.keeps_source]
+        known = {service.id for service in services}
+        endpoints = {each.id: each for each in entries if isinstance(each, Endpoint) and _is_asked_for(each, known)}
         return cls(endpoints, {service.id: per_source(service) for service in services})
 
     def one_holds(self, endpoint: Endpoint) -> int:
@@ -51,6 +52,11 @@ class Need:
 
     sources: int
     seen: float
+
+
+def _is_asked_for(endpoint: Endpoint, services: Collection[str]) -> bool:
+    """Not one that an annex has: those count as whom they are for."""
+    return endpoint.service in services and endpoint.service != endpoint.proxy
 
 
 def per_source(service: Service, idle: Collection[Address] = ()) -> int:

@@ -23,11 +23,7 @@ from services.gateway_agent.table import (
 )
 from services.gateway_agent.targets import Vxlan
 
-<<<<<<< HEAD
-_ALTERABLE = ("admission", "allowed", "draining_until", "more_sources", "routes")
-=======
-_ALTERABLE = ("admission", "allowed", "draining_until", "more_sources", "proxy")
->>>>>>> efb1903 (What annexes need of the table follows from endpoints with PROXY ports and from resolvers, key by key; HAProxy in an annex is told of endpoints while it runs)
+_ALTERABLE = ("admission", "allowed", "draining_until", "more_sources", "routes", "proxy")
 """Of an endpoint, what another value of cuts nothing, or only what it no longer lets in."""
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
@@ -263,14 +259,9 @@ def _both_allow(old: Entry, new: Entry) -> Entry | None:
     pairs = ((one, other) for one in old.allowed for other in new.allowed if one.overlaps(other))
     allowed = tuple(sorted({max(pair, key=lambda network: network.prefixlen) for pair in pairs}))
     drains = [until for until in (old.draining_until, new.draining_until) if until]
-<<<<<<< HEAD
     routes = both_allow(old.routes, new.routes)
     if not allowed or (bool(old.routes), bool(new.routes)) != (bool(routes),) * 2:
         return None
     if routes and routes[0].prefix.network_address != new.address:
         return None
-    return replace(new, allowed=allowed, routes=routes, draining_until=min(drains, default=0))
-=======
-    narrowed = replace(new, allowed=allowed, draining_until=min(drains, default=0), proxy=old.proxy)
-    return narrowed if allowed else None
->>>>>>> efb1903 (What annexes need of the table follows from endpoints with PROXY ports and from resolvers, key by key; HAProxy in an annex is told of endpoints while it runs)
+    return replace(new, allowed=allowed, routes=routes, draining_until=min(drains, default=0), proxy=old.proxy)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple
 
+from services.gateway_agent.annex_traffic import is_beside
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, Counter
@@ -30,6 +31,7 @@ class _Holder(NamedTuple):
     epoch: int
     vpc: int
     endpoint: Endpoint
+    untold: bool = False  # an annex has it, and nobody asked for it
 
 
 class KernelFlows:
@@ -47,7 +49,8 @@ class KernelFlows:
     def note(self, endpoint: Endpoint) -> None:
         """It is in the table as it is now."""
         slot = self._table.slot(endpoint.id)
-        holder = _Holder(self._table.epoch(slot), self._table.vpc_number(endpoint.vpc), endpoint)
+        untold = is_beside(endpoint, self._table.entries.service(endpoint.service))
+        holder = _Holder(self._table.epoch(slot), self._table.vpc_number(endpoint.vpc), endpoint, untold)
         self._holders.setdefault(slot, deque(maxlen=REMEMBERED)).append(holder)
 
     def sample(self, one_of: int) -> None:
@@ -66,7 +69,11 @@ class KernelFlows:
             news.set()
 
         def heard(data: bytes) -> None:
-            record = self._named(FlowValue.unpack(data))
+            told = FlowValue.unpack(data)
+            holder = self._holder(told)
+            if holder is not None and holder.untold:
+                return
+            record = _named(told, holder.endpoint) if holder else None
             if record is None or len(waiting) >= MOST_WAITING:
                 self._left_out += 1
                 return
@@ -80,31 +87,31 @@ class KernelFlows:
                     yield waiting.popleft()
                 news.clear()
 
-    def _named(self, told: FlowValue) -> FlowRecord | None:
+    def _holder(self, told: FlowValue) -> _Holder | None:
         """None if it is of an endpoint that an earlier agent had, and that has gone."""
-        holders = reversed(self._holders.get(told.slot, ()))
-        of = next((each.endpoint for each in holders if _is_of(told, each)), None)
-        if of is None:
-            return None
-        since = time.time_ns() - time.monotonic_ns()
-        return FlowRecord(
-            endpoint=of.id,
-            marker=of.marker,
-            service=of.service,
-            vpc=of.vpc,
-            protocol=told.protocol,
-            client=told.client,
-            client_port=told.client_port,
-            address=told.endpoint,
-            port=told.endpoint_port,
-            verdict=_VERDICTS.get(told.end) or _REASONS[told.reason].value,
-            began=since + told.began,
-            ended=since + told.ended,
-            packets_in=told.packets[0],
-            packets_out=told.packets[1],
-            bytes_in=told.lengths[0],
-            bytes_out=told.lengths[1],
-        )
+        return next((each for each in reversed(self._holders.get(told.slot, ())) if _is_of(told, each)), None)
+
+
+def _named(told: FlowValue, of: Endpoint) -> FlowRecord:
+    since = time.time_ns() - time.monotonic_ns()
+    return FlowRecord(
+        endpoint=of.id,
+        marker=of.marker,
+        service=of.service,
+        vpc=of.vpc,
+        protocol=told.protocol,
+        client=told.client,
+        client_port=told.client_port,
+        address=told.endpoint,
+        port=told.endpoint_port,
+        verdict=_VERDICTS.get(told.end) or _REASONS[told.reason].value,
+        began=since + told.began,
+        ended=since + told.ended,
+        packets_in=told.packets[0],
+        packets_out=told.packets[1],
+        bytes_in=told.lengths[0],
+        bytes_out=told.lengths[1],
+    )
 
 
 def _is_of(told: FlowValue, holder: _Holder) -> bool:

@@ -1,0 +1,163 @@
+"""HAProxy in annexes: started, told of endpoints while it runs, found again, and ended with its annex."""
+
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from services.gateway_agent.annexes import Proxied
+from services.gateway_agent.dataplane.haproxy import Haproxies, _command, find_haproxy, wait_for
+from services.gateway_agent.dataplane.naming import Naming
+from services.gateway_agent.dataplane.port import DataplaneError, NotReady, ProxyMissing
+from services.gateway_agent.table import Affinity, Attachment
+from services.gateway_agent.targets import Annex, annex_id
+from tests.support.namespaces import Namespace
+from tests.support.worlds import KernelWorld, Vpc
+
+pytestmark = pytest.mark.root
+
+ENDED = 10.0  # seconds
+
+
+def proxied(vpc: Vpc, number: int = 0, *ports: int, affinity: Affinity = Affinity.NONE) -> Proxied:
+    return Proxied(
+        str(uuid4()), 7 + number, vpc.id, ip_address("10.0.1.0") + number, ports or (443,), affinity=affinity
+    )
+
+
+@pytest.fixture
+def haproxies(world: KernelWorld, tmp_path_factory: pytest.TempPathFactory) -> Haproxies:
+    assert find_haproxy(), "this test needs HAProxy: make setup-test"
+    return Haproxies(world.gateway_id, tmp_path_factory.mktemp("run") / "annexes")
+
+
+@pytest.fixture
+async def vpc(world: KernelWorld) -> Vpc:
+    """With an annex."""
+    made = await world.vpc("shop", "10.0.0.10")
+    await world.put(Attachment(annex_id(made.id), Annex(made.id)))
+    return made
+
+
+def home(haproxies: Haproxies, vpc: Vpc) -> Path:
+    return haproxies._of(vpc.id)
+
+
+def known(haproxies: Haproxies, vpc: Vpc) -> set[str]:
+    """The endpoints that the process has, as itself says."""
+    told = _command(home(haproxies, vpc), "show map endpoints.map")
+    return {line.split(" ", 1)[1] for line in told.splitlines() if line}
+
+
+def children(world: KernelWorld, vpc: Vpc) -> Iterator[int]:
+    """Processes that are in the annex."""
+    inode = Path("/run/netns", Naming(world.gateway_id).annex(vpc.id)).stat().st_ino
+    for path in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            if str(path.readlink()) == f"net:[{inode}]":
+                yield int(path.parts[2])
+        except OSError:
+            continue
+
+
+async def test_another_endpoint_is_told_to_the_process_that_runs_and_another_port_to_one_that_takes_its_place(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    one, two = proxied(vpc), proxied(vpc, 1)
+    first = haproxies.put(vpc.id, [one])
+    assert haproxies.put(vpc.id, [one, two]) == first
+    assert {line.split()[0] for line in known(haproxies, vpc)} == {"10.0.1.0", "10.0.1.1"}
+    assert haproxies.put(vpc.id, [two]) == first
+    (line,) = known(haproxies, vpc)
+    assert line.endswith(f"|marker=8;endpoint={two.endpoint};vpc={vpc.id}")
+    second = haproxies.put(vpc.id, [two, proxied(vpc, 2, 25)])
+    assert second != first
+    assert wait_for(first, ENDED), "the old process had nothing to do any more"
+    assert len(known(haproxies, vpc)) == 2
+
+
+async def test_many_endpoints_are_told_in_one_piece(haproxies: Haproxies, vpc: Vpc) -> None:
+    many = [proxied(vpc, number) for number in range(300)]
+    first = haproxies.put(vpc.id, many[:1])
+    assert haproxies.put(vpc.id, many) == first
+    assert len(known(haproxies, vpc)) == 300
+
+
+async def test_it_works_as_nobody_and_what_it_reads_is_roots_alone(haproxies: Haproxies, vpc: Vpc) -> None:
+    pid = haproxies.put(vpc.id, [proxied(vpc, affinity=Affinity.SOURCE_ADDRESS)])
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
+    assert "0" not in status["Uid"].split()
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    place = home(haproxies, vpc)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.stat().st_mode) for each in place.glob("*.[cm]*")} == {0o600}
+
+
+async def test_the_next_agent_finds_it_again_and_starts_none(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    one, two = proxied(vpc), proxied(vpc, 1)
+    pid = haproxies.put(vpc.id, [one])
+    await world.restart()
+    successor = Haproxies(world.gateway_id, haproxies._directory)
+    successor.keep_only([vpc.id])
+    assert successor.put(vpc.id, [two]) == pid
+    assert len(known(successor, vpc)) == 1
+    assert list(children(world, vpc)) == [pid]
+
+
+async def test_one_that_was_killed_is_started_anew_and_a_strangers_number_is_nobodys(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    one = proxied(vpc)
+    pid = haproxies.put(vpc.id, [one])
+    os.kill(pid, signal.SIGKILL)
+    assert wait_for(pid, ENDED)
+    (home(haproxies, vpc) / "pid").write_text(f"{os.getpid()}\n")
+    again = haproxies.put(vpc.id, [one])
+    assert again not in {pid, os.getpid()}
+    assert len(known(haproxies, vpc)) == 1
+
+
+async def test_it_ends_with_its_annex(world: KernelWorld, haproxies: Haproxies, vpc: Vpc) -> None:
+    pid = haproxies.put(vpc.id, [proxied(vpc)])
+    await world.remove(Attachment(annex_id(vpc.id), Annex(vpc.id)))
+    assert wait_for(pid, 0.0)
+    haproxies.keep_only([])
+    assert not haproxies._directory.exists()
+
+
+async def test_it_is_stopped_where_no_endpoint_needs_it_though_the_annex_stays(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    pid = haproxies.put(vpc.id, [proxied(vpc)])
+    haproxies.stop(vpc.id)
+    assert wait_for(pid, 0.0)
+    assert not list(children(world, vpc))
+    assert not home(haproxies, vpc).exists()
+
+
+async def test_what_is_missing_is_named(world: KernelWorld, haproxies: Haproxies, vpc: Vpc) -> None:
+    without = Haproxies(world.gateway_id, haproxies._directory, lambda: None)
+    with pytest.raises(ProxyMissing, match="apt-get install haproxy"):
+        without.put(vpc.id, [proxied(vpc)])
+    with pytest.raises(NotReady, match=r"network namespace sidegate-annex-.* is not there yet"):
+        haproxies.put(str(uuid4()), [proxied(vpc)])
+    inside = Namespace(Naming(world.gateway_id).annex(vpc.id))
+    with inside.run(lambda: _taken(443)), pytest.raises(DataplaneError, match=r"does not start: .*:443"):
+        haproxies.put(vpc.id, [proxied(vpc)])
+
+
+def _taken(port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET6)
+    made.bind(("::", port))
+    made.listen()
+    return made
