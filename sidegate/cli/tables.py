@@ -63,6 +63,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "approval": "approval_required",
         "state": "state",
     },
+    "ConnectableService": {"full name": "full_name", "ports": "port_mappings", "approval": "approval_required"},
     "Connection": {
         "endpoint": "endpoint_id",
         "account": "account",

@@ -282,6 +282,15 @@ def test_a_service_is_looked_up_by_id_full_name_or_own_name(cli: CommandLine, se
     assert "80/tcp" in cli.text("service", "lookup", service[key])
 
 
+def test_the_platforms_services_are_listed_for_everybody(cli: CommandLine, service: Any) -> None:
+    where = ("--vpc", service["vpc_id"], "--backend", "10.0.0.53", "--port", "53:53/udp", "--servers", "cloud")
+    made = [cli.answer("service", "create", name, *where) for name in ("names", "time", "objects")]
+    listed = cli.answer("service", "list-platform")
+    assert [each["full_name"] for each in listed] == [each["full_name"] for each in made], "page after page"
+    assert cli.answer("service", "list-platform", "--name-contains", "time") == [listed[1]]
+    assert "names" in cli.text("service", "list-platform")
+
+
 def test_lists_take_states_by_their_words(fake: FakeSidegate, cli: CommandLine, service: Any, endpoint: Any) -> None:
     assert cli.answer("service", "list", "--state", "available", "--newest-first", "--name-contains", "WE") == [service]
     services = fake.registry.listed

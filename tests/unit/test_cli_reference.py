@@ -23,7 +23,7 @@ EXPECTED = {
     "port": {"create", "get", "list", "delete"},
     "attachment": {"create", "get", "list", "delete"} | {"set-default", "list-defaults", "delete-default"},
     "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh"}
-    | {"permit", "forbid", "lookup", "delete", "health"},
+    | {"permit", "forbid", "lookup", "list-platform", "delete", "health"},
     "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},
     "endpoint": {"create", "get", "list", "test", "trace", "watch", "update", "delete"},
     "gateway": {"show", "status", "traffic", "trace", "flows", "capture"},

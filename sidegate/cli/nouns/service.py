@@ -17,14 +17,7 @@ from sidegate.cli import backends as backend_views
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
 from sidegate.cli.identities import IDENTITIES, Identity
-from sidegate.cli.offers import (
-    SERVERS,
-    TYPES,
-    LimitOptions,
-    RuleOptions,
-    Servers,
-    Type,
-)
+from sidegate.cli.offers import SERVERS, TYPES, LimitOptions, RuleOptions, Servers, Type
 from sidegate.cli.options import (
     BackendAddresses,
     BackendPorts,
@@ -297,6 +290,12 @@ async def lookup(
 ) -> ConnectableService:
     """Show what you may know of a service that you may connect to."""
     return await session.sidegate.services.lookup(await resolve.connectable(session.sidegate, service))
+
+
+@noun.verb("list-platform", "sidegate --account shop service list-platform", "sidegate service list-platform -o json")
+async def list_platform(session: Session, *, name_contains: NameContains = "") -> Sequence[ConnectableService]:
+    """List the platform's services, which the operator publishes and everybody may connect to."""
+    return [each async for each in session.sidegate.services.list_platform(full_name_contains=name_contains)]
 
 
 @noun.write("delete", "sidegate service delete web", "sidegate service delete web --force", etag=True)

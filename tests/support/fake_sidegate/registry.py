@@ -183,6 +183,20 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
     async def LookupEndpointService(
         self, request: registry_service_pb2.LookupEndpointServiceRequest, context: Context
     ) -> ConnectableService:
-        service = await self.services.find(request.service.rpartition(".")[2], context)
-        ports = [PortMapping(client_port=each.client_port, protocol=each.protocol) for each in service.port_mappings]
-        return ConnectableService(id=service.id, full_name=service.full_name, port_mappings=ports)
+        return connectable(await self.services.find(request.service.rpartition(".")[2], context))
+
+    async def ListPlatformServices(
+        self, request: registry_service_pb2.ListPlatformServicesRequest, context: Context
+    ) -> registry_service_pb2.ListPlatformServicesResponse:
+        ours = [each for each in self.services.values() if each.server_type == EndpointService.SERVER_TYPE_CLOUD]
+        named = [each for each in ours if request.full_name_contains in each.full_name]
+        found, token = page(named, request)
+        return registry_service_pb2.ListPlatformServicesResponse(
+            services=map(connectable, found), next_page_token=token
+        )
+
+
+def connectable(service: EndpointService) -> ConnectableService:
+    """What its consumers may know of it."""
+    ports = [PortMapping(client_port=each.client_port, protocol=each.protocol) for each in service.port_mappings]
+    return ConnectableService(id=service.id, full_name=service.full_name, port_mappings=ports)
