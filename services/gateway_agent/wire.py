@@ -17,19 +17,17 @@ from services.gateway_agent.table import (
     Key,
     Kind,
     Network,
-    PortMapping,
     Resolver,
     Service,
     everybody,
 )
-from services.gateway_agent.wire_protocols import PROTOCOL_NUMBERS, PROTOCOLS
+from services.gateway_agent.wire_protocols import mapping_of, mapping_to_proto
 from services.gateway_agent.wire_resolvers import names_of, resolver_of, resolver_to_proto
 from services.gateway_agent.wire_routes import route_to_proto, routes_of
 from services.gateway_agent.wire_settings import fill_settings, with_settings
 from services.gateway_agent.wire_targets import attachment_to_proto, target_of
 from sidegate.api.events.v1 import endpoint_events_pb2, forwarding_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2
-from sidegate.api.registry.v1 import endpoint_service_pb2
 
 MAX_REASON = 300
 MAX_WEIGHT = 100
@@ -117,7 +115,7 @@ def _attachment(told: forwarding_pb2.AttachmentForwarding) -> Content:
 def _service(told: forwarding_pb2.ServiceForwarding) -> Content:
     if told.removed:
         return REMOVED
-    ports = sorted({_port(mapping) for mapping in told.port_mappings})
+    ports = sorted({mapping_of(mapping) for mapping in told.port_mappings})
     backends = [_backend(each) for each in told.weighted_backends] or [
         Backend(address_of(address)) for address in told.backends
     ]
@@ -132,14 +130,6 @@ def _backend(told: forwarding_pb2.BackendForwarding) -> Backend:
     if not 0 < told.weight <= MAX_WEIGHT:
         raise ValueError(f"weight {told.weight} of backend {told.address} is outside 1 to {MAX_WEIGHT}")
     return Backend(address_of(told.address), told.weight, told.draining)
-
-
-def _port(told: endpoint_service_pb2.PortMapping) -> PortMapping:
-    if told.protocol not in PROTOCOLS:
-        raise ValueError(f"protocol {told.protocol} is unknown")
-    if not (0 < told.client_port < 1 << 16 and 0 < told.server_port < 1 << 16):
-        raise ValueError(f"port mapping {told.client_port}:{told.server_port} is outside 1 to 65535")
-    return PortMapping(told.client_port, told.server_port, PROTOCOLS[told.protocol])
 
 
 def _endpoint(told: forwarding_pb2.EndpointForwarding, gateway: str) -> Content:
@@ -215,14 +205,7 @@ def _service_to_proto(service: Service) -> forwarding_pb2.ServiceForwarding:
             )
             for backend in service.backends
         ),
-        port_mappings=(
-            endpoint_service_pb2.PortMapping(
-                client_port=mapping.client_port,
-                server_port=mapping.server_port,
-                protocol=PROTOCOL_NUMBERS[mapping.protocol],
-            )
-            for mapping in service.ports
-        ),
+        port_mappings=map(mapping_to_proto, service.ports),
     )
     fill_settings(told, service)
     return told

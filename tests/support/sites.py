@@ -19,7 +19,7 @@ from services.gateway_agent.targets import Interface, Netns, Selector, Target, V
 from tests.support import namespaces
 from tests.support.namespaces import DEVICE, HostDevice, Namespace
 
-SOURCE_RANGE = "198.19.128.0/17"
+SOURCE_RANGE, SOURCE_PREFIX_V6 = "198.19.128.0/17", "fd73:6964:6567:6174::/96"
 UNDERLAY = IPv4Address("100.64.0.0")  # a /10 for carriers, of which each site takes a random part
 UNDERLAY_SUBNETS = 1 << 20
 VNIS = 1 << 24
@@ -75,6 +75,10 @@ class Site(ABC):
         for space in self.spaces:
             for name, value in (("router_solicitations", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")):
                 space.set_sysctl(f"net.ipv6.conf.default.{name}", value)
+            if DEVICE in space.devices():  # it was there before
+                space.set_sysctl(f"net.ipv6.conf.{DEVICE}.accept_dad", "0")
+                space.set_sysctl(f"net.ipv6.conf.{DEVICE}.disable_ipv6", "0")
+                space.ip("-6", "route", "add", SOURCE_PREFIX_V6, "dev", DEVICE)
 
 
 class NetnsSite(Site):

@@ -16,6 +16,7 @@ from services.gateway_agent.table import (
     Affinity,
     Attachment,
     Backend,
+    ClientIdentity,
     Endpoint,
     Entry,
     HealthCheck,
@@ -45,7 +46,11 @@ from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from tests.support.agent import GATEWAY, PAYMENTS, SHOP, WEB, attachment, endpoint, id_of, service
 from tests.support.tables import backends
 
-ports = st.builds(PortMapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(Protocol))
+numbers_of_ports = st.integers(1, 65535)
+ports = st.builds(PortMapping, numbers_of_ports, numbers_of_ports, st.sampled_from(Protocol))
+ports |= st.builds(
+    PortMapping, numbers_of_ports, numbers_of_ports, st.just(Protocol.TCP), st.sampled_from(ClientIdentity)
+)
 hosts = st.ip_addresses(v=4).filter(int)
 targets = st.one_of(
     st.just(Netns("shop", "eth1")),
@@ -135,6 +140,25 @@ entries = st.one_of(
 def test_an_entry_survives_the_way_to_the_wire_and_back(entry: Entry) -> None:
     lease = str(entry.source_address) if isinstance(entry, Endpoint) else ""
     assert news_of(entry_to_proto(entry, GATEWAY), GATEWAY) == Versioned(entry.key, 0, entry, lease)
+
+
+def identity_of(protocol: service_pb.PortMapping.Protocol.ValueType, said: int) -> ClientIdentity | object:
+    mapping = service_pb.PortMapping(client_port=80, server_port=8080, protocol=protocol)
+    mapping.client_identity = said  # type: ignore[assignment]
+    told = ForwardingEntry()
+    told.service.service_id, told.service.vpc_id = WEB, PAYMENTS
+    told.service.port_mappings.append(mapping)
+    news = news_of(told, GATEWAY)
+    return news.content.ports[0].identity if news and isinstance(news.content, Service) else news and news.content
+
+
+def test_a_port_tells_of_clients_as_its_entry_says_and_in_entries_of_before_not_at_all() -> None:
+    tcp, udp = service_pb.PortMapping.PROTOCOL_TCP, service_pb.PortMapping.PROTOCOL_UDP
+    proxy = [ClientIdentity.PROXY] * 3
+    wanted = [ClientIdentity.NONE, ClientIdentity.NONE, ClientIdentity.TOA, *proxy]
+    assert [identity_of(tcp, number) for number in range(6)] == wanted
+    assert {identity_of(udp, number) for number in range(6)} == {ClientIdentity.NONE}
+    assert identity_of(tcp, 99) == MALFORMED
 
 
 def test_the_source_address_is_the_one_leased_to_this_gateway() -> None:

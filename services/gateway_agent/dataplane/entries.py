@@ -188,8 +188,6 @@ def check_entry(entry: Entry) -> None:
         case Attachment(_, target):
             check_target(target)
         case Service(_, _, ports, backends):
-            if entry.keeps_source and entry.health_check is not None:
-                raise DataplaneError(f"service {entry.id} keeps the source: nobody's address can ask for its health")
             _check_list("ports", ports, [(mapping.protocol, mapping.client_port) for mapping in ports])
             _check_list("backends", backends, [backend.address for backend in backends], MOST_BACKENDS)
             if not is_one_family(backend.address for backend in backends):
@@ -203,7 +201,7 @@ def check_entry(entry: Entry) -> None:
             if min(astuple(entry.limits)) < 0 or max(astuple(entry.limits)) >= 1 << 64:
                 raise DataplaneError(f"limits of service {entry.id} are outside 0 to 2^64-1")
             if entry.health_check:
-                _check_health_check(entry.health_check)
+                _check_health_check(entry.health_check, entry)
         case Endpoint():
             _check_list("allowed networks", entry.allowed, entry.allowed, MOST_ALLOWED)
             if not is_one_family(entry.allowed, (entry.address,)):
@@ -255,7 +253,9 @@ def _check_weight(backend: Backend) -> None:
         raise DataplaneError(f"backend {backend.address} has weight {backend.weight}, outside 1 to {MOST_WEIGHT}")
 
 
-def _check_health_check(check: HealthCheck) -> None:
+def _check_health_check(check: HealthCheck, service: Service) -> None:
+    if service.keeps_source:
+        raise DataplaneError(f"service {service.id} keeps the source: nobody's address can ask for its health")
     if not 0 < check.port < 1 << 16:
         raise DataplaneError(f"port {check.port} of a health check is outside 1 to 65535")
     if not PATH.fullmatch(check.path) or len(check.path) > LONGEST_PATH:
