@@ -24,8 +24,10 @@ from services.common.principal import Principal
 from services.common.rpc.records import event_meta
 from services.endpoint.application.sources import random_marker
 from services.endpoint.application.streams import Streams
-from services.endpoint.domain.endpoint import Absent, Facts, SourceLease, State
-from services.endpoint.domain.endpoint_commands import ENDPOINT, ConfirmForwarding, Request
+from services.endpoint.domain.endpoint import Absent, State
+from services.endpoint.domain.endpoint_commands import ConfirmForwarding, Request
+from services.endpoint.domain.endpoint_decisions import ENDPOINT
+from services.endpoint.domain.facts import Facts, SourceLease
 from services.endpoint.domain.source_addresses import FIRST, SIZE
 from services.endpoint.projections import TABLE
 from services.endpoint.wire.endpoint import EndpointCodec

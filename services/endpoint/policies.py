@@ -73,6 +73,10 @@ class RegistryPolicy:
                 await self._forwarding.refresh(vpcs=[heard.attachment.vpc_id])
             case "resolver_set" | "resolver_deleted":
                 await self._forwarding.refresh(vpcs=[heard.vpc.id])
+            case "subnet_created" | "subnet_deleted":
+                await self._forwarding.routes.of_vpcs([heard.subnet.vpc_id])
+            case "route_table_created" | "route_table_changed" | "route_table_deleted":
+                await self._forwarding.routes.of_vpcs([heard.route_table.vpc_id])
             case _:
                 pass
 

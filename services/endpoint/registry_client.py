@@ -7,13 +7,21 @@ from typing import TypeVar
 import grpc
 
 from services.common import errors as refusals
-from services.common.addressing import address_of
+from services.common.addressing import address_of, networks_of
 from services.common.clock import SECOND
 from services.common.principal import Principal
 from services.common.rpc.service_settings import health_check_of, settings_of
 from services.common.service_settings import HealthCheck
-from services.endpoint.application.registry import PublishedService, Removal, Reservation, Rules, Sources
+from services.endpoint.application.registry import (
+    PublishedService,
+    Removal,
+    Reservation,
+    Rules,
+    Sources,
+    Tables,
+)
 from services.endpoint.domain.forwarding import UNKNOWN_LOG, Backend, Protocol, RegistryLog
+from services.endpoint.domain.routes import Place
 from services.endpoint.domain.targets import Target
 from services.endpoint.wire.forwarding import limits_of, port_mapping
 from services.endpoint.wire.labels import read_tags
@@ -32,7 +40,7 @@ REFUSALS: Mapping[type[errors.SidegateError], type[refusals.Refused]] = {
     errors.WrongState: refusals.WrongState,
     errors.QuotaReached: refusals.QuotaReached,
 }
-FIELDS = {"service": "endpoint.service", "subnet_id": "endpoint.subnet_id", "address": "endpoint.address"}
+FIELDS = {name: f"endpoint.{name}" for name in ("service", "subnet_id", "address", "vpc_id", "route_tables")}
 """Fields of a reservation by the names that the caller of CreateEndpoint knows."""
 
 Q = TypeVar("Q")
@@ -53,8 +61,7 @@ class RegistryClient:
         endpoint: str,
         owner: Principal,
         service: str,
-        subnet: str,
-        address: str,
+        place: Place,
         validate_only: bool = False,
     ) -> Reservation:
         request = internal_pb.ReserveEndpointPortRequest(
@@ -62,11 +69,32 @@ class RegistryClient:
             account=owner.account,
             project=owner.project,
             service=service,
-            subnet_id=subnet,
-            address=address,
+            subnet_id=place.subnet,
+            address=place.address,
             validate_only=validate_only,
+            vpc_id=place.vpc,
+            route_tables=place.tables,
         )
         return reservation_of(await self._ask(self._stub.ReserveEndpointPort, request))
+
+    async def hold(
+        self, endpoint: str, owner: Principal, vpc: str, tables: Collection[str], *, validate_only: bool = False
+    ) -> Tables:
+        request = internal_pb.HoldRouteTablesRequest(
+            endpoint_id=endpoint,
+            account=owner.account,
+            project=owner.project,
+            vpc_id=vpc,
+            route_tables=tables,
+            validate_only=validate_only,
+        )
+        answer = await self._ask(self._stub.HoldRouteTables, request)
+        return _tables(answer.route_tables, answer.subnets)
+
+    async def tables(self, ids: Collection[str]) -> Mapping[str, Tables]:
+        request = internal_pb.GetForwardingSourcesRequest(route_table_ids=ids)
+        answer = await self._ask(self._stub.GetForwardingSources, request)
+        return {table.id: _tables([table], answer.subnets) for table in answer.route_tables}
 
     async def release(self, endpoint: str) -> None:
         await self._ask(self._stub.ReleaseEndpointPort, internal_pb.ReleaseEndpointPortRequest(endpoint_id=endpoint))
@@ -121,6 +149,7 @@ def service_of(stored: service_pb.EndpointService, log: RegistryLog = UNKNOWN_LO
         session_settings=settings_of(stored.session_settings),
         health_check=check_of(stored),
         private_name=private_name_of(stored),
+        public_prefixes=networks_of(stored.public_prefixes),
     )
 
 
@@ -161,14 +190,34 @@ def backend_of(stored: service_pb.Backend) -> Backend:
 
 
 def reservation_of(answer: internal_pb.ReserveEndpointPortResponse) -> Reservation:
+    service = service_of(answer.service, RegistryLog(answer.log_id, answer.log_epoch))
+    if answer.route_tables:
+        return Reservation(
+            port="",
+            vpc=answer.route_tables[0].vpc_id,
+            subnet="",
+            address=service.public_prefixes[0].network_address,
+            service=service,
+            consumer=_by_cell(answer.consumer_attachments),
+            provider=_by_cell(answer.provider_attachments),
+            tables=_tables(answer.route_tables, answer.subnets),
+        )
     return Reservation(
         port=answer.port.id,
         vpc=answer.port.vpc_id,
         subnet=answer.port.subnet_id,
         address=address_of(answer.port.address),
-        service=service_of(answer.service, RegistryLog(answer.log_id, answer.log_epoch)),
+        service=service,
         consumer=_by_cell(answer.consumer_attachments),
         provider=_by_cell(answer.provider_attachments),
+    )
+
+
+def _tables(tables: Iterable[vpc_pb.RouteTable], subnets: Iterable[vpc_pb.Subnet]) -> Tables:
+    known = tuple(tables)
+    inside = {subnet for table in known for subnet in table.subnet_ids}
+    return Tables(
+        tuple(table.id for table in known), networks_of(subnet.cidr for subnet in subnets if subnet.id in inside)
     )
 
 

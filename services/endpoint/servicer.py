@@ -24,7 +24,6 @@ from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
 from services.endpoint.wire.reachability import backend_message, step_message
 from services.endpoint.wire.request import (
-    address_of,
     change_of,
     connections_of,
     decisions_of,
@@ -32,6 +31,7 @@ from services.endpoint.wire.request import (
     endpoints_of,
     name_of,
     networks_of,
+    place_of_endpoint,
     states_of,
     until_of,
     uuid_of,
@@ -56,8 +56,7 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
         wanted = Wanted(
             name=name_of(request.endpoint),
             service=request.endpoint.service,
-            subnet=uuid_of(request.endpoint.subnet_id, "endpoint.subnet_id"),
-            address=address_of(request.endpoint),
+            place=place_of_endpoint(request.endpoint),
             allowed=networks_of(request.endpoint.allowed_cidrs),
             description=description_of(request.endpoint.description, "endpoint.description"),
             tags=parse_tags(request.endpoint.tags),

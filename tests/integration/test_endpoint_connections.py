@@ -19,6 +19,7 @@ from services.endpoint.application.limits import Limits
 from services.endpoint.application.registry import Rules
 from services.endpoint.application.requests import Wanted
 from services.endpoint.domain.endpoint_commands import Change, Note
+from services.endpoint.domain.routes import Place
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from tests.support.endpoint_service import (
     CONSUMER,
@@ -293,6 +294,6 @@ async def test_known_accounts_and_tags_need_no_decision(world: EndpointWorld) ->
     assert (await world.create(SERVICE)).state == CREATING
     rule(world, tags=frozenset({Tag("team", "web")}))
     assert (await world.create(SERVICE)).state == PENDING
-    tagged = Wanted("name", SERVICE, SUBNET, "", (), tags=(Tag("a", ""), Tag("team", "web")))
+    tagged = Wanted("name", SERVICE, Place(SUBNET), (), tags=(Tag("a", ""), Tag("team", "web")))
     made = await world.app.requests.request(tagged, world.context(CONSUMER, "CreateEndpoint"))
     assert made.state == CREATING

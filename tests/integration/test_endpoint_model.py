@@ -20,6 +20,7 @@ from services.endpoint.application.registry import Removal, Rules
 from services.endpoint.application.requests import Wanted
 from services.endpoint.domain.endpoint_commands import Accept, Change, Delete, Note, ProviderCommand, Reject
 from services.endpoint.domain.presence import Presence, Statement
+from services.endpoint.domain.routes import Place
 from services.endpoint.domain.targets import Netns
 from tests.support import proof
 from tests.support.chaos.run import SHARE
@@ -60,7 +61,7 @@ class Sides(EndpointScene):
             self.request_while_the_registry_is_away(number)
         service = self.service(number)
         tags = (Tag("auto", tag),) if tag else ()
-        wanted = Wanted("", service, SUBNET, "", (), tags=tags)
+        wanted = Wanted("", service, Place(SUBNET), (), tags=tags)
         allowed = self.model.request(who, service)
         made = self.give(
             lambda context: self.world.app.requests.request(wanted, context),
@@ -75,7 +76,7 @@ class Sides(EndpointScene):
     def request_while_the_registry_is_away(self, number: int) -> None:
         """It is refused, and leaves nothing."""
         self.registry.refusals["reserve"] = Unavailable("AWAY", "away")
-        wanted, head = Wanted("", self.service(number), SUBNET, "", ()), self.run(self.world.store.head())
+        wanted, head = Wanted("", self.service(number), Place(SUBNET), ()), self.run(self.world.store.head())
         request = self.world.app.requests.request(wanted, self.context(CONSUMER, "CreateEndpoint", wanted))
         self.attempt(request, {Unavailable})
         assert self.run(self.world.store.head()) == head

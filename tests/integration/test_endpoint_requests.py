@@ -15,6 +15,7 @@ from services.common.eventsourcing.store import Unavailable as StoreUnavailable
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.requests import Wanted
 from services.endpoint.application.service import EndpointApplication
+from services.endpoint.domain.routes import Place
 from services.endpoint.domain.source_addresses import derived
 from services.endpoint.domain.targets import Netns
 from services.endpoint.projections import TABLE
@@ -254,7 +255,7 @@ async def test_a_request_id_used_for_another_command_is_refused_and_frees_nothin
     context = world.context(CONSUMER, "CreateEndpoint", "r1")
     other = replace(context, command_hash=b"other".ljust(32, b"."))
     with pytest.raises(RequestReused):
-        await world.app.requests.request(Wanted("other", OPEN_SERVICE, created.subnet_id, "", ()), other)
+        await world.app.requests.request(Wanted("other", OPEN_SERVICE, Place(created.subnet_id), ()), other)
     assert set(world.registry.held) == {created.id}
 
 

@@ -14,13 +14,11 @@ from services.endpoint.domain.endpoint import (
     EndpointFailed,
     EndpointRequested,
     Event,
-    Facts,
     Known,
-    Placement,
-    SourceLease,
     State,
 )
-from services.endpoint.domain.endpoint_commands import ENDPOINT
+from services.endpoint.domain.endpoint_decisions import ENDPOINT
+from services.endpoint.domain.facts import Facts, Placement, SourceLease
 
 ENDPOINT_ID = "5b0c6a52-0b56-4f1e-9d1c-8f4d0c0a7e01"
 SERVICE_ID = "0b3f1c3e-6a44-4a0e-8a5b-7a8d2d6a4c02"

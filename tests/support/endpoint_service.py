@@ -1,24 +1,26 @@
 """The endpoint service in a test: a real store, a registry that does as it is told, a clock that is set."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from services.common.addressing import Network, networks_of
 from services.common.clock import SECOND
 from services.common.errors import AlreadyExists, NotFound
 from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.sql_store import SqlStore
 from services.common.principal import Principal
 from services.endpoint.application.limits import Limits
-from services.endpoint.application.registry import PublishedService, Reservation, Sources
+from services.endpoint.application.registry import PublishedService, Reservation, Sources, Tables
 from services.endpoint.application.requests import Wanted
 from services.endpoint.application.service import EndpointApplication
 from services.endpoint.domain.endpoint_commands import Accept, Change, Delete, Reject
 from services.endpoint.domain.forwarding import Backend, PortMapping, Protocol
 from services.endpoint.domain.presence import Presence, Statement
+from services.endpoint.domain.routes import Place
 from services.endpoint.domain.targets import Netns
 from services.endpoint.policies import Upkeep
 from services.endpoint.projections import TABLE
@@ -32,6 +34,9 @@ SHOP_VPC = "11111111-1111-4111-8111-111111111111"
 PAYMENTS_VPC = "22222222-2222-4222-8222-222222222222"
 SUBNET = "33333333-3333-4333-8333-333333333333"
 SERVICE = "44444444-4444-4444-8444-444444444444"
+DEFAULT_TABLE = "66666666-6666-4666-8666-666666666661"
+PRIVATE_TABLE = "66666666-6666-4666-8666-666666666662"
+EMPTY_TABLE = "66666666-6666-4666-8666-666666666663"
 OPEN_SERVICE = "55555555-5555-4555-8555-555555555555"
 
 
@@ -81,6 +86,14 @@ class FakeRegistry:
         }
     )
     held: dict[str, IPv4Address] = field(default_factory=dict)
+    tables_there: dict[str, tuple[Network, ...]] = field(
+        default_factory=lambda: {
+            DEFAULT_TABLE: networks_of(("10.0.0.0/25",)),
+            PRIVATE_TABLE: networks_of(("10.0.0.128/26", "10.0.0.192/26")),
+            EMPTY_TABLE: (),
+        }
+    )
+    holds: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refusals: dict[str, Exception] = field(default_factory=dict)
     failpoints: dict[str, BaseException] = field(default_factory=dict)
     questions: int = 0
@@ -91,21 +104,22 @@ class FakeRegistry:
         endpoint: str,
         owner: Principal,
         service: str,
-        subnet: str,
-        address: str,
+        place: Place,
         validate_only: bool = False,
     ) -> Reservation:
         self._refuse("reserve")
         found = self.services.get(service)
         if found is None or found.gone or owner.account not in (CONSUMER.account, PROVIDER.account):
             raise NotFound("endpoint service", service)
-        if subnet != SUBNET:
-            raise NotFound("subnet", subnet)
+        if found.public_prefixes:
+            return self._routed(endpoint, found, place)
+        if place.subnet != SUBNET:
+            raise NotFound("subnet", place.subnet)
         reservation = Reservation(
             port=f"port-of-{endpoint}",
             vpc=SHOP_VPC,
-            subnet=subnet,
-            address=self._address(endpoint, address),
+            subnet=place.subnet,
+            address=self._address(endpoint, place.address),
             service=found,
             consumer=self._by_cell(SHOP_VPC),
             provider=self._by_cell(found.vpc),
@@ -116,9 +130,40 @@ class FakeRegistry:
             raise failure
         return reservation
 
+    def _routed(self, endpoint: str, found: PublishedService, place: Place) -> Reservation:
+        ids = place.tables or (DEFAULT_TABLE,)
+        self.holds[endpoint] = ids
+        return Reservation(
+            port="",
+            vpc=SHOP_VPC,
+            subnet="",
+            address=found.public_prefixes[0].network_address,
+            service=found,
+            consumer=self._by_cell(SHOP_VPC),
+            provider=self._by_cell(found.vpc),
+            tables=self._in(ids),
+        )
+
+    async def hold(
+        self, endpoint: str, owner: Principal, vpc: str, tables: Collection[str], *, validate_only: bool = False
+    ) -> Tables:
+        self._refuse("hold")
+        if missing := [table for table in tables if table not in self.tables_there]:
+            raise NotFound("route_table", missing[0])
+        if not validate_only:
+            self.holds[endpoint] = tuple(tables)
+        return self._in(tuple(tables))
+
+    async def tables(self, ids: Collection[str]) -> Mapping[str, Tables]:
+        return {id_: self._in((id_,)) for id_ in ids if id_ in self.tables_there}
+
+    def _in(self, ids: tuple[str, ...]) -> Tables:
+        return Tables(ids, tuple(subnet for id_ in ids for subnet in self.tables_there[id_]))
+
     async def release(self, endpoint: str) -> None:
         self._refuse("release")
         self.held.pop(endpoint, None)
+        self.holds.pop(endpoint, None)
 
     async def sources(self, services: Collection[str], vpcs: Collection[str]) -> Sources:
         self.questions += 1
@@ -184,7 +229,7 @@ class EndpointWorld:
         address: str = "",
         subnet: str = SUBNET,
     ) -> endpoint_pb.Endpoint:
-        wanted = Wanted("name", service, subnet, address, ())
+        wanted = Wanted("name", service, Place(subnet, address), ())
         return await self.app.requests.request(wanted, self.context(by, "CreateEndpoint", request_id))
 
     async def get(self, endpoint: str, by: Principal = CONSUMER) -> endpoint_pb.Endpoint:

@@ -25,14 +25,10 @@ from services.endpoint.domain.endpoint import (
     EndpointFailed,
     EndpointRequested,
     Event,
-    Facts,
     SourceAddressLeased,
-    SourceLease,
     SourcesAdded,
-    Whitelist,
 )
 from services.endpoint.domain.endpoint_commands import (
-    SECOND,
     Accept,
     AddSources,
     Change,
@@ -48,9 +44,10 @@ from services.endpoint.domain.endpoint_commands import (
     Reject,
     Request,
     WithdrawService,
-    decide,
 )
 from services.endpoint.domain.endpoint_constraints import constraints
+from services.endpoint.domain.endpoint_decisions import SECOND, decide
+from services.endpoint.domain.facts import Facts, SourceLease, Whitelist
 from services.endpoint.domain.whitelists import NOBODY
 from tests.support.endpoint import (
     CONSUMER,

@@ -17,9 +17,7 @@ from services.endpoint.domain.endpoint import (
     Event,
     Failed,
     Rejected,
-    SourceLease,
     State,
-    Whitelist,
     evolve,
 )
 from services.endpoint.domain.endpoint_commands import (
@@ -38,9 +36,10 @@ from services.endpoint.domain.endpoint_commands import (
     Reject,
     Request,
     WithdrawService,
-    decide,
 )
 from services.endpoint.domain.endpoint_constraints import constraints
+from services.endpoint.domain.endpoint_decisions import decide
+from services.endpoint.domain.facts import SourceLease, Whitelist
 from tests.support.endpoint import CONSUMER, ENDPOINT_ID, FACTS, PROVIDER, SERVICE_ID, STRANGER, known_facts
 
 times = st.integers(0, 1_000)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.addressing import networks_of
 from services.common.errors import Invalid
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.common.rpc.guard import check
@@ -23,12 +24,15 @@ from services.endpoint.domain.endpoint import (
     EndpointDeletionRequested,
     EndpointFailed,
     EndpointRequested,
+    EndpointRerouted,
     SourceAddressLeased,
-    SourceLease,
     SourcesAdded,
 )
-from services.endpoint.domain.endpoint_commands import ENDPOINT, Change, Reject
+from services.endpoint.domain.endpoint_commands import Change, Reject
+from services.endpoint.domain.endpoint_decisions import ENDPOINT
+from services.endpoint.domain.facts import SourceLease
 from services.endpoint.domain.presence import standing
+from services.endpoint.domain.routes import Port, Route, Routing
 from services.endpoint.domain.targets import Netns
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec, is_removed
@@ -51,6 +55,19 @@ WEIGHTS: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath
 DRAINS: dict[str, str] = json.loads(Path(__file__).with_name("golden").joinpath("drains.json").read_text())
 """The same of those that say more since sessions drain."""
 
+DNS, HTTPS = Port(53, forwarding.Protocol.UDP), Port(443, forwarding.Protocol.TCP)
+ROUTING = Routing(
+    tables=("66666666-6666-4666-8666-666666666661",),
+    prefixes=networks_of(("100.125.0.0/16", "100.126.0.10/32")),
+    subnets=networks_of(("10.0.0.0/25",)),
+    routes=(
+        Route(
+            IPv4Network("100.125.0.0/16"), ports=(Port(53, forwarding.Protocol.UDP), Port(443, forwarding.Protocol.TCP))
+        ),
+        Route(IPv4Network("100.126.0.10/32")),
+        Route(IPv4Network("100.125.1.0/24"), denied=True),
+    ),
+)
 LIFE = (
     EndpointRequested(FACTS),
     ConnectionApproved(2_000),
@@ -70,6 +87,7 @@ LIFE = (
             SourceLease("gw-1", IPv4Address("198.19.200.3")),
         ),
     ),
+    EndpointRerouted(9_900, ROUTING),
 )
 SERVICE = forwarding.ServiceForwarded(
     cell="default",

@@ -14,8 +14,9 @@ from services.common.eventsourcing.aggregate import Codec
 from services.common.eventsourcing.decider import Decider
 from services.common.eventsourcing.store import NewEvent, RecordedEvent
 from services.endpoint.domain import forwarding
-from services.endpoint.domain.endpoint import ConnectionApproved, EndpointChanged, EndpointRequested, SourceLease
-from services.endpoint.domain.endpoint_commands import ENDPOINT
+from services.endpoint.domain.endpoint import ConnectionApproved, EndpointChanged, EndpointRequested
+from services.endpoint.domain.endpoint_decisions import ENDPOINT
+from services.endpoint.domain.facts import SourceLease
 from services.endpoint.wire.endpoint import EndpointCodec, facts_of, state_of
 from services.endpoint.wire.forwarding import ServiceCodec as ForwardingCodec
 from services.registry.domain import port, service, vpc

@@ -6,7 +6,8 @@ from ipaddress import IPv4Address
 import pytest
 
 from services.common.principal import Principal
-from services.endpoint.domain.endpoint import Accepted, Facts, Known, PendingAcceptance, Placement, Rejected
+from services.endpoint.domain.endpoint import Accepted, Known, PendingAcceptance, Rejected
+from services.endpoint.domain.facts import Facts, Placement
 from services.endpoint.domain.passage import PassageStep, Subject, for_owner, passes
 from services.endpoint.domain.reachability import Finding
 from services.endpoint.domain.traced import Met, Opening, Outcome, Traced, TracedStep

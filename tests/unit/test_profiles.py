@@ -19,9 +19,9 @@ from services.endpoint.domain.endpoint import (
     EndpointChanged,
     EndpointRequested,
     Event,
-    Whitelist,
 )
-from services.endpoint.domain.endpoint_commands import ENDPOINT
+from services.endpoint.domain.endpoint_decisions import ENDPOINT
+from services.endpoint.domain.facts import Whitelist
 from services.endpoint.domain.forwarding import Backend, Limits, ServiceForwarded, ServiceForwardingChanged
 from services.endpoint.wire import labels
 from services.endpoint.wire.endpoint import EndpointCodec, forwarding_entry, state_of

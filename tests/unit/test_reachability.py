@@ -6,17 +6,8 @@ from ipaddress import IPv4Address
 import pytest
 
 from services.common.principal import Principal
-from services.endpoint.domain.endpoint import (
-    Accepted,
-    Creating,
-    Deleting,
-    Facts,
-    Failed,
-    Known,
-    PendingAcceptance,
-    Placement,
-    Rejected,
-)
+from services.endpoint.domain.endpoint import Accepted, Creating, Deleting, Failed, Known, PendingAcceptance, Rejected
+from services.endpoint.domain.facts import Facts, Placement
 from services.endpoint.domain.reachability import (
     Finding,
     Outcome,

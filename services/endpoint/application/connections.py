@@ -18,7 +18,8 @@ from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, Deleted, State
-from services.endpoint.domain.endpoint_commands import ProviderCommand, is_provider
+from services.endpoint.domain.endpoint_commands import ProviderCommand
+from services.endpoint.domain.endpoint_decisions import is_provider
 from services.endpoint.projections import ENDPOINT
 from services.endpoint.wire.resource import connection_of, connection_resource
 from services.endpoint.wire.sights import Change

@@ -12,9 +12,11 @@ from services.common.watching.beginning import Place
 from services.common.watching.sight import Watch
 from services.common.watching.watcher import Told
 from services.common.watching.watching import Watching
+from services.endpoint.application.agenda import Agenda
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.names import Names
+from services.endpoint.application.routes import Routes
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.endpoint import Absent, State
@@ -39,8 +41,10 @@ class Endpoints:
         *,
         watching: Watching[Seen],
         names: Names,
+        routes: Routes,
+        agenda: Agenda,
     ) -> None:
-        self._names = names
+        self._names, self._routes, self._agenda = names, routes, agenda
         self._streams = streams
         self._rows = rows
         self._cells = cells
@@ -70,14 +74,21 @@ class Endpoints:
         return self._watching.watch(watch, place)
 
     async def change(self, command: Change, context: CommandContext) -> endpoint_pb.Endpoint:
-        """DNS that is turned on brings the names of the moment. Raises AlreadyExists where another endpoint has one."""
+        """DNS that is turned on brings the names of the moment; what routes follow is looked at again afterwards.
+
+        Raises AlreadyExists where another endpoint has a name or a route table.
+        """
         if command.dns is not None:
             command = replace(command, dns_names=await self._names_of(command))
         try:
-            return await self._execute(command, context)
+            async with self._routes.changing(command, context) as change:
+                answer = await self._execute(change, context)
         except AlreadyClaimed as clash:
             await self._names.explain(clash)
             raise
+        if change.routes is not None and not context.validate_only:
+            self._agenda.recheck(service=answer.service, vpcs=(answer.vpc_id,))
+        return answer
 
     async def _names_of(self, command: Change) -> tuple[str, ...]:
         row = (await self._rows.endpoints([command.endpoint])).get(command.endpoint)

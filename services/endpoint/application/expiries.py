@@ -6,8 +6,9 @@ from collections.abc import Callable
 from services.endpoint.application.cells import Cells
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
-from services.endpoint.domain.endpoint import Deleting, Facts
+from services.endpoint.domain.endpoint import Deleting
 from services.endpoint.domain.endpoint_commands import Lapse
+from services.endpoint.domain.facts import Facts
 from services.endpoint.projections import CONNECTED, DRAINABLE, ENDPOINT
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.stored import endpoint_stream

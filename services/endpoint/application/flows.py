@@ -7,7 +7,8 @@ from services.common.errors import Unavailable
 from services.common.messaging import subjects
 from services.common.messaging.connection import Unsettled
 from services.endpoint.application.streams import Streams
-from services.endpoint.domain.endpoint import Absent, Facts
+from services.endpoint.domain.endpoint import Absent
+from services.endpoint.domain.facts import Facts
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.gateway.v1.flow_pb2 import Flow
 

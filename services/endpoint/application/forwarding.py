@@ -9,10 +9,11 @@ from services.common.eventsourcing.store import Conflict
 from services.endpoint.application.registry import PublishedService, Registry, Reservation
 from services.endpoint.application.registry import Sources as RegistrySources
 from services.endpoint.application.resolvers import Resolvers
+from services.endpoint.application.routes import Routes
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
-from services.endpoint.domain.endpoint import Facts
 from services.endpoint.domain.endpoint_commands import EndConnection, WithdrawService
+from services.endpoint.domain.facts import Facts
 from services.endpoint.domain.forwarding import (
     UNKNOWN_LOG,
     ForwardService,
@@ -51,8 +52,10 @@ class Forwarding:
         registry: Registry,
         *,
         resolvers: Resolvers,
+        routes: Routes,
         clock: Callable[[], int],
     ) -> None:
+        self.routes = routes
         self._store = store
         self._streams = streams
         self._rows = rows
@@ -81,6 +84,7 @@ class Forwarding:
             for cell in await self._cells(SERVICE, service.id)
         ]
         await asyncio.gather(*command)
+        await self.routes.of_service(service)
 
     async def permissions_removed(self, service: PublishedService) -> None:
         """Ends the connections that the owner wanted to end with a permission; again, or late, changes nothing."""
@@ -104,11 +108,13 @@ class Forwarding:
             await self._renew_services(some, await self._registry.sources(some, ()))
         for some in _batches(vpcs):
             await self._refresh_attachments(some)
+            await self.routes.of_vpcs(some)
 
     async def resync(self) -> None:
         """Refreshes all that cells have or should have."""
         vpcs = {*await self._store.query(vpcs_in_use), *await self._registry.attached()}
         await self.refresh(await self._store.query(services_in_use), vpcs)
+        await self.routes.resync()
 
     async def _refresh_attachments(self, vpcs: Collection[str]) -> None:
         places = {(cell, vpc) for vpc in vpcs for cell in await self._cells(ATTACHMENT, vpc)}

@@ -10,8 +10,9 @@ from services.endpoint.application.sources import Sources
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain import source_addresses
 from services.endpoint.domain.demand import Demand, Place, Shortage
-from services.endpoint.domain.endpoint import Accepted, Creating, Facts
+from services.endpoint.domain.endpoint import Accepted, Creating
 from services.endpoint.domain.endpoint_commands import AddSources
+from services.endpoint.domain.facts import Facts
 from services.endpoint.wire.stored import endpoint_stream
 
 RETRY_SECONDS = 30

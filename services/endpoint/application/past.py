@@ -6,7 +6,7 @@ from services.common.history.past import Facet, Past, Shown, of_counterpart, of_
 from services.endpoint.projections import ATTACHMENT, ENDPOINT, REDUCER, RESOLVER, SERVICE
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.forwarding import is_removed
-from services.endpoint.wire.resource import connection_resource, endpoint_resource
+from services.endpoint.wire.resource import connection_resource, endpoint_resource, typed
 from services.endpoint.wire.stored import unpacked
 from sidegate.api.events.v1.history_pb2 import ResourceState
 
@@ -17,7 +17,7 @@ def show(shown: Shown, event: RecordedEvent, _index: Index) -> ResourceState:
     state = state_of(event.data)
     if shown.kind == CONNECTION:
         return ResourceState(connection=connection_resource(state))
-    return ResourceState(endpoint=endpoint_resource(state))
+    return ResourceState(endpoint=typed(endpoint_resource(state)))
 
 
 def show_entry(_shown: Shown, event: RecordedEvent) -> ResourceState | None:

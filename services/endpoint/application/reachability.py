@@ -11,7 +11,7 @@ from services.endpoint.application.probes import Probes
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain import reachability
 from services.endpoint.domain.endpoint import Absent, Accepted, Creating, Deleted, Known
-from services.endpoint.domain.endpoint_commands import is_provider
+from services.endpoint.domain.endpoint_decisions import is_provider
 from services.endpoint.domain.reachability import Finding, Port, PortOutcome, Step
 from services.endpoint.domain.traced import Opening
 from services.endpoint.wire.stored import endpoint_stream

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.common.addressing import Address
+from services.common.addressing import Address, Network
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
@@ -18,6 +18,7 @@ from services.endpoint.domain.forwarding import (
     ServiceForwarded,
 )
 from services.endpoint.domain.resolvers import Resolver
+from services.endpoint.domain.routes import Place
 from services.endpoint.domain.targets import Target
 
 EVERYBODY = "iam:domain::*"
@@ -51,7 +52,7 @@ class PublishedService:
     """An endpoint service as the registry has it. One that is `gone` will not come back.
 
     `ended` are permissions that were removed together with the connections that they had let in. `private_name` is one
-    that is verified; empty where there is none.
+    that is verified; empty where there is none. One with `public_prefixes` is reached by routes.
     """
 
     id: str
@@ -72,6 +73,7 @@ class PublishedService:
     session_settings: SessionSettings = USUAL
     health_check: HealthCheck | None = None
     private_name: str = ""
+    public_prefixes: tuple[Network, ...] = ()
 
     def decides_on(self, account: str, tags: Collection[Tag]) -> bool:
         """Whether the owner, or nobody yet, decides on a connection of this account with these tags."""
@@ -104,8 +106,18 @@ class PublishedService:
 
 
 @dataclass(frozen=True, slots=True)
+class Tables:
+    """Route tables by id, and the ranges of their subnets."""
+
+    ids: tuple[str, ...] = ()
+    subnets: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
-    """An address that was taken for an endpoint, the service it may lead to, and how each cell reaches both VPCs."""
+    """An address, or route tables, that were taken for an endpoint, the service it may lead to, and how each cell
+    reaches both VPCs. What has tables has no port and no subnet, and the address that stands for its routes.
+    """
 
     port: str
     vpc: str
@@ -114,6 +126,7 @@ class Reservation:
     service: PublishedService
     consumer: Mapping[str, Target]
     provider: Mapping[str, Target]
+    tables: Tables = Tables()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +149,18 @@ class Registry(Protocol):
         endpoint: str,
         owner: Principal,
         service: str,
-        subnet: str,
-        address: str,
+        place: Place,
         validate_only: bool = False,
     ) -> Reservation:
         """Takes an address for an endpoint, once: asked again, it gives the same answer. Or only says what it would."""
+
+    async def hold(
+        self, endpoint: str, owner: Principal, vpc: str, tables: Collection[str], *, validate_only: bool = False
+    ) -> Tables:
+        """Takes exactly these route tables for an endpoint that has some."""
+
+    async def tables(self, ids: Collection[str]) -> Mapping[str, Tables]:
+        """Of up to 1000 route tables those that are there, each with its subnets."""
 
     async def release(self, endpoint: str) -> None:
         """Gives an endpoint's address back; again is not an error."""

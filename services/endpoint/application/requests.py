@@ -21,11 +21,14 @@ from services.endpoint.application.forwarding import Forwarding
 from services.endpoint.application.limits import UNLIMITED, Limits
 from services.endpoint.application.names import Names
 from services.endpoint.application.registry import Registry, Reservation
+from services.endpoint.application.routes import refuse_taken_routes
 from services.endpoint.application.sources import Sources
 from services.endpoint.application.streams import Streams
-from services.endpoint.domain import source_addresses
-from services.endpoint.domain.endpoint import CONSUMER, ENDPOINTS, MARKER, Absent, Facts, Placement, State, Whitelist
+from services.endpoint.domain import policy, source_addresses
+from services.endpoint.domain.endpoint import CONSUMER, ENDPOINTS, MARKER, Absent, State
 from services.endpoint.domain.endpoint_commands import Request
+from services.endpoint.domain.facts import Facts, Placement, Whitelist
+from services.endpoint.domain.routes import Place, Routing, ports_of
 from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 
@@ -38,12 +41,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An endpoint as its consumer asks for it; an empty address is any that is free."""
+    """An endpoint as its consumer asks for it."""
 
     name: str
     service: str
-    subnet: str
-    address: str
+    place: Place
     allowed: tuple[Network, ...]
     description: str = ""
     tags: tuple[Tag, ...] = ()
@@ -100,8 +102,7 @@ class Requests:
             endpoint=id_,
             owner=context.principal,
             service=wanted.service,
-            subnet=wanted.subnet,
-            address=wanted.address,
+            place=wanted.place,
             validate_only=context.validate_only,
         )
         try:
@@ -133,6 +134,7 @@ class Requests:
                 answer = await self._execute(command, reservation.service.endpoints_per_account, context)
             except AlreadyClaimed as clash:
                 await self._names.explain(clash)
+                refuse_taken_routes(clash, facts.service)
                 if clash.claim.kind != MARKER:
                     taken = await self._sources.taken(facts.placement.provider_vpc)
                 continue
@@ -217,4 +219,14 @@ def _facts(id_: str, wanted: Wanted, reservation: Reservation, cell: str, contex
         counted=True,
         service_version=service.version,
         expires_at=context.at_ns + rules.pending_for if rules.pending_for else 0,
+        routing=_routing(wanted, reservation, context.principal),
     )
+
+
+def _routing(wanted: Wanted, reservation: Reservation, owner: Principal) -> Routing | None:
+    """None where the endpoint has an address."""
+    tables, service = reservation.tables, reservation.service
+    if not tables.ids:
+        return None
+    held = policy.Held(wanted.policy, owner.account, ports_of(service.ports))
+    return policy.routing(tables.ids, service.public_prefixes, tables.subnets, held)

@@ -25,6 +25,7 @@ from services.endpoint.application.reachability import Reachability
 from services.endpoint.application.registry import Registry
 from services.endpoint.application.requests import Requests
 from services.endpoint.application.resolvers import Resolvers
+from services.endpoint.application.routes import Routes
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.sources import Sources, random_marker
 from services.endpoint.application.streams import Streams
@@ -73,7 +74,8 @@ class EndpointApplication:
         resolvers, names = Resolvers(streams, rows, clock), Names(store, registry, zone_of(region))
         await resolvers.begin()
         cells = await Cells.open(streams, rows, agenda, demand, limits=limits, clock=clock, resolvers=resolvers)
-        forwarding = Forwarding(store, streams, rows, registry, resolvers=resolvers, clock=clock)
+        routes = Routes(store, streams, rows, registry, clock)
+        forwarding = Forwarding(store, streams, rows, registry, resolvers=resolvers, routes=routes, clock=clock)
         sources = Sources(store, streams, rows, clock)
         expiries = Expiries(streams, rows, cells, clock)
         probes = Probes()
@@ -92,7 +94,9 @@ class EndpointApplication:
         )
         return cls(
             requests=requests,
-            endpoints=Endpoints(streams, rows, cells, expiries, watching=watching, names=names),
+            endpoints=Endpoints(
+                streams, rows, cells, expiries, watching=watching, names=names, routes=routes, agenda=agenda
+            ),
             connections=Connections(streams, rows, expiries, watching),
             cells=cells,
             forwarding=forwarding,

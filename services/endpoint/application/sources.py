@@ -12,8 +12,9 @@ from services.common.eventsourcing.store import AlreadyClaimed, EventStore
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.streams import Streams, no_answer, on_our_own
 from services.endpoint.domain import source_addresses
-from services.endpoint.domain.endpoint import SOURCE_ADDRESS, Facts
+from services.endpoint.domain.endpoint import SOURCE_ADDRESS
 from services.endpoint.domain.endpoint_commands import LeaseSource
+from services.endpoint.domain.facts import Facts
 from services.endpoint.projections import ENDPOINT, LIVE
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.stored import endpoint_stream

@@ -5,7 +5,7 @@ from services.common.eventsourcing.context import CommandContext
 from services.common.eventsourcing.store import EventStore
 from services.common.principal import SYSTEM, Principal
 from services.common.rpc.records import event_meta
-from services.endpoint.domain import endpoint, endpoint_commands, forwarding, gateway, resolvers
+from services.endpoint.domain import endpoint, endpoint_commands, endpoint_decisions, forwarding, gateway, resolvers
 from services.endpoint.wire.endpoint import EndpointCodec
 from services.endpoint.wire.forwarding import AttachmentCodec, ServiceCodec
 from services.endpoint.wire.gateway import GatewayCodec
@@ -20,7 +20,7 @@ class Streams:
 
     def __init__(self, store: EventStore) -> None:
         self.endpoints: Aggregate[endpoint_commands.Command, endpoint.State, endpoint.Event] = Aggregate(
-            store, endpoint_commands.ENDPOINT, EndpointCodec(), event_meta
+            store, endpoint_decisions.ENDPOINT, EndpointCodec(), event_meta
         )
         self.gateways: Aggregate[gateway.Command, gateway.State, gateway.Event] = Aggregate(
             store, gateway.GATEWAY, GatewayCodec(), event_meta

@@ -8,7 +8,8 @@ from services.common.errors import Invalid, NotFound
 from services.common.principal import Principal
 from services.endpoint.application.reachability import Reachability
 from services.endpoint.domain import passage
-from services.endpoint.domain.endpoint import Accepted, Creating, Facts
+from services.endpoint.domain.endpoint import Accepted, Creating
+from services.endpoint.domain.facts import Facts
 from services.endpoint.domain.passage import PassageStep
 from services.endpoint.domain.reachability import Finding
 from services.endpoint.domain.traced import Opening

@@ -1,14 +1,12 @@
 """An endpoint's life: its states, what happens to it, and what each event makes of a state."""
 
 from dataclasses import dataclass, replace
-from enum import Enum
-from ipaddress import IPv4Address
 from typing import Any, assert_never
 
-from services.common.addressing import Address, Network
+from services.common.addressing import Network
 from services.common.labels import Tag
-from services.common.principal import Principal
-from services.endpoint.domain.whitelists import nobody
+from services.endpoint.domain.facts import Facts, SourceLease, Whitelist
+from services.endpoint.domain.routes import Routing
 
 MARKER = "marker"
 CONSUMER = "consumer-endpoints"
@@ -20,96 +18,8 @@ ENDPOINTS = "endpoints"
 CHANGEABLE = ("name", "allowed", "description", "tags", "whitelist", "policy", "dns", "dns_names")
 """What the owner can change of an endpoint, by the names that its facts, the command and the event have for it."""
 
-
-class Whitelist(Enum):
-    """Whether the whitelist counts. AS_LISTED: where it is not empty."""
-
-    AS_LISTED = "as_listed"
-    ENABLED = "enabled"
-    DISABLED = "disabled"
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an endpoint is carried, and whose service is on its other side."""
-
-    cell: str
-    provider: Principal
-    provider_vpc: str
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLease:
-    """An address that one gateway's connections for the endpoint come from, unique in the provider's VPC.
-
-    A gateway has one from the beginning, and more behind it where its sessions need them.
-    """
-
-    gateway: str
-    address: IPv4Address
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What an endpoint has in every state. Times are nanoseconds since the epoch.
-
-    `dns_names` are its own, and its service's as it was when DNS was turned on; it has them until it is to go.
-    `generation` counts what alters forwarding, `admission` the approvals, `version` all events, `unseen` those that its
-    owner sees nothing of, the last of them at `noted_at`. `note` is the service owner's, `policy` a JSON object or
-    empty. `pending_for` and `accepted_for` (ns) are its service's rules of when it was requested, `expires_at` is when
-    it ends by itself; 0: never. `service_version` is that of the service as the request saw it; 0: not known. Sessions
-    that were established before it was Rejected or Deleting go on until `drain_until`; 0: they are cut.
-    """
-
-    id: str
-    owner: Principal
-    name: str
-    service: str
-    service_full_name: str
-    subnet: str
-    vpc: str
-    address: Address
-    port: str
-    marker: int
-    placement: Placement
-    created_at: int
-    updated_at: int
-    allowed: tuple[Network, ...] = ()
-    sources: tuple[SourceLease, ...] = ()
-    generation: int = 1
-    admission: int = 0
-    version: int = 1
-    description: str = ""
-    tags: tuple[Tag, ...] = ()
-    whitelist: Whitelist = Whitelist.AS_LISTED
-    policy: str = ""
-    dns: bool = False
-    dns_names: tuple[str, ...] = ()
-    note: str = ""
-    pending_for: int = 0
-    accepted_for: int = 0
-    expires_at: int = 0
-    counted: bool = False
-    service_version: int = 0
-    drain_until: int = 0
-    noted_at: int = 0
-    unseen: int = 0
-
-    @property
-    def revision(self) -> int:
-        """Changes with all that its owner sees of it, and with nothing else."""
-        return self.version - self.unseen
-
-    def sources_of(self, gateway: str) -> tuple[SourceLease, ...]:
-        """Those of one gateway, the first of them first."""
-        return tuple(lease for lease in self.sources if lease.gateway == gateway)
-
-    @property
-    def admitted(self) -> tuple[Network, ...]:
-        """The sources that gateways let in; empty is everybody."""
-        if self.whitelist is Whitelist.DISABLED:
-            return ()
-        return nobody(self.address) if self.whitelist is Whitelist.ENABLED and not self.allowed else self.allowed
+CHANGING = (*CHANGEABLE, "routing")
+"""What is another after a change: the policy makes other routes, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +117,15 @@ class EndpointChanged:
     policy: str | None = None
     dns: bool | None = None
     dns_names: tuple[str, ...] | None = None
+    routing: Routing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRerouted:
+    """Its route tables have other subnets, or its service other ports."""
+
+    at: int
+    routing: Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +187,7 @@ Event = (
     | ConnectionRejected
     | EndpointActivated
     | EndpointChanged
+    | EndpointRerouted
     | EndpointDeletionRequested
     | EndpointDeleted
     | EndpointFailed
@@ -286,7 +206,7 @@ def evolve(state: State, event: Event) -> State:
     return _next(state, event)
 
 
-def _next(state: Known, event: Event) -> Known:
+def _next(state: Known, event: Event) -> Known:  # noqa: PLR0912 # a case for each event
     facts = state.facts
     match event:
         case EndpointRequested(requested):
@@ -303,6 +223,8 @@ def _next(state: Known, event: Event) -> Known:
             return Accepted(_touched(facts, at), state.since if isinstance(state, Creating) else at)
         case EndpointChanged():
             return replace(state, facts=_changed(facts, event))
+        case EndpointRerouted(at, routing):
+            return replace(state, facts=replace(_regenerated(facts, at), routing=routing))
         case EndpointDeletionRequested(at, drain_until):
             return Deleting(replace(_ending(facts, at, drain_until), dns_names=()))
         case EndpointDeleted(at):
@@ -337,10 +259,14 @@ def _ending(facts: Facts, at: int, drain_until: int = 0) -> Facts:
 
 def _changed(facts: Facts, event: EndpointChanged) -> Facts:
     after = replace(_touched(facts, event.at), **news(event))
-    same = (after.admitted, after.dns_names) == (facts.admitted, facts.dns_names)
-    return after if same else replace(after, generation=facts.generation + 1)
+    return after if _forwarded(after) == _forwarded(facts) else replace(after, generation=facts.generation + 1)
+
+
+def _forwarded(facts: Facts) -> object:
+    """What a change may make another of what gateways are told."""
+    return facts.admitted, facts.dns_names, facts.routing and facts.routing.routes
 
 
 def news(change: object) -> dict[str, Any]:
     """What a change does not leave as it is, by its name in the facts."""
-    return {name: new for name in CHANGEABLE if (new := getattr(change, name)) is not None}
+    return {name: new for name in CHANGING if (new := getattr(change, name, None)) is not None}

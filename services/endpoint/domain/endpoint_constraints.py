@@ -14,14 +14,16 @@ from services.endpoint.domain.endpoint import (
     EndpointFailed,
     EndpointRequested,
     Event,
-    Facts,
     Known,
     SourceAddressLeased,
-    SourceLease,
     SourcesAdded,
     State,
     evolve,
 )
+from services.endpoint.domain.facts import Facts, SourceLease
+
+ROUTE_TABLE, VPC_ROUTES = "route-table", "vpc-routes"
+"""The kinds of claims that a route table, and a VPC, has one endpoint of a service."""
 
 
 def constraints(state: State, event: Event) -> Constraints:
@@ -31,15 +33,15 @@ def constraints(state: State, event: Event) -> Constraints:
             marker = Claim(MARKER, str(facts.marker))
             sources = tuple(_claim(facts, lease) for lease in facts.sources)
             named = names.claims(facts.vpc, facts.dns_names)
-            return Constraints(claims=(marker, *sources, *named), counts=_counts(facts, 1))
+            return Constraints(claims=(marker, *sources, *named, *_routed(facts)), counts=_counts(facts, 1))
         case EndpointChanged() | EndpointDeletionRequested() | EndpointFailed() if not isinstance(state, Absent):
-            return _renamed(state, event)
+            return _renamed(state, event) + _moved(state, event)
         case SourceAddressLeased() | SourcesAdded() if not isinstance(state, Absent):
             return Constraints(claims=tuple(_claim(state.facts, lease) for lease in event.leases))
         case EndpointDeleted() if not isinstance(state, Absent):
             facts = state.facts
             sources = tuple(_claim(facts, lease) for lease in facts.sources)
-            return Constraints(releases=sources, counts=_counts(facts, -1))
+            return Constraints(releases=(*sources, *_routed(facts)), counts=_counts(facts, -1))
         case _:
             return Constraints()
 
@@ -52,9 +54,30 @@ def _renamed(state: Known, event: Event) -> Constraints:
     return Constraints() if before == now else Constraints(releases=before, claims=now)
 
 
+def _moved(state: Known, event: Event) -> Constraints:
+    """Into other route tables."""
+    after = evolve(state, event)
+    before = _routed(state.facts)
+    now = () if isinstance(after, Absent) else _routed(after.facts)
+    return Constraints() if before == now else Constraints(releases=before, claims=now)
+
+
 def _counts(facts: Facts, delta: int) -> tuple[Count, ...]:
     project = Count(ENDPOINTS, str(facts.owner), delta)
     return (project, Count(CONSUMER, f"{facts.service}/{facts.owner.account}", delta)) if facts.counted else (project,)
+
+
+def _routed(facts: Facts) -> tuple[Claim, ...]:
+    """The tables' first: who asks for one that is taken is told so."""
+    if facts.routing is None:
+        return ()
+    tables = (Claim(ROUTE_TABLE, f"{table}/{facts.service}") for table in facts.routing.tables)
+    return (*tables, gateway_claim(facts.vpc, facts.service))
+
+
+def gateway_claim(vpc: str, service: str) -> Claim:
+    """That a VPC has one endpoint of a gateway-type service. With an empty service its key is the prefix of all."""
+    return Claim(VPC_ROUTES, f"{vpc}/{service}")
 
 
 def _claim(facts: Facts, lease: SourceLease) -> Claim:

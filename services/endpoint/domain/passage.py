@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from services.endpoint.domain.endpoint import Accepted, Creating, Facts, Known
+from services.endpoint.domain.endpoint import Accepted, Creating, Known
+from services.endpoint.domain.facts import Facts
 from services.endpoint.domain.presence import public_reason
 from services.endpoint.domain.reachability import Finding, of_state
 from services.endpoint.domain.traced import Met, Opening, Outcome, Traced

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from services.endpoint.domain.endpoint import Accepted, Creating, Facts, Failed, Known, PendingAcceptance, Rejected
+from services.endpoint.domain.endpoint import Accepted, Creating, Failed, Known, PendingAcceptance, Rejected
+from services.endpoint.domain.facts import Facts
 from services.endpoint.domain.presence import public_reason
 from services.endpoint.domain.traced import Traced
 

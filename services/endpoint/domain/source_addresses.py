@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from itertools import islice
 
 from services.common.errors import QuotaReached
-from services.endpoint.domain.endpoint import SourceLease
+from services.endpoint.domain.facts import SourceLease
 
 FIRST = IPv4Address("198.19.128.1")
 SIZE = 32_766

@@ -22,20 +22,20 @@ from services.endpoint.domain.endpoint import (
     EndpointDeletionRequested,
     EndpointFailed,
     EndpointRequested,
+    EndpointRerouted,
     Event,
-    Facts,
     Failed,
     Known,
     PendingAcceptance,
-    Placement,
     Rejected,
     SourceAddressLeased,
-    SourceLease,
     SourcesAdded,
     State,
 )
+from services.endpoint.domain.facts import Facts, Placement, SourceLease
 from services.endpoint.wire.labels import WHITELISTS, read_tags, tag_message, whitelist_of
 from services.endpoint.wire.resource import endpoint_resource
+from services.endpoint.wire.routing import route_message, routing_of
 from services.endpoint.wire.stored import UnknownFact, packed, unpacked
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1 import endpoint_events_pb2 as events_pb
@@ -55,7 +55,7 @@ class EndpointCodec:
         stored.placement.CopyFrom(_placement(state.facts))
         return packed(stored)
 
-    def decode(self, recorded: RecordedEvent) -> Event:
+    def decode(self, recorded: RecordedEvent) -> Event:  # noqa: PLR0912 # a case for each fact
         stored = unpacked(recorded)
         at = stored.endpoint.update_time.ToNanoseconds()
         match stored.WhichOneof("fact"):
@@ -68,7 +68,9 @@ class EndpointCodec:
             case "activated":
                 return EndpointActivated(at, stored.activated.generation)
             case "changed":
-                return _changed(at, stored.changed)
+                return _changed(at, stored)
+            case "rerouted" if (routing := routing_of(stored.endpoint, stored.forwarding.endpoint)) is not None:
+                return EndpointRerouted(at, routing)
             case "deletion_requested":
                 return EndpointDeletionRequested(at, stored.deletion_requested.drain_until)
             case "deleted":
@@ -89,7 +91,7 @@ class EndpointCodec:
         return "" if isinstance(state, Absent) else state.facts.placement.cell
 
 
-def _fact(event: Event) -> events_pb.EndpointEvent:
+def _fact(event: Event) -> events_pb.EndpointEvent:  # noqa: PLR0912 # a case for each event
     match event:
         case EndpointRequested():
             return events_pb.EndpointEvent(requested=events_pb.EndpointRequested())
@@ -103,6 +105,8 @@ def _fact(event: Event) -> events_pb.EndpointEvent:
             return events_pb.EndpointEvent(changed=_stored_change(event))
         case ConnectionNoted():
             return events_pb.EndpointEvent(noted=events_pb.ConnectionNoted())
+        case EndpointRerouted():
+            return events_pb.EndpointEvent(rerouted=events_pb.EndpointRerouted())
         case EndpointDeletionRequested(drain_until=until):
             requested = events_pb.EndpointDeletionRequested(drain_until=until)
             return events_pb.EndpointEvent(deletion_requested=requested)
@@ -134,6 +138,7 @@ def forwarding_entry(state: Known) -> forwarding_pb.EndpointForwarding:
         sources=map(_stored_lease, facts.sources),
         draining_until=facts.drain_until,
         dns_names=facts.dns_names if isinstance(state, Creating | Accepted) else (),
+        routes=map(route_message, facts.routing.routes if facts.routing else ()),
     )
 
 
@@ -147,7 +152,7 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         service_full_name=resource.service_full_name,
         subnet=resource.subnet_id,
         vpc=resource.vpc_id,
-        address=address_of(resource.address),
+        address=address_of(resource.address or entry.address),
         port=resource.port_id,
         marker=resource.marker_id,
         placement=_read_placement(stored.placement),
@@ -173,6 +178,7 @@ def facts_of(stored: events_pb.EndpointEvent) -> Facts:
         drain_until=entry.draining_until,
         noted_at=stored.placement.noted_at,
         unseen=stored.placement.unseen_notes,
+        routing=routing_of(resource, entry),
     )
 
 
@@ -209,10 +215,12 @@ def _stored_change(event: EndpointChanged) -> events_pb.EndpointChanged:
         policy=event.policy,
         dns_enabled=event.dns,
         dns_names=None if event.dns_names is None else events_pb.DnsNames(names=event.dns_names),
+        rerouted=event.routing is not None,
     )
 
 
-def _changed(at: int, changed: events_pb.EndpointChanged) -> EndpointChanged:
+def _changed(at: int, stored: events_pb.EndpointEvent) -> EndpointChanged:
+    changed = stored.changed
     return EndpointChanged(
         at,
         name=changed.name if changed.HasField("name") else None,
@@ -223,6 +231,7 @@ def _changed(at: int, changed: events_pb.EndpointChanged) -> EndpointChanged:
         policy=changed.policy if changed.HasField("policy") else None,
         dns=changed.dns_enabled if changed.HasField("dns_enabled") else None,
         dns_names=tuple(changed.dns_names.names) if changed.HasField("dns_names") else None,
+        routing=routing_of(stored.endpoint, stored.forwarding.endpoint) if changed.rerouted else None,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from services.common.errors import Invalid
 from services.common.labels import Tag, tags_of
-from services.endpoint.domain.endpoint import Whitelist
+from services.endpoint.domain.facts import Whitelist
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.registry.v1.tag_pb2 import Tag as TagMessage
 

@@ -15,16 +15,18 @@ from services.common.rpc.command import expected_version
 from services.common.rpc.listing import ids_of, order_of, tags_of
 from services.endpoint.domain.endpoint_commands import Accept, Change, Reject
 from services.endpoint.domain.presence import Presence, Statement
+from services.endpoint.domain.rerouting import Rerouting
+from services.endpoint.domain.routes import Place
 from services.endpoint.wire.labels import parse_tags, whitelist_of
 from services.endpoint.wire.policy import policy_of
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 
-MOST_CIDRS = 200
+MOST_CIDRS, MOST_TABLES = 200, 50
 LONGEST_ACCEPTANCE = 366 * 86_400 * SECOND
 NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})?")
-CHANGEABLE = ("name", "allowed_cidrs", "description", "tags", "whitelist", "policy", "dns_enabled")
+CHANGEABLE = ("name", "allowed_cidrs", "description", "tags", "whitelist", "policy", "dns_enabled", "route_tables")
 PRESENCES = {
     gateway_pb.EndpointReport.PRESENCE_FORWARDING: Presence.FORWARDING,
     gateway_pb.EndpointReport.PRESENCE_ABSENT: Presence.ABSENT,
@@ -51,7 +53,35 @@ def change_of(request: service_pb.UpdateEndpointRequest, at: int, by: Principal)
         whitelist_of(wanted.whitelist) if "whitelist" in paths else None,
         policy_of(wanted.policy, "endpoint.policy") if "policy" in paths else None,
         wanted.dns_enabled if "dns_enabled" in paths else None,
+        routes=Rerouting(_tables(wanted)) if "route_tables" in paths else None,
     )
+
+
+def place_of_endpoint(wanted: endpoint_pb.Endpoint) -> Place:
+    """Where an endpoint is to be; whether that fits its service, the registry says."""
+    return Place(
+        subnet=uuid_of(wanted.subnet_id, "endpoint.subnet_id") if wanted.subnet_id else "",
+        address=address_of(wanted),
+        vpc=uuid_of(wanted.vpc_id, "endpoint.vpc_id") if wanted.vpc_id else "",
+        tables=_ids(wanted),
+    )
+
+
+def _tables(wanted: endpoint_pb.Endpoint) -> tuple[str, ...]:
+    """Those that an endpoint is to be in: at least one."""
+    tables = _ids(wanted)
+    if not tables:
+        text = "an endpoint is in one route table at least: to take it out of all, delete it"
+        raise Invalid("ROUTE_TABLES_MISSING", text, field="endpoint.route_tables")
+    return tables
+
+
+def _ids(wanted: endpoint_pb.Endpoint) -> tuple[str, ...]:
+    if len(wanted.route_tables) > MOST_TABLES:
+        text = f"an endpoint is in {MOST_TABLES} route tables at most, not {len(wanted.route_tables)}"
+        raise Invalid("TOO_MANY_ROUTE_TABLES", text, field="endpoint.route_tables")
+    ids = (uuid_of(id_, f"endpoint.route_tables[{number}]") for number, id_ in enumerate(wanted.route_tables))
+    return tuple(dict.fromkeys(ids))
 
 
 def decisions_of(request: service_pb.DecideConnectionsRequest, at: int, by: Principal) -> Sequence[Accept | Reject]:

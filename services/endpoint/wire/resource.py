@@ -19,6 +19,7 @@ from services.endpoint.wire.backend_health import counts_message
 from services.endpoint.wire.labels import WHITELISTS, tag_message
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
 STATES = {
     PendingAcceptance: endpoint_pb.CONNECTION_STATE_PENDING_ACCEPTANCE,
@@ -44,7 +45,7 @@ def endpoint_resource(state: Known) -> endpoint_pb.Endpoint:
         service_full_name=facts.service_full_name,
         subnet_id=facts.subnet,
         vpc_id=facts.vpc,
-        address=str(facts.address),
+        address="" if facts.routing else str(facts.address),
         port_id=facts.port,
         allowed_cidrs=map(str, facts.allowed),
         marker_id=facts.marker,
@@ -63,7 +64,16 @@ def endpoint_resource(state: Known) -> endpoint_pb.Endpoint:
         rejection=state.reason if isinstance(state, Rejected) else "",
         expire_time=_timestamp(facts.expires_at) if facts.expires_at else None,
         drain_end_time=_timestamp(facts.drain_until) if facts.drain_until else None,
+        route_tables=facts.routing.tables if facts.routing else (),
+        public_prefixes=map(str, facts.routing.prefixes if facts.routing else ()),
     )
+
+
+def typed(resource: endpoint_pb.Endpoint) -> endpoint_pb.Endpoint:
+    """The same endpoint, with its type: it is not kept, for those of before there were two have none."""
+    gateway = bool(resource.public_prefixes)
+    resource.type = EndpointService.SERVICE_TYPE_GATEWAY if gateway else EndpointService.SERVICE_TYPE_INTERFACE
+    return resource
 
 
 def standing_of(resource: endpoint_pb.Endpoint) -> Standing:
@@ -90,7 +100,7 @@ def show(
     resource.applied_generation = readiness.applied_generation
     resource.ready.CopyFrom(_condition(readiness))
     resource.sources.CopyFrom(_sufficiency(want))
-    return resource
+    return typed(resource)
 
 
 def connection_resource(state: Known) -> endpoint_pb.Connection:

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common.eventsourcing.store import RecordedEvent
 from services.common.watching.allowed import Allowed
 from services.common.watching.sight import Sight
-from services.endpoint.wire.resource import connection_of
+from services.endpoint.wire.resource import connection_of, typed
 from sidegate.api.endpoint.v1.watch_pb2 import ConnectionChange, EndpointChange
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 
@@ -28,6 +28,8 @@ WORDS: Mapping[str, str] = {
     "sources_added": "changed",
     "noted": "noted",
     "drain_ended": "drained",
+    # What is routed to an endpoint, as its route tables and its service are now.
+    "rerouted": "changed",
 }
 """What happened, in a word, for each fact about an endpoint."""
 
@@ -92,7 +94,9 @@ def sights_of(event: RecordedEvent) -> Sequence[Sight[Change]]:
     seen, placement = stored.endpoint, stored.placement
     time, gone = Timestamp(), word == "deleted"
     time.FromNanoseconds(event.recorded_at)
-    mine = EndpointChange(position=event.position, time=time, what=word, deleted=gone, endpoint=ALLOWED.show(seen))
+    mine = EndpointChange(
+        position=event.position, time=time, what=word, deleted=gone, endpoint=ALLOWED.show(typed(seen))
+    )
     connection = ALLOWED.show(connection_of(stored))
     theirs = ConnectionChange(position=event.position, time=time, what=word, deleted=gone, connection=connection)
     consumer = frozenset({f"{seen.account}/{seen.project}"})

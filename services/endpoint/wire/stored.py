@@ -18,6 +18,7 @@ TYPES = {
     "sources_added": "endpoint.v1.SourcesAdded",
     "noted": "endpoint.v1.Noted",
     "drain_ended": "endpoint.v1.DrainEnded",
+    "rerouted": "endpoint.v1.Rerouted",
     "service_forwarding_changed": "endpoint.v1.ServiceForwardingChanged",
     "attachment_changed": "endpoint.v1.AttachmentChanged",
     "resolver_changed": "endpoint.v1.ResolverChanged",

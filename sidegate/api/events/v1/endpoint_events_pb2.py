@@ -27,7 +27,7 @@ from sidegate.api.events.v1 import forwarding_pb2 as sidegate_dot_api_dot_events
 from sidegate.api.events.v1 import registry_events_pb2 as sidegate_dot_api_dot_events_dot_v1_dot_registry__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/endpoint_events.proto\x12\x16sidegate.api.events.v1\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a\'sidegate/api/events/v1/forwarding.proto\x1a,sidegate/api/events/v1/registry_events.proto\"\xf4\n\n\rEndpointEvent\x12>\n\trequested\x18\x01 \x01(\x0b\x32).sidegate.api.events.v1.EndpointRequestedH\x00\x12>\n\x08\x61pproved\x18\x02 \x01(\x0b\x32*.sidegate.api.events.v1.ConnectionApprovedH\x00\x12>\n\x08rejected\x18\x03 \x01(\x0b\x32*.sidegate.api.events.v1.ConnectionRejectedH\x00\x12>\n\tactivated\x18\x04 \x01(\x0b\x32).sidegate.api.events.v1.EndpointActivatedH\x00\x12:\n\x07\x63hanged\x18\x05 \x01(\x0b\x32\'.sidegate.api.events.v1.EndpointChangedH\x00\x12O\n\x12\x64\x65letion_requested\x18\x06 \x01(\x0b\x32\x31.sidegate.api.events.v1.EndpointDeletionRequestedH\x00\x12:\n\x07\x64\x65leted\x18\x07 \x01(\x0b\x32\'.sidegate.api.events.v1.EndpointDeletedH\x00\x12\x38\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32&.sidegate.api.events.v1.EndpointFailedH\x00\x12L\n\x15source_address_leased\x18\t \x01(\x0b\x32+.sidegate.api.events.v1.SourceAddressLeasedH\x00\x12\x38\n\x05noted\x18\n \x01(\x0b\x32\'.sidegate.api.events.v1.ConnectionNotedH\x00\x12\x39\n\x0b\x64rain_ended\x18\x0b \x01(\x0b\x32\".sidegate.api.events.v1.DrainEndedH\x00\x12=\n\rsources_added\x18\x0c \x01(\x0b\x32$.sidegate.api.events.v1.SourcesAddedH\x00\x12V\n\x1aservice_forwarding_changed\x18\x14 \x01(\x0b\x32\x30.sidegate.api.events.v1.ServiceForwardingChangedH\x00\x12G\n\x12\x61ttachment_changed\x18\x15 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentChangedH\x00\x12\x43\n\x10resolver_changed\x18\x16 \x01(\x0b\x32\'.sidegate.api.events.v1.ResolverChangedH\x00\x12?\n\x0egateway_joined\x18\x1e \x01(\x0b\x32%.sidegate.api.events.v1.GatewayJoinedH\x00\x12;\n\x0cgateway_lost\x18\x1f \x01(\x0b\x32#.sidegate.api.events.v1.GatewayLostH\x00\x12\x41\n\x0fgateway_retired\x18  \x01(\x0b\x32&.sidegate.api.events.v1.GatewayRetiredH\x00\x12\x34\n\x08\x65ndpoint\x18\x32 \x01(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12;\n\nforwarding\x18\x33 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntry\x12<\n\tplacement\x18\x34 \x01(\x0b\x32).sidegate.api.events.v1.EndpointPlacementB\x06\n\x04\x66\x61\x63t\"\x8d\x02\n\x11\x45ndpointPlacement\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\x12\x18\n\x10provider_account\x18\x02 \x01(\t\x12\x18\n\x10provider_project\x18\x03 \x01(\t\x12\x17\n\x0fprovider_vpc_id\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x13\n\x0bpending_for\x18\x06 \x01(\x03\x12\x14\n\x0c\x61\x63\x63\x65pted_for\x18\x07 \x01(\x03\x12\x12\n\nexpires_at\x18\x08 \x01(\x03\x12\x0f\n\x07\x63ounted\x18\t \x01(\x08\x12\x10\n\x08noted_at\x18\n \x01(\x03\x12\x14\n\x0cunseen_notes\x18\x0b \x01(\x03\x12\x17\n\x0fservice_version\x18\x14 \x01(\x03\"\x13\n\x11\x45ndpointRequested\"#\n\x12\x43onnectionApproved\x12\r\n\x05until\x18\x01 \x01(\x03\"9\n\x12\x43onnectionRejected\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0b\x64rain_until\x18\x02 \x01(\x03\"\'\n\x11\x45ndpointActivated\x12\x12\n\ngeneration\x18\x01 \x01(\x03\"\xa5\x03\n\x0f\x45ndpointChanged\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12;\n\rallowed_cidrs\x18\x02 \x01(\x0b\x32$.sidegate.api.events.v1.AllowedCidrs\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x04 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12\x44\n\twhitelist\x18\x05 \x01(\x0e\x32,.sidegate.api.endpoint.v1.Endpoint.WhitelistH\x02\x88\x01\x01\x12\x13\n\x06policy\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x18\n\x0b\x64ns_enabled\x18\x07 \x01(\x08H\x04\x88\x01\x01\x12\x10\n\x08rerouted\x18\x08 \x01(\x08\x12\x33\n\tdns_names\x18\t \x01(\x0b\x32 .sidegate.api.events.v1.DnsNamesB\x07\n\x05_nameB\x0e\n\x0c_descriptionB\x0c\n\n_whitelistB\t\n\x07_policyB\x0e\n\x0c_dns_enabled\"\x19\n\x08\x44nsNames\x12\r\n\x05names\x18\x01 \x03(\t\"\x11\n\x0f\x43onnectionNoted\"\x1d\n\x0c\x41llowedCidrs\x12\r\n\x05\x63idrs\x18\x01 \x03(\t\"0\n\x19\x45ndpointDeletionRequested\x12\x13\n\x0b\x64rain_until\x18\x01 \x01(\x03\"\x0c\n\nDrainEnded\"\x11\n\x0f\x45ndpointDeleted\" \n\x0e\x45ndpointFailed\x12\x0e\n\x06reason\x18\x01 \x01(\t\"I\n\x13SourceAddressLeased\x12\x32\n\x05lease\x18\x01 \x01(\x0b\x32#.sidegate.api.events.v1.SourceLease\"C\n\x0cSourcesAdded\x12\x33\n\x06leases\x18\x01 \x03(\x0b\x32#.sidegate.api.events.v1.SourceLease\"(\n\x18ServiceForwardingChanged\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\"!\n\x11\x41ttachmentChanged\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\"\x1f\n\x0fResolverChanged\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\"1\n\rGatewayJoined\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\"B\n\x0bGatewayLost\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12\x11\n\tfenced_at\x18\x03 \x01(\x03\"2\n\x0eGatewayRetired\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sidegate/api/events/v1/endpoint_events.proto\x12\x16sidegate.api.events.v1\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a\'sidegate/api/events/v1/forwarding.proto\x1a,sidegate/api/events/v1/registry_events.proto\"\xb2\x0b\n\rEndpointEvent\x12>\n\trequested\x18\x01 \x01(\x0b\x32).sidegate.api.events.v1.EndpointRequestedH\x00\x12>\n\x08\x61pproved\x18\x02 \x01(\x0b\x32*.sidegate.api.events.v1.ConnectionApprovedH\x00\x12>\n\x08rejected\x18\x03 \x01(\x0b\x32*.sidegate.api.events.v1.ConnectionRejectedH\x00\x12>\n\tactivated\x18\x04 \x01(\x0b\x32).sidegate.api.events.v1.EndpointActivatedH\x00\x12:\n\x07\x63hanged\x18\x05 \x01(\x0b\x32\'.sidegate.api.events.v1.EndpointChangedH\x00\x12O\n\x12\x64\x65letion_requested\x18\x06 \x01(\x0b\x32\x31.sidegate.api.events.v1.EndpointDeletionRequestedH\x00\x12:\n\x07\x64\x65leted\x18\x07 \x01(\x0b\x32\'.sidegate.api.events.v1.EndpointDeletedH\x00\x12\x38\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32&.sidegate.api.events.v1.EndpointFailedH\x00\x12L\n\x15source_address_leased\x18\t \x01(\x0b\x32+.sidegate.api.events.v1.SourceAddressLeasedH\x00\x12\x38\n\x05noted\x18\n \x01(\x0b\x32\'.sidegate.api.events.v1.ConnectionNotedH\x00\x12\x39\n\x0b\x64rain_ended\x18\x0b \x01(\x0b\x32\".sidegate.api.events.v1.DrainEndedH\x00\x12=\n\rsources_added\x18\x0c \x01(\x0b\x32$.sidegate.api.events.v1.SourcesAddedH\x00\x12<\n\x08rerouted\x18\r \x01(\x0b\x32(.sidegate.api.events.v1.EndpointReroutedH\x00\x12V\n\x1aservice_forwarding_changed\x18\x14 \x01(\x0b\x32\x30.sidegate.api.events.v1.ServiceForwardingChangedH\x00\x12G\n\x12\x61ttachment_changed\x18\x15 \x01(\x0b\x32).sidegate.api.events.v1.AttachmentChangedH\x00\x12\x43\n\x10resolver_changed\x18\x16 \x01(\x0b\x32\'.sidegate.api.events.v1.ResolverChangedH\x00\x12?\n\x0egateway_joined\x18\x1e \x01(\x0b\x32%.sidegate.api.events.v1.GatewayJoinedH\x00\x12;\n\x0cgateway_lost\x18\x1f \x01(\x0b\x32#.sidegate.api.events.v1.GatewayLostH\x00\x12\x41\n\x0fgateway_retired\x18  \x01(\x0b\x32&.sidegate.api.events.v1.GatewayRetiredH\x00\x12\x34\n\x08\x65ndpoint\x18\x32 \x01(\x0b\x32\".sidegate.api.endpoint.v1.Endpoint\x12;\n\nforwarding\x18\x33 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntry\x12<\n\tplacement\x18\x34 \x01(\x0b\x32).sidegate.api.events.v1.EndpointPlacementB\x06\n\x04\x66\x61\x63t\"\x8d\x02\n\x11\x45ndpointPlacement\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\x12\x18\n\x10provider_account\x18\x02 \x01(\t\x12\x18\n\x10provider_project\x18\x03 \x01(\t\x12\x17\n\x0fprovider_vpc_id\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x13\n\x0bpending_for\x18\x06 \x01(\x03\x12\x14\n\x0c\x61\x63\x63\x65pted_for\x18\x07 \x01(\x03\x12\x12\n\nexpires_at\x18\x08 \x01(\x03\x12\x0f\n\x07\x63ounted\x18\t \x01(\x08\x12\x10\n\x08noted_at\x18\n \x01(\x03\x12\x14\n\x0cunseen_notes\x18\x0b \x01(\x03\x12\x17\n\x0fservice_version\x18\x14 \x01(\x03\"\x13\n\x11\x45ndpointRequested\"\x12\n\x10\x45ndpointRerouted\"#\n\x12\x43onnectionApproved\x12\r\n\x05until\x18\x01 \x01(\x03\"9\n\x12\x43onnectionRejected\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0b\x64rain_until\x18\x02 \x01(\x03\"\'\n\x11\x45ndpointActivated\x12\x12\n\ngeneration\x18\x01 \x01(\x03\"\xa5\x03\n\x0f\x45ndpointChanged\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12;\n\rallowed_cidrs\x18\x02 \x01(\x0b\x32$.sidegate.api.events.v1.AllowedCidrs\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x01\x88\x01\x01\x12*\n\x04tags\x18\x04 \x01(\x0b\x32\x1c.sidegate.api.events.v1.Tags\x12\x44\n\twhitelist\x18\x05 \x01(\x0e\x32,.sidegate.api.endpoint.v1.Endpoint.WhitelistH\x02\x88\x01\x01\x12\x13\n\x06policy\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x18\n\x0b\x64ns_enabled\x18\x07 \x01(\x08H\x04\x88\x01\x01\x12\x10\n\x08rerouted\x18\x08 \x01(\x08\x12\x33\n\tdns_names\x18\t \x01(\x0b\x32 .sidegate.api.events.v1.DnsNamesB\x07\n\x05_nameB\x0e\n\x0c_descriptionB\x0c\n\n_whitelistB\t\n\x07_policyB\x0e\n\x0c_dns_enabled\"\x19\n\x08\x44nsNames\x12\r\n\x05names\x18\x01 \x03(\t\"\x11\n\x0f\x43onnectionNoted\"\x1d\n\x0c\x41llowedCidrs\x12\r\n\x05\x63idrs\x18\x01 \x03(\t\"0\n\x19\x45ndpointDeletionRequested\x12\x13\n\x0b\x64rain_until\x18\x01 \x01(\x03\"\x0c\n\nDrainEnded\"\x11\n\x0f\x45ndpointDeleted\" \n\x0e\x45ndpointFailed\x12\x0e\n\x06reason\x18\x01 \x01(\t\"I\n\x13SourceAddressLeased\x12\x32\n\x05lease\x18\x01 \x01(\x0b\x32#.sidegate.api.events.v1.SourceLease\"C\n\x0cSourcesAdded\x12\x33\n\x06leases\x18\x01 \x03(\x0b\x32#.sidegate.api.events.v1.SourceLease\"(\n\x18ServiceForwardingChanged\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\"!\n\x11\x41ttachmentChanged\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\"\x1f\n\x0fResolverChanged\x12\x0c\n\x04\x63\x65ll\x18\x01 \x01(\t\"1\n\rGatewayJoined\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\"B\n\x0bGatewayLost\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12\x11\n\tfenced_at\x18\x03 \x01(\x03\"2\n\x0eGatewayRetired\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,47 +35,49 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sidegate.api.events.v1.endp
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENDPOINTEVENT']._serialized_start=201
-  _globals['_ENDPOINTEVENT']._serialized_end=1597
-  _globals['_ENDPOINTPLACEMENT']._serialized_start=1600
-  _globals['_ENDPOINTPLACEMENT']._serialized_end=1869
-  _globals['_ENDPOINTREQUESTED']._serialized_start=1871
-  _globals['_ENDPOINTREQUESTED']._serialized_end=1890
-  _globals['_CONNECTIONAPPROVED']._serialized_start=1892
-  _globals['_CONNECTIONAPPROVED']._serialized_end=1927
-  _globals['_CONNECTIONREJECTED']._serialized_start=1929
-  _globals['_CONNECTIONREJECTED']._serialized_end=1986
-  _globals['_ENDPOINTACTIVATED']._serialized_start=1988
-  _globals['_ENDPOINTACTIVATED']._serialized_end=2027
-  _globals['_ENDPOINTCHANGED']._serialized_start=2030
-  _globals['_ENDPOINTCHANGED']._serialized_end=2451
-  _globals['_DNSNAMES']._serialized_start=2453
-  _globals['_DNSNAMES']._serialized_end=2478
-  _globals['_CONNECTIONNOTED']._serialized_start=2480
-  _globals['_CONNECTIONNOTED']._serialized_end=2497
-  _globals['_ALLOWEDCIDRS']._serialized_start=2499
-  _globals['_ALLOWEDCIDRS']._serialized_end=2528
-  _globals['_ENDPOINTDELETIONREQUESTED']._serialized_start=2530
-  _globals['_ENDPOINTDELETIONREQUESTED']._serialized_end=2578
-  _globals['_DRAINENDED']._serialized_start=2580
-  _globals['_DRAINENDED']._serialized_end=2592
-  _globals['_ENDPOINTDELETED']._serialized_start=2594
-  _globals['_ENDPOINTDELETED']._serialized_end=2611
-  _globals['_ENDPOINTFAILED']._serialized_start=2613
-  _globals['_ENDPOINTFAILED']._serialized_end=2645
-  _globals['_SOURCEADDRESSLEASED']._serialized_start=2647
-  _globals['_SOURCEADDRESSLEASED']._serialized_end=2720
-  _globals['_SOURCESADDED']._serialized_start=2722
-  _globals['_SOURCESADDED']._serialized_end=2789
-  _globals['_SERVICEFORWARDINGCHANGED']._serialized_start=2791
-  _globals['_SERVICEFORWARDINGCHANGED']._serialized_end=2831
-  _globals['_ATTACHMENTCHANGED']._serialized_start=2833
-  _globals['_ATTACHMENTCHANGED']._serialized_end=2866
-  _globals['_RESOLVERCHANGED']._serialized_start=2868
-  _globals['_RESOLVERCHANGED']._serialized_end=2899
-  _globals['_GATEWAYJOINED']._serialized_start=2901
-  _globals['_GATEWAYJOINED']._serialized_end=2950
-  _globals['_GATEWAYLOST']._serialized_start=2952
-  _globals['_GATEWAYLOST']._serialized_end=3018
-  _globals['_GATEWAYRETIRED']._serialized_start=3020
-  _globals['_GATEWAYRETIRED']._serialized_end=3070
+  _globals['_ENDPOINTEVENT']._serialized_end=1659
+  _globals['_ENDPOINTPLACEMENT']._serialized_start=1662
+  _globals['_ENDPOINTPLACEMENT']._serialized_end=1931
+  _globals['_ENDPOINTREQUESTED']._serialized_start=1933
+  _globals['_ENDPOINTREQUESTED']._serialized_end=1952
+  _globals['_ENDPOINTREROUTED']._serialized_start=1954
+  _globals['_ENDPOINTREROUTED']._serialized_end=1972
+  _globals['_CONNECTIONAPPROVED']._serialized_start=1974
+  _globals['_CONNECTIONAPPROVED']._serialized_end=2009
+  _globals['_CONNECTIONREJECTED']._serialized_start=2011
+  _globals['_CONNECTIONREJECTED']._serialized_end=2068
+  _globals['_ENDPOINTACTIVATED']._serialized_start=2070
+  _globals['_ENDPOINTACTIVATED']._serialized_end=2109
+  _globals['_ENDPOINTCHANGED']._serialized_start=2112
+  _globals['_ENDPOINTCHANGED']._serialized_end=2533
+  _globals['_DNSNAMES']._serialized_start=2535
+  _globals['_DNSNAMES']._serialized_end=2560
+  _globals['_CONNECTIONNOTED']._serialized_start=2562
+  _globals['_CONNECTIONNOTED']._serialized_end=2579
+  _globals['_ALLOWEDCIDRS']._serialized_start=2581
+  _globals['_ALLOWEDCIDRS']._serialized_end=2610
+  _globals['_ENDPOINTDELETIONREQUESTED']._serialized_start=2612
+  _globals['_ENDPOINTDELETIONREQUESTED']._serialized_end=2660
+  _globals['_DRAINENDED']._serialized_start=2662
+  _globals['_DRAINENDED']._serialized_end=2674
+  _globals['_ENDPOINTDELETED']._serialized_start=2676
+  _globals['_ENDPOINTDELETED']._serialized_end=2693
+  _globals['_ENDPOINTFAILED']._serialized_start=2695
+  _globals['_ENDPOINTFAILED']._serialized_end=2727
+  _globals['_SOURCEADDRESSLEASED']._serialized_start=2729
+  _globals['_SOURCEADDRESSLEASED']._serialized_end=2802
+  _globals['_SOURCESADDED']._serialized_start=2804
+  _globals['_SOURCESADDED']._serialized_end=2871
+  _globals['_SERVICEFORWARDINGCHANGED']._serialized_start=2873
+  _globals['_SERVICEFORWARDINGCHANGED']._serialized_end=2913
+  _globals['_ATTACHMENTCHANGED']._serialized_start=2915
+  _globals['_ATTACHMENTCHANGED']._serialized_end=2948
+  _globals['_RESOLVERCHANGED']._serialized_start=2950
+  _globals['_RESOLVERCHANGED']._serialized_end=2981
+  _globals['_GATEWAYJOINED']._serialized_start=2983
+  _globals['_GATEWAYJOINED']._serialized_end=3032
+  _globals['_GATEWAYLOST']._serialized_start=3034
+  _globals['_GATEWAYLOST']._serialized_end=3100
+  _globals['_GATEWAYRETIRED']._serialized_start=3102
+  _globals['_GATEWAYRETIRED']._serialized_end=3152
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,7 @@ class EndpointEvent(_message.Message):
     NOTED_FIELD_NUMBER: _builtins.int
     DRAIN_ENDED_FIELD_NUMBER: _builtins.int
     SOURCES_ADDED_FIELD_NUMBER: _builtins.int
+    REROUTED_FIELD_NUMBER: _builtins.int
     SERVICE_FORWARDING_CHANGED_FIELD_NUMBER: _builtins.int
     ATTACHMENT_CHANGED_FIELD_NUMBER: _builtins.int
     RESOLVER_CHANGED_FIELD_NUMBER: _builtins.int
@@ -97,6 +98,10 @@ class EndpointEvent(_message.Message):
         """A gateway got more source addresses for the endpoint, beside those that it had."""
 
     @_builtins.property
+    def rerouted(self) -> Global___EndpointRerouted:
+        """Its route tables' subnets, or the ports of its service, are others: routes and clients stand in the forwarding entry."""
+
+    @_builtins.property
     def service_forwarding_changed(self) -> Global___ServiceForwardingChanged:
         """What the cell's gateways need of a service is another."""
 
@@ -147,6 +152,7 @@ class EndpointEvent(_message.Message):
         noted: Global___ConnectionNoted | None = ...,
         drain_ended: Global___DrainEnded | None = ...,
         sources_added: Global___SourcesAdded | None = ...,
+        rerouted: Global___EndpointRerouted | None = ...,
         service_forwarding_changed: Global___ServiceForwardingChanged | None = ...,
         attachment_changed: Global___AttachmentChanged | None = ...,
         resolver_changed: Global___ResolverChanged | None = ...,
@@ -157,11 +163,11 @@ class EndpointEvent(_message.Message):
         forwarding: _forwarding_pb2.ForwardingEntry | None = ...,
         placement: Global___EndpointPlacement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "resolver_changed", b"resolver_changed", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "rerouted", b"rerouted", "resolver_changed", b"resolver_changed", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "resolver_changed", b"resolver_changed", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "approved", b"approved", "attachment_changed", b"attachment_changed", "changed", b"changed", "deleted", b"deleted", "deletion_requested", b"deletion_requested", "drain_ended", b"drain_ended", "endpoint", b"endpoint", "fact", b"fact", "failed", b"failed", "forwarding", b"forwarding", "gateway_joined", b"gateway_joined", "gateway_lost", b"gateway_lost", "gateway_retired", b"gateway_retired", "noted", b"noted", "placement", b"placement", "rejected", b"rejected", "requested", b"requested", "rerouted", b"rerouted", "resolver_changed", b"resolver_changed", "service_forwarding_changed", b"service_forwarding_changed", "source_address_leased", b"source_address_leased", "sources_added", b"sources_added"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "drain_ended", "sources_added", "service_forwarding_changed", "attachment_changed", "resolver_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["requested", "approved", "rejected", "activated", "changed", "deletion_requested", "deleted", "failed", "source_address_leased", "noted", "drain_ended", "sources_added", "rerouted", "service_forwarding_changed", "attachment_changed", "resolver_changed", "gateway_joined", "gateway_lost", "gateway_retired"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -249,6 +255,23 @@ class EndpointRequested(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointRequested: _TypeAlias = EndpointRequested  # noqa: Y015
+
+@_typing.final
+class EndpointRerouted(_message.Message):
+    """What follows for an endpoint of a GATEWAY service from what the registry says: it stands in the forwarding entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointRerouted: _TypeAlias = EndpointRerouted  # noqa: Y015
 
 @_typing.final
 class ConnectionApproved(_message.Message):
