@@ -133,6 +133,8 @@ class Scene:
         endpoint = entries.endpoint_at(self.shop.id, IPv4Address(segment.destination))
         if outcome is None or service is None or endpoint is None:
             return frozenset({None})
+        if outcome[0] == segment.source:  # it is kept, and the service has one backend
+            return frozenset({outcome})
         sources, takers = (endpoint.source_address, *endpoint.more_sources), oracle.kernel.takers(service)
         return frozenset((str(each), str(taker.address), outcome[2]) for each in sources for taker in takers)
 
