@@ -43,6 +43,14 @@ class StandaloneSettings(BaseSettings):
         description="network namespaces that VPCs of tenants are attached to, said at the first start; empty: none."
         " Afterwards `sidegate attachment set-default` says it",
     )
+    allowed_forwarders: str = Field(
+        "",
+        description="name servers that resolvers of VPCs may ask for other names, such as 9.9.9.9,192.0.2.0/24:5353;"
+        " empty: none",
+    )
+    name_servers: str = Field(
+        "", description="name servers that TXT records of private names are looked up with; empty: /etc/resolv.conf's"
+    )
     flow_log: str = Field(
         "off", pattern=FLOW_LOG, description="the gateway tells of sessions when they are over: off, full, or 1/N"
     )

@@ -142,7 +142,9 @@ class System:
         if self._data.previous_master_key.exists():
             keys += ("--previous-master-key", str(self._data.previous_master_key))
         default = ("--default-namespaces", self._settings.default_namespaces, "--default-cell", self._settings.cell)
-        registrys = (*keys, *default) if name == "registry" else ()
+        forwarders, servers = self._settings.allowed_forwarders, self._settings.name_servers
+        names = ("--allowed-forwarders", forwarders, "--name-servers", servers)
+        registrys = (*keys, *default, *names) if name == "registry" else ()
         arguments = (*addresses, *others, *refused, *evidence, *registrys)
         return self._program(name, f"services.{name}", *arguments, SIDEGATE_DATABASE=self._database(name))
 

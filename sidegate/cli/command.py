@@ -48,6 +48,13 @@ class Noun:
         self.name = name
         self.app = typer.Typer(name=name, help=help, no_args_is_help=True)
 
+    def part(self, name: str, help: str) -> "Noun":
+        """A noun below this one, such as the resolver of a VPC."""
+        part = Noun(name, help)
+        self.app.add_typer(part.app)
+        part.name = f"{self.name} {name}"
+        return part
+
     def verb(self, name: str, *examples: str) -> Callable[[Verb[P, A]], Verb[P, A]]:
         """Makes a function a verb. Its first parameter is the session, the others are the command line's."""
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules, ConsumerLimits, EndpointService
+from sidegate.api.registry.v1.endpoint_service_pb2 import ApprovalRules, Backend, ConsumerLimits, EndpointService
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.cli import parsing
 from sidegate.cli.groups import Group
+from sidegate.cli.identities import Identity
 
 
 class Type(StrEnum):
@@ -123,3 +124,36 @@ class LimitOptions(Group):
             if value is not None:
                 setattr(made, name, value)
         return made
+
+
+Permissions = Annotated[
+    list[str], typer.Argument(metavar="PERMISSION...", help="iam:domain::ACCOUNT, or 'iam:domain::*' for everybody.")
+]
+
+Weights = Annotated[
+    list[Backend],
+    typer.Argument(metavar="IP=WEIGHT...", parser=parsing.weight, help="Backends and their weights, 1 to 100."),
+]
+
+OneIdentity = Annotated[
+    Identity,
+    typer.Option("--client-identity", help="What backends learn of clients, on TCP ports that do not say otherwise."),
+]
+OtherIdentity = Annotated[
+    Identity | None,
+    typer.Option("--client-identity", help="What backends learn of clients, on TCP ports that do not say otherwise."),
+]
+OnePrivateName = Annotated[
+    str,
+    typer.Option(
+        "--private-name",
+        metavar="NAME",
+        help="A DNS name of yours for it, such as api.example.com; then `verify-name` it.",
+    ),
+]
+OtherPrivateName = Annotated[
+    str | None,
+    typer.Option(
+        "--private-name", metavar="NAME", help="Another DNS name, to be verified; '' for none. Endpoints keep theirs."
+    ),
+]

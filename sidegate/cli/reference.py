@@ -79,7 +79,8 @@ def reference() -> str:
 def _noun(group: TyperGroup, parent: typer.Context) -> str:
     context = typer.Context(group, info_name=group.name, parent=parent)
     verbs = [_verb(each, context) for each in group.commands.values() if isinstance(each, TyperCommand)]
-    return f"\n## sidegate {group.name}\n\n{group.help}\n{''.join(verbs)}"
+    parts = [_noun(each, context) for each in group.commands.values() if isinstance(each, TyperGroup)]
+    return f"\n## {context.command_path}\n\n{group.help}\n{''.join(verbs)}{''.join(parts)}"
 
 
 def _verb(command: TyperCommand, parent: typer.Context) -> str:

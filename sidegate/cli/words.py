@@ -22,6 +22,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     HealthCheck,
     Permission,
     PortMapping,
+    PrivateName,
     SessionSettings,
 )
 from sidegate.api.registry.v1.tag_pb2 import Tag
@@ -31,6 +32,7 @@ from sidegate.api.registry.v1.vpc_pb2 import (
     InterfaceTarget,
     NetnsPattern,
     NetnsTarget,
+    Resolver,
     VxlanRange,
     VxlanTarget,
 )
@@ -104,6 +106,10 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return printable(rules(value))
         case EndedPermission():
             return printable(f"{value.permission} before {moment(value.time.ToNanoseconds())}")
+        case Resolver():
+            return printable(vpc_resolver(value))
+        case PrivateName():
+            return printable(private_name(value))
         case Tag():
             return printable(f"{value.key}={value.value}")
         case NetnsTarget() | VxlanTarget() | InterfaceTarget() | NetnsPattern() | VxlanRange():
@@ -118,6 +124,20 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return "yes" if value else "no"
         case _:
             return printable(str(value))
+
+
+def vpc_resolver(value: Resolver) -> str:
+    """Where it is, and what becomes of names that are not Sidegate's."""
+    others = f"from {', '.join(value.forwarders)}" if value.forwarders else "are refused"
+    return f"{value.address}; other names {others}"
+
+
+def private_name(value: PrivateName) -> str:
+    """Whether it is verified, and what is to be done where it is not."""
+    if value.state == PrivateName.STATE_VERIFIED:
+        return f"{value.name} (verified)"
+    record = f'{value.record_name} TXT "{value.record_value}"'
+    return f"{value.name} (not verified: publish {record}, then `sidegate service verify-name`)"
 
 
 def counts(value: BackendCounts) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
+from sidegate.api.registry.v1.names_pb2 import DeleteResolverRequest, SetResolverRequest
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.api.registry.v1.vpc_pb2 import (
@@ -14,6 +15,7 @@ from sidegate.api.registry.v1.vpc_pb2 import (
     NetnsPattern,
     NetnsTarget,
     Port,
+    Resolver,
     Subnet,
     Vpc,
     VxlanRange,
@@ -79,6 +81,28 @@ class Vpcs:
 
     async def delete(self, id: str, *, etag: str = "", request_id: str = "") -> None:
         await self._caller.write(self._stub.DeleteVpc, rpc.DeleteVpcRequest(id=id, etag=etag, request_id=request_id))
+
+    async def set_resolver(
+        self,
+        id: str,
+        subnet_id: str,
+        *,
+        address: str = "",
+        forwarders: Sequence[str] = (),
+        etag: str = "",
+        request_id: str = "",
+    ) -> Vpc:
+        """Gives the VPC a DNS server of its own, or changes the one that it has. Without an address it keeps the one
+        that it has in this subnet, or gets a free one; without forwarders, names that are not Sidegate's are refused.
+        """
+        resolver = Resolver(subnet_id=subnet_id, address=address, forwarders=forwarders)
+        request = SetResolverRequest(vpc_id=id, resolver=resolver, etag=etag, request_id=request_id)
+        return await self._caller.write(self._stub.SetResolver, request)
+
+    async def delete_resolver(self, id: str, *, etag: str = "", request_id: str = "") -> Vpc:
+        """Takes the VPC's DNS server away; again is not an error."""
+        request = DeleteResolverRequest(vpc_id=id, etag=etag, request_id=request_id)
+        return await self._caller.write(self._stub.DeleteResolver, request)
 
     def watch(
         self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None

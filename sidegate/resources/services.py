@@ -18,9 +18,11 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     HealthCheck,
     Permission,
     PortMapping,
+    PrivateName,
     SessionSettings,
 )
 from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder, TagFilter
+from sidegate.api.registry.v1.names_pb2 import VerifyPrivateNameRequest
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.conditions import current
@@ -55,6 +57,7 @@ class Changes(TypedDict, total=False):
     session_settings: SessionSettings | None
     health_check: HealthCheck | None
     no_health_check: bool
+    private_name: str | None
 
 
 def _one_form(address: str) -> str:
@@ -88,8 +91,10 @@ class Services:
         consumer_limits: ConsumerLimits | None = None,
         session_settings: SessionSettings | None = None,
         health_check: HealthCheck | None = None,
+        private_name: str = "",
         request_id: str = "",
     ) -> EndpointService:
+        """With a `private_name`, the answer says which TXT record shows it to be its owner's: see `verify_name`."""
         service = EndpointService(
             name=name,
             vpc_id=vpc_id,
@@ -105,6 +110,7 @@ class Services:
             consumer_limits=consumer_limits,
             session_settings=session_settings,
             health_check=health_check,
+            private_name=PrivateName(name=private_name) if private_name else None,
         )
         request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpointService, request)
@@ -151,10 +157,11 @@ class Services:
         session_settings: SessionSettings | None = None,
         health_check: HealthCheck | None = None,
         no_health_check: bool = False,
+        private_name: str | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> EndpointService:
-        """Changes what is given, each as a whole; what is None stays."""
+        """Changes what is given, each as a whole; what is None stays. An empty `private_name` takes it away."""
         changes = {
             "backends": backends,
             "port_mappings": port_mappings,
@@ -167,6 +174,7 @@ class Services:
             "name": name,
             "session_settings": session_settings,
             "health_check": health_check or no_health_check or None,
+            "private_name": private_name,
         }
         service = EndpointService(
             id=id,
@@ -182,6 +190,7 @@ class Services:
             name=name or "",
             session_settings=session_settings,
             health_check=None if no_health_check else health_check,
+            private_name=PrivateName(name=private_name) if private_name else None,
         )
         request = rpc.UpdateEndpointServiceRequest(
             endpoint_service=service,
@@ -189,6 +198,11 @@ class Services:
             request_id=request_id,
         )
         return await self._caller.write(self._stub.UpdateEndpointService, request)
+
+    async def verify_name(self, id: str, *, etag: str = "", request_id: str = "") -> EndpointService:
+        """Has the TXT record of its private name looked up. Raises WrongState that says what was found instead."""
+        request = VerifyPrivateNameRequest(id=id, etag=etag, request_id=request_id)
+        return await self._caller.write(self._stub.VerifyPrivateName, request)
 
     async def drain(self, id: str, addresses: Collection[str]) -> EndpointService:
         """The backends of these addresses get no new sessions; those that are open stay. Again is not an error."""

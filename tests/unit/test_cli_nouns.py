@@ -70,6 +70,22 @@ def test_a_vpc_is_created_shown_listed_and_deleted(cli: CommandLine, vpc: Any) -
     assert cli.answer("vpc", "list") == []
 
 
+def test_a_vpc_has_a_resolver_as_long_as_it_is_wanted(cli: CommandLine, vpc: Any, subnet: Any) -> None:
+    command = ("vpc", "resolver", "set", "shop", "--subnet", "front")
+    made = cli.answer(*command, "--forward", "9.9.9.9", "--forward", "192.0.2.1:5353")["resolver"]
+    assert (made["subnet_id"], made["forwarders"]) == (subnet["id"], ["9.9.9.9", "192.0.2.1:5353"])
+    assert "10.0.0.2; other names from 9.9.9.9, 192.0.2.1:5353" in cli.text("vpc", "get", "shop")
+    assert "10.0.0.53; other names are refused" in cli.text(*command, "--ip", "10.0.0.53")
+    assert cli.answer("vpc", "resolver", "delete", "shop")["resolver"] is None
+
+
+def test_a_service_has_a_private_name_that_is_verified(cli: CommandLine, service: Any) -> None:
+    asked = cli.text("service", "update", "web", "--private-name", "api.example.com")
+    assert "api.example.com (not verified: publish" in asked
+    assert "api.example.com (verified)" in cli.text("service", "verify-name", "web")
+    assert cli.answer("service", "update", "web", "--private-name", "")["private_name"] is None
+
+
 def test_a_vpc_may_have_several_ranges(cli: CommandLine) -> None:
     vpc = cli.answer("vpc", "create", "shop", "--cidr", "10.0.0.0/24", "--cidr", "10.2.0.0/16")
     assert vpc["cidrs"] == ["10.0.0.0/24", "10.2.0.0/16"]

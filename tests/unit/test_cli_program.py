@@ -144,4 +144,4 @@ def test_the_shell_can_complete_nouns_and_verbs() -> None:
     complete = {"_SIDEGATE_COMPLETE": "complete_bash", "COMP_WORDS": "sidegate vp", "COMP_CWORD": "1"}
     assert run(**complete).stdout.split() == ["vpc"]
     complete |= {"COMP_WORDS": "sidegate vpc ", "COMP_CWORD": "2"}
-    assert run(**complete).stdout.split() == ["create", "get", "list", "update", "delete"]
+    assert run(**complete).stdout.split() == ["create", "get", "list", "update", "delete", "resolver"]

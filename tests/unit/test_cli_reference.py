@@ -18,11 +18,11 @@ EXPECTED = {
     "account": {"create", "get", "list", "create-project"},
     "key": {"create", "list", "rotate", "revoke"},
     "credential": {"create", "list", "revoke"},
-    "vpc": {"create", "get", "list", "update", "delete"},
+    "vpc": {"create", "get", "list", "update", "delete", "resolver set", "resolver delete"},
     "subnet": {"create", "get", "list", "update", "delete"},
     "port": {"create", "get", "list", "delete"},
     "attachment": {"create", "get", "list", "delete"} | {"set-default", "list-defaults", "delete-default"},
-    "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh"}
+    "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh", "verify-name"}
     | {"permit", "forbid", "lookup", "list-platform", "delete", "health"},
     "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},
     "endpoint": {"create", "get", "list", "test", "trace", "watch", "update", "delete"},
@@ -42,9 +42,17 @@ def commands() -> Iterator[tuple[str, str, TyperCommand]]:
             yield noun, "", group
             continue
         assert isinstance(group, TyperGroup)
-        for verb, command in group.commands.items():
-            assert isinstance(command, TyperCommand)
-            yield noun, verb, command
+        yield from ((noun, verb, command) for verb, command in verbs(group))
+
+
+def verbs(group: TyperGroup) -> Iterator[tuple[str, TyperCommand]]:
+    """Those of a noun, and of what is below it: "resolver set"."""
+    for verb, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from ((f"{verb} {below}", each) for below, each in verbs(command))
+            continue
+        assert isinstance(command, TyperCommand)
+        yield verb, command
 
 
 COMMANDS = [(noun, verb) for noun, verb, _ in commands()]
@@ -57,7 +65,7 @@ def test_every_noun_has_its_verbs() -> None:
 
 @pytest.mark.parametrize(("noun", "verb"), COMMANDS)
 def test_every_help_text_says_what_and_shows_how(noun: str, verb: str) -> None:
-    done = CliRunner().invoke(main.app, [*filter(None, (noun, verb)), "--help"], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(main.app, [noun, *verb.split(), "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     said, _, examples = done.stdout.partition("Examples")
     assert any(line.strip().endswith(".") for line in said.splitlines())

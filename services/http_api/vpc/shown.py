@@ -11,7 +11,8 @@ UNNAMED = "unnamed"
 """What the machine at a port is called that has no name."""
 
 MACHINE, ENDPOINT = "machine", "endpoint"
-ENDPOINT_OWNER = "network:vpc_endpoint"
+OWNERS = {ENDPOINT: "network:vpc_endpoint", "gateway": "network:resolver"}
+"""Whose an address is that no machine has."""
 
 
 def vpc(found: vpc_pb2.Vpc, caller: Acting) -> Vpc:
@@ -79,7 +80,7 @@ def port(found: vpc_pb2.Port, caller: Acting) -> Port:
         network_id=found.subnet_id,
         fixed_ips=[FixedIp(ip_address=found.address, subnet_id=found.subnet_id)],
         device_id=name if kind == ENDPOINT else "",
-        device_owner=ENDPOINT_OWNER if kind == ENDPOINT else "",
+        device_owner=OWNERS.get(kind, ""),
         tenant_id=caller.project_id,
         project_id=caller.project_id,
         created_at=at,

@@ -68,7 +68,7 @@ def shown(found: endpoint_pb.Endpoint) -> Endpoint:
         marker_id=found.marker_id,
         endpoint_service_id=found.service,
         enable_dns=found.dns_enabled,
-        dns_names=[],
+        dns_names=list(found.dns_names) if found.dns_enabled else [],
         subnet_id=found.subnet_id,
         vpc_id=found.vpc_id,
         created_at=moment(found.create_time),

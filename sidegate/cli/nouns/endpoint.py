@@ -53,7 +53,8 @@ Policy = Annotated[
     ),
 ]
 Dns = Annotated[
-    bool | None, typer.Option("--dns/--no-dns", help="Whether a DNS name is wanted: kept, no name is made yet.")
+    bool | None,
+    typer.Option("--dns/--no-dns", help="Have the VPC's resolver answer to its own name, and to its service's."),
 ]
 
 noun = Noun("endpoint", "Endpoints: addresses in your subnets that lead to services of others.")

@@ -17,7 +17,20 @@ from sidegate.cli import backends as backend_views
 from sidegate.cli import completing, happenings, parsing, resolve
 from sidegate.cli.command import Noun
 from sidegate.cli.identities import IDENTITIES, Identity
-from sidegate.cli.offers import SERVERS, TYPES, LimitOptions, RuleOptions, Servers, Type
+from sidegate.cli.offers import (
+    SERVERS,
+    TYPES,
+    LimitOptions,
+    OneIdentity,
+    OnePrivateName,
+    OtherIdentity,
+    OtherPrivateName,
+    Permissions,
+    RuleOptions,
+    Servers,
+    Type,
+    Weights,
+)
 from sidegate.cli.options import (
     BackendAddresses,
     BackendPorts,
@@ -46,15 +59,6 @@ from sidegate.resources.services import Changes
 
 noun = Noun("service", "Endpoint services: what a provider publishes from one of his VPCs.")
 
-Permissions = Annotated[
-    list[str], typer.Argument(metavar="PERMISSION...", help="iam:domain::ACCOUNT, or 'iam:domain::*' for everybody.")
-]
-
-Weights = Annotated[
-    list[Backend],
-    typer.Argument(metavar="IP=WEIGHT...", parser=parsing.weight, help="Backends and their weights, 1 to 100."),
-]
-
 
 @noun.write(
     "create",
@@ -62,6 +66,7 @@ Weights = Annotated[
     "sidegate service create web6 --vpc payments --backend fd00:20::10 --port 80:8080/tcp",
     "sidegate service create dns --vpc payments --backend 10.0.0.2=3 --backend 10.0.0.3 --port 53/udp --port 53",
     "sidegate service create api --vpc payments --backend 10.0.0.4 --port 443:8443 --health-check http:8080/healthz",
+    "sidegate service create www --vpc pay --backend 10.0.0.6 --port 443 --private-name www.example.com",
     "sidegate service create tls --vpc pay --backend 10.0.0.5 --port 443/tcp+proxy --port 80 --client-identity toa",
 )
 async def create(
@@ -75,18 +80,14 @@ async def create(
     approval: Annotated[bool, typer.Option("--approval", help="Decide on each connection.")] = False,
     description: Description = "",
     tag: Tags = None,
-    identity: Annotated[
-        Identity,
-        typer.Option(
-            "--client-identity", help="What backends learn of clients, on TCP ports that do not say otherwise."
-        ),
-    ] = Identity.NONE,
+    identity: OneIdentity = Identity.NONE,
     type_: Annotated[
         Type, typer.Option("--type", help="How endpoints are reached: interface only, yet.")
     ] = Type.INTERFACE,
     servers: Annotated[
         Servers, typer.Option("--servers", help="What the backends are; cloud: a platform service, the operator's.")
     ] = Servers.VM,
+    private_name: OnePrivateName = "",
     decided: RuleOptions,
     limits: LimitOptions,
     sessions: SessionOptions,
@@ -114,6 +115,7 @@ async def create(
         consumer_limits=limits.over(ConsumerLimits()),
         session_settings=sessions.over(SessionSettings()),
         health_check=health.over(None),
+        private_name=private_name,
     )
 
 
@@ -178,12 +180,8 @@ async def update(
     description: OtherDescription = None,
     tag: Tags = None,
     no_tags: NoTags = False,
-    identity: Annotated[
-        Identity | None,
-        typer.Option(
-            "--client-identity", help="What backends learn of clients, on TCP ports that do not say otherwise."
-        ),
-    ] = None,
+    identity: OtherIdentity = None,
+    private_name: OtherPrivateName = None,
     decided: RuleOptions,
     limits: LimitOptions,
     sessions: SessionOptions,
@@ -209,6 +207,7 @@ async def update(
         "client_identity": None if identity is None else IDENTITIES[identity],
         "approval_rules": ApprovalRules() if no_rules else decided.rules,
         "name": name,
+        "private_name": private_name,
     }
     in_part = limits.said or sessions.said or health.said
     if not in_part and not no_health_check and all(each is None for each in changes.values()):
@@ -226,6 +225,12 @@ async def update(
             "health_check": health.over(known.health_check if known.HasField("health_check") else None),
         },
     )
+
+
+@noun.write("verify-name", "sidegate service verify-name web", etag=True)
+async def verify_name(session: Session, service: OneService) -> EndpointService:
+    """Have the TXT record looked up that shows a service's private name to be yours: `service get` says which."""
+    return await session.sidegate.services.verify_name(await resolve.service(session.sidegate, service))
 
 
 @noun.write("drain", "sidegate service drain web 10.0.0.10", "sidegate service drain web 10.0.0.10 10.0.0.11")

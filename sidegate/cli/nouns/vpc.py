@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sidegate.api.registry.v1.vpc_pb2 import Vpc
-from sidegate.cli import parsing, resolve, tables
+from sidegate.cli import completing, parsing, resolve, tables
 from sidegate.cli.command import Noun
 from sidegate.cli.options import Description, NoTags, OneVpc, OtherDescription, Tags
 from sidegate.cli.outcome import Complaint, Exit
@@ -14,6 +14,7 @@ from sidegate.cli.session import Session
 from sidegate.cli.view import View
 
 noun = Noun("vpc", "Private networks. Two of them may use the same addresses.")
+resolver = noun.part("resolver", "A VPC's DNS server, which gateways answer for: it knows the names of its endpoints.")
 
 
 @noun.write(
@@ -74,3 +75,42 @@ async def delete(session: Session, vpc: OneVpc) -> View:
     id = await resolve.vpc(session.sidegate, vpc)
     await session.sidegate.vpcs.delete(id)
     return tables.gone("vpc", id)
+
+
+@resolver.write(
+    "set",
+    "sidegate vpc resolver set shop --subnet front",
+    "sidegate vpc resolver set shop --subnet front --ip 10.0.0.53 --forward 9.9.9.9 --forward '[2620:fe::fe]:53'",
+    etag=True,
+)
+async def set_resolver(
+    session: Session,
+    *,
+    vpc: OneVpc,
+    subnet: Annotated[
+        str,
+        typer.Option(
+            metavar="SUBNET", help="Where its address is taken from, by name or id.", autocompletion=completing.subnet
+        ),
+    ],
+    ip: Annotated[
+        str, typer.Option(metavar="IP", help="The address wanted; else the one that it has there, or a free one.")
+    ] = "",
+    forward: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME_SERVER",
+            help="Who is asked for other names, in order, up to 3, of those that the operator allows. None: refused.",
+        ),
+    ] = None,
+) -> Vpc:
+    """Give a VPC a DNS server, or change the one that it has: point the VPC's machines at its address."""
+    id = await resolve.vpc(session.sidegate, vpc)
+    of = await resolve.subnet(session.sidegate, subnet)
+    return await session.sidegate.vpcs.set_resolver(id, of, address=ip, forwarders=forward or ())
+
+
+@resolver.write("delete", "sidegate vpc resolver delete shop", etag=True)
+async def delete_resolver(session: Session, vpc: OneVpc) -> Vpc:
+    """Take a VPC's DNS server away: nobody answers at its address any more."""
+    return await session.sidegate.vpcs.delete_resolver(await resolve.vpc(session.sidegate, vpc))

@@ -4,8 +4,8 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from sidegate.api.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, watch_pb2
-from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping
+from sidegate.api.registry.v1 import names_pb2, registry_service_pb2, registry_service_pb2_grpc, watch_pb2
+from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping, PrivateName
 from sidegate.api.registry.v1.vpc_pb2 import Attachment, DefaultAttachment, Port, Subnet, Vpc
 from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
 
@@ -51,6 +51,22 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
     async def DeleteVpc(self, request: registry_service_pb2.DeleteVpcRequest, context: Context) -> Empty:
         self.deletions.append(request)
         return Empty() if request.validate_only else await self.vpcs.take(request.id, context)
+
+    async def SetResolver(self, request: names_pb2.SetResolverRequest, context: Context) -> Vpc:
+        vpc = await self.vpcs.find(request.vpc_id, context)
+        vpc.resolver.CopyFrom(request.resolver)
+        vpc.resolver.address = vpc.resolver.address or "10.0.0.2"
+        return vpc
+
+    async def DeleteResolver(self, request: names_pb2.DeleteResolverRequest, context: Context) -> Vpc:
+        vpc = await self.vpcs.find(request.vpc_id, context)
+        vpc.ClearField("resolver")
+        return vpc
+
+    async def VerifyPrivateName(self, request: names_pb2.VerifyPrivateNameRequest, context: Context) -> EndpointService:
+        service = await self.services.find(request.id, context)
+        service.private_name.state = PrivateName.STATE_VERIFIED
+        return service
 
     async def CreateSubnet(self, request: registry_service_pb2.CreateSubnetRequest, context: Context) -> Subnet:
         return self.subnets.add(request.subnet, request.request_id)
