@@ -47,6 +47,9 @@ async def unheard(_endpoint: str) -> Callable[[], None]:
 class Names(Protocol):
     """Who says in DNS what there is."""
 
+    def heard(self, key: Key) -> None:
+        """There are news of a key; nothing was changed for them yet."""
+
     def before(self, change: Change) -> None:
         """Takes back what the change, which is made next, would make untrue."""
 
@@ -167,6 +170,8 @@ class Reconciler:
             for each, entry in self._annexes.give(key, asked).items():
                 self._tracker.want(each, entry)
             self._owed[key] = None
+            if self._names is not None:
+                self._names.heard(key)
 
     def _aim_proxies(self) -> None:
         """When what they need is there, or as good as."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway_agent.annexes import inner_id
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.desired import REMOVED, Content, Desired, Versioned
@@ -19,7 +20,18 @@ from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.resolving.book import Book
 from services.gateway_agent.resolving.publication import Publication
-from services.gateway_agent.table import Backend, Change, Endpoint, Entry, ForwardingTable, Key, Kind, Resolver
+from services.gateway_agent.table import (
+    Backend,
+    Change,
+    ClientIdentity,
+    Endpoint,
+    Entry,
+    ForwardingTable,
+    Key,
+    Kind,
+    Remove,
+    Resolver,
+)
 from services.gateway_agent.tracker import Tracker
 from sidegate.access import Untold
 from sidegate.transport import Caller
@@ -305,3 +317,19 @@ async def test_in_any_history_a_name_is_answered_only_while_packets_pass(
             wanted = at.desired.wanted(each.key)
             opens = isinstance(wanted, Endpoint) and not wanted.draining_until and wanted.allowed != NOBODY
             assert (name(each) in answered) == opens
+
+
+async def test_a_name_goes_before_the_first_of_all_that_makes_its_endpoint() -> None:
+    """Of one with PROXY ports that is an endpoint in the annex, which may be the first to go."""
+    told_port = replace(WEB.ports[0], identity=ClientIdentity.PROXY)
+    async with bench() as at:
+        at.sync([*(each for each in ALL if each != WEB), replace(WEB, ports=(told_port,))])
+        assert await at.settle() == BOTH
+        other: Content = replace(CLIENT, source_address=CLIENT.source_address + 1000)
+        for version, content in ((2, other), (3, REMOVED)):
+            at.switch.seen.clear()
+            at.desired.hear(told(content, CLIENT.key, version))
+            await at.settle()
+            removals = [(change.key.id, answered) for change, answered in at.switch.seen if isinstance(change, Remove)]
+            assert {key for key, _ in removals} >= {CLIENT.id, inner_id(CLIENT.id)}
+            assert {answered for _, answered in removals} == {frozenset({name(OTHER)})}

@@ -34,6 +34,11 @@ class Publication:
         self._desired, self._tracker, self._facts, self._book = desired, tracker, facts, book
         self._answering = answering
 
+    def heard(self, key: Key) -> None:
+        """Other news of a key: what will be taken out for it is not answered from now on, whatever goes first of it."""
+        if key.kind is Kind.ENDPOINT and self._leaves(key):
+            self._book.hush(key.id)
+
     def before(self, change: Change) -> None:
         """Takes back what the change would make untrue."""
         match change:
@@ -64,6 +69,12 @@ class Publication:
         """Whether what is not in the book is not there."""
         self._book.settled = all_of_it
 
+    def _leaves(self, key: Key) -> bool:
+        wanted, there = self._desired.wanted(key), self._tracker.entry(key)
+        if not isinstance(wanted, Endpoint) or not _opens_sessions(wanted):
+            return True
+        return isinstance(there, Endpoint) and _way(wanted) != _way(there)
+
     def _listing(self, key: Key) -> Listing | None:
         news = self._desired.known(key)
         if news is None or not news.names or self._desired.is_removed(key):
@@ -88,6 +99,11 @@ class Publication:
         if known is None or not isinstance(entry, Endpoint) or entry.address != known.address:
             return None
         return known.address
+
+
+def _way(entry: Endpoint) -> tuple[object, ...]:
+    """What an endpoint cannot change and stay in the table."""
+    return entry.vpc, entry.address, entry.service, entry.source_address, entry.marker
 
 
 def _opens_sessions(entry: Endpoint) -> bool:
