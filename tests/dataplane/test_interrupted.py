@@ -30,6 +30,7 @@ from services.gateway_agent.table import (
     Protocol,
     Put,
     Remove,
+    Route,
     Service,
     Timeouts,
 )
@@ -49,6 +50,9 @@ MORE = tuple(IPv4Address(f"198.19.200.{number}") for number in (1, 2, 3))
 MOST_WRITES = 40
 FORWARDED, PASSED = (NUMBER.pack(list(Counter).index(each)) for each in (Counter.FORWARDED, Counter.ARP_PASSED))
 LIMITS = Limits(connections=1000, new_connections_per_second=1000, bits_per_second=10**9)
+BOTH, LOWER, UPPER = (IPv4Network(each) for each in ("10.0.0.100/31", "10.0.0.100/32", "10.0.0.101/32"))
+ALL = (Route(BOTH),)
+POLICY = (Route(BOTH, ports=((Protocol.TCP, 80), (Protocol.UDP, 53))), Route(UPPER, denied=True))
 IN_AN_AGE = 4_000_000_000 * SECOND  # nanoseconds since the epoch
 
 Outcome = tuple[str, str, int] | None  # source, destination and its port of what came out
@@ -130,7 +134,7 @@ class Scene:
         """
         outcome, entries = await self.one_allowed(oracle, segment), oracle.kernel.entries
         service = entries.service(self.service.id)
-        endpoint = entries.endpoint_at(self.shop.id, IPv4Address(segment.destination))
+        endpoint = entries.endpoint_for(self.shop.id, IPv4Address(segment.destination))
         if outcome is None or service is None or endpoint is None:
             return frozenset({None})
         if outcome[0] == segment.source:  # it is kept, and the service has one backend
@@ -182,6 +186,19 @@ def change_of_sources(before: tuple[IPv4Address, ...], after: tuple[IPv4Address,
     def alter(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
         old, new = (replace(scene.endpoint, more_sources=more) for more in (before, after))
         return with_other(scene, endpoint=old), with_other(scene, endpoint=new), Put(new)
+
+    return alter
+
+
+def change_of_routes(before: tuple[Route, ...] | None, after: tuple[Route, ...] | None, **values: object) -> Alter:
+    """None: there is no endpoint."""
+
+    def alter(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
+        old, new = (None if routes is None else replace(scene.endpoint, routes=routes) for routes in (before, after))
+        if new and values:
+            new = replace(new, **values)  # type: ignore[arg-type]  # the fields of the dataclass
+        both = [with_other(scene, endpoint=each) if each else scene.entries[:3] for each in (old, new)]
+        return both[0], both[1], Put(new) if new else Remove(scene.endpoint.key)
 
     return alter
 
@@ -272,6 +289,16 @@ def fewer_remote_hosts(scene: Scene) -> tuple[list[Entry], list[Entry], Change]:
             change_of_endpoint(source_address=IPv4Address("198.19.129.1"), allowed=(IPv4Network(f"{CLIENT}/32"),)),
             id="another source address and whitelist",
         ),
+        pytest.param(change_of_routes(None, POLICY), id="a new endpoint with routes"),
+        pytest.param(change_of_routes(POLICY, None), id="a removed endpoint with routes"),
+        pytest.param(change_of_routes(ALL, POLICY), id="a narrower policy"),
+        pytest.param(change_of_routes(POLICY, ALL), id="a wider policy"),
+        pytest.param(change_of_routes((), ALL), id="routes come"),
+        pytest.param(change_of_routes(ALL, ()), id="routes go"),
+        pytest.param(change_of_routes((Route(LOWER), Route(UPPER)), (Route(LOWER),)), id="a route goes"),
+        pytest.param(
+            change_of_routes(ALL, (Route(UPPER),), address=IPv4Address(OTHER_ENDPOINT)), id="another first address"
+        ),
         pytest.param(change_of_sources((), MORE), id="more source addresses"),
         pytest.param(change_of_sources(MORE[:1], MORE), id="still more source addresses"),
         pytest.param(change_of_sources(MORE, MORE[:1]), id="fewer source addresses"),
@@ -353,12 +380,13 @@ async def interrupt_anywhere(scene: Scene, alter: Alter) -> None:
 
 async def test_what_is_removed_leaves_nothing_in_the_maps(scene: Scene) -> None:
     several = replace(scene.service, backends=(ONE, OTHER))
-    await scene.converge([*with_other(scene, service=several), scene.spare.attachment])
+    routed = replace(scene.endpoint, routes=POLICY)
+    await scene.converge([*with_other(scene, service=several, endpoint=routed), scene.spare.attachment])
     await scene.converge([])
     maps = scene.world.maps
     assert not any(any(value) for _, value in maps.devices.items())
-    lists = maps.allowed, maps.ports, maps.backends, maps.shares, maps.settings
-    emptied = *lists, maps.endpoints, maps.more_sources, maps.source_owners, maps.attachments
+    lists = maps.allowed, maps.rules, maps.rule_ports, maps.ports, maps.backends, maps.shares, maps.settings
+    emptied = *lists, maps.endpoints, maps.routes, maps.more_sources, maps.source_owners, maps.attachments
     for each in emptied:
         assert list(each.items()) == [], each.name
     assert list(maps.service_names.items()) == []

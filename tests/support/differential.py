@@ -36,6 +36,7 @@ from tests.support.differential_steps import (
     Step,
     in_six,
     network_in_six,
+    route_in_six,
 )
 from tests.support.models.forwarding import Forwarding
 from tests.support.models.forwarding_limits import Moment, Undecided
@@ -152,25 +153,27 @@ class Bench:
         )
 
     async def _put_endpoint(self, put: PutEndpoint) -> None:
-        """Nothing where its service is not there, or another has the address."""
+        """Nothing where its service is not there, or another has the address or one of its routes."""
         service = pick(sorted(self.model.services), put.service)
         if service is None:
             return
         six = service in self._six
+        routes = tuple(map(route_in_six, put.routes)) if six else put.routes
+        address = in_six(ADDRESSES[put.address]) if six else ADDRESSES[put.address]
         endpoint = Endpoint(
             id=id_of(Kind.ENDPOINT, put.number),
             marker=put.number,
             vpc=self.vpcs[put.vpc],
-            address=in_six(ADDRESSES[put.address]) if six else ADDRESSES[put.address],
+            address=routes[0].prefix.network_address if routes else address,
             service=service,
             source_address=SOURCES[put.source],
             admission=put.admission,
             allowed=tuple(map(network_in_six, put.allowed)) if six else put.allowed,
             draining_until=(0, FOR_EVER, time.time_ns() - SECOND)[put.drain],
             more_sources=MORE_SOURCES[: put.more],
+            routes=routes,
         )
-        holder = self.model.endpoint_at(self.model.numbers[endpoint.vpc], endpoint.address)
-        if holder is None or holder.id == endpoint.id:
+        if not self.model.is_in_the_way(endpoint):
             await self._put(endpoint)
 
     async def _put(self, entry: Service | Endpoint) -> None:

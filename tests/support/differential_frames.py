@@ -71,7 +71,7 @@ def opened_by(opening: Opening, model: Forwarding) -> Tuple | None:
     client = CLIENTS[opening.client]
     return Tuple(
         source=client if endpoint.address.version == 4 else in_six(client),
-        destination=endpoint.address,
+        destination=endpoint.address + opening.to if endpoint.routes else endpoint.address,
         source_port=FIRST_PORT + opening.port,
         destination_port=mapping.client_port,
         vpc=model.numbers[endpoint.vpc],

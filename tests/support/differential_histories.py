@@ -17,6 +17,8 @@ from tests.support.differential_steps import (
     LIMITS,
     PLAIN,
     PORTS,
+    PUBLIC,
+    ROUTES,
     SERVICES,
     SHORTEST,
     SILENT,
@@ -47,8 +49,8 @@ from tests.support.wire import ACK, ICMP, SYN, TCP, UDP
 FRAMES_BETWEEN_CHANGES = 20
 MOST_CHANGES = 12
 LONGEST_PADDING = 3400  # what a test run takes is less than a page
-OURS = (*SOURCES, *ADDRESSES)
-EVERYBODY = (*CLIENTS, *HOSTS, *ADDRESSES, *SOURCES, *STRANGERS)
+OURS = (*SOURCES, *ADDRESSES, *PUBLIC)
+EVERYBODY = (*CLIENTS, *HOSTS, *ADDRESSES, *SOURCES, *STRANGERS, *PUBLIC)
 PAYLOADS = (b"\0", b"\xff" * 1459, b"\xff" * 1460, b"\1" * 1461, bytes(1473), b"x" * 2000)
 ETHER_TYPES = (0, 46, 0x05FF, 0x0806, 0x8035, VLAN, 0x88A8, 0x86DD, 0xFFFF)
 TCP_OPTIONS = tuple(
@@ -138,6 +140,7 @@ def _put_endpoint(chance: random.Random) -> PutEndpoint:
         allowed=chance.choice([WHITELISTS[0], WHITELISTS[0], *WHITELISTS]),
         drain=chance.choice([0, 0, 0, 0, 1, 2]),
         more=chance.choice([0, 0, 1, 3]),
+        routes=chance.choice([(), (), *ROUTES]),
     )
 
 
@@ -156,8 +159,8 @@ def _packet(chance: random.Random) -> Opening | Following | Stray | Arp | Neighb
 
 
 def _opening(chance: random.Random, flags: int = SYN) -> Opening:
-    client = chance.randrange(len(CLIENTS))
-    return Opening(chance.randrange(ENDPOINTS), client, chance.randrange(6), chance.randrange(len(PORTS)), flags)
+    client, to = chance.randrange(len(CLIENTS)), chance.choice([0, 0, chance.randrange(len(PUBLIC))])
+    return Opening(chance.randrange(ENDPOINTS), client, chance.randrange(6), chance.randrange(len(PORTS)), flags, to)
 
 
 def _stray(chance: random.Random) -> Stray:

@@ -19,6 +19,7 @@ from services.gateway_agent.table import (
     Limits,
     PortMapping,
     Protocol,
+    Route,
     Timeouts,
 )
 from tests.support.wire import ACK, FIN, RST, SYN
@@ -39,8 +40,10 @@ CLIENTS = tuple(
         "198.19.128.0",
         "127.0.0.1",
         "0.0.0.0",  # noqa: S104
+        "100.125.0.5",
     )
 )
+PUBLIC = tuple(IPv4Address("100.125.0.0") + number for number in range(9))  # addresses of routes, and one behind them
 STRANGERS = tuple(IPv4Address(each) for each in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1"))  # noqa: S104
 MORE_SOURCES = tuple(IPv4Address(f"198.19.{each}") for each in ("130.1", "130.2", "130.3"))
 PATIENT, UNLIMITED = Timeouts(), Limits()
@@ -71,6 +74,17 @@ WHITELISTS = tuple(
         ["10.0.0.0/24", "10.0.0.10/32", "192.0.2.0/31"],
         ["128.0.0.0/1"],
     )
+)
+ROUTES = (
+    (Route(IPv4Network("100.125.0.0/29")),),
+    (Route(IPv4Network("100.125.0.0/29"), denied=True), Route(IPv4Network("100.125.0.0/30"))),
+    (
+        Route(IPv4Network("100.125.0.0/29"), ports=((Protocol.TCP, 80), (Protocol.UDP, 53))),
+        Route(IPv4Network("100.125.0.2/31"), denied=True),
+        Route(IPv4Network("100.125.0.3/32"), ports=((Protocol.TCP, 81),)),
+    ),
+    (Route(IPv4Network("100.125.0.0/32")), Route(IPv4Network("100.125.0.6/31"), ports=((Protocol.UDP, 80),))),
+    (Route(IPv4Network("100.125.0.4/30")),),
 )
 FLAGS = (
     ACK,
@@ -122,6 +136,7 @@ class PutEndpoint:
     allowed: tuple[IPv4Network, ...] = (ANYWHERE,)
     drain: int = 0
     more: int = 0
+    routes: tuple[Route, ...] = ()  # instead of the address
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +182,7 @@ class Opening:
     port: int
     mapping: int
     flags: int = SYN
+    to: int = 0  # so many addresses behind the first, where it has routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +277,8 @@ def network_in_six(network: IPv4Network) -> IPv6Network:
     if not network.prefixlen:
         return ANYWHERE_V6
     return IPv6Network((int(SUBNET_V6.network_address) + int(network.network_address), 96 + network.prefixlen))
+
+
+def route_in_six(route: Route) -> Route:
+    assert isinstance(route.prefix, IPv4Network)
+    return Route(network_in_six(route.prefix), route.denied, route.ports)

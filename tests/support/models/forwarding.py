@@ -12,7 +12,7 @@ Source ports are chosen at random: `chosen` tells what the program chose, and th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
 from services.gateway_agent.dataplane.maps import Counter
@@ -26,6 +26,7 @@ from services.gateway_agent.table import (
     Network,
     PortMapping,
     Protocol,
+    Route,
     Service,
 )
 from tests.support.models.forwarding_hash import slot_of, slot_of_source
@@ -226,7 +227,7 @@ class Forwarding:
             return None
         if endpoint is None or cut:
             raise Refused(Counter.REFUSED_STALE_EPOCH)
-        self._check_source(endpoint, session.consumer.tuple)
+        self._check_lists(endpoint, session.consumer.tuple)
         published = self._mapping(endpoint, session.consumer.tuple)
         if published.server_port != session.provider.tuple.source_port:
             raise Refused(Counter.REFUSED_NO_PORT)
@@ -274,10 +275,10 @@ class Forwarding:
             raise Refused(Counter.REFUSED_DRAINING)
         if self._is_spoofed(client):
             raise Refused(Counter.REFUSED_SPOOFED)
-        self._check_source(endpoint, client)
+        self._check_lists(endpoint, client)
         mapping = self._mapping(endpoint, client)
         service = self.services[endpoint.service]
-        backend = self._choose_backend(service, client)
+        backend = self._choose_backend(endpoint, service, client)
         mac = self.macs[service.vpc, backend.address]
         return Grant(endpoint, service, mapping, backend, self.numbers[service.vpc], mac)
 
@@ -286,12 +287,13 @@ class Forwarding:
         nobodys = any(client.source in network for network in NOBODYS)
         return nobodys or self.endpoint_at(client.vpc, client.source) is not None
 
-    def _choose_backend(self, service: Service, client: Tuple) -> Backend:
+    def _choose_backend(self, endpoint: Endpoint, service: Service, client: Tuple) -> Backend:
         takers = tuple(self.takers(service))
         if not takers:
             raise Refused(Counter.REFUSED_NO_BACKEND)
-        slot = slot_of_source if service.affinity is Affinity.SOURCE_ADDRESS else slot_of
-        return takers[shares(takers)[slot(client)]] if len(takers) > 1 else takers[0]
+        by_source = service.affinity is Affinity.SOURCE_ADDRESS
+        slot = slot_of_source(client, endpoint.address) if by_source else slot_of(client)
+        return takers[shares(takers)[slot]] if len(takers) > 1 else takers[0]
 
     def collect(self, now: Moment) -> int:
         """Removes what is over, as the agent has it done now and then; tells how many sessions."""
@@ -322,10 +324,22 @@ class Forwarding:
         return session.limit(self.services[endpoint.service].timeouts) - session.idle
 
     def endpoint_at(self, number: int, address: Address) -> Endpoint | None:
+        """The one with the address, or with a route that it is in."""
         for endpoint in self.endpoints.values():
-            if self.numbers[endpoint.vpc] == number and endpoint.address == address:
+            ways = [ip_network(endpoint.address), *(route.prefix for route in endpoint.routes)]
+            if self.numbers[endpoint.vpc] == number and any(address in way for way in ways):
                 return endpoint
         return None
+
+    def is_in_the_way(self, wanted: Endpoint) -> bool:
+        """Whether another endpoint has an address that the wanted one would have."""
+        for each in self.endpoints.values():
+            prefixes = (one.prefix.overlaps(other.prefix) for one in wanted.routes for other in each.routes)
+            if (each.vpc, each.id) == (wanted.vpc, wanted.id) or each.vpc != wanted.vpc:
+                continue
+            if each.address == wanted.address or any(prefixes):
+                return True
+        return False
 
     def _addressee(self, stray: Tuple) -> str | None:
         """Whose a packet of no session is: an endpoint's address is its own, and so is its source at the provider."""
@@ -338,9 +352,17 @@ class Forwarding:
         number = self.numbers[self.services[endpoint.service].vpc]
         self.owners.own(endpoint.id, number, (endpoint.source_address, *endpoint.more_sources))
 
-    def _check_source(self, endpoint: Endpoint, client: Tuple) -> None:
+    def _check_lists(self, endpoint: Endpoint, client: Tuple) -> None:
         if not any(client.source in network for network in endpoint.allowed):
             raise Refused(Counter.REFUSED_NOT_ALLOWED)
+        taken: Route | None = None
+        for route in endpoint.routes:
+            if client.destination in route.prefix and (not taken or route.prefix.prefixlen > taken.prefix.prefixlen):
+                taken = route
+        if taken is None and endpoint.routes:
+            raise Refused(Counter.REFUSED_NO_ENDPOINT)
+        if taken and (taken.denied or not _has_port(taken, client)):
+            raise Refused(Counter.REFUSED_DENIED)
 
     def _mapping(self, endpoint: Endpoint, client: Tuple) -> PortMapping:
         for mapping in self.services[endpoint.service].ports:
@@ -358,10 +380,12 @@ def _turned(key: Tuple) -> Tuple:
     )
 
 
+def _has_port(route: Route, client: Tuple) -> bool:
+    return not route.ports or (PROTOCOLS[client.protocol], client.destination_port) in route.ports
+
+
 def _goes_on(before: Endpoint, after: Endpoint) -> bool:
-    """Whether sessions outlive the change: whitelist and drain may differ, and sources may have come on top."""
+    """Whether sessions outlive the change: lists and drain may differ, and sources may have come on top."""
     more = after.more_sources[: len(before.more_sources)] == before.more_sources
-    changed = replace(
-        before, allowed=after.allowed, draining_until=after.draining_until, more_sources=after.more_sources
-    )
-    return more and changed == after
+    lists = replace(before, allowed=after.allowed, routes=after.routes, more_sources=after.more_sources)
+    return more and replace(lists, draining_until=after.draining_until) == after

@@ -27,9 +27,9 @@ def slot_of(client: Tuple) -> int:
     return scale(hash3(_hash_address(client.source), _hash_address(client.destination), about), SLOTS)
 
 
-def slot_of_source(client: Tuple) -> int:
-    """The same for all sessions of a client with an endpoint."""
-    return scale(hash3(_hash_address(client.source), _hash_address(client.destination), client.vpc), SLOTS)
+def slot_of_source(client: Tuple, endpoint: Address) -> int:
+    """The same for all sessions of a client with an endpoint, whatever address of its routes they go to."""
+    return scale(hash3(_hash_address(client.source), _hash_address(endpoint), client.vpc), SLOTS)
 
 
 def scale(number: int, end: int) -> int:
