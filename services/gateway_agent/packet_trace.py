@@ -14,13 +14,15 @@ ANY_SOURCE_PORT = 49152
 class Opening:
     """The first packet of a session, as a client at `source` would send it: a SYN, or a datagram.
 
-    `port` 0 is the first that the service publishes for the protocol.
+    `port` 0 is the first that the service publishes for the protocol. `destination` is an address of an endpoint with
+    routes; None is the first that they allow.
     """
 
     source: Address
     source_port: int = ANY_SOURCE_PORT
     port: int = 0
     protocol: Protocol = Protocol.TCP
+    destination: Address | None = None
 
 
 class Subject(StrEnum):
@@ -31,6 +33,7 @@ class Subject(StrEnum):
     ENDPOINT = "endpoint"
     DRAIN = "drain"
     WHITELIST = "whitelist"
+    ROUTE = "route"
     PORT = "port"
     BACKEND = "backend"
     LIMITS = "limits"

@@ -13,6 +13,16 @@ def route_to(routes: Iterable[Route], address: Address) -> Route | None:
     return max(of, key=lambda route: route.prefix.prefixlen, default=None)
 
 
+def shown_by(endpoint: Endpoint, protocol: Protocol, port: int) -> Address:
+    """An address by which the port is reached: its own, or that of the first route that allows it."""
+    for route in endpoint.routes:
+        first = route.prefix.network_address
+        taken = route_to(endpoint.routes, first)
+        if taken and allows(taken, protocol, port):
+            return first
+    return endpoint.address
+
+
 def leads_to(endpoint: Endpoint, address: Address) -> bool:
     """Whether clients reach the endpoint by the address, or would if no policy denied it."""
     return address == endpoint.address or route_to(endpoint.routes, address) is not None

@@ -13,7 +13,8 @@ _OUTCOMES = {outcome: packet_pb.TraceStep.Outcome.Value(f"OUTCOME_{outcome.name}
 
 def opening_of(told: packet_pb.Opening) -> Opening:
     protocol = Protocol(told.protocol or Protocol.TCP)
-    return Opening(ip_address(told.source), told.source_port or ANY_SOURCE_PORT, told.port, protocol)
+    destination = ip_address(told.destination) if told.destination else None
+    return Opening(ip_address(told.source), told.source_port or ANY_SOURCE_PORT, told.port, protocol, destination)
 
 
 def trace_message(trace: PacketTrace) -> packet_pb.PacketTrace:
@@ -24,6 +25,7 @@ def trace_message(trace: PacketTrace) -> packet_pb.PacketTrace:
             source_port=opening.source_port,
             port=opening.port,
             protocol=opening.protocol.value,
+            destination=str(opening.destination or ""),
         ),
         address=str(trace.address),
         steps=map(_step, trace.steps),

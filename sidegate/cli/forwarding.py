@@ -86,7 +86,7 @@ class _Drawing:
         service = self._services.get(endpoint.service_id, ServiceForwarding())
         sources = [each.address for each in endpoint.sources if each.gateway_id == self._found.gateway_id]
         row = [
-            endpoint.address,
+            _reached_by(endpoint),
             self._network(endpoint.vpc_id),
             ", ".join(endpoint.allowed_cidrs) or "all",
             _ports(service),
@@ -133,7 +133,7 @@ def _withheld(unmade: TableEntry) -> Sequence[str]:
         case "resolver":
             what = words.resolver(unmade.entry.resolver)
         case _:
-            what = unmade.entry.endpoint.address
+            what = _reached_by(unmade.entry.endpoint)
     return kind, id, what, f"not there: {words.of(unmade.difficulty)}"
 
 
@@ -141,6 +141,11 @@ def _published(service: ServiceForwarding) -> str:
     asked = words.asked(service)
     leads = f"{_ports(service)} -> {_backends(service)}"
     return f"{leads} ({asked})" if asked else leads
+
+
+def _reached_by(endpoint: EndpointForwarding) -> str:
+    """Its address, or its routes: 100.125.0.0/16 (80/tcp), not 100.125.8.0/21"""
+    return ", ".join(map(words.route, endpoint.routes)) or endpoint.address
 
 
 def _ports(service: ServiceForwarding) -> str:

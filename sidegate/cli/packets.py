@@ -35,6 +35,13 @@ def client(text: str) -> Client:
     return Client(address, port)
 
 
+def address(text: str) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no address") from None
+
+
 class Transport(StrEnum):
     """What a packet is of."""
 
@@ -50,9 +57,18 @@ ToPort = Annotated[
     int,
     typer.Option(metavar="PORT", min=0, max=HIGHEST_PORT, help="The endpoint's port; else the first published one."),
 ]
+ToAddress = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="IP",
+        parser=address,
+        help="Of an endpoint with routes, the address that it is sent to; else the first that they allow.",
+    ),
+]
 OfProtocol = Annotated[Transport, typer.Option("--protocol", help="A SYN of TCP, or a datagram of UDP.")]
 
 
-def opening(client: Client, port: int, protocol: Transport) -> Opening:
+def opening(client: Client, port: int, protocol: Transport, to: str = "") -> Opening:
     """The packet that the options say."""
-    return Opening(source=client.address, source_port=client.port, port=port, protocol=protocol.value)
+    return Opening(source=client.address, source_port=client.port, port=port, protocol=protocol.value, destination=to)

@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady
+from services.gateway_agent.packet_trace import FORWARDED, Opening, Outcome, Subject
 from services.gateway_agent.table import (
     Affinity,
     Endpoint,
@@ -239,6 +241,38 @@ async def test_a_route_that_goes_takes_its_sessions_with_it(scene: Scene) -> Non
     assert await first.echoes()
     assert await inner.is_cut()
     assert await scene.refuses(family.in_denied)
+
+
+async def test_a_trace_names_the_route_that_was_taken(scene: Scene) -> None:
+    family, single = scene.family, scene.family.single.partition("/")[0]
+    await scene.put(route(family.prefix, (Protocol.TCP, 80)), route(family.denied, denied=True), route(family.single))
+    for address, port, route_taken, says in (
+        (family.inside, 80, family.prefix, ""),
+        (family.inside, 53, family.prefix, "does not allow"),
+        (family.in_denied, 80, family.denied, "which is denied"),
+        (single, 80, family.single, "every port"),
+        ("", 80, family.prefix, ""),
+    ):
+        protocol = Protocol.TCP if port == 80 else Protocol.UDP
+        asked = Opening(
+            ip_address(family.client),
+            port=port,
+            protocol=protocol,
+            destination=ip_address(address) if address else None,
+        )
+        trace = await scene.world.dataplane.trace(scene.endpoint.id, asked)
+        assert trace is not None and trace.agrees, trace
+        assert str(trace.address) == address or family.first
+        passes = "allow" not in says and "denied" not in says
+        assert trace.verdict == (FORWARDED if passes else Counter.REFUSED_DENIED)
+        (step,) = [step for step in trace.steps if step.subject is Subject.ROUTE]
+        assert step.outcome is (Outcome.PASSED if passes else Outcome.REFUSED)
+        if isinstance(scene.world, KernelWorld):
+            assert step.message.startswith(f"{route_taken} has {address or family.first}: route ")
+            assert says in step.message
+    with pytest.raises(NotReady, match="no address of the endpoint"):
+        stray = Opening(ip_address(family.client), destination=ip_address(family.elsewhere))
+        await scene.world.dataplane.trace(scene.endpoint.id, stray)
 
 
 async def test_an_endpoint_that_is_removed_leaves_no_way(scene: Scene) -> None:

@@ -1,6 +1,6 @@
 """What becomes of a client's packet, from what gateways made of it; and what its owner may read of it. Pure.
 
-The operator reads all; the endpoint's owner whether it passes, and at which of four things it ends. Of the service's
+The operator reads all; the endpoint's owner whether it passes, and at which of a few things it ends. Of the service's
 network, how many backends there are and what else holds a session up, nothing is in that.
 """
 
@@ -20,17 +20,22 @@ class Subject(Enum):
 
     ENDPOINT = auto()
     WHITELIST = auto()
+    POLICY = auto()
     PORT = auto()
     BACKEND = auto()
 
 
 SUBJECTS = tuple(Subject)
+PLAIN = tuple(subject for subject in Subject if subject is not Subject.POLICY)
+"""Of an endpoint without routes."""
+
 READ_AS = {
     Met.DEVICE: Subject.ENDPOINT,
     Met.SESSION: Subject.ENDPOINT,
     Met.ENDPOINT: Subject.ENDPOINT,
     Met.DRAIN: Subject.ENDPOINT,
     Met.WHITELIST: Subject.WHITELIST,
+    Met.ROUTE: Subject.POLICY,
     Met.PORT: Subject.PORT,
 }
 """All else is the service's side."""
@@ -50,17 +55,19 @@ def for_owner(
 ) -> tuple[PassageStep, ...]:
     """As the endpoint's owner may read it: of several gateways, the one where the packet comes least far."""
     if hindrance := _hindrance(state, joined, found):
-        return _steps(Subject.ENDPOINT, {Subject.ENDPOINT: hindrance})
+        return _steps(Subject.ENDPOINT, {Subject.ENDPOINT: hindrance}, PLAIN)
     traces = [each.trace for each in found.values() if each.trace is not None]
     least = min(traces, key=lambda trace: SUBJECTS.index(end) if (end := ends(trace)) else len(SUBJECTS))
     ends_at, asked = ends(least), f"{opening.protocol} port {least.opening.port}"
     said = {
         Subject.ENDPOINT: ("it is forwarded", "no session opens: it is cut, or drains"),
         Subject.WHITELIST: (f"its whitelist has {opening.source}", f"its whitelist does not have {opening.source}"),
+        Subject.POLICY: (f"its policy allows {least.address}", f"its policy denies {asked} of {least.address}"),
         Subject.PORT: (f"the service publishes {asked}", f"the service does not publish {asked}"),
         Subject.BACKEND: ("the service takes new sessions", "the service takes no new session from it now"),
     }
-    return _steps(ends_at, {subject: texts[subject is ends_at] for subject, texts in said.items()})
+    subjects = SUBJECTS if any(step.met is Met.ROUTE for step in least.steps) else PLAIN
+    return _steps(ends_at, {subject: texts[subject is ends_at] for subject, texts in said.items()}, subjects)
 
 
 def ends(trace: Traced) -> Subject | None:
@@ -96,9 +103,11 @@ def _behind(facts: Facts, found: Mapping[str, Finding]) -> str:
     return "a gateway has yet to take in its last change" if behind else ""
 
 
-def _steps(ends_at: Subject | None, said: Mapping[Subject, str]) -> tuple[PassageStep, ...]:
+def _steps(
+    ends_at: Subject | None, said: Mapping[Subject, str], subjects: Sequence[Subject]
+) -> tuple[PassageStep, ...]:
     steps, outcome = [], Outcome.PASSED
-    for subject in SUBJECTS:
+    for subject in subjects:
         refuses = subject is ends_at
         here = Outcome.REFUSED if refuses else outcome
         steps.append(PassageStep(subject, here, "" if here is Outcome.NOT_REACHED else said[subject]))

@@ -14,6 +14,7 @@ class Opening:
     source_port: int = 0
     port: int = 0
     protocol: str = "tcp"
+    destination: str = ""  # of an endpoint with routes; empty is the first address that they allow
 
 
 class Met(Enum):
@@ -24,6 +25,7 @@ class Met(Enum):
     ENDPOINT = auto()
     DRAIN = auto()
     WHITELIST = auto()
+    ROUTE = auto()
     PORT = auto()
     BACKEND = auto()
     LIMITS = auto()

@@ -21,12 +21,16 @@ _READ_OUTCOMES = {
 
 
 def opening_of(told: packet_pb.Opening) -> Opening:
-    return Opening(told.source, told.source_port, told.port, told.protocol or DEFAULT_PROTOCOL)
+    return Opening(told.source, told.source_port, told.port, told.protocol or DEFAULT_PROTOCOL, told.destination)
 
 
 def opening_message(opening: Opening) -> packet_pb.Opening:
     return packet_pb.Opening(
-        source=opening.source, source_port=opening.source_port, port=opening.port, protocol=opening.protocol
+        source=opening.source,
+        source_port=opening.source_port,
+        port=opening.port,
+        protocol=opening.protocol,
+        destination=opening.destination,
     )
 
 

@@ -18,7 +18,8 @@ from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.trace_steps import Looking, Session, client_key, session_of
 from services.gateway_agent.packet_trace import FORWARDED, Opening, PacketTrace
-from services.gateway_agent.table import Endpoint, Service
+from services.gateway_agent.routes import leads_to, shown_by
+from services.gateway_agent.table import Address, Endpoint, Service
 
 ENTRIES, PAGE = 128, 4096
 BESIDE = {Counter.SESSION_NEW, Counter.FLOW_RECORD_LOST}
@@ -52,8 +53,7 @@ class DryRun:
         known = self._table.entries.endpoint(endpoint)
         if known is None:
             return None
-        if opening.source.version != known.address.version:
-            raise NotReady(f"{opening.source} is of another family than {known.address}")
+        check_opening(known, opening)
         copy = await asyncio.to_thread(self._program.copy, own_maps(self._table.slot(endpoint)))
         try:
             if copy.tag != self._program.tag:
@@ -72,14 +72,15 @@ class DryRun:
         if known is None or service is None:
             return None
         opening = replace(opening, port=opening.port or first_port(service, opening))
-        verdict = self._run(copy, known, opening)
+        address = destination_of(known, opening)
+        verdict = self._run(copy, known, opening, address)
         looking = Looking(self._table, self._maps, self._resolution, known, opening)
         looking.usage = self._program.maps["usage"].get(NUMBER.pack(self._table.slot(endpoint))) or b""
         steps = tuple(looking.steps(verdict.session, opened=verdict.opened, verdict=verdict.counter))
         to = verdict.session if verdict.counter == FORWARDED else None
         return PacketTrace(
             opening,
-            known.address,
+            address,
             steps,
             verdict.counter,
             looking.foreseen.value,
@@ -87,12 +88,12 @@ class DryRun:
             *((to.backend, to.server_port, to.seen_as, to.seen_port) if to else ()),
         )
 
-    def _run(self, copy: LoadedObject, endpoint: Endpoint, opening: Opening) -> Verdict:
+    def _run(self, copy: LoadedObject, endpoint: Endpoint, opening: Opening, address: Address) -> Verdict:
         """Again, as long as the source port that it takes is taken, and as often as the program looks for one."""
         number, slot = self._table.vpc_number(endpoint.vpc), NUMBER.pack(self._table.slot(endpoint.id))
         device, family = self._table.device(number), "sessions" if opening.source.version == 4 else "sessions6"
-        frame = first_frame(opening, endpoint.address, sender=SENDER, receiver=device.mac)
-        key, live, ours = client_key(number, opening, endpoint.address), self._program.maps, copy.maps
+        frame = first_frame(opening, address, sender=SENDER, receiver=device.mac)
+        key, live, ours = client_key(number, opening, address), self._program.maps, copy.maps
         there = _session_at(live[family], key)
         for tried in range(1, MOST_TAKEN + 1):
             _fill(ours[family], there)
@@ -130,6 +131,18 @@ def _session_at(sessions: Map, key: bytes) -> dict[bytes, bytes]:
     consumer, session = sessions.get(key), session_of(sessions, key)
     provider = sessions.get(session.other) if session else None
     return {key: consumer, session.other: provider} if consumer and session and provider else {}
+
+
+def check_opening(endpoint: Endpoint, opening: Opening) -> None:
+    """Raises NotReady for a packet that cannot be one to the endpoint."""
+    if opening.source.version != endpoint.address.version:
+        raise NotReady(f"{opening.source} is of another family than {endpoint.address}")
+    if opening.destination and not leads_to(endpoint, opening.destination):
+        raise NotReady(f"{opening.destination} is no address of the endpoint, nor in a route of it")
+
+
+def destination_of(endpoint: Endpoint, opening: Opening) -> Address:
+    return opening.destination or shown_by(endpoint, opening.protocol, opening.port)
 
 
 def first_port(service: Service, opening: Opening) -> int:

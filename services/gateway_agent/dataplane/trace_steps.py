@@ -20,11 +20,14 @@ from services.gateway_agent.dataplane.maps import (
     allowed_key,
     endpoint_key,
     port_key,
+    unpack_address,
 )
 from services.gateway_agent.dataplane.resolution import Resolution
+from services.gateway_agent.dataplane.route_maps import RULE_PLACE, range_key
 from services.gateway_agent.dataplane.session_maps import USAGE, SessionValue, Tuple
 from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.packet_trace import Opening, Outcome, Step, Subject
+from services.gateway_agent.routes import allows, shown_by
 from services.gateway_agent.table import SOURCE_RANGE, Address, Endpoint, Limits, PortMapping, Protocol
 
 SECOND = 1e9
@@ -71,6 +74,7 @@ class Looking:
     ) -> None:
         self._table, self._maps, self._resolution = table, maps, resolution
         self._endpoint, self._opening = endpoint, opening
+        self._address = opening.destination or shown_by(endpoint, opening.protocol, opening.port)
         self._slot = 0
         self._service = 0
         self._follows = False
@@ -87,6 +91,7 @@ class Looking:
             (Subject.ENDPOINT, self._element),
             (Subject.DRAIN, self._drain),
             (Subject.WHITELIST, self._whitelist),
+            *[(Subject.ROUTE, self._route)] * bool(self._endpoint.routes),
             (Subject.PORT, self._port),
             (Subject.BACKEND, lambda: self._backend(session)),
             (Subject.LIMITS, lambda: self._limits(verdict)),
@@ -112,8 +117,10 @@ class Looking:
         return f"{name}, index {device.ifindex}, faces VPC {self._endpoint.vpc}, here number {number}"
 
     def _element(self) -> str:
-        address, number = self._endpoint.address, self._table.vpc_number(self._endpoint.vpc)
+        address, number = self._address, self._table.vpc_number(self._endpoint.vpc)
         data = self._maps.endpoints.get(endpoint_key(number, address))
+        if data is None and (stands := self._maps.routes.get(range_key(number, ip_network(address)))):
+            data = self._maps.endpoints.get(endpoint_key(number, unpack_address(stands)))
         if data is None:
             raise Refusal(Counter.REFUSED_NO_ENDPOINT, f"nothing is at {address} in the VPC")
         found = EndpointValue.unpack(data)
@@ -147,6 +154,20 @@ class Looking:
         (number,) = NUMBER.unpack(place)
         matched = networks[number] if number < len(networks) else f"entry {number}"
         return f"{matched} has {source}: entry {number + 1} of {len(networks)}, version {word.allow_version}"
+
+    def _route(self) -> str:
+        value = self._maps.rules.get(allowed_key(self._slot, self._word.allow_version, ip_network(self._address)))
+        routes, (rule,) = self._endpoint.routes, NUMBER.unpack(value or bytes(NUMBER.size))
+        place = rule & RULE_PLACE
+        if value is None or place >= len(routes):
+            raise Refusal(Counter.REFUSED_NO_ENDPOINT, f"no route of the endpoint has {self._address}")
+        route, asked = routes[place], f"{self._opening.protocol} port {self._opening.port}"
+        said = f"{route.prefix} has {self._address}: route {place + 1} of {len(routes)}"
+        if route.denied:
+            raise Refusal(Counter.REFUSED_DENIED, f"{said}, which is denied")
+        if not allows(route, self._opening.protocol, self._opening.port):
+            raise Refusal(Counter.REFUSED_DENIED, f"{said}, which does not allow {asked}")
+        return f"{said}, which allows {asked if route.ports else 'every port'}"
 
     def _port(self) -> str:
         port, protocol = self._opening.port, self._opening.protocol
@@ -190,7 +211,8 @@ class Looking:
         """An address of ours, of this host, or nobody's: as table.h has it."""
         number = self._table.vpc_number(self._endpoint.vpc)
         ours = any(source in network for network in NOBODYS if network.version == source.version)
-        return ours or self._maps.endpoints.get(endpoint_key(number, source)) is not None
+        routed = self._maps.routes.get(range_key(number, ip_network(source))) is not None
+        return ours or routed or self._maps.endpoints.get(endpoint_key(number, source)) is not None
 
     # ---- the maps
 

@@ -29,7 +29,7 @@ from sidegate.cli.options import (
     WithTags,
 )
 from sidegate.cli.outcome import Complaint, Exit
-from sidegate.cli.packets import FromClient, OfProtocol, ToPort, Transport, opening
+from sidegate.cli.packets import FromClient, OfProtocol, ToAddress, ToPort, Transport, opening
 from sidegate.cli.parsing import connection_states
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
@@ -164,13 +164,15 @@ async def test(session: Session, endpoint: OneEndpoint) -> View:
 async def trace(
     session: Session,
     endpoint: OneEndpoint,
+    *,
     client: FromClient,
+    to: ToAddress = "",
     to_port: ToPort = 0,
     protocol: OfProtocol = Transport.TCP,
 ) -> View:
     """Ask what would become of a client's packet, without sending one; the exit code is 1 if it would not pass."""
     id = await resolve.endpoint(session.sidegate, endpoint)
-    return traced.of_endpoint(await session.sidegate.traces.endpoint(id, opening(client, to_port, protocol)))
+    return traced.of_endpoint(await session.sidegate.traces.endpoint(id, opening(client, to_port, protocol, to)))
 
 
 @noun.endless(

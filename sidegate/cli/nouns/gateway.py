@@ -11,7 +11,7 @@ from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
 from sidegate.cli import forwarding, taps, traced
 from sidegate.cli import traffic as told_traffic
 from sidegate.cli.command import Noun
-from sidegate.cli.packets import FromClient, OfProtocol, ToPort, Transport, opening
+from sidegate.cli.packets import FromClient, OfProtocol, ToAddress, ToPort, Transport, opening
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
@@ -91,6 +91,7 @@ async def trace(
     *,
     endpoint: Annotated[str, typer.Option(metavar="ID", help="The endpoint that the packet goes to, by its id.")],
     client: FromClient,
+    to: ToAddress = "",
     to_port: ToPort = 0,
     protocol: OfProtocol = Transport.TCP,
     gateway: Annotated[
@@ -101,7 +102,7 @@ async def trace(
 
     The forwarding program itself is run on it; nothing is opened or counted. The exit code is 1 if it does not pass.
     """
-    packet = opening(client, to_port, protocol)
+    packet = opening(client, to_port, protocol, to)
     return traced.of_packet(await session.sidegate.traces.packet(endpoint, packet, gateway=gateway))
 
 

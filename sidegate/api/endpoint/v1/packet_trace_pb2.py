@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sidegate.api.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sidegate/api/endpoint/v1/packet_trace.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\"\x84\x01\n\x07Opening\x12\x17\n\x06source\x18\x01 \x01(\tB\x07\xbaH\x04r\x02p\x01\x12 \n\x0bsource_port\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\x12\x19\n\x04port\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\x12#\n\x08protocol\x18\x04 \x01(\tB\x11\xbaH\x0er\x0cR\x00R\x03tcpR\x03udp\"\xc4\x02\n\x0bPacketTrace\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32!.sidegate.api.endpoint.v1.Opening\x12\x18\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12<\n\x05steps\x18\x03 \x03(\x0b\x32#.sidegate.api.endpoint.v1.TraceStepB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x18\n\x07verdict\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x19\n\x08\x66oreseen\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x07program\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x18\n\x07\x62\x61\x63kend\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x13\n\x0bserver_port\x18\x08 \x01(\x05\x12\x18\n\x07seen_as\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x11\n\tseen_port\x18\n \x01(\x05\"\x8e\x04\n\tTraceStep\x12\x46\n\x07subject\x18\x01 \x01(\x0e\x32+.sidegate.api.endpoint.v1.TraceStep.SubjectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x46\n\x07outcome\x18\x02 \x01(\x0e\x32+.sidegate.api.endpoint.v1.TraceStep.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x07message\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\"\xef\x01\n\x07Subject\x12\x17\n\x13SUBJECT_UNSPECIFIED\x10\x00\x12\x12\n\x0eSUBJECT_DEVICE\x10\x01\x12\x13\n\x0fSUBJECT_SESSION\x10\x02\x12\x14\n\x10SUBJECT_ENDPOINT\x10\x03\x12\x11\n\rSUBJECT_DRAIN\x10\x04\x12\x15\n\x11SUBJECT_WHITELIST\x10\x05\x12\x10\n\x0cSUBJECT_PORT\x10\x06\x12\x13\n\x0fSUBJECT_BACKEND\x10\x07\x12\x12\n\x0eSUBJECT_SOURCE\x10\x08\x12\x13\n\x0fSUBJECT_WAY_OUT\x10\t\x12\x12\n\x0eSUBJECT_LIMITS\x10\n\"d\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x17\n\x13OUTCOME_NOT_REACHED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sidegate/api/endpoint/v1/packet_trace.proto\x12\x18sidegate.api.endpoint.v1\x1a\x1b\x62uf/validate/validate.proto\"\xa5\x01\n\x07Opening\x12\x17\n\x06source\x18\x01 \x01(\tB\x07\xbaH\x04r\x02p\x01\x12 \n\x0bsource_port\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\x12\x19\n\x04port\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\x12#\n\x08protocol\x18\x04 \x01(\tB\x11\xbaH\x0er\x0cR\x00R\x03tcpR\x03udp\x12\x1f\n\x0b\x64\x65stination\x18\x05 \x01(\tB\n\xbaH\x07r\x02p\x01\xd8\x01\x01\"\xc4\x02\n\x0bPacketTrace\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32!.sidegate.api.endpoint.v1.Opening\x12\x18\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12<\n\x05steps\x18\x03 \x03(\x0b\x32#.sidegate.api.endpoint.v1.TraceStepB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x18\n\x07verdict\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x19\n\x08\x66oreseen\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x07program\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x18\n\x07\x62\x61\x63kend\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x13\n\x0bserver_port\x18\x08 \x01(\x05\x12\x18\n\x07seen_as\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x11\n\tseen_port\x18\n \x01(\x05\"\xa1\x04\n\tTraceStep\x12\x46\n\x07subject\x18\x01 \x01(\x0e\x32+.sidegate.api.endpoint.v1.TraceStep.SubjectB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x46\n\x07outcome\x18\x02 \x01(\x0e\x32+.sidegate.api.endpoint.v1.TraceStep.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x07message\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\"\x82\x02\n\x07Subject\x12\x17\n\x13SUBJECT_UNSPECIFIED\x10\x00\x12\x12\n\x0eSUBJECT_DEVICE\x10\x01\x12\x13\n\x0fSUBJECT_SESSION\x10\x02\x12\x14\n\x10SUBJECT_ENDPOINT\x10\x03\x12\x11\n\rSUBJECT_DRAIN\x10\x04\x12\x15\n\x11SUBJECT_WHITELIST\x10\x05\x12\x10\n\x0cSUBJECT_PORT\x10\x06\x12\x13\n\x0fSUBJECT_BACKEND\x10\x07\x12\x12\n\x0eSUBJECT_SOURCE\x10\x08\x12\x13\n\x0fSUBJECT_WAY_OUT\x10\t\x12\x12\n\x0eSUBJECT_LIMITS\x10\n\x12\x11\n\rSUBJECT_ROUTE\x10\x0b\"d\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x17\n\x13OUTCOME_NOT_REACHED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENING'].fields_by_name['port']._serialized_options = b'\272H\010\032\006\030\377\377\003(\000'
   _globals['_OPENING'].fields_by_name['protocol']._loaded_options = None
   _globals['_OPENING'].fields_by_name['protocol']._serialized_options = b'\272H\016r\014R\000R\003tcpR\003udp'
+  _globals['_OPENING'].fields_by_name['destination']._loaded_options = None
+  _globals['_OPENING'].fields_by_name['destination']._serialized_options = b'\272H\007r\002p\001\330\001\001'
   _globals['_PACKETTRACE'].fields_by_name['address']._loaded_options = None
   _globals['_PACKETTRACE'].fields_by_name['address']._serialized_options = b'\272H\004r\002\030-'
   _globals['_PACKETTRACE'].fields_by_name['steps']._loaded_options = None
@@ -61,13 +63,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACESTEP'].fields_by_name['message']._loaded_options = None
   _globals['_TRACESTEP'].fields_by_name['message']._serialized_options = b'\272H\005r\003\030\254\002'
   _globals['_OPENING']._serialized_start=103
-  _globals['_OPENING']._serialized_end=235
-  _globals['_PACKETTRACE']._serialized_start=238
-  _globals['_PACKETTRACE']._serialized_end=562
-  _globals['_TRACESTEP']._serialized_start=565
-  _globals['_TRACESTEP']._serialized_end=1091
-  _globals['_TRACESTEP_SUBJECT']._serialized_start=750
-  _globals['_TRACESTEP_SUBJECT']._serialized_end=989
-  _globals['_TRACESTEP_OUTCOME']._serialized_start=991
-  _globals['_TRACESTEP_OUTCOME']._serialized_end=1091
+  _globals['_OPENING']._serialized_end=268
+  _globals['_PACKETTRACE']._serialized_start=271
+  _globals['_PACKETTRACE']._serialized_end=595
+  _globals['_TRACESTEP']._serialized_start=598
+  _globals['_TRACESTEP']._serialized_end=1143
+  _globals['_TRACESTEP_SUBJECT']._serialized_start=783
+  _globals['_TRACESTEP_SUBJECT']._serialized_end=1041
+  _globals['_TRACESTEP_OUTCOME']._serialized_start=1043
+  _globals['_TRACESTEP_OUTCOME']._serialized_end=1143
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,7 @@ class Opening(_message.Message):
     SOURCE_PORT_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """The client's address in the consumer's VPC."""
     source_port: _builtins.int
@@ -37,6 +38,8 @@ class Opening(_message.Message):
     """The port of the endpoint; 0 is the first that the service publishes for the protocol."""
     protocol: _builtins.str
     """"tcp" or "udp"; empty is tcp."""
+    destination: _builtins.str
+    """Where it is sent to, of an endpoint with routes: an address of theirs; empty is the first that they allow."""
     def __init__(
         self,
         *,
@@ -44,10 +47,11 @@ class Opening(_message.Message):
         source_port: _builtins.int = ...,
         port: _builtins.int = ...,
         protocol: _builtins.str = ...,
+        destination: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["port", b"port", "protocol", b"protocol", "source", b"source", "source_port", b"source_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "port", b"port", "protocol", b"protocol", "source", b"source", "source_port", b"source_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -70,7 +74,7 @@ class PacketTrace(_message.Message):
     SEEN_AS_FIELD_NUMBER: _builtins.int
     SEEN_PORT_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Where it went: the endpoint's address."""
+    """Where it went: the endpoint's address, or one of its routes."""
     verdict: _builtins.str
     """What the program has said, by the name of its counter: "forwarded", or "refused_" and the reason."""
     foreseen: _builtins.str
@@ -149,6 +153,8 @@ class TraceStep(_message.Message):
         """The device that it leaves by."""
         SUBJECT_LIMITS: TraceStep._Subject.ValueType  # 10
         """What the service lets each endpoint take."""
+        SUBJECT_ROUTE: TraceStep._Subject.ValueType  # 11
+        """The route that its destination takes, and whether that allows the port; not told of endpoints without routes."""
 
     class Subject(_Subject, metaclass=_SubjectEnumTypeWrapper):
         """What it meets."""
@@ -175,6 +181,8 @@ class TraceStep(_message.Message):
     """The device that it leaves by."""
     SUBJECT_LIMITS: TraceStep.Subject.ValueType  # 10
     """What the service lets each endpoint take."""
+    SUBJECT_ROUTE: TraceStep.Subject.ValueType  # 11
+    """The route that its destination takes, and whether that allows the port; not told of endpoints without routes."""
 
     class _Outcome:
         ValueType = _typing.NewType("ValueType", _builtins.int)

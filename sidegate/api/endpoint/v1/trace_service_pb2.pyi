@@ -226,6 +226,8 @@ class PassageStep(_message.Message):
         """The service publishes the port."""
         SUBJECT_BACKEND: PassageStep._Subject.ValueType  # 4
         """A backend of the service takes new sessions, and there is room for one."""
+        SUBJECT_POLICY: PassageStep._Subject.ValueType  # 5
+        """Its policy allows the address and port; not told of endpoints without routes."""
 
     class Subject(_Subject, metaclass=_SubjectEnumTypeWrapper):
         """What is looked at."""
@@ -240,6 +242,8 @@ class PassageStep(_message.Message):
     """The service publishes the port."""
     SUBJECT_BACKEND: PassageStep.Subject.ValueType  # 4
     """A backend of the service takes new sessions, and there is room for one."""
+    SUBJECT_POLICY: PassageStep.Subject.ValueType  # 5
+    """Its policy allows the address and port; not told of endpoints without routes."""
 
     class _Outcome:
         ValueType = _typing.NewType("ValueType", _builtins.int)
