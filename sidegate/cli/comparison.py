@@ -97,6 +97,7 @@ def _canonical(entry: ForwardingEntry) -> ForwardingEntry:
             copy.endpoint.ClearField("generation")
             copy.endpoint.ClearField("dns_names")  # the kernel knows of none
             copy.endpoint.allowed_cidrs.sort()
+            copy.endpoint.routes.sort(key=lambda each: each.prefix)
             copy.endpoint.sources.sort(key=lambda each: each.gateway_id)
     return copy
 

@@ -144,7 +144,7 @@ def _published(service: ServiceForwarding) -> str:
 
 
 def _reached_by(endpoint: EndpointForwarding) -> str:
-    """Its address, or its routes: 100.125.0.0/16 (80/tcp), not 100.125.8.0/21"""
+    """Its address, or its routes."""
     return ", ".join(map(words.route, endpoint.routes)) or endpoint.address
 
 

@@ -11,6 +11,7 @@ from sidegate.api.events.v1.forwarding_pb2 import (
     AttachmentForwarding,
     BackendForwarding,
     ResolverForwarding,
+    RouteForwarding,
     ServiceForwarding,
 )
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
@@ -90,6 +91,8 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return moment(value.ToNanoseconds())
         case PortMapping():
             return port_mapping(value)
+        case RouteForwarding():
+            return printable(route(value))
         case Backend(port_id=port) if port:
             return backend(f"port {port}", value.weight, value.draining)
         case Backend(address=address) | BackendForwarding(address=address):
@@ -214,3 +217,12 @@ def resolver(entry: ResolverForwarding) -> str:
     """What a gateway answers for: "10.0.0.53 for local.sidegate.internal, others from 9.9.9.9:53"."""
     others = f"from {' '.join(entry.forwarders)}" if entry.forwarders else "refused"
     return printable(f"{entry.address} for {entry.zone}, others {others}")
+
+
+def route(route: RouteForwarding) -> str:
+    """Of a gateway-type endpoint: 100.125.0.0/16, not 100.125.8.0/21, 100.126.0.0/24 by 80/tcp and 53/udp"""
+    if route.denied:
+        return f"not {route.prefix}"
+    ports = (PortMapping(client_port=port.client_port, protocol=port.protocol) for port in route.ports)
+    by = " and ".join(map(port_mapping, ports))
+    return f"{route.prefix} by {by}" if by else route.prefix

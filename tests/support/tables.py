@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from services.gateway_agent.routes import allows, route_to
 from services.gateway_agent.table import (
     ANYWHERE,
     Address,
@@ -20,6 +21,7 @@ from services.gateway_agent.table import (
     Network,
     PortMapping,
     Protocol,
+    Route,
     Service,
 )
 from services.gateway_agent.targets import Netns
@@ -32,6 +34,22 @@ WHITELISTS = tuple(
     tuple(IPv4Network(cidr) for cidr in cidrs)
     for cidrs in (["0.0.0.0/0"], ["10.0.0.0/30"], ["10.0.0.0/31"], ["10.0.0.2/31"], ["10.0.0.1/32", "10.0.0.2/31"])
 )
+
+
+def policies(number: int) -> tuple[tuple[Route, ...], ...]:
+    """Routes that endpoint `number` may have: none, all, with ports, with a part that is denied, and another part."""
+    network = IPv4Network((int(IPv4Address("100.0.0.0")) + 4 * number, 30))
+    lower, upper = network.subnets()
+    web, first = ((Protocol.TCP, 80),), Route(network)
+    return (
+        (),
+        (first,),
+        (Route(network, ports=web),),
+        (first, Route(upper, denied=True)),
+        (Route(network, denied=True), Route(lower, ports=((Protocol.TCP, 443),))),
+        (Route(lower),),
+        (Route(upper),),
+    )
 
 
 def attachment(vpc: str, namespace: str = "blue", device: str = "sidegate0") -> Attachment:
@@ -56,11 +74,14 @@ def endpoint(
     allowed: tuple[Network, ...] = (ANYWHERE,),
     id_: str = "",
     draining_until: int = 0,
+    routed: int = 0,
 ) -> Endpoint:
-    """Endpoint `number` always has the address and the source address of that number."""
+    """Endpoint `number` always has the address and the source address of that number, and `routed` is which of its
+    `policies` it has."""
     address, source = IPv4Address("10.0.1.0") + number, IPv4Address("198.19.128.0") + number
-    name = id_ or f"endpoint-{number}"
-    return Endpoint(name, number, vpc, address, service_id, source, admission, allowed, draining_until)
+    name, routes = id_ or f"endpoint-{number}", policies(number)[routed] if routed else ()
+    plain = Endpoint(name, number, vpc, address, service_id, source, admission, allowed, draining_until)
+    return replace(plain, address=routes[0].prefix.network_address, routes=routes) if routes else plain
 
 
 attachments = st.builds(attachment, st.sampled_from(VPCS), st.sampled_from(["blue", "green"]))
@@ -82,6 +103,7 @@ endpoints = st.builds(
     admission=st.integers(1, 3),
     allowed=st.sampled_from(WHITELISTS),
     draining_until=st.sampled_from([0, 0, 1_000, 2_000]),
+    routed=st.integers(0, 6),
 )
 
 
@@ -102,6 +124,7 @@ class Flow(NamedTuple):
     consumer: Attachment
     endpoint: Endpoint
     client: Address
+    destination: Address
     mapping: PortMapping
     provider: Attachment
     backend: Address
@@ -109,7 +132,7 @@ class Flow(NamedTuple):
 
 
 def flows(entries: Mapping[Key, Entry]) -> frozenset[Flow]:
-    """What a table lets through, as packets would see it: an endpoint counts without its whitelist."""
+    """What a table lets through, as packets would see it: an endpoint counts without its lists."""
     return frozenset(
         flow for entry in entries.values() if isinstance(entry, Endpoint) for flow in _flows(entry, entries)
     )
@@ -126,8 +149,22 @@ def _flows(at: Endpoint, entries: Mapping[Key, Entry]) -> Iterable[Flow]:
     anonymous = Endpoint(at.id, at.marker, at.vpc, at.address, at.service, at.source_address, at.admission)
     for client in CLIENTS:
         if any(client in network for network in at.allowed):
-            for mapping in leads_to.ports:
+            for destination, mapping in _reached(at, leads_to):
                 for backend in leads_to.backends:
                     if not backend.draining:
                         for opens in (False, True)[: 1 if at.draining_until else 2]:
-                            yield Flow(consumer, anonymous, client, mapping, provider, backend.address, opens)
+                            ends = provider, backend.address, opens
+                            yield Flow(consumer, anonymous, client, destination, mapping, *ends)
+
+
+def _reached(at: Endpoint, leads_to: Service) -> Iterable[tuple[Address, PortMapping]]:
+    """The addresses of an endpoint, with the ports that may be connected to there."""
+    if not at.routes:
+        yield from ((at.address, mapping) for mapping in leads_to.ports)
+    for address in {address for route in at.routes for address in route.prefix}:
+        taken = route_to(at.routes, address)
+        yield from (
+            (address, mapping)
+            for mapping in leads_to.ports
+            if taken and allows(taken, mapping.protocol, mapping.client_port)
+        )

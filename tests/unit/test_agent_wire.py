@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.gateway_agent.desired import REMOVED, Versioned
 from services.gateway_agent.facts import Fact, Presence
+from services.gateway_agent.routes import in_order
 from services.gateway_agent.table import (
     ANYWHERE,
     ANYWHERE_V6,
@@ -26,6 +27,7 @@ from services.gateway_agent.table import (
     Limits,
     PortMapping,
     Protocol,
+    Route,
     Service,
     Timeouts,
 )
@@ -80,6 +82,19 @@ http_checks = tcp_checks.map(
 )
 
 
+ROUTED = Endpoint(id_of("e"), 7, SHOP, IPv4Address("10.0.0.9"), id_of("s"), IPv4Address("198.19.128.7"), 1)
+routes = st.lists(
+    st.builds(
+        Route,
+        st.ip_addresses(v=4).map(lambda address: IPv4Network((int(address), 24), strict=False)),
+        st.booleans(),
+        st.sets(st.tuples(st.sampled_from(Protocol), st.integers(1, 65535)), max_size=3).map(sorted).map(tuple),
+    ),
+    min_size=1,
+    unique_by=lambda route: route.prefix,
+).map(in_order)
+
+
 def addresses(version: int) -> st.SearchStrategy[Address]:
     """None of IPv6 is a mapped one, which is written as what it is."""
     if version == 4:
@@ -132,6 +147,13 @@ entries = st.one_of(
         st.integers(1, 100),
         st.sampled_from([(ANYWHERE_V6,), (IPv6Network("fd00::/64"), IPv6Network("fd01::7/128"))]),
     ),
+)
+
+
+entries |= st.builds(
+    lambda endpoint, some: replace(endpoint, address=some[0].prefix.network_address, routes=some),
+    st.just(ROUTED),
+    routes,
 )
 
 
@@ -360,3 +382,46 @@ def test_a_gateway_has_its_source_addresses_in_the_order_in_which_they_came() ->
 
 def test_of_more_source_addresses_than_there_can_be_a_gateway_uses_the_first() -> None:
     assert len(sources_of(endpoint(sources=90))) == MOST_SOURCES == 64
+
+
+def told_routes(**fields: object) -> ForwardingEntry:
+    entry = entry_to_proto(ROUTED, GATEWAY)
+    entry.endpoint.routes.add(**fields)
+    return entry
+
+
+def test_an_endpoint_with_routes_has_the_lowest_of_their_addresses() -> None:
+    entry = told_routes(prefix="100.126.0.0/16")
+    entry.endpoint.address = ""
+    entry.endpoint.routes.add(prefix="100.125.0.0/16", denied=True)
+    news = news_of(entry, GATEWAY)
+    assert news is not None
+    assert isinstance(news.content, Endpoint)
+    assert str(news.content.address) == "100.125.0.0"
+    assert [str(route.prefix) for route in news.content.routes] == ["100.125.0.0/16", "100.126.0.0/16"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prefix": ""},
+        {"prefix": "100.125.0.1/16"},
+        {"prefix": "100.125.0.0/16", "ports": [{"client_port": 80}]},
+        {"prefix": "100.125.0.0/16", "ports": [{"client_port": 0, "protocol": 1}]},
+        {"prefix": "100.125.0.0/16", "ports": [{"client_port": 65536, "protocol": 2}]},
+        {"prefix": "100.125.0.0/16", "ports": [{"client_port": 80, "protocol": 9}]},
+    ],
+)
+def test_an_endpoint_with_a_route_that_is_not_understood_is_withheld(fields: dict[str, object]) -> None:
+    news = news_of(told_routes(**fields), GATEWAY)
+    assert news is not None
+    assert news.content is MALFORMED
+
+
+def test_routes_that_contradict_each_other_are_withheld() -> None:
+    for other in ("100.125.0.0/16", "2001:db8::/32"):
+        entry = told_routes(prefix="100.125.0.0/16")
+        entry.endpoint.routes.add(prefix=other, denied=True)
+        news = news_of(entry, GATEWAY)
+        assert news is not None
+        assert news.content is MALFORMED

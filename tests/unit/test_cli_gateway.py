@@ -11,6 +11,7 @@ from sidegate.api.events.v1.forwarding_pb2 import (
     AttachmentForwarding,
     EndpointForwarding,
     ForwardingEntry,
+    PortForwarding,
     ResolverForwarding,
     ServiceForwarding,
     SourceLease,
@@ -119,6 +120,20 @@ def test_resolvers_and_names_are_shown_where_there_are_any(fake: FakeSidegate, c
     fake.gateway.tables[REPLAY] = table(events=9)
     fake.gateway.tables[REPLAY].entries.add(entry=ForwardingEntry(resolver=open_))
     assert not differences(fake.gateway.tables[REPLAY], fake.gateway.tables[KERNEL]), "the kernel knows of no names"
+
+
+def test_an_endpoint_with_routes_is_shown_by_them(fake: FakeSidegate, cli: CommandLine) -> None:
+    told = table()
+    endpoint = told.entries[-1].entry.endpoint
+    endpoint.address = ""
+    endpoint.routes.add(prefix="100.125.0.0/16")
+    endpoint.routes.add(prefix="100.125.8.0/21", denied=True)
+    endpoint.routes.add(
+        prefix="100.125.9.0/24", ports=[PortForwarding(client_port=80, protocol=PortMapping.PROTOCOL_TCP)]
+    )
+    fake.gateway.tables[KERNEL] = told
+    shown = cli.text("gateway", "show")
+    assert "100.125.0.0/16, not 100.125.8.0/21, 100.125.9.0/24 by 80/tcp  " in shown
 
 
 def test_what_could_not_be_made_is_shown_with_the_reason(fake: FakeSidegate, cli: CommandLine) -> None:

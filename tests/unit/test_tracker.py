@@ -110,6 +110,20 @@ def test_an_endpoint_that_gets_more_source_addresses_is_one_change_and_one_that_
         assert steps([*SMALL[:3], old], [*SMALL[:3], new]) == [Remove(CLIENT.key), Put(new)]
 
 
+def test_another_policy_is_one_change_and_another_first_address_is_not() -> None:
+    whole, web, part, lower, upper = (endpoint(1, "vpc-1", "service-1", routed=number) for number in (1, 2, 3, 5, 6))
+    for old, new in ((whole, web), (web, part), (part, lower), (lower, whole)):
+        assert steps([*SMALL[:3], old], [*SMALL[:3], new]) == [Put(new)]
+    for old, new in ((lower, upper), (CLIENT, whole), (whole, CLIENT)):
+        assert steps([*SMALL[:3], old], [*SMALL[:3], new]) == [Remove(CLIENT.key), Put(new)]
+
+
+def test_a_narrower_policy_comes_before_other_backends() -> None:
+    old, new = (endpoint(1, "vpc-1", "service-1", routed=number) for number in (1, 3))
+    other = service("service-1", "vpc-2", ["10.0.0.11"])
+    assert steps([*SMALL[:3], old], [BLUE, GREEN, other, new]) == [Put(new), Put(other)]
+
+
 def test_what_was_there_before_the_first_change_is_remembered() -> None:
     tracker = tracker_of(SMALL[:2], SMALL)
     before = tracker.changes
