@@ -175,7 +175,7 @@ class Looking:
         value = self._maps.ports.get(port_key(self._service, self._lists.version, asked))
         if value is None:
             raise Refusal(Counter.REFUSED_NO_PORT, f"{protocol} port {port} is not published")
-        server_port, _ = PORT_VALUE.unpack(value)
+        server_port, *_ = PORT_VALUE.unpack(value)
         return f"{protocol} port {port} leads to port {int.from_bytes(server_port, 'big')}"
 
     def _backend(self, session: Session | None) -> str:
