@@ -1,6 +1,7 @@
 """Real programs inside network namespaces: started, waited for, read, and ended whatever happens."""
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,11 +40,12 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon(name: str, namespace: Namespace, command: Sequence[str], log: Path) -> Iterator[Daemon]:
-    """Runs a command, which stays in the foreground, in a namespace until the end."""
+def daemon(name: str, namespace: Namespace | None, command: Sequence[str], log: Path) -> Iterator[Daemon]:
+    """Runs a command, which stays in the foreground, until the end: in a namespace, or in the tests' own."""
+    inside = ("ip", "netns", "exec", namespace.name) if namespace else ()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ends_with_us(["ip", "netns", "exec", namespace.name, *command]),
+            ends_with_us([*inside, *command]),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -67,6 +69,20 @@ def run_in(namespace: Namespace, *command: str, seconds: float = 30.0) -> str:
     done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=seconds)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+@contextlib.contextmanager
+def resolving(namespace: Namespace, server: str) -> Iterator[None]:
+    """Programs that are started in the namespace meanwhile resolve names by this server."""
+    directory = Path("/etc/netns", namespace.name)
+    directory.mkdir(parents=True)
+    try:
+        (directory / "resolv.conf").write_text(f"nameserver {server}\noptions timeout:2 attempts:2\n")
+        yield
+    finally:
+        shutil.rmtree(directory)
+        with contextlib.suppress(OSError):  # others have theirs there
+            directory.parent.rmdir()
 
 
 def listens(namespace: Namespace, port: int, kind: str = "tcp") -> bool:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sidegate.errors import SidegateError
+from tests.support.program import free_port
 from tests.support.standalone import Standalone
 from tests.system.scenarios.catalogue import SCENARIOS
 from tests.system.scenarios.record import Progress, Record, Screen
 from tests.system.scenarios.scenario import Scenario, play
-from tests.system.scenarios.stage import Stage
+from tests.system.scenarios.stage import Stage, told_of_dns
 
 EXAMPLES = """\
 examples:
@@ -80,7 +81,11 @@ async def performance(scenario: Scenario[Any], record: Record, picture: str | No
     record.open(scenario.name, scenario.title, scenario.drawing)
     record.step("Sidegate starts: every program of it, on this machine.")
     with tempfile.TemporaryDirectory(prefix="sidegate-scenario-") as directory:
-        async with Standalone(Path(directory)) as sidegate, Stage(sidegate, record, Path(directory)) as stage:
+        place, port = Path(directory), free_port()
+        async with (
+            Standalone(place, *told_of_dns(port)) as sidegate,
+            Stage(sidegate, record, place, dns_port=port) as stage,
+        ):
             await play(scenario, stage, drawn(picture))
 
 

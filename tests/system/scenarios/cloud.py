@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, PortMapping
 from tests.support.daemons import Daemon, listens, run_in
 from tests.support.world import tcp, udp
-from tests.system.scenarios.stage import Host, Network
+from tests.system.scenarios.stage import DNSMASQ, Host, Network, Stage
 
 NAME, ADDRESS = "objects.cloud.example", "203.0.113.80"
 LONG_NAME, LONG = "long.cloud.example", "x" * 200
@@ -31,6 +31,7 @@ class Names:
 class Objects:
     """The object store."""
 
+    stage: Stage
     host: Host
     service: EndpointService
     daemon: Daemon
@@ -50,21 +51,18 @@ async def names(cloud: Network, address: str) -> Names:
     """dnsmasq, which knows NAME, and LONG_NAME with more text than a datagram holds."""
     host = await cloud.host("DNS server", address)
     known = [f"--host-record={NAME},{ADDRESS}", *(f"--txt-record={LONG_NAME},{LONG}{n}" for n in range(8))]
-    own = ("--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root", "--bind-interfaces")
-    log = ("--log-queries", "--log-facility=-")
-    daemon = cloud.stage.run(
-        "dnsmasq", host.space, "dnsmasq", "--keep-in-foreground", *own, *log, f"--listen-address={address}", *known
-    )
+    daemon = cloud.stage.run("dnsmasq", host.space, "dnsmasq", *DNSMASQ, f"--listen-address={address}", *known)
     await daemon.ready(lambda: listens(host.space, 53) and listens(host.space, 53, "udp"))
     return Names(host, await publish(cloud, "names", host, udp(53, 53), tcp(53, 53)), daemon)
 
 
 async def objects(cloud: Network, address: str) -> Objects:
     host = await cloud.host("object store", address)
+    names = "S3_IGNORE_SUBDOMAIN_BUCKETNAME=true"  # the bucket stands in the path, by whatever name the store is called
     server = ("-m", "moto.server", "-H", address, "-p", str(OBJECTS_PORT))
-    daemon = cloud.stage.run("objects", host.space, sys.executable, *server)
+    daemon = cloud.stage.run("objects", host.space, "env", names, sys.executable, *server)
     await daemon.ready(lambda: listens(host.space, OBJECTS_PORT))
-    return Objects(host, await publish(cloud, "objects", host, tcp(80, OBJECTS_PORT)), daemon)
+    return Objects(cloud.stage, host, await publish(cloud, "objects", host, tcp(80, OBJECTS_PORT)), daemon)
 
 
 def newest(pattern: str, daemon: Daemon) -> str:

@@ -1,6 +1,13 @@
-"""A client of object storage, as an application has one: boto3, in a host's network."""
+"""A client of object storage, as an application has one: boto3, in a host's network.
 
+As a program, `python -m tests.system.scenarios.objects_client URL KEY`, it prints what a stored object hashes to: it is
+started in a host's network where names are to be resolved as that host resolves them.
+"""
+
+import hashlib
 import io
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -19,8 +26,8 @@ ONE_PIECE = TransferConfig(multipart_threshold=1 << 30, use_threads=False)
 class ObjectsClient:
     """Talks to a store at "http://10.0.0.100" from a host; every call runs on a thread inside the host's network."""
 
-    def __init__(self, host: Host, url: str) -> None:
-        self._host = host
+    def __init__(self, url: str, host: Host | None = None) -> None:
+        self._run: Callable[[Callable[[], Any]], Any] = host.space.run if host else lambda work: work()
         self._s3: Any = boto3.client(
             "s3",
             endpoint_url=url,
@@ -31,19 +38,28 @@ class ObjectsClient:
         )
 
     def make_bucket(self) -> None:
-        self._host.space.run(lambda: self._s3.create_bucket(Bucket=BUCKET))
+        self._run(lambda: self._s3.create_bucket(Bucket=BUCKET))
 
     def upload(self, key: str, data: bytes) -> None:
-        self._host.space.run(lambda: self._s3.upload_fileobj(io.BytesIO(data), BUCKET, key, Config=ONE_PIECE))
+        self._run(lambda: self._s3.upload_fileobj(io.BytesIO(data), BUCKET, key, Config=ONE_PIECE))
 
     def download(self, key: str) -> bytes:
         into = io.BytesIO()
-        self._host.space.run(lambda: self._s3.download_fileobj(BUCKET, key, into, Config=ONE_PIECE))
+        self._run(lambda: self._s3.download_fileobj(BUCKET, key, into, Config=ONE_PIECE))
         return into.getvalue()
 
     def keys(self) -> list[str]:
-        listed = self._host.space.run(lambda: self._s3.list_objects_v2(Bucket=BUCKET))
+        listed = self._run(lambda: self._s3.list_objects_v2(Bucket=BUCKET))
         return [each["Key"] for each in listed.get("Contents", ())]
 
     def close(self) -> None:
         self._s3.close()
+
+
+def main() -> None:
+    url, key = sys.argv[1:]
+    print(hashlib.sha256(ObjectsClient(url).download(key)).hexdigest())
+
+
+if __name__ == "__main__":
+    main()

@@ -25,6 +25,19 @@ TIMES = 5
 QUIET_FOR, QUIET_AFTER = 0.03, 1.0
 """Seconds without a packet that make a wire quiet, and after which it is looked at though it is not."""
 
+DNSMASQ = (
+    "--keep-in-foreground",
+    "--conf-file=/dev/null",
+    "--no-resolv",
+    "--no-hosts",
+    "--pid-file=",
+    "--user=root",
+    "--bind-interfaces",
+    "--log-queries",
+    "--log-facility=-",
+)
+"""dnsmasq that knows what it is told here, and asks nobody."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -66,8 +79,11 @@ class Network(Site):
 class Stage:
     """`async with Stage(sidegate, record, directory) as stage:`. All that was made on it goes at its end."""
 
-    def __init__(self, sidegate: Standalone, record: Record, directory: Path, project: str = "default") -> None:
+    def __init__(
+        self, sidegate: Standalone, record: Record, directory: Path, *, dns_port: int = 0, project: str = "default"
+    ) -> None:
         self.sidegate, self.record, self.directory, self.project = sidegate, record, directory, project
+        self._dns_port = dns_port
         self.things = contextlib.ExitStack()
         """Closed last: namespaces."""
         self._clients = contextlib.AsyncExitStack()
@@ -107,10 +123,15 @@ class Stage:
         """A namespace that no gateway knows of: a router, a data centre."""
         return quiet(title.replace(" ", "-"), self.things)
 
-    def run(self, name: str, namespace: Namespace, *command: str) -> Daemon:
-        """A program that runs in a namespace until the end."""
+    def run(self, name: str, namespace: Namespace | None, *command: str) -> Daemon:
+        """A program that runs in a namespace until the end; outside of all where none is named."""
         log = self.directory / f"{name.replace(' ', '-')}.log"
         return self.things.enter_context(daemon(name, namespace, command, log))
+
+    def publish_in_dns(self, name: str, text: str) -> None:
+        """A TXT record in the internet's DNS, as far as Sidegate asks it: dnsmasq at a port of this machine's."""
+        where = (f"--port={self._dns_port}", "--listen-address=127.0.0.1", f"--txt-record={name},{text}")
+        self.run("public DNS", None, "dnsmasq", *DNSMASQ, *where)
 
     def tap(self, place: str, namespace: Namespace, device: str) -> Tap:
         """What passes there is shown after each step."""
@@ -153,6 +174,11 @@ class Stage:
         (answer,) = answers
         self.record.observe(Observation(asked, str(origin), through, answer, median(took), seen()))
         return answer
+
+
+def told_of_dns(port: int) -> tuple[str, str]:
+    """How Sidegate is started, so that it finds what is published in the DNS of a stage."""
+    return "--name-servers", f"127.0.0.1:{port}"
 
 
 def last(sources: Sequence[str]) -> Callable[[], str]:

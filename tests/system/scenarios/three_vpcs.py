@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tests.support.daemons import resolving
 from tests.support.world import machine, tcp, udp, who_answers
-from tests.system.scenarios import cloud, datacentre, quic
+from tests.system.scenarios import cloud, datacentre, other_ways, quic
 from tests.system.scenarios.objects_client import ObjectsClient
 from tests.system.scenarios.scenario import Scenario
 from tests.system.scenarios.stage import Host, Network, Stage, last
@@ -23,6 +25,8 @@ DRAWING = """
  │ .10 machine                  │          │         ├─────────▶│ .10 object store (S3)        │
  │ .101 endpoint: objects ──────┼─────────▶│         ├─────────▶│ .53 DNS server               │
  │ .102 endpoint: names ────────┼─────────▶│         │          └──────────────────────────────┘
+ │ .103 endpoint: by its name ──┼─────────▶│         │
+ │ .2   resolver ◀──────────────┼──────────┤         │
  │ .254 router                  │          └─────────┘
  └──────┬───────────────────────┘
  ┌──────┴───────────────────────┐
@@ -48,6 +52,13 @@ class World:
     objects: cloud.Objects
     greeted: list[str]
     flowed: list[str]
+    stored: dict[str, str] = field(default_factory=dict)
+    """What each object hashes to, by its key."""
+
+    @property
+    def small(self) -> tuple[str, str]:
+        """An object that is quickly fetched, and what it hashes to."""
+        return "from-the-data-centre", self.stored["from-the-data-centre"]
 
 
 @contextlib.asynccontextmanager
@@ -117,7 +128,7 @@ async def cloud_services_are_found(world: World) -> None:
 
 async def a_machine_in_vpc_2_uses_cloud_services(world: World) -> None:
     """A machine in VPC 2 uses them: 100 MB into the object store and out again, and names, over UDP and over TCP."""
-    client = ObjectsClient(world.second, f"http://{OBJECTS}")
+    client = ObjectsClient(f"http://{OBJECTS}", world.second)
     with contextlib.closing(client):
         await asyncio.to_thread(client.make_bucket)
         await store(world, client, world.second, "from-vpc-2")
@@ -126,7 +137,7 @@ async def a_machine_in_vpc_2_uses_cloud_services(world: World) -> None:
 
 async def the_data_centre_uses_them_too(world: World) -> None:
     """The data centre behind VPC 2's router uses the same services by the same endpoints."""
-    client = ObjectsClient(world.ours, f"http://{OBJECTS}")
+    client = ObjectsClient(f"http://{OBJECTS}", world.ours)
     with contextlib.closing(client):
         await store(world, client, world.ours, "from-the-data-centre", LESS)
         keys = await asyncio.to_thread(client.keys)
@@ -134,9 +145,19 @@ async def the_data_centre_uses_them_too(world: World) -> None:
     await resolve(world, world.ours, NAMES)
 
 
+async def by_its_private_name(world: World) -> None:
+    """The object store's own name leads there, too: its owner has proven it, and VPC 2's resolver answers to it."""
+    await other_ways.prove_name(world.objects)
+    await other_ways.ask_resolver(world.vpc2, world.objects, world.second)
+    through = f"endpoint {other_ways.NAMED}, by its name"
+    with resolving(world.second.space, other_ways.RESOLVER):
+        await other_ways.fetch(world.second, f"http://{cloud.NAME}", world.small, through, world.objects)
+
+
 async def store(world: World, client: ObjectsClient, host: Host, key: str, size: int = SIZE) -> None:
     """Uploads, downloads, and compares byte for byte."""
     data = secrets.token_bytes(size)
+    world.stored[key] = hashlib.sha256(data).hexdigest()
     through = f"endpoint {OBJECTS}"
 
     async def put() -> str:
@@ -180,5 +201,6 @@ SCENARIO = Scenario(
         cloud_services_are_found,
         a_machine_in_vpc_2_uses_cloud_services,
         the_data_centre_uses_them_too,
+        by_its_private_name,
     ),
 )
