@@ -18,12 +18,16 @@ RUN = f"SIDEGATE_TEST_RUN={uuid.uuid4()}"
 """In the environment of every process that this run starts, so that it can tell its own from others'."""
 
 
+def is_ours(text: str) -> bool:
+    """Whether something says that it is of a gateway of this run."""
+    return any(name in text for name in (namespaces.PREFIX, *standalone.GATEWAYS))
+
+
 def devices() -> Iterator[str]:
-    ours = (namespaces.PREFIX, *standalone.GATEWAYS)
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout.splitlines()
     for line in links:
         _, _, alias = line.partition("alias ")
-        if any(name in alias for name in ours):
+        if is_ours(alias):
             yield f"device {line.split(':')[1].strip()}"
 
 
@@ -40,6 +44,7 @@ def things_of_this_run(temporary: Path) -> set[str]:
     mounts = Path("/proc/mounts").read_text().splitlines()
     return {
         *(f"network namespace {path.name}" for path in Path("/run/netns").glob(f"{namespaces.PREFIX}-*")),
+        *(f"annex {path.name}" for path in Path("/run/netns").glob("sidegate-annex-*") if is_ours(path.name)),
         *(f"mount {line}" for line in mounts if str(temporary) in line or namespaces.PREFIX in line),
         *devices(),
         *processes(),

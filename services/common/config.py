@@ -165,6 +165,10 @@ class GatewaySettings(NatsSettings):
         description="where to: nats, for the projects that they are of, or file:PATH, JSON lines in files of 64 MB,"
         " 5 at most",
     )
+    haproxy: str = Field(
+        "haproxy",
+        description="the program HAProxy, 2.4 or later, which ports with PROXY protocol need; by name or path",
+    )
     uninstall: bool = Field(False, description="remove everything of this gateway from the kernel, and end")
     uninstall_on_stop: bool = Field(
         False, description="do so when told to stop: for a container, whose network ends with it"

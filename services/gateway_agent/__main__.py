@@ -30,7 +30,8 @@ def dataplane_of(settings: GatewaySettings) -> KernelDataplane:
 
 
 def haproxies_of(settings: GatewaySettings) -> Haproxies:
-    return Haproxies(settings.gateway_id, settings.socket.with_name(settings.socket.name + ".annexes"))
+    directory = settings.socket.with_name(settings.socket.name + ".annexes")
+    return Haproxies(settings.gateway_id, directory, settings.haproxy)
 
 
 def flows_of(settings: GatewaySettings) -> FlowSettings:

@@ -146,8 +146,8 @@ async def test_it_is_stopped_where_no_endpoint_needs_it_though_the_annex_stays(
 
 
 async def test_what_is_missing_is_named(world: KernelWorld, haproxies: Haproxies, vpc: Vpc) -> None:
-    without = Haproxies(world.gateway_id, haproxies._directory, lambda: None)
-    with pytest.raises(ProxyMissing, match="apt-get install haproxy"):
+    without = Haproxies(world.gateway_id, haproxies._directory, "/nowhere/haproxy")
+    with pytest.raises(ProxyMissing, match="no /nowhere/haproxy: apt-get install haproxy"):
         without.put(vpc.id, [proxied(vpc)])
     with pytest.raises(NotReady, match=r"network namespace sidegate-annex-.* is not there yet"):
         haproxies.put(str(uuid4()), [proxied(vpc)])

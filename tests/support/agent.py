@@ -18,6 +18,7 @@ from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packe
 from services.gateway_agent.dataplane.port import DataplaneError
 from services.gateway_agent.fence import Clock, boottime
 from services.gateway_agent.pace import Pace
+from services.gateway_agent.proxies import Proxies
 from services.gateway_agent.resolving.resolvers import OpenSockets, nowhere
 from services.gateway_agent.table import Change, ForwardingTable, Protocol
 from services.gateway_agent.targets import Netns
@@ -225,6 +226,7 @@ async def agent(
     dataplane: type[Recorded] = Recorded,
     flows: FlowSettings = NO_FLOWS,
     open_sockets: OpenSockets = nowhere,
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[Harness]:
     """Runs an agent for a while; ends it as a crash would, which leaves the kernel as it is."""
     caller = Caller(control.address, identity.gateway(CELL, GATEWAY))
@@ -238,7 +240,16 @@ async def agent(
         return connection
 
     settings = AgentSettings(GATEWAY, CELL, socket, pace, flows)
-    running = Agent(settings, kernel_side, caller, reach, clock=clock, wall_clock=wall_clock, open_sockets=open_sockets)
+    running = Agent(
+        settings,
+        kernel_side,
+        caller,
+        reach,
+        clock=clock,
+        wall_clock=wall_clock,
+        open_sockets=open_sockets,
+        proxies=proxies,
+    )
     task = asyncio.create_task(running.run())
     try:
         yield Harness(running, kernel_side, socket, task)

@@ -11,6 +11,7 @@ from services.endpoint.domain.presence import SHOWN_REASONS
 from services.gateway_agent import facts
 from services.gateway_agent.desired import REMOVED, Content, Desired, Versioned, Withheld
 from services.gateway_agent.facts import Fact, Facts, Presence
+from services.gateway_agent.proxies import PROXY_AWAY, PROXY_MISSING
 from services.gateway_agent.table import Entry, ForwardingTable, Key, Put
 from services.gateway_agent.tracker import Tracker
 from tests.support.tables import attachment, endpoint, flows, service, tables
@@ -93,6 +94,10 @@ def test_a_service_all_of_whose_backends_are_draining_is_said_to_take_no_new_con
     said = fact(entries, entries, {WEB.key: "all of its backends are draining"})
     assert said == Fact(CLIENT.id, 1, Presence.HINDERED, facts.SERVICE_DRAINING)
     assert facts.SERVICE_DRAINING in SHOWN_REASONS
+
+
+def test_an_owner_may_read_why_backends_are_not_told_of_his_clients() -> None:
+    assert {PROXY_AWAY, PROXY_MISSING} <= SHOWN_REASONS
 
 
 def test_a_change_that_fails_is_a_hindrance() -> None:

@@ -10,6 +10,9 @@ SHOWN_REASONS = frozenset(
     {
         "a gateway cannot set it up yet",
         "a gateway has not heard of the service yet",
+        "a gateway is starting the proxy anew that tells backends of the service who a client is",
+        "a gateway lacks HAProxy, which tells backends of the service who a client is: its operator must install the "
+        "package haproxy there",
         "backends of the service cannot be reached from a gateway",
         "backends of the service do not answer a gateway",
         "its VPC cannot be reached from a gateway",

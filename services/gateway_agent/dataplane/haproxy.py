@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from pwd import getpwnam
@@ -37,18 +37,18 @@ CONFIGURATION, NEXT, PID = "haproxy.cfg", "next.cfg", "pid"
 PROC = Path("/proc")
 
 
-def find_haproxy() -> str | None:
-    return shutil.which(NAME, path=f"{os.environ.get('PATH', '')}:{PATH}")
+def find_haproxy(name: str = NAME) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{PATH}")
 
 
 class Haproxies:
     """Those of one gateway. Each has a directory below `directory`, which is root's alone: the configuration that it
     runs with, its endpoints, its process id, and the socket by which it is told of others."""
 
-    def __init__(self, gateway_id: str, directory: Path, find: Callable[[], str | None] = find_haproxy) -> None:
+    def __init__(self, gateway_id: str, directory: Path, program: str = NAME) -> None:
         self._naming = Naming(gateway_id)
         self._directory = directory
-        self._find = find
+        self._program = program
 
     def put(self, vpc: str, proxied: Collection[Proxied]) -> int:
         """Has the process of the VPC's annex know these endpoints; gives its id. Open connections go on. Raises
@@ -87,9 +87,9 @@ class Haproxies:
         return self._directory / self._naming.device(annex_id(vpc))
 
     def _start(self, namespace: str, where: Path, identity: NamespaceIdentity, before: int) -> int:
-        program = self._find()
+        program = find_haproxy(self._program)
         if program is None:
-            raise ProxyMissing("HAProxy is not installed: apt-get install haproxy")
+            raise ProxyMissing(f"there is no {self._program}: apt-get install haproxy, or say by --haproxy where it is")
         successor = ("-x", SOCKET, "-sf", str(before)) if before else ()
         command = (program, "-D", "-C", str(where), "-f", NEXT, "-p", PID, *successor)
         done = within(namespace, lambda: _run(command))
