@@ -132,10 +132,11 @@ class Bench:
     # ---- changes, made to both
 
     async def _put_service(self, put: PutService) -> None:
-        """What leads to it goes first where it is of the other family now."""
+        """What leads to it goes first where it is of the other family now, or keeps the source no more."""
         service = self._service(put)
-        if put.six != (service.id in self._six):
-            for each in [each for each in self.model.endpoints.values() if each.service == service.id]:
+        known = self.model.services.get(service.id)
+        if put.six != (service.id in self._six) or (known and known.keeps_source and not put.keeps):
+            for each in self._users(service.id):
                 await self._remove(each)
         self._six.add(service.id) if put.six else self._six.discard(service.id)
         await self._put(service)
@@ -150,6 +151,7 @@ class Bench:
             timeouts=put.timeouts,
             affinity=put.affinity,
             limits=put.limits,
+            keeps_source=put.keeps,
         )
 
     async def _put_endpoint(self, put: PutEndpoint) -> None:
@@ -172,9 +174,17 @@ class Bench:
             draining_until=(0, FOR_EVER, time.time_ns() - SECOND)[put.drain],
             more_sources=MORE_SOURCES[: put.more],
             routes=routes,
+            proxy=self._proxy(put.proxy, six=six),
         )
         if not self.model.is_in_the_way(endpoint):
             await self._put(endpoint)
+
+    def _proxy(self, number: int | None, *, six: bool) -> str:
+        found = None if number is None else pick(sorted(self.model.services), number)
+        return found if found and (found in self._six) == six else ""
+
+    def _users(self, service: str) -> list[Endpoint]:
+        return [each for each in self.model.endpoints.values() if service in (each.service, each.proxy)]
 
     async def _put(self, entry: Service | Endpoint) -> None:
         await self.dataplane.apply(Put(entry))
@@ -187,8 +197,7 @@ class Bench:
         if dropped is None:
             return
         entry = there[dropped]
-        users = [each for each in self.model.endpoints.values() if each.service == dropped]
-        for each in (*users, entry):
+        for each in (*self._users(dropped), entry):
             await self._remove(each)
 
     async def _remove(self, entry: Service | Endpoint) -> None:

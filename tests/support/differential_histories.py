@@ -69,6 +69,9 @@ TCP_OPTIONS = tuple(
     )
     if len(bytes.fromhex(each)) % 4 == 0
 )
+OPTION_PARTS = tuple(
+    map(bytes.fromhex, ("fe08616263646566", "fe03", "fe", "00", "01", "0101", "020405b4", "6306", "6300", "63"))
+)
 BYTES = (0, 1, 5, 0x45, 0x7F, 0xFF)
 
 
@@ -126,6 +129,7 @@ def _put_service(chance: random.Random) -> PutService:
         timeouts=chance.choice(TIMEOUTS),
         limits=chance.choice([LIMITS[0], LIMITS[0], LIMITS[0], *LIMITS]),
         six=chance.random() < 0.4,
+        keeps=chance.random() < 0.3,
     )
 
 
@@ -141,6 +145,7 @@ def _put_endpoint(chance: random.Random) -> PutEndpoint:
         drain=chance.choice([0, 0, 0, 0, 1, 2]),
         more=chance.choice([0, 0, 1, 3]),
         routes=chance.choice([(), (), *ROUTES]),
+        proxy=chance.choice([None, *range(SERVICES)]),
     )
 
 
@@ -199,10 +204,19 @@ def _bytes(chance: random.Random) -> tuple[tuple[int, int], ...]:
     return tuple((chance.randint(6, 60), chance.choice(BYTES)) for _ in range(chance.randint(1, 3)))
 
 
+def _only_options(chance: random.Random) -> Twist:
+    """A segment that ends with them; some of random ones."""
+    mixed = b"".join(chance.choices(OPTION_PARTS, k=chance.randrange(12)))[: 4 * chance.randrange(11)]
+    options = chance.choice([*TCP_OPTIONS, mixed + b"\1" * (-len(mixed) % 4)])
+    return Twist(payload=bytes(len(options)), tcp_options=options, padding=chance.choice([0, 0, 6]))
+
+
 TWISTS: tuple[Callable[[random.Random], Twist], ...] = (
     lambda chance: Twist(payload=bytes(40), tcp_options=chance.choice(TCP_OPTIONS)),
     lambda chance: Twist(payload=bytes(40), tcp_options=chance.choice(TCP_OPTIONS)),
     lambda chance: Twist(payload=bytes(40), tcp_options=chance.choice(TCP_OPTIONS)),
+    _only_options,
+    _only_options,
     lambda chance: Twist(payload=chance.choice(PAYLOADS)),
     lambda chance: Twist(ttl=chance.choice([0, 1, 2, 3, 255])),
     lambda chance: Twist(options=chance.choice([b"\1" * 4, bytes(40)])),

@@ -15,6 +15,7 @@ from services.gateway_agent.table import (
     Address,
     Affinity,
     Backend,
+    ClientIdentity,
     Kind,
     Limits,
     PortMapping,
@@ -63,6 +64,9 @@ PORTS = (
     PortMapping(81, 8080, Protocol.TCP),
     PortMapping(53, 5353, Protocol.UDP),
     PortMapping(80, 80, Protocol.UDP),
+    PortMapping(80, 8080, Protocol.TCP, ClientIdentity.TOA),
+    PortMapping(81, 8081, Protocol.TCP, ClientIdentity.TOA),
+    PortMapping(80, 8080, Protocol.TCP, ClientIdentity.PROXY),
 )
 WHITELISTS = tuple(
     tuple(IPv4Network(each) for each in networks)
@@ -121,11 +125,13 @@ class PutService:
     timeouts: Timeouts = PATIENT
     limits: Limits = UNLIMITED
     six: bool = False  # of IPv6, with all that leads there
+    keeps: bool = False  # the source
 
 
 @dataclass(frozen=True, slots=True)
 class PutEndpoint:
-    """`drain`: 0 no, 1 for ever, 2 it is over; `more` is how many further source addresses it has."""
+    """`drain`: 0 no, 1 for ever, 2 it is over; `more` is how many further source addresses it has; `proxy` one of the
+    services, if it is of its family, or nobody."""
 
     number: int
     vpc: int
@@ -137,6 +143,7 @@ class PutEndpoint:
     drain: int = 0
     more: int = 0
     routes: tuple[Route, ...] = ()  # instead of the address
+    proxy: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

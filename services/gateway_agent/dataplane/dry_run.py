@@ -22,7 +22,7 @@ from services.gateway_agent.routes import leads_to, shown_by
 from services.gateway_agent.table import Address, Endpoint, Service
 
 ENTRIES, PAGE = 128, 4096
-BESIDE = {Counter.SESSION_NEW, Counter.FLOW_RECORD_LOST}
+BESIDE = {Counter.SESSION_NEW, Counter.FLOW_RECORD_LOST, Counter.TOA_ADDED, Counter.TOA_LEFT_OUT}
 """What is counted beside what became of the packet."""
 
 SENDER = bytes.fromhex("020000000001")

@@ -22,6 +22,7 @@ from services.gateway_agent.table import (
     Address,
     Affinity,
     Backend,
+    ClientIdentity,
     Endpoint,
     Network,
     PortMapping,
@@ -30,11 +31,13 @@ from services.gateway_agent.table import (
     Service,
 )
 from tests.support.models.forwarding_hash import slot_of, slot_of_source
+from tests.support.models.forwarding_identity import Way, introduced, way_of
 from tests.support.models.forwarding_limits import Meters, Moment
 from tests.support.models.forwarding_owners import Owners
 from tests.support.models.forwarding_packets import (
     ADVERTISEMENT,
     ARP_LENGTH,
+    ETHERNET,
     ETHERNET_AND_IPV4,
     REPLY,
     REQUEST,
@@ -104,7 +107,7 @@ class Forwarding:
                 known = self.services.get(entry.id)
                 self.services[entry.id] = entry
                 if known and known.vpc != entry.vpc:
-                    self._begin(*sorted(each.id for each in self.endpoints.values() if each.service == entry.id))
+                    self._begin(*sorted(each.id for each in self.endpoints.values() if entry.key in each.needs))
             case Endpoint():
                 before = self.endpoints.get(entry.id)
                 self.endpoints[entry.id] = entry
@@ -198,11 +201,23 @@ class Forwarding:
         out = self.devices.get(side.becomes.vpc)
         if out is None:
             raise Refused(Counter.REFUSED_NO_DEVICE)
-        if out.mtu and packet.length > out.mtu:
+        frame, length = self._introduce(frame, packet, passage)
+        if out.mtu and length > out.mtu:
             raise Refused(Counter.REFUSED_TOO_LONG)
         passage.counts.append(Counter.FORWARDED)
         told = min(filter(None, (self.devices[number].told, out.told)), default=0)
         return readdressed(frame, side.becomes, out.mac, side.next_hop, told), out.ifindex
+
+    def _introduce(self, frame: bytes, packet: Packet, passage: Passage) -> tuple[bytes, int]:
+        """The frame in which the backend reads who the client is, where its port wants that, and its length."""
+        found = self.sessions.find(packet.tuple)
+        assert found is not None
+        session, side = found
+        if session.identity is not ClientIdentity.TOA or side is not session.consumer or not packet.syn:
+            return frame, packet.length
+        frame, counted = introduced(frame, packet.tuple)
+        passage.counts.append(counted)
+        return frame, len(frame) - ETHERNET
 
     # ---- sessions
 
@@ -229,7 +244,8 @@ class Forwarding:
             raise Refused(Counter.REFUSED_STALE_EPOCH)
         self._check_lists(endpoint, session.consumer.tuple)
         published = self._mapping(endpoint, session.consumer.tuple)
-        if published.server_port != session.provider.tuple.source_port:
+        proxied = session.identity is ClientIdentity.PROXY
+        if not proxied and published.server_port != session.provider.tuple.source_port:
             raise Refused(Counter.REFUSED_NO_PORT)
         limits = self.services[endpoint.service].limits
         if not self.meters[endpoint.id].may_pass(packet.length, limits.bits_per_second, passage.now):
@@ -249,17 +265,22 @@ class Forwarding:
             raise Refused(Counter.REFUSED_LIMIT_NEW)
         if limits.connections and len(self.sessions_of(endpoint.id)) >= limits.connections:
             raise Refused(Counter.REFUSED_LIMIT_CONNECTIONS)
+        kept = grant.kept(client)
+        if kept and self.sessions.holds(kept):
+            raise Refused(Counter.REFUSED_NO_SOURCE_PORT)
         if client.source.version == 4 and self.sessions.count() + 2 > self.capacity:
             raise Refused(Counter.REFUSED_TABLE_FULL)
         provider = passage.chosen(client)
         assert provider is not None, f"{client} opens no session"
-        assert grant.allows(provider, client.protocol), f"{client} is seen as {provider}"
+        allowed = provider == kept if kept else grant.allows(provider, client.protocol)
+        assert allowed, f"{client} is seen as {provider}"
         assert not self.sessions.holds(provider), f"{client} takes the source port of another: {provider}"
         session = Session(
             endpoint=endpoint.id,
             life=self.lives[endpoint.id],
             consumer=Side(client, _turned(provider), grant.mac),
             provider=Side(provider, _turned(client), packet.sender),
+            identity=grant.way.identity,
         )
         self.sessions.add(session)
         self.passed[endpoint.id].made += 1
@@ -278,20 +299,21 @@ class Forwarding:
         self._check_lists(endpoint, client)
         mapping = self._mapping(endpoint, client)
         service = self.services[endpoint.service]
-        backend = self._choose_backend(endpoint, service, client)
-        mac = self.macs[service.vpc, backend.address]
-        return Grant(endpoint, service, mapping, backend, self.numbers[service.vpc], mac)
+        way = way_of(self.services, endpoint, mapping)
+        backend = self._choose_backend(endpoint, way, client)
+        mac = self.macs[way.service.vpc, backend.address]
+        return Grant(endpoint, service, way, backend, self.numbers[way.service.vpc], mac)
 
     def _is_spoofed(self, client: Tuple) -> bool:
         """No machine of a VPC has such an address, or an endpoint's."""
         nobodys = any(client.source in network for network in NOBODYS)
         return nobodys or self.endpoint_at(client.vpc, client.source) is not None
 
-    def _choose_backend(self, endpoint: Endpoint, service: Service, client: Tuple) -> Backend:
-        takers = tuple(self.takers(service))
+    def _choose_backend(self, endpoint: Endpoint, way: Way, client: Tuple) -> Backend:
+        takers = tuple(self.takers(way.service))
         if not takers:
-            raise Refused(Counter.REFUSED_NO_BACKEND)
-        by_source = service.affinity is Affinity.SOURCE_ADDRESS
+            raise Refused(way.without)
+        by_source = way.service.affinity is Affinity.SOURCE_ADDRESS
         slot = slot_of_source(client, endpoint.address) if by_source else slot_of(client)
         return takers[shares(takers)[slot]] if len(takers) > 1 else takers[0]
 
@@ -350,7 +372,8 @@ class Forwarding:
 
     def _own(self, endpoint: Endpoint) -> None:
         number = self.numbers[self.services[endpoint.service].vpc]
-        self.owners.own(endpoint.id, number, (endpoint.source_address, *endpoint.more_sources))
+        if endpoint.proxy != endpoint.service:  # a proxy's has those of the endpoint that it is for
+            self.owners.own(endpoint.id, number, (endpoint.source_address, *endpoint.more_sources))
 
     def _check_lists(self, endpoint: Endpoint, client: Tuple) -> None:
         if not any(client.source in network for network in endpoint.allowed):
@@ -385,7 +408,9 @@ def _has_port(route: Route, client: Tuple) -> bool:
 
 
 def _goes_on(before: Endpoint, after: Endpoint) -> bool:
-    """Whether sessions outlive the change: lists and drain may differ, and sources may have come on top."""
+    """Whether sessions outlive the change: lists, drain and proxy may differ, and sources may have come on top."""
     more = after.more_sources[: len(before.more_sources)] == before.more_sources
+    if (before.proxy == before.service) != (after.proxy == after.service):  # the sources change hands
+        return False
     lists = replace(before, allowed=after.allowed, routes=after.routes, more_sources=after.more_sources)
-    return more and replace(lists, draining_until=after.draining_until) == after
+    return more and replace(lists, draining_until=after.draining_until, proxy=after.proxy) == after

@@ -88,7 +88,7 @@ class Ip:
 
     def payload(self, frame: bytes | bytearray) -> int:
         """How many bytes follow the header, as it says itself."""
-        return _found(frame, 18) if self.address is IPv6Address else _found(frame, 16) - IP_HEADER
+        return found(frame, 18) if self.address is IPv6Address else found(frame, 16) - IP_HEADER
 
 
 IPV4 = Ip(IPv4Address, slice(26, 30), slice(30, 34), hops_at=22, protocol_at=23, transport=34)
@@ -164,11 +164,12 @@ def readdressed(frame: bytes, to: Tuple, source_mac: bytes, destination_mac: byt
     if protocol == TCP and frame[ip.transport + 13] & 0x02 and mtu:
         _clamp(out, ip.transport, mtu - ip.transport + ETHERNET - TRANSPORT_HEADER[TCP])
     if ip is IPV4:
-        out[24:26] = _carry(_found(frame, 24), _header_checksum(frame), _header_checksum(out))
+        out[24:26] = carried(found(frame, 24), header_checksum(frame), header_checksum(out))
     at = ip.transport + CHECKSUM_AT[protocol]
-    if protocol == TCP or _found(frame, at):  # in UDP 0 says that there is none
-        carried = _carry(_found(frame, at), _transport_checksum(frame, ip), _transport_checksum(out, ip))
-        out[at : at + 2] = carried if protocol == TCP or any(carried) else b"\xff\xff"
+    if protocol == TCP or found(frame, at):  # in UDP 0 says that there is none
+        sums = transport_checksum(frame, ip), transport_checksum(out, ip)
+        becomes = carried(found(frame, at), *sums)
+        out[at : at + 2] = becomes if protocol == TCP or any(becomes) else b"\xff\xff"
     return bytes(out)
 
 
@@ -178,7 +179,7 @@ def _clamp(out: bytearray, transport: int, most: int) -> None:
     while at + 4 <= end and out[at] != OPTION_END:
         length = 1 if out[at] == OPTION_NOTHING else out[at + 1]
         if out[at] == OPTION_MSS or not length:
-            if length == 4 and _found(out, at + 2) > most > 0:
+            if length == 4 and found(out, at + 2) > most > 0:
                 out[at + 2 : at + 4] = most.to_bytes(2, "big")
             return
         at += length
@@ -210,20 +211,20 @@ def advertised(frame: bytes, mac: bytes) -> bytes:
     return frame[6:12] + mac + frame[12:14] + header + message
 
 
-def _found(frame: bytes | bytearray, at: int) -> int:
+def found(frame: bytes | bytearray, at: int) -> int:
     return int.from_bytes(frame[at : at + 2], "big")
 
 
-def _carry(found: int, right: int, becomes: int) -> bytes:
+def carried(was: int, right: int, becomes: int) -> bytes:
     """The checksum of what a packet becomes, as wrong as the one that was found."""
-    return ((becomes + found - right) % 0xFFFF).to_bytes(2, "big")
+    return ((becomes + was - right) % 0xFFFF).to_bytes(2, "big")
 
 
-def _header_checksum(frame: bytes | bytearray) -> int:
+def header_checksum(frame: bytes | bytearray) -> int:
     return checksum(bytes(frame[14:24]) + bytes(2) + bytes(frame[26:34]))
 
 
-def _transport_checksum(frame: bytes | bytearray, ip: "Ip") -> int:
+def transport_checksum(frame: bytes | bytearray, ip: "Ip") -> int:
     """Of what the header says is there, as far as it is."""
     protocol, length = frame[ip.protocol_at], ip.payload(frame)
     at, end = ip.transport + CHECKSUM_AT[protocol], ip.transport + length

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.gateway_agent.dataplane.sessions import timeout_of
-from services.gateway_agent.table import Protocol, Timeouts
+from services.gateway_agent.table import ClientIdentity, Protocol, Timeouts
 from tests.support.models.forwarding_packets import TCP, UDP, Packet, Tuple
 
 
@@ -32,6 +32,7 @@ class Session:
     life: int
     consumer: Side
     provider: Side
+    identity: ClientIdentity = ClientIdentity.NONE  # as its port had it when it began
     idle: int = 0
 
     @property

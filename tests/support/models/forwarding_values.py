@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.gateway_agent.dataplane.maps import Counter
-from services.gateway_agent.table import SOURCE_PREFIX_V6, Address, Backend, Endpoint, PortMapping, Service
+from services.gateway_agent.table import SOURCE_PREFIX_V6, Address, Backend, Endpoint, Service
+from tests.support.models.forwarding_identity import Way
 from tests.support.models.forwarding_limits import Moment
 from tests.support.models.forwarding_packets import Tuple
 
@@ -42,13 +43,20 @@ class Grant:
 
     endpoint: Endpoint
     service: Service
-    mapping: PortMapping
+    way: Way
     backend: Backend
     vpc: int
     mac: bytes
 
+    def kept(self, client: Tuple) -> Tuple | None:
+        """The tuple of the backend's packets where it sees the client's own address."""
+        if not self.way.service.keeps_source:
+            return None
+        seen, port = client.source, client.source_port
+        return Tuple(self.backend.address, seen, self.way.server_port, port, self.vpc, client.protocol)
+
     def allows(self, provider: Tuple, protocol: int) -> bool:
-        """Whether the backend's packets may have this tuple."""
+        """Whether the backend's packets may have this tuple, where it does not."""
         leased = (self.endpoint.source_address, *self.endpoint.more_sources)
         sources: Sequence[Address] = leased
         if self.endpoint.address.version == 6:
@@ -56,7 +64,7 @@ class Grant:
         expected = Tuple(
             source=self.backend.address,
             destination=provider.destination,
-            source_port=self.mapping.server_port,
+            source_port=self.way.server_port,
             destination_port=provider.destination_port,
             vpc=self.vpc,
             protocol=protocol,
