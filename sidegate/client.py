@@ -19,6 +19,7 @@ from sidegate.resources.history import History
 from sidegate.resources.inventory import Attachments, Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
 from sidegate.resources.programs import Program
+from sidegate.resources.route_tables import RouteTables
 from sidegate.resources.services import Services
 from sidegate.resources.traces import Traces
 from sidegate.transport import DEFAULT_TIMEOUT_SECONDS, Access, Caller
@@ -85,6 +86,10 @@ class Client:
     @cached_property
     def subnets(self) -> Subnets:
         return Subnets(self._caller("registry"))
+
+    @cached_property
+    def route_tables(self) -> RouteTables:
+        return RouteTables(self._caller("registry"))
 
     @cached_property
     def ports(self) -> Ports:

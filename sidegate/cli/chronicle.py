@@ -144,6 +144,8 @@ def _registry_subject(event: RegistryEvent) -> Subject | None:
             return Subject("vpc", event.vpc.id, event.vpc.name)
         case "subnet":
             return Subject("subnet", event.subnet.id, event.subnet.name)
+        case "route_table":
+            return Subject("route table", event.route_table.id, event.route_table.name)
         case "port":
             return Subject("port", event.port.id, event.port.address)
         case "attachment":

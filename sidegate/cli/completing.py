@@ -75,6 +75,11 @@ async def _subnets(sidegate: Client, _: typer.Context) -> AsyncIterator[Candidat
         yield Candidate(each.id, each.name)
 
 
+async def _route_tables(sidegate: Client, _: typer.Context) -> AsyncIterator[Candidate]:
+    async for each in sidegate.route_tables.list():
+        yield Candidate(each.id, each.name)
+
+
 async def _ports(sidegate: Client, _: typer.Context) -> AsyncIterator[Candidate]:
     async for each in sidegate.ports.list():
         yield Candidate(each.id)
@@ -111,5 +116,6 @@ def health_check(incomplete: str) -> Completions:
 
 
 vpc, subnet, port = _completion(_vpcs), _completion(_subnets), _completion(_ports)
+route_table = _completion(_route_tables)
 attachment, service = _completion(_attachments), _completion(_services)
 endpoint, connection = _completion(_endpoints), _completion(_connections)

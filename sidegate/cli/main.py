@@ -22,6 +22,7 @@ NOUNS = (
     "credential",
     "vpc",
     "subnet",
+    "route-table",
     "port",
     "attachment",
     "service",
@@ -106,7 +107,7 @@ def sidegate(
 
 
 def _add(noun: str) -> None:
-    found: Noun = import_module(f"sidegate.cli.nouns.{noun}").noun
+    found: Noun = import_module(f"sidegate.cli.nouns.{noun.replace('-', '_')}").noun
     app.add_typer(found.app)
 
 

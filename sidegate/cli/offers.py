@@ -29,6 +29,20 @@ class Servers(StrEnum):
     CLOUD = "cloud"
 
 
+OfType = Annotated[
+    Type,
+    typer.Option(
+        "--type", help="How endpoints are reached: by an address, or by routes to public prefixes, the operator's."
+    ),
+]
+Prefixes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prefix",
+        metavar="CIDR",
+        help="Of a gateway: a range whose every address leads to the backends; once for each, up to 32.",
+    ),
+]
 TYPES = dict(zip(Type, EndpointService.ServiceType.values()[1:], strict=True))
 SERVERS = dict(zip(Servers, EndpointService.ServerType.values()[1:], strict=True))
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -164,6 +165,16 @@ def in_seconds(seconds: int) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(datetime.now(UTC) + timedelta(seconds=seconds))
     return stamp
+
+
+def policy(text: str) -> str:
+    """A policy document, or what the file has that is named behind '@'."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text.removeprefix("@")).read_text()
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{text.removeprefix('@')} cannot be read: {error}") from None
 
 
 def drain(text: str) -> int:

@@ -13,7 +13,7 @@ from sidegate.cli.session import Session
 from sidegate.cli.view import View
 from sidegate.resources.logs import LogName
 
-RESOURCE = re.compile(r"(vpc|subnet|port|attachment|service|endpoint|connection)/([0-9a-f-]{36})")
+RESOURCE = re.compile(r"(vpc|subnet|port|attachment|service|route_table|endpoint|connection)/([0-9a-f-]{36})")
 PROJECT = re.compile(r"([A-Za-z0-9_-]{1,63})/([A-Za-z0-9_-]{1,63})")
 
 

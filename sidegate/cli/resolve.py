@@ -26,6 +26,12 @@ async def subnet(sidegate: Client, word: str) -> str:
     return await _resolve("subnet", word, (Candidate(each.id, each.name) async for each in sidegate.subnets.list()))
 
 
+async def route_table(sidegate: Client, word: str, vpc_id: str = "") -> str:
+    """Names are unique in a VPC: each has one that is called default."""
+    found = sidegate.route_tables.list(vpc_id)
+    return await _resolve("route table", word, (Candidate(each.id, each.name) async for each in found))
+
+
 async def port(sidegate: Client, word: str) -> str:
     return await _resolve("port", word, (Candidate(each.id) async for each in sidegate.ports.list()))
 

@@ -20,6 +20,11 @@ def _service_name(endpoint: Message) -> str:
     return region_name_id[1] if len(region_name_id) == 3 else words.field(endpoint, "service")
 
 
+def _address(endpoint: Message) -> str:
+    """Its address, or where its routes lead."""
+    return words.field(endpoint, "address") or words.field(endpoint, "public_prefixes")
+
+
 def _reaches(attachment: Message) -> str:
     return words.target_of(attachment) if isinstance(attachment, Attachment | DefaultAttachment) else ""
 
@@ -52,6 +57,14 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
     },
     "Vpc": {"id": "id", "name": "name", "cidrs": "cidrs", "created": "create_time"},
     "Subnet": {"id": "id", "name": "name", "cidr": "cidr", "vpc": "vpc_id"},
+    "RouteTable": {
+        "id": "id",
+        "name": "name",
+        "vpc": "vpc_id",
+        "subnets": "subnet_ids",
+        "default": "by_default",
+        "created": "create_time",
+    },
     "Port": {"id": "id", "address": "address", "holder": "holder", "subnet": "subnet_id"},
     "Attachment": {"id": "id", "vpc": "vpc_id", "cell": "cell", "reaches": _reaches, "by default": "by_default"},
     "DefaultAttachment": {"cell": "cell", "reaches": _reaches, "set": "update_time"},
@@ -81,7 +94,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "id": "id",
         "name": "name",
         "service": _service_name,
-        "address": "address",
+        "address": _address,
         "state": "state",
         "ready": "ready",
     },

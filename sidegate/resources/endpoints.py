@@ -27,9 +27,11 @@ class Endpoints:
     async def create(
         self,
         service: str,
-        subnet_id: str,
+        subnet_id: str = "",
         *,
         address: str = "",
+        vpc_id: str = "",
+        route_tables: Sequence[str] = (),
         allowed_cidrs: Sequence[str] = (),
         name: str = "",
         description: str = "",
@@ -41,12 +43,15 @@ class Endpoints:
     ) -> Endpoint:
         """Requests an endpoint of a service (its id or full name).
 
-        Without `allowed_cidrs` it is for the whole VPC, unless the whitelist is enabled.
+        Without `allowed_cidrs` it is for the whole VPC, unless the whitelist is enabled. Of a gateway-type service name
+        the VPC instead of a subnet, and the route tables if they are others than the default one.
         """
         endpoint = Endpoint(
             service=service,
             subnet_id=subnet_id,
             address=address,
+            vpc_id=vpc_id,
+            route_tables=route_tables,
             allowed_cidrs=allowed_cidrs,
             name=name,
             description=description,
@@ -101,6 +106,7 @@ class Endpoints:
         whitelist: Whitelist | None = None,
         policy: str | None = None,
         dns_enabled: bool | None = None,
+        route_tables: Sequence[str] | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> Endpoint:
@@ -115,6 +121,7 @@ class Endpoints:
             "whitelist": whitelist,
             "policy": policy,
             "dns_enabled": dns_enabled,
+            "route_tables": route_tables,
         }
         wanted = Endpoint(
             id=id,
@@ -126,6 +133,7 @@ class Endpoints:
             whitelist=whitelist or Endpoint.WHITELIST_UNSPECIFIED,
             policy=policy or "",
             dns_enabled=dns_enabled or False,
+            route_tables=route_tables or (),
         )
         request = rpc.UpdateEndpointRequest(
             endpoint=wanted,

@@ -92,6 +92,7 @@ class Services:
         session_settings: SessionSettings | None = None,
         health_check: HealthCheck | None = None,
         private_name: str = "",
+        public_prefixes: Sequence[str] = (),
         request_id: str = "",
     ) -> EndpointService:
         """With a `private_name`, the answer says which TXT record shows it to be its owner's: see `verify_name`."""
@@ -111,6 +112,7 @@ class Services:
             session_settings=session_settings,
             health_check=health_check,
             private_name=PrivateName(name=private_name) if private_name else None,
+            public_prefixes=public_prefixes,
         )
         request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpointService, request)

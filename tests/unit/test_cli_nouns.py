@@ -100,6 +100,38 @@ def test_a_subnet_is_created_shown_listed_and_deleted(cli: CommandLine, vpc: Any
     assert cli.answer("subnet", "delete", "front")["state"] == "deleted"
 
 
+def test_a_route_table_is_created_shown_listed_changed_and_deleted(cli: CommandLine, vpc: Any, subnet: Any) -> None:
+    table = cli.answer("route-table", "create", "private", "--vpc", "shop", "--subnet", "front")
+    assert (table["vpc_id"], table["subnet_ids"]) == (vpc["id"], [subnet["id"]])
+    assert cli.answer("route-table", "get", "private", "--vpc", "shop") == table
+    assert cli.answer("route-table", "list") == cli.answer("route-table", "list", "--vpc", "shop") == [table]
+    changed = cli.answer("route-table", "update", "private", "--no-subnets", "--name", "storage")
+    assert (changed["name"], changed["subnet_ids"]) == ("storage", [])
+    assert "nothing to change" in cli.error("route-table", "update", "storage", code=2)
+    contradiction = ("--subnet", "front", "--no-subnets")
+    assert "contradict each other" in cli.error("route-table", "update", "storage", *contradiction, code=2)
+    assert cli.answer("route-table", "delete", "storage")["state"] == "deleted"
+
+
+def test_an_endpoint_of_a_gateway_is_in_route_tables_and_holds_to_a_policy(
+    cli: CommandLine, vpc: Any, tmp_path: Path
+) -> None:
+    more = ("--type", "gateway", "--servers", "cloud", "--prefix", "100.125.0.0/16", "--prefix", "100.126.0.10/32")
+    service = cli.answer("service", "create", "s3", "--vpc", "shop", "--backend", "10.0.0.10", "--port", "443", *more)
+    assert service["public_prefixes"] == ["100.125.0.0/16", "100.126.0.10/32"]
+    tables = [cli.answer("route-table", "create", name, "--vpc", "shop") for name in ("private", "storage")]
+    policy = '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "tcp/443"}]}'
+    tmp_path.joinpath("policy.json").write_text(policy)
+    said = ("--vpc", "shop", "--route-table", "private", "--policy", f"@{tmp_path}/policy.json", "--name", "to-s3")
+    made = cli.answer("endpoint", "create", "--service", "s3", *said)
+    assert (made["vpc_id"], made["subnet_id"], made["policy"]) == (vpc["id"], "", policy)
+    assert made["route_tables"] == [tables[0]["id"]]
+    changed = cli.answer("endpoint", "update", "to-s3", "--route-table", "storage", "--policy", "")
+    assert (changed["route_tables"], changed["policy"]) == ([tables[1]["id"]], "")
+    assert "cannot be read" in cli.error("endpoint", "update", "to-s3", "--policy", "@nowhere.json", code=2)
+    assert "somewhere" in cli.error("endpoint", "create", "--service", "s3", code=2)
+
+
 def test_a_port_is_created_shown_listed_and_deleted(cli: CommandLine, subnet: Any) -> None:
     port = cli.answer("port", "create", "--subnet", "front", "--holder", "machine/web", "--ip", "10.0.0.10")
     assert (port["subnet_id"], port["holder"], port["address"]) == (subnet["id"], "machine/web", "10.0.0.10")

@@ -171,7 +171,18 @@ def test_a_table_has_the_columns_of_its_kind_and_wide_has_every_field(cli: Comma
 
 
 def test_every_kind_that_is_listed_has_its_columns() -> None:
-    owned = {"Vpc", "Subnet", "Port", "Attachment", "EndpointService", "Connection", "DecidedConnection", "Endpoint"}
+    owned = {
+        "Vpc",
+        "Subnet",
+        "RouteTable",
+        "Port",
+        "Attachment",
+        "EndpointService",
+        "Connection",
+        "ConnectableService",
+        "DecidedConnection",
+        "Endpoint",
+    }
     assert set(tables.COLUMNS) == owned | {"Account", "AccessKey", "DefaultAttachment", "EventsCredential"}
 
 

@@ -27,6 +27,7 @@ EXPECTED = {
     "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},
     "endpoint": {"create", "get", "list", "test", "trace", "watch", "update", "delete"},
     "gateway": {"show", "status", "traffic", "trace", "flows", "capture"},
+    "route-table": {"create", "get", "list", "update", "delete"},
     "health": {""},
     "replay": {""},
     "topology": {""},

@@ -49,7 +49,19 @@ Whitelist = Annotated[
 Policy = Annotated[
     str | None,
     typer.Option(
-        metavar="JSON", help="A policy document, kept as it is given; '' for none. Gateways do not act on it."
+        metavar="JSON",
+        parser=parsing.policy,
+        help="A policy document, or @FILE that has it; '' for none. Gateways hold to it where the endpoint is in route"
+        " tables; else it is kept as it is given.",
+    ),
+]
+InRouteTables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--route-table",
+        metavar="TABLE",
+        help="Of a gateway-type service: a route table of the VPC, by name or id; once for each.",
+        autocompletion=completing.route_table,
     ),
 ]
 Dns = Annotated[
@@ -57,13 +69,15 @@ Dns = Annotated[
     typer.Option("--dns/--no-dns", help="Have the VPC's resolver answer to its own name, and to its service's."),
 ]
 
-noun = Noun("endpoint", "Endpoints: addresses in your subnets that lead to services of others.")
+noun = Noun("endpoint", "Endpoints: addresses in your subnets, or routes of your VPCs, that lead to services.")
 
 
 @noun.write(
     "create",
     "sidegate endpoint create --service region-1.web.6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --subnet front --wait",
     "sidegate endpoint create --service web --subnet front --ip 10.0.0.20 --allow 10.0.0.0/28 --name to-web",
+    "sidegate endpoint create --service region-1.s3.6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c --vpc shop",
+    "sidegate endpoint create --service s3 --vpc shop --route-table private --route-table default",
     "sidegate endpoint create --service web6 --subnet front6 --ip fd00:10::20 --allow fd00:10::/80",
 )
 async def create(
@@ -84,7 +98,16 @@ async def create(
             help="Where its address is taken from, by name or id; of the service's IP version.",
             autocompletion=completing.subnet,
         ),
-    ],
+    ] = "",
+    vpc: Annotated[
+        str,
+        typer.Option(
+            metavar="VPC",
+            help="Of a gateway-type service, instead of a subnet: the VPC whose routes lead to it.",
+            autocompletion=completing.vpc,
+        ),
+    ] = "",
+    route_table: InRouteTables = None,
     ip: Annotated[str, typer.Option(metavar="IP", help="The address wanted; else a free one of the subnet.")] = "",
     allow: Allow = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="For people; need not be unique.")] = "",
@@ -97,10 +120,16 @@ async def create(
     within: Timeout = 60.0,
 ) -> View:
     """Request an endpoint; with --wait, end when packets pass."""
+    if not subnet and not vpc:
+        way_out = "give --subnet, or --vpc where the service is of type gateway"
+        raise Complaint("an endpoint is somewhere", Exit.USAGE, way_out)
+    vpc_id = await resolve.vpc(session.sidegate, vpc) if vpc else ""
     endpoint = await session.sidegate.endpoints.create(
         await resolve.connectable(session.sidegate, service),
-        await resolve.subnet(session.sidegate, subnet),
+        await resolve.subnet(session.sidegate, subnet) if subnet else "",
         address=ip,
+        vpc_id=vpc_id,
+        route_tables=await _tables(session, route_table, vpc_id),
         allowed_cidrs=allow or (),
         name=name,
         description=description,
@@ -205,6 +234,7 @@ async def watch(
     "sidegate endpoint update to-web --allow 10.0.0.0/28 --allow 10.0.0.64/28",
     "sidegate endpoint update to-web --allow-everybody",
     "sidegate endpoint update 6f1c2a3b --name to-web",
+    "sidegate endpoint update to-s3 --route-table private --route-table default --policy ''",
     etag=True,
 )
 async def update(
@@ -222,15 +252,21 @@ async def update(
     whitelist: Whitelist = None,
     policy: Policy = None,
     dns: Dns = None,
+    route_table: InRouteTables = None,
 ) -> Endpoint:
     """Change the whitelist, as a whole, or what is said. Sources that are allowed no more are cut."""
     if allow and allow_everybody:
         raise Complaint("--allow and --allow-everybody contradict each other", Exit.USAGE, "give one of them")
     tags = parsing.other_tags(tag, no_tags)
-    if not allow and not allow_everybody and {name, description, whitelist, policy, dns} == {None} and tags is None:
+    said = {name, description, whitelist, policy, dns} != {None} or tags is not None or route_table
+    if not allow and not allow_everybody and not said:
         raise Complaint("nothing to change", Exit.USAGE, "name what is to be another: see --help")
     id = await resolve.endpoint(session.sidegate, endpoint)
     allowed = [] if allow_everybody else allow or None
+    tables_now = None
+    if route_table:
+        vpc_id = (await session.sidegate.endpoints.get(id)).vpc_id
+        tables_now = await _tables(session, route_table, vpc_id)
     return await session.sidegate.endpoints.update(
         id,
         name=name,
@@ -240,6 +276,7 @@ async def update(
         whitelist=None if whitelist is None else WHITELISTS[whitelist],
         policy=policy,
         dns_enabled=dns,
+        route_tables=tables_now,
     )
 
 
@@ -262,3 +299,8 @@ async def delete(
         return await settle(session, deleting, lambda: session.sidegate.endpoints.get(id), DELETED, within)
     except errors.NotFound:
         return tables.gone("endpoint", id)
+
+
+async def _tables(session: Session, words: Sequence[str] | None, vpc_id: str) -> list[str]:
+    """Route tables of the VPC, by name or id."""
+    return [await resolve.route_table(session.sidegate, word, vpc_id) for word in words or ()]

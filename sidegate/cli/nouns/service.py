@@ -21,11 +21,13 @@ from sidegate.cli.offers import (
     SERVERS,
     TYPES,
     LimitOptions,
+    OfType,
     OneIdentity,
     OnePrivateName,
     OtherIdentity,
     OtherPrivateName,
     Permissions,
+    Prefixes,
     RuleOptions,
     Servers,
     Type,
@@ -67,6 +69,8 @@ noun = Noun("service", "Endpoint services: what a provider publishes from one of
     "sidegate service create dns --vpc payments --backend 10.0.0.2=3 --backend 10.0.0.3 --port 53/udp --port 53",
     "sidegate service create api --vpc payments --backend 10.0.0.4 --port 443:8443 --health-check http:8080/healthz",
     "sidegate service create www --vpc pay --backend 10.0.0.6 --port 443 --private-name www.example.com",
+    "sidegate service create s3 --vpc ops --backend 10.0.0.6 --port 443 --type gateway --servers cloud"
+    " --prefix 100.125.0.0/16",
     "sidegate service create tls --vpc pay --backend 10.0.0.5 --port 443/tcp+proxy --port 80 --client-identity toa",
 )
 async def create(
@@ -81,9 +85,8 @@ async def create(
     description: Description = "",
     tag: Tags = None,
     identity: OneIdentity = Identity.NONE,
-    type_: Annotated[
-        Type, typer.Option("--type", help="How endpoints are reached: interface only, yet.")
-    ] = Type.INTERFACE,
+    type_: OfType = Type.INTERFACE,
+    prefix: Prefixes = None,
     servers: Annotated[
         Servers, typer.Option("--servers", help="What the backends are; cloud: a platform service, the operator's.")
     ] = Servers.VM,
@@ -110,6 +113,7 @@ async def create(
         tags=tag or (),
         client_identity=IDENTITIES[identity],
         service_type=TYPES[type_],
+        public_prefixes=prefix or (),
         server_type=SERVERS[servers],
         approval_rules=decided.rules,
         consumer_limits=limits.over(ConsumerLimits()),

@@ -6,7 +6,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from sidegate.api.registry.v1 import names_pb2, registry_service_pb2, registry_service_pb2_grpc, watch_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping, PrivateName
-from sidegate.api.registry.v1.vpc_pb2 import Attachment, DefaultAttachment, Port, Subnet, Vpc
+from sidegate.api.registry.v1.vpc_pb2 import Attachment, DefaultAttachment, Port, RouteTable, Subnet, Vpc
 from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
 
 
@@ -14,6 +14,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
     def __init__(self) -> None:
         self.vpcs: Shelf[Vpc] = Shelf("vpc")
         self.subnets: Shelf[Subnet] = Shelf("subnet")
+        self.route_tables: Shelf[RouteTable] = Shelf("route_table")
         self.ports: Shelf[Port] = Shelf("port")
         self.attachments: Shelf[Attachment] = Shelf("attachment")
         self.defaults: dict[str, DefaultAttachment] = {}
@@ -88,6 +89,31 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
 
     async def DeleteSubnet(self, request: registry_service_pb2.DeleteSubnetRequest, context: Context) -> Empty:
         return await self.subnets.take(request.id, context)
+
+    async def CreateRouteTable(
+        self, request: registry_service_pb2.CreateRouteTableRequest, context: Context
+    ) -> RouteTable:
+        return self.route_tables.add(request.route_table, request.request_id)
+
+    async def GetRouteTable(self, request: registry_service_pb2.GetRouteTableRequest, context: Context) -> RouteTable:
+        return await self.route_tables.find(request.id, context)
+
+    async def ListRouteTables(
+        self, request: registry_service_pb2.ListRouteTablesRequest, context: Context
+    ) -> registry_service_pb2.ListRouteTablesResponse:
+        wanted = [each for each in self.route_tables.values() if request.vpc_id in ("", each.vpc_id)]
+        tables, token = page(wanted, request)
+        return registry_service_pb2.ListRouteTablesResponse(route_tables=tables, next_page_token=token)
+
+    async def UpdateRouteTable(
+        self, request: registry_service_pb2.UpdateRouteTableRequest, context: Context
+    ) -> RouteTable:
+        table = await self.route_tables.find(request.route_table.id, context)
+        replace(table, request.route_table, request.update_mask.paths)
+        return table
+
+    async def DeleteRouteTable(self, request: registry_service_pb2.DeleteRouteTableRequest, context: Context) -> Empty:
+        return await self.route_tables.take(request.id, context)
 
     async def CreatePort(self, request: registry_service_pb2.CreatePortRequest, context: Context) -> Port:
         port = request.port
