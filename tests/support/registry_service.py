@@ -19,6 +19,7 @@ from services.common.rpc.server import RpcServer
 from services.registry.__main__ import internal_of, public_of
 from services.registry.application.access import Access
 from services.registry.application.credentials import Credentials
+from services.registry.application.names import LookUp, nowhere
 from services.registry.application.past import PAST
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
@@ -30,11 +31,11 @@ from services.registry.vault import Vault
 from sidegate import transport
 from sidegate.api.registry.v1 import account_service_pb2_grpc as account_grpc
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
+from sidegate.api.registry.v1 import names_pb2, vpc_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.registry.v1 import registry_service_pb2 as registry_pb2
 from sidegate.api.registry.v1 import registry_service_pb2_grpc as registry_grpc
-from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.errors import SidegateError
 from sidegate.transport import Caller
 from tests.support import identity
@@ -163,6 +164,25 @@ class Client:
         request = registry_pb2.LookupEndpointServiceRequest(service=named)
         return await self.ask(self.stub.LookupEndpointService, request)
 
+    async def set_resolver(
+        self, subnet: vpc_pb2.Subnet, address: str = "", *forwarders: str, request_id: str = "", etag: str = ""
+    ) -> vpc_pb2.Vpc:
+        resolver = vpc_pb2.Resolver(subnet_id=subnet.id, address=address, forwarders=forwarders)
+        request = names_pb2.SetResolverRequest(
+            vpc_id=subnet.vpc_id, resolver=resolver, request_id=request_id, etag=etag
+        )
+        return await self.ask(self.stub.SetResolver, request)
+
+    async def delete_resolver(self, vpc_id: str) -> vpc_pb2.Vpc:
+        return await self.ask(self.stub.DeleteResolver, names_pb2.DeleteResolverRequest(vpc_id=vpc_id))
+
+    async def name_service(self, id_: str, name: str) -> service_pb2.EndpointService:
+        wanted = service_pb2.EndpointService(id=id_, private_name=service_pb2.PrivateName(name=name))
+        return await self.change_service(wanted, "private_name")
+
+    async def verify(self, id_: str) -> service_pb2.EndpointService:
+        return await self.ask(self.stub.VerifyPrivateName, names_pb2.VerifyPrivateNameRequest(id=id_))
+
     async def reserve(
         self,
         service: str,
@@ -214,15 +234,17 @@ async def running_registry(
     where: str = "",
     opened: SqlStore | None = None,
     endpoints: FakeEndpoints | None = None,
+    *,
+    look_up: LookUp = nowhere,
 ) -> AsyncIterator[RegistryWorld]:
     """A registry that serves on a free port, and four who call it.
 
-    `where` is its log, if not in the directory; or it is `opened` already.
+    `where` is its log, if not in the directory; or it is `opened` already. `look_up` says what the DNS does.
     """
     where = where or str(directory / "registry.sqlite")
     store = opened or await SqlStore.open(where, projections=projections(), synchronous="NORMAL")
     endpoints = endpoints or FakeEndpoints()
-    registry = Registry(store, endpoints, settings)
+    registry = Registry(store, endpoints, settings, look_up=look_up)
     past = HistoryServicer(store, "registry", History(store, PAST.reducer), PAST)
     access_log, access = AccessLog(), await access_to(store)
     public = RpcServer(

@@ -30,6 +30,7 @@ from services.endpoint.token_trust import TokenTrust
 from services.registry.__main__ import internal_of as registry_internal_parts
 from services.registry.__main__ import public_of as registry_public
 from services.registry.application.access import Access
+from services.registry.application.names import LookUp, nowhere
 from services.registry.application.registry import Registry
 from services.registry.application.settings import Settings
 from services.registry.endpoint_client import EndpointClient
@@ -47,6 +48,7 @@ DEADLINE = 60.0
 """Seconds until something has become true, on a machine that has much else to do."""
 
 NOWHERE_ELSE: Mapping[str, str] = {}
+STANDARD = Settings()
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -165,7 +167,12 @@ class LateEndpoints:
 
 @asynccontextmanager
 async def two_services(
-    path: Path, limits: Limits, databases: Mapping[str, str] = NOWHERE_ELSE
+    path: Path,
+    limits: Limits,
+    databases: Mapping[str, str] = NOWHERE_ELSE,
+    *,
+    settings: Settings = STANDARD,
+    look_up: LookUp = nowhere,
 ) -> AsyncIterator[TwoServices]:
     """`databases` are paths or URLs of the logs by program, if they are not in the directory."""
     async with AsyncExitStack() as stack:
@@ -175,7 +182,7 @@ async def two_services(
         )
         endpoint_store = await _open(stack, SqlStore.open(logs["endpoint"], projections=[TABLE], synchronous="NORMAL"))
         late = LateEndpoints()
-        registry = Registry(registry_store, late, Settings())
+        registry = Registry(registry_store, late, settings, look_up=look_up)
         access = await access_to(registry_store)
         audit = audit_of(registry_store, "registry")
         server, registry_address = await _start(

@@ -29,7 +29,7 @@ class Names:
         self._streams, self._inventory, self._look_up = streams, inventory, look_up
 
     async def verify(self, service_id: str, context: CommandContext) -> EndpointService:
-        """Looks its private name's record up. Raises WrongState, Unavailable, AlreadyExists, each saying why not."""
+        """Looks its private name's record up. Raises WrongState or AlreadyExists, which say why it is not shown."""
         if (first := await self._streams.first_answer(context)) is not None:
             return EndpointService.FromString(first)
         await self._inventory.owned(SERVICE, service_id, context.principal)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.common.errors import Refused, Unavailable, WrongState
+from services.common.errors import Refused, WrongState
 from services.registry.domain.private_name import PrivateName
 
 SHOWN_VALUES, SHOWN_CHARACTERS = 3, 100
@@ -39,7 +39,7 @@ def missing(named: PrivateName, found: Found) -> Refused | None:
             return None
         case Unanswered(why):
             text = f"{wanted} was looked for, and {why}: try again when its name servers answer"
-            return Unavailable("PRIVATE_NAME_UNANSWERED", text)
+            return WrongState("PRIVATE_NAME_UNANSWERED", text)  # not Unavailable: clients would repeat it at once
         case NoSuchName():
             seen = f"{named.record} is not there (NXDOMAIN)"
         case Texts(()):

@@ -515,7 +515,8 @@ class RegistryServiceServicer:
 
     def VerifyPrivateName(self, request, context):
         """Looks up the TXT record that shows a service's private name to be its owner's. FAILED_PRECONDITION says what was found
-        instead; UNAVAILABLE, that name servers do not answer; ALREADY_EXISTS, that another service has the name.
+        instead (PRIVATE_NAME_NOT_SHOWN), or that name servers do not answer (PRIVATE_NAME_UNANSWERED); ALREADY_EXISTS, that
+        another service of the region has the name (DNS_NAME_TAKEN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

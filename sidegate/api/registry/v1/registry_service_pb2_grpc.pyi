@@ -112,7 +112,8 @@ class RegistryServiceStub:
     """Lets accounts connect no more. Connections that exist stay, unless `end_connections` is set."""
     VerifyPrivateName: _aio.UnaryUnaryMultiCallable[_names_pb2.VerifyPrivateNameRequest, _endpoint_service_pb2.EndpointService]
     """Looks up the TXT record that shows a service's private name to be its owner's. FAILED_PRECONDITION says what was found
-    instead; UNAVAILABLE, that name servers do not answer; ALREADY_EXISTS, that another service has the name.
+    instead (PRIVATE_NAME_NOT_SHOWN), or that name servers do not answer (PRIVATE_NAME_UNANSWERED); ALREADY_EXISTS, that
+    another service of the region has the name (DNS_NAME_TAKEN).
     """
     LookupEndpointService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LookupEndpointServiceRequest, _endpoint_service_pb2.ConnectableService]
     """Finds a service that the caller may connect to, by id or full name."""
@@ -441,7 +442,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_names_pb2.VerifyPrivateNameRequest, _abc.Awaitable[_endpoint_service_pb2.EndpointService]],
     ) -> _abc.Awaitable[_endpoint_service_pb2.EndpointService]:
         """Looks up the TXT record that shows a service's private name to be its owner's. FAILED_PRECONDITION says what was found
-        instead; UNAVAILABLE, that name servers do not answer; ALREADY_EXISTS, that another service has the name.
+        instead (PRIVATE_NAME_NOT_SHOWN), or that name servers do not answer (PRIVATE_NAME_UNANSWERED); ALREADY_EXISTS, that
+        another service of the region has the name (DNS_NAME_TAKEN).
         """
 
     @_abc_1.abstractmethod
