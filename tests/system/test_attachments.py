@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from services.gateway_agent.targets import Interface, Netns, Target, Vxlan
+from services.gateway_agent.targets import Annex, Interface, Netns, Target, Vxlan
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend
 from sidegate.errors import NotFound
 from tests.support.namespaces import Namespace, host_devices, host_ip
@@ -50,6 +50,8 @@ def options(target: Target) -> tuple[str, ...]:
             return "--vxlan", str(vni), *(word for remote in remotes for word in ("--remote", str(remote)))
         case Interface(_, name):
             return "--interface", name
+        case Annex():
+            raise AssertionError("an annex is the gateway's own: nobody types one")
 
 
 async def vpc(sidegate: Standalone, account: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway_agent.desired import REMEMBERED, REMOVED, Content, Desired, Removed, Versioned, Withheld
-from services.gateway_agent.table import Entry, ForwardingTable, Key
+from services.gateway_agent.table import Entry, ForwardingTable, Key, Resolver
 from tests.support.operations import operations
 from tests.support.tables import attachment, attachments, closed, endpoint, endpoints, service, services
 
@@ -161,13 +161,13 @@ def histories(draw: st.DrawFn) -> History:
 def outcome(log: History) -> ForwardingTable:
     """The law in one line: the last word on each key, closed over what it needs."""
     last = {each.key: each.content for each in log}
-    return closed([content for content in last.values() if not isinstance(content, Withheld | Removed)])
+    return closed([content for content in last.values() if not isinstance(content, Withheld | Removed | Resolver)])
 
 
 def undrained(log: History, now: int) -> ForwardingTable:
     """The same at a moment: whoever drains until then is not there any more."""
     last = {each.key: each.content for each in log}
-    kept = [content for content in last.values() if not isinstance(content, Withheld | Removed)]
+    kept = [content for content in last.values() if not isinstance(content, Withheld | Removed | Resolver)]
     return closed([entry for entry in kept if not 0 < getattr(entry, "draining_until", 0) <= now])
 
 
