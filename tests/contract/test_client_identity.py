@@ -1,6 +1,7 @@
 """What backends learn of clients, asked of the fake and of the kernel: services that keep the source, and proxies."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from services.gateway_agent.dataplane.endpoint_sources import NO_SOURCE
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import DataplaneError
+from services.gateway_agent.packet_trace import Opening, Outcome, PacketTrace, Subject
 from services.gateway_agent.table import ClientIdentity, Endpoint, ForwardingTable, PortMapping, Protocol, Service
 from tests.support.worlds import DNS, SOURCE, WEB, Vpc, World, fake_world, kernel_world
 
@@ -52,30 +54,42 @@ class Scene:
         await self.put(endpoint := replace(plain, source_address=source, proxy=proxy))
         return endpoint
 
+    async def traced(self, endpoint: Endpoint, port: int, source_port: int = 50000) -> PacketTrace:
+        opening = Opening(ip_address(self.clients[0]), source_port, port)
+        trace = await self.world.dataplane.trace(endpoint.id, opening)
+        assert trace
+        assert trace.agrees, trace
+        return trace
+
     async def counted(self, counter: Counter) -> int:
         return (await self.world.dataplane.counters())[counter]
-
-
-@pytest.fixture(params=["fake", pytest.param("kernel", marks=pytest.mark.root)])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    if request.param == "fake":
-        async with fake_world() as fake:
-            yield fake
-    else:
-        async with kernel_world(tmp_path) as kernel:
-            kernel.ipv6 = True
-            yield kernel
 
 
 ADDRESSES = {
     "IPv4": (("10.0.0.10", "10.0.0.11"), "169.254.0.53", "169.254.0.54", "10.0.0.20", "10.0.0.100"),
     "IPv6": (("fd00::10", "fd00::11"), "fd01::53", "fd01::54", "fd00::20", "fd00::100"),
 }
+KERNEL = pytest.param("kernel IPv4", marks=pytest.mark.root)
+OF_BOTH_FAMILIES = pytest.mark.parametrize(
+    "scene", ["fake IPv4", "fake IPv6", KERNEL, pytest.param("kernel IPv6", marks=pytest.mark.root)], indirect=True
+)
 
 
-@pytest.fixture(params=ADDRESSES)
-async def scene(request: pytest.FixtureRequest, world: World) -> Scene:
-    clients, within, inner, server, address = ADDRESSES[request.param]
+@pytest.fixture(params=["fake IPv4", KERNEL])
+async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
+    kind, family = request.param.split()
+    async with AsyncExitStack() as stack:
+        world: World
+        if kind == "fake":
+            world = await stack.enter_async_context(fake_world())
+        else:
+            world = kernel = await stack.enter_async_context(kernel_world(tmp_path))
+            kernel.ipv6 = family == "IPv6"
+        yield await make_scene(world, family)
+
+
+async def make_scene(world: World, family: str) -> Scene:
+    clients, within, inner, server, address = ADDRESSES[family]
     shop, annex = await world.vpc("shop", *clients), await world.vpc("annex", within)
     payments = await world.vpc("payments", server)
     world.lead_out(annex)
@@ -87,6 +101,7 @@ async def scene(request: pytest.FixtureRequest, world: World) -> Scene:
     return Scene(world, shop, annex, payments, clients, within, inner, server, address)
 
 
+@OF_BOTH_FAMILIES
 async def test_who_is_asked_through_a_service_that_keeps_the_source_sees_the_client_itself(scene: Scene) -> None:
     endpoint = await scene.leading(await scene.keeping(WEB, DNS), scene.address)
     for client in scene.clients:
@@ -127,6 +142,7 @@ async def test_sessions_that_keep_the_source_are_cut_with_their_endpoint(scene: 
     assert await another.is_cut()
 
 
+@OF_BOTH_FAMILIES
 async def test_a_port_with_a_proxy_leads_to_it_and_the_proxy_to_the_backends_as_the_endpoint(scene: Scene) -> None:
     world, client = scene.world, scene.clients[0]
     service = await world.publish(scene.payments, scene.server, ports=(WEB, PROXIED))
@@ -231,3 +247,30 @@ async def test_what_is_gone_leaves_nothing(scene: Scene) -> None:
     )
     assert (await scene.world.dataplane.read()).entries[again.key] == again, "nobody's proxy is left of the slot"
     assert await scene.world.refuses(scene.shop, scene.clients[0], scene.address, 443)
+
+
+async def test_a_trace_tells_of_the_proxy_and_of_what_a_backend_reads(scene: Scene) -> None:
+    toa = PortMapping(81, 8080, Protocol.TCP, ClientIdentity.TOA)
+    service = await scene.world.publish(scene.payments, scene.server, ports=(WEB, PROXIED, toa))
+    endpoint = await scene.leading(service, scene.address)
+    without = await scene.traced(endpoint, 443)
+    assert without.verdict == Counter.REFUSED_NO_PROXY.value
+    assert [step.subject for step in without.steps if step.outcome is Outcome.REFUSED] == [Subject.BACKEND]
+    told = await scene.traced(endpoint, 81)
+    assert (str(told.backend), told.server_port) == (scene.server, 8080)
+    endpoint = replace(endpoint, proxy=(await scene.keeping(TO_THE_PROXY)).id)
+    await scene.put(endpoint)
+    trace = await scene.traced(endpoint, 443)
+    assert (str(trace.backend), trace.server_port) == (scene.within, 9443)
+    assert (trace.seen_as, trace.seen_port) == (ip_address(scene.clients[0]), 50000)
+    if trace.program != "fake":
+        assert f"the proxy of endpoint {endpoint.id}" in trace_message(trace, Subject.BACKEND)
+        assert trace_message(trace, Subject.SOURCE).endswith("port 50000, the client's own")
+        assert trace_message(without, Subject.BACKEND) == f"the proxy of endpoint {endpoint.id} is not there"
+        assert trace_message(told, Subject.PORT).endswith("leads to port 8080, and the SYN tells of the client (TOA)")
+        assert f"and in TCP option 254 {scene.clients[0]} port 50000" in trace_message(told, Subject.SOURCE)
+        assert scene.annex.id in trace_message(trace, Subject.WAY_OUT)
+
+
+def trace_message(trace: PacketTrace, subject: Subject) -> str:
+    return next(step.message for step in trace.steps if step.subject is subject)

@@ -18,7 +18,7 @@ STEPS = {
     Subject.WHITELIST: {Counter.REFUSED_NOT_ALLOWED},
     Subject.ROUTE: {Counter.REFUSED_DENIED},
     Subject.PORT: {Counter.REFUSED_NO_PORT},
-    Subject.BACKEND: {Counter.REFUSED_NO_BACKEND},
+    Subject.BACKEND: {Counter.REFUSED_NO_BACKEND, Counter.REFUSED_NO_PROXY},
     Subject.SOURCE: {Counter.REFUSED_NO_SOURCE_PORT},
     Subject.WAY_OUT: {Counter.REFUSED_NO_DEVICE},
 }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
+    IDENTITIES,
     NUMBER,
     PORT_VALUE,
     VERSIONED_KEY,
@@ -28,7 +29,7 @@ from services.gateway_agent.dataplane.session_maps import USAGE, SessionValue, T
 from services.gateway_agent.dataplane.settings_map import Settings
 from services.gateway_agent.packet_trace import Opening, Outcome, Step, Subject
 from services.gateway_agent.routes import allows, shown_by
-from services.gateway_agent.table import SOURCE_RANGE, Address, Endpoint, Limits, PortMapping, Protocol
+from services.gateway_agent.table import SOURCE_RANGE, Address, ClientIdentity, Endpoint, Limits, PortMapping, Protocol
 
 SECOND = 1e9
 NOBODYS = (
@@ -56,6 +57,7 @@ class Session(NamedTuple):
     server_port: int
     seen_as: Address
     seen_port: int
+    identity: ClientIdentity  # of its port, when it began
 
 
 class Refusal(Exception):
@@ -77,6 +79,8 @@ class Looking:
         self._address = opening.destination or shown_by(endpoint, opening.protocol, opening.port)
         self._slot = 0
         self._service = 0
+        self._target = 0  # the service whose backends take it
+        self._identity = ClientIdentity.NONE
         self._follows = False
         self.usage = b""  # what the endpoint has taken of its limits
         self.foreseen = Counter.FORWARDED
@@ -92,10 +96,10 @@ class Looking:
             (Subject.DRAIN, self._drain),
             (Subject.WHITELIST, self._whitelist),
             *[(Subject.ROUTE, self._route)] * bool(self._endpoint.routes),
-            (Subject.PORT, self._port),
+            (Subject.PORT, lambda: self._port(session)),
             (Subject.BACKEND, lambda: self._backend(session)),
             (Subject.LIMITS, lambda: self._limits(verdict)),
-            (Subject.SOURCE, lambda: _source(session, verdict)),
+            (Subject.SOURCE, lambda: self._source(session, verdict)),
             (Subject.WAY_OUT, lambda: self._way_out(session)),
         ]
         for subject, look in looks:
@@ -169,21 +173,41 @@ class Looking:
             raise Refusal(Counter.REFUSED_DENIED, f"{said}, which does not allow {asked}")
         return f"{said}, which allows {asked if route.ports else 'every port'}"
 
-    def _port(self) -> str:
+    def _port(self, session: Session | None) -> str:
         port, protocol = self._opening.port, self._opening.protocol
         asked = PortMapping(port, port, protocol)
         value = self._maps.ports.get(port_key(self._service, self._lists.version, asked))
         if value is None:
             raise Refusal(Counter.REFUSED_NO_PORT, f"{protocol} port {port} is not published")
-        server_port, *_ = PORT_VALUE.unpack(value)
-        return f"{protocol} port {port} leads to port {int.from_bytes(server_port, 'big')}"
+        server_port, _, identity = PORT_VALUE.unpack(value)
+        self._identity = session.identity if session and self._follows else IDENTITIES[identity]
+        self._target = self._service
+        if self._identity is ClientIdentity.PROXY:
+            self._target = self._maps.proxies[self._slot].low
+            if self._target != self._service or self._follows:
+                return f"{protocol} port {port} leads to a proxy"
+            self._identity = ClientIdentity.NONE
+        said = ", and the SYN tells of the client (TOA)" if self._identity is ClientIdentity.TOA else ""
+        return f"{protocol} port {port} leads to port {int.from_bytes(server_port, 'big')}{said}"
 
     def _backend(self, session: Session | None) -> str:
-        takers = self._lists.takers
+        proxied = self._identity is ClientIdentity.PROXY
+        if session and proxied and self._follows:
+            return f"{session.backend}, the proxy as the session found it"
+        takers = ServiceWord.unpack(self._maps.services[self._target]).takers
+        if proxied and not (self._target and takers and self._proxy_knows_port()):
+            raise Refusal(Counter.REFUSED_NO_PROXY, f"the proxy of endpoint {self._endpoint.id} is not there")
         if not takers:
             raise Refusal(Counter.REFUSED_NO_BACKEND, "no backend takes new sessions")
+        if session and proxied:
+            return f"{session.backend}, the proxy of endpoint {self._endpoint.id}"
         chosen = f"{session.backend}, one of " if session else ""
         return f"{chosen}{takers} that take new sessions"
+
+    def _proxy_knows_port(self) -> bool:
+        port, version = self._opening.port, ServiceWord.unpack(self._maps.services[self._target]).version
+        asked = PortMapping(port, port, self._opening.protocol)
+        return self._maps.ports.get(port_key(self._target, version, asked)) is not None
 
     def _limits(self, verdict: str) -> str:
         """What has been taken of them in the last moment, the program alone can say."""
@@ -199,6 +223,17 @@ class Looking:
         if verdict in OF_LIMITS:
             raise Refusal(Counter(verdict), f"{OF_LIMITS[verdict]}: {text}")
         return text if limits != Limits() else f"{text}, without a limit"
+
+    def _source(self, session: Session | None, verdict: str) -> str:
+        """Which ports are free, and whether there is room, the program alone can say."""
+        if verdict in UNTOLD:
+            raise Refusal(Counter(verdict), UNTOLD[verdict])
+        if session is None:
+            return "it has not got so far"
+        client, seen = (self._opening.source, self._opening.source_port), (session.seen_as, session.seen_port)
+        own = ", the client's own" if seen == client else ""
+        toa = f", and in TCP option 254 {client[0]} port {client[1]}" if self._identity is ClientIdentity.TOA else ""
+        return f"the backend sees {seen[0]} port {seen[1]}{own}{toa}"
 
     def _way_out(self, session: Session | None) -> str:
         number = session.vpc if session else self._table.vpc_number(self._service_vpc)
@@ -226,7 +261,8 @@ class Looking:
 
     @property
     def _service_vpc(self) -> str:
-        service = self._table.entries.service(self._endpoint.service)
+        proxied = self._identity is ClientIdentity.PROXY
+        service = self._table.entries.service(self._endpoint.proxy if proxied else self._endpoint.service)
         return service.vpc if service else ""
 
     def _name(self, number: int) -> str:
@@ -249,15 +285,9 @@ def session_of(sessions: Map, key: bytes) -> Session | None:
     other = SessionValue.unpack(data).other
     provider = Tuple.unpack(other)
     seen = provider.destination, provider.destination_port
-    return Session(other, provider.vpc, provider.source, provider.source_port, *seen)
+    identity = IDENTITIES[SessionValue.unpack(data).identity]
+    return Session(other, provider.vpc, provider.source, provider.source_port, *seen, identity)
 
 
 def _followed(session: Session) -> str:
     return f"a session with these addresses and ports is open, to {session.backend}: the packet belongs to it"
-
-
-def _source(session: Session | None, verdict: str) -> str:
-    """Which ports are free, and whether there is room, the program alone can say."""
-    if verdict in UNTOLD:
-        raise Refusal(Counter(verdict), UNTOLD[verdict])
-    return f"the backend sees {session.seen_as} port {session.seen_port}" if session else "it has not got so far"
