@@ -150,7 +150,7 @@ async def _verified(provider: Site, service: str) -> None:
     """As soon as the name server answers."""
 
     async def verify() -> bool:
-        with contextlib.suppress(errors.Unavailable):
+        with contextlib.suppress(errors.WrongState):
             found = await provider.client.services.verify_name(service)
             return found.private_name.state == PrivateName.STATE_VERIFIED
         return False

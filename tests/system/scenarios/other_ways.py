@@ -2,7 +2,9 @@
 
 import asyncio
 import sys
+from contextlib import suppress
 
+from sidegate import errors
 from tests.support.daemons import run_in
 from tests.support.standalone import until
 from tests.system.scenarios import cloud
@@ -21,7 +23,9 @@ async def prove_name(objects: cloud.Objects) -> None:
     stage.publish_in_dns(record.record_name, record.record_value)
 
     async def verified() -> bool:
-        return (await stage.operator.services.verify_name(service.id)).private_name.HasField("verify_time")
+        with suppress(errors.WrongState):  # until the name server that has it is there
+            return (await stage.operator.services.verify_name(service.id)).private_name.HasField("verify_time")
+        return False
 
     await until("the name to be verified", verified)
 
