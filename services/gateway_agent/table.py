@@ -6,6 +6,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
+from services.common.name_servers import NameServer
 from services.gateway_agent.targets import Target
 
 Address = IPv4Address | IPv6Address
@@ -214,13 +215,6 @@ class Endpoint:
     def needs(self) -> frozenset[Key]:
         services = {Key(Kind.SERVICE, service) for service in (self.service, self.proxy) if service}
         return frozenset({Key(Kind.ATTACHMENT, self.vpc), *services})
-
-
-class NameServer(NamedTuple):
-    """Somebody who is asked for names."""
-
-    address: Address
-    port: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from services.common.addressing import address_of
-from services.gateway_agent.table import NameServer, Resolver
+from services.common.name_servers import NameServer
+from services.gateway_agent.table import Resolver
 from sidegate.api.events.v1 import forwarding_pb2
 
-HIGHEST_PORT = 65_535
 LONGEST_NAME = 253
 MOST_NAMES = 16
 
@@ -15,14 +15,14 @@ def resolver_of(told: forwarding_pb2.ResolverForwarding, vpc: str) -> Resolver:
     """Raises ValueError for what makes no sense."""
     if not names_of([told.zone]):
         raise ValueError(f"{told.zone!r} is no zone")
-    return Resolver(vpc, address_of(told.address), tuple(map(_name_server, told.forwarders)), told.zone.lower())
+    return Resolver(vpc, address_of(told.address), tuple(map(NameServer.of, told.forwarders)), told.zone.lower())
 
 
 def resolver_to_proto(resolver: Resolver) -> forwarding_pb2.ResolverForwarding:
     return forwarding_pb2.ResolverForwarding(
         vpc_id=resolver.vpc,
         address=str(resolver.address),
-        forwarders=map(_text, resolver.forwarders),
+        forwarders=map(str, resolver.forwarders),
         zone=resolver.zone,
     )
 
@@ -34,14 +34,3 @@ def names_of(told: Iterable[str]) -> tuple[str, ...]:
 
 def _is_name(name: str) -> bool:
     return len(name) <= LONGEST_NAME and name.isascii() and all(0 < len(label) < 64 for label in name.split("."))
-
-
-def _name_server(text: str) -> NameServer:
-    address, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) <= HIGHEST_PORT):
-        raise ValueError(f"{text!r} is no address with a port")
-    return NameServer(address_of(address.removeprefix("[").removesuffix("]")), int(port))
-
-
-def _text(server: NameServer) -> str:
-    return f"[{server.address}]:{server.port}" if server.address.version == 6 else f"{server.address}:{server.port}"

@@ -18,13 +18,14 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
+from services.common.name_servers import NameServer
 from services.gateway_agent.resolving import forwarding, server
 from services.gateway_agent.resolving.book import Book, Listing
 from services.gateway_agent.resolving.forwarding import Outcome
 from services.gateway_agent.resolving.questions import Result
 from services.gateway_agent.resolving.resolvers import Resolvers
 from services.gateway_agent.resolving.server import Sockets
-from services.gateway_agent.table import NameServer, Resolver
+from services.gateway_agent.table import Resolver
 from tests.support.agent import eventually
 
 HERE = "127.0.0.1"

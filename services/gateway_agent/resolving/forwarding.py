@@ -13,6 +13,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 
+from services.common.name_servers import NameServer
 from services.gateway_agent.resolving.questions import (
     HIGHEST_RCODE,
     TCP_PAYLOAD,
@@ -21,7 +22,6 @@ from services.gateway_agent.resolving.questions import (
     Reply,
     Result,
 )
-from services.gateway_agent.table import NameServer
 
 PATIENCE_SECONDS = 1.5
 """For each server; clients give up after about five."""

@@ -10,8 +10,9 @@ import structlog
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.resolving.book import Book
 from services.gateway_agent.resolving.forwarding import Outcome
+from services.gateway_agent.resolving.limits import Rate
 from services.gateway_agent.resolving.questions import Result
-from services.gateway_agent.resolving.server import Counts, Server, Sockets
+from services.gateway_agent.resolving.server import QUESTIONS_OF_ALL_PER_SECOND, Counts, Server, Sockets
 from services.gateway_agent.table import Resolver
 
 REST_SECONDS = 1.0
@@ -48,6 +49,7 @@ class Resolvers:
         self._wanted: dict[str, Resolver] = {}
         self._servers: dict[str, Server] = {}
         self._difficulties: dict[str, str] = {}
+        self._rate = Rate(QUESTIONS_OF_ALL_PER_SECOND)
         self._wake = asyncio.Event()
 
     def want(self, vpc: str, resolver: Resolver | None) -> None:
@@ -125,7 +127,7 @@ class Resolvers:
 
     async def _open(self, resolver: Resolver) -> Server:
         sockets = await asyncio.to_thread(self._open_sockets, resolver)
-        server = Server(resolver, sockets, self._book, self.counts)
+        server = Server(resolver, sockets, self._book, self.counts, self._rate)
         try:
             await server.open()
         except BaseException:

@@ -21,6 +21,9 @@ from services.gateway_agent.table import Resolver
 QUESTIONS_PER_SECOND = 1000
 """Of one VPC: what is more is dropped, so that one tenant's machines take little of the gateway's time."""
 
+QUESTIONS_OF_ALL_PER_SECOND = 3000
+"""Of all VPCs of a gateway together: its agent has other work, too."""
+
 MOST_CONNECTIONS = 100
 MOST_CONNECTIONS_OF_ONE = 10
 """TCP connections at once, of a VPC and of one of its clients."""
@@ -55,12 +58,12 @@ class Sockets:
 class Server:
     """Answers until it is closed. `resolver` may be another at any time: of the same VPC."""
 
-    def __init__(self, resolver: Resolver, sockets: Sockets, book: Book, counts: Counts) -> None:
+    def __init__(self, resolver: Resolver, sockets: Sockets, book: Book, counts: Counts, of_all: Rate) -> None:
         self.resolver, self.sockets = resolver, sockets
         self._book, self._counts = book, counts
         self._names = book.names(resolver.vpc)
         self._forwarder = Forwarder(counts.outcomes)
-        self._rate = Rate(QUESTIONS_PER_SECOND)
+        self._rate, self._of_all = Rate(QUESTIONS_PER_SECOND), of_all
         self._connections: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.DatagramTransport | None = None
@@ -84,7 +87,8 @@ class Server:
 
     def _answer(self, wire: bytes, payload: int) -> Reply | Ask:
         """What is known is said in one go: who was told a name was told before it was taken back."""
-        if not self._rate.admits(monotonic()):
+        now = monotonic()
+        if not (self._rate.admits(now) and self._of_all.admits(now)):
             return Reply(b"", Result.LIMITED)
         question = read(wire, payload)
         if isinstance(question, Reply):
