@@ -21,6 +21,7 @@ from services.gateway_agent.table import (
     ForwardingTable,
     Key,
     Kind,
+    Limits,
     PortMapping,
     Protocol,
     Resolver,
@@ -31,6 +32,10 @@ from services.gateway_agent.table import (
 from services.gateway_agent.targets import RESOLVER, RESOLVER_V6, Annex, annex_id
 
 DNS_PORT = 53
+QUESTIONS = Timeouts(udp_two_way=10, udp_one_way=5)
+"""A question's session is over with its answer: a tenant's must not fill the gateway's table of sessions."""
+
+MOST_QUESTIONS = Limits(connections=20_000)
 NO_SOURCE = IPv4Address(0)
 _DERIVED = UUID("5f0c27f2-6b0e-5d51-9a3b-8e6a2d1f4c90")
 
@@ -120,7 +125,9 @@ def resolving(resolver: Resolver) -> Expanded:
     id_, version = resolver_id(resolver.vpc), resolver.address.version
     server = RESOLVER if version == RESOLVER.version else RESOLVER_V6
     ports = tuple(PortMapping(DNS_PORT, DNS_PORT, protocol) for protocol in (Protocol.TCP, Protocol.UDP))
-    service = Service(id_, annex_id(resolver.vpc), ports, (Backend(server),), keeps_source=True)
+    service = Service(
+        id_, annex_id(resolver.vpc), ports, (Backend(server),), QUESTIONS, limits=MOST_QUESTIONS, keeps_source=True
+    )
     asked = Endpoint(id_, 0, resolver.vpc, resolver.address, id_, NO_SOURCE, 1, everybody(version))
     return Expanded((service, asked), resolver.vpc)
 
