@@ -89,6 +89,8 @@ class TwoServices:
     callers: AsyncExitStack
     access: Access
     flows: list[tuple[str, bytes]]
+    registry: Registry
+    registry_client: RegistryClient
 
     def client(self, account: str) -> identity.Known:
         addresses = (self.registry_address, self.endpoint_address)
@@ -236,4 +238,6 @@ async def two_services(
             callers,
             access,
             told,
+            registry,
+            client,
         )

@@ -88,11 +88,6 @@ def parse(document: str, prefixes: Sequence[Network]) -> Policy:
     return policy
 
 
-def allows(policy: Policy, address: Network, port: Port, account: str) -> bool:
-    """Whether a session may open to this one address (as a range) and port."""
-    return _permitted(policy, address, port, account)
-
-
 def routes(policy: Policy, prefixes: Sequence[Network], ports: Collection[Port], account: str) -> tuple[Route, ...]:
     """What gateways hold: public prefixes in their order, then parts of them for which something else holds.
 
