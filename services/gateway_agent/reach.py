@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.gateway_agent.packet_trace import Opening, PacketTrace
-from services.gateway_agent.table import Address, Protocol, Service
+from services.gateway_agent.table import Address, ClientIdentity, Protocol, Service
 
 MOST_ATTEMPTS = 64
 """Ports of backends that are tried in one test; the others are left out."""
@@ -21,6 +21,9 @@ class Outcome(StrEnum):
 
     PRESENT = "present"
     """Its machine answers ARP, and the port is of a kind that says no more: UDP."""
+
+    NO_PROXY = "no_proxy"
+    """It took the connection, and ended it or complained when it was sent a PROXY header, as the service says to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,9 @@ class Found:
 def served(service: Service) -> tuple[tuple[int, Protocol], ...]:
     """The ports that a backend of the service serves, each once."""
     return tuple(dict.fromkeys((mapping.server_port, mapping.protocol) for mapping in service.ports))
+
+
+def told(service: Service) -> frozenset[int]:
+    """The ports of those that expect a PROXY header, and that nobody is sent to without one."""
+    ports = {each.server_port for each in service.ports if each.identity is ClientIdentity.PROXY}
+    return frozenset(ports - {each.server_port for each in service.ports if each.identity is not ClientIdentity.PROXY})

@@ -14,6 +14,7 @@ _OUTCOMES = {
     Outcome.SILENT: probe_pb2.ProbedPort.OUTCOME_SILENT,
     Outcome.UNRESOLVED: probe_pb2.ProbedPort.OUTCOME_UNRESOLVED,
     Outcome.PRESENT: probe_pb2.ProbedPort.OUTCOME_PRESENT,
+    Outcome.NO_PROXY: probe_pb2.ProbedPort.OUTCOME_NO_PROXY,
 }
 
 

@@ -29,7 +29,7 @@ defaults
     timeout client 5s
     timeout server 5s
 frontend told
-    bind {address}:{port} accept-proxy
+    bind {address}:{port} {expecting}
     http-request return status 200 content-type text/plain lf-string "%[src] %[src_port] %[dst] %[fc_pp_unique_id]"
 """
 
@@ -100,7 +100,8 @@ class ToldServer:
         self.told.append(told)
         peer = writer.get_extra_info("peername")[0]
         self.peers.append(ip_address(peer))
-        if told.client is None:
+        if told.client is None:  # a proxy's own connection: it goes on like any other
+            await reader.read()
             return
         # As `hosts.TcpEcho` greets, so that `hosts.TcpClient` understands it.
         writer.write(json.dumps({"name": self.name, "peer": [str(told.client), told.client_port]}).encode() + b"\n")
@@ -110,11 +111,13 @@ class ToldServer:
 
 
 @contextmanager
-def haproxy_backend(namespace: Namespace, address: str, port: int, directory: Path) -> Iterator[None]:
+def haproxy_backend(
+    namespace: Namespace, address: str, port: int, directory: Path, *, expecting: str = "accept-proxy"
+) -> Iterator[None]:
     """A web server that answers with what the header of its connection says."""
     program, file = find_haproxy(), directory / "backend.cfg"
     assert program, "this test needs HAProxy: make setup-test"
-    file.write_text(HAPROXY.format(address=address, port=port))
+    file.write_text(HAPROXY.format(address=address, port=port, expecting=expecting))
     process = namespace.run(lambda: subprocess.Popen([program, "-db", "-f", str(file)], stderr=subprocess.DEVNULL))
     try:
         yield

@@ -121,6 +121,10 @@ def test_another_machine_with_the_address_is_told_of_but_another_gateway_is_none
         ({WEB: PortOutcome.UNRESOLVED}, "no backend of the service answers"),
         ({WEB: PortOutcome.SILENT, OTHER_WEB: PortOutcome.REFUSED}, "the service's backend refused"),
         ({WEB: PortOutcome.OPEN, ADMIN: PortOutcome.REFUSED}, "the service's backend refused on some of its ports"),
+        (
+            {WEB: PortOutcome.OPEN, ADMIN: PortOutcome.NO_PROXY},
+            "the service's backend ended the connection when it was told of the client: its owner must put that right",
+        ),
         ({}, "the service has no backend"),
     ],
 )
@@ -136,6 +140,14 @@ def test_one_backend_that_takes_connections_is_enough_for_a_port_but_for_every_g
     none = replace(GOOD, ports={WEB: PortOutcome.SILENT, OTHER_WEB: PortOutcome.UNRESOLVED})
     assert backends(some, none).outcome is Outcome.FAILED
     assert backends(replace(GOOD, ports={DNS: PortOutcome.PRESENT})).outcome is Outcome.PASSED
+
+
+def test_the_services_owner_is_told_what_a_backend_without_proxy_protocol_lacks() -> None:
+    finding = replace(GOOD, ports={WEB: PortOutcome.NO_PROXY})
+    told = step(for_provider(Accepted(FACTS), {"g1"}, {"g1": finding}), Subject.BACKENDS)
+    assert told.outcome is Outcome.FAILED
+    assert "does not speak the PROXY protocol" in told.message
+    assert "publish the port with another client identity" in told.message
 
 
 def test_the_services_owner_reads_nothing_of_the_consumers_network_and_the_consumer_nothing_of_his() -> None:

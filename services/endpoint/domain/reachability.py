@@ -21,9 +21,10 @@ class PortOutcome(IntEnum):
 
     OPEN = 1
     PRESENT = 2
-    REFUSED = 3
-    SILENT = 4
-    UNRESOLVED = 5
+    NO_PROXY = 3
+    REFUSED = 4
+    SILENT = 5
+    UNRESOLVED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Step:
 
 NOT_FORWARDED = "no gateway forwards it in this state"
 NOT_ANSWERED = "no gateway that has it has answered"
+NO_PROXY = "the service's backend ended the connection when it was told of the client: its owner must put that right"
+NO_PROXY_PROVIDER = (
+    "the service's backend does not speak the PROXY protocol: it ended the connection, or complained, when it was sent "
+    "a header. Have it expect PROXY protocol version 2 on this port, or publish the port with another client identity"
+)
 
 
 def for_consumer(state: Known, joined: Collection[str], found: Mapping[str, Finding]) -> tuple[Step, ...]:
@@ -87,7 +93,7 @@ def for_consumer(state: Known, joined: Collection[str], found: Mapping[str, Find
         return (of_state(state), address, *(Step(each, Outcome.NOT_TRIED, NOT_FORWARDED) for each in skipped))
     having = [each for each in found.values() if each.has_it]
     gateways = _gateways(state.facts, joined, found, public_reason)
-    return (of_state(state), address, gateways, _arp(state.facts, joined, having), _backends(having))
+    return (of_state(state), address, gateways, _arp(state.facts, joined, having), _backends(having, NO_PROXY))
 
 
 def for_provider(state: Known, joined: Collection[str], found: Mapping[str, Finding]) -> tuple[Step, ...]:
@@ -96,7 +102,8 @@ def for_provider(state: Known, joined: Collection[str], found: Mapping[str, Find
         skipped = (Subject.GATEWAYS, Subject.BACKENDS)
         return (of_state(state), *(Step(each, Outcome.NOT_TRIED, NOT_FORWARDED) for each in skipped))
     having = [each for each in found.values() if each.has_it]
-    return (of_state(state), _gateways(state.facts, joined, found, _service_reason), _backends(having))
+    gateways = _gateways(state.facts, joined, found, _service_reason)
+    return (of_state(state), gateways, _backends(having, NO_PROXY_PROVIDER))
 
 
 def worst(found: Iterable[Finding]) -> Mapping[Port, PortOutcome]:
@@ -159,7 +166,7 @@ def _arp(facts: Facts, joined: Collection[str], having: Sequence[Finding]) -> St
     return _passed(subject, f"{address} is answered for in its VPC")
 
 
-def _backends(having: Sequence[Finding]) -> Step:
+def _backends(having: Sequence[Finding], no_proxy: str) -> Step:
     """Every published port must have a backend for each gateway; how many backends there are is nobody's to know."""
     subject = Subject.BACKENDS
     if not having:
@@ -168,12 +175,14 @@ def _backends(having: Sequence[Finding]) -> Step:
     if not best:
         return _failed(subject, "the service has no backend")
     outcome = max(best)
-    where = " on some of its ports" if min(best) < PortOutcome.REFUSED <= outcome else ""
+    where = " on some of its ports" if min(best) < PortOutcome.NO_PROXY <= outcome else ""
     match outcome:
         case PortOutcome.OPEN:
             return _passed(subject, "the service's backend takes connections")
         case PortOutcome.PRESENT:
             return _passed(subject, "the service's backend is there; whether UDP is answered cannot be told from here")
+        case PortOutcome.NO_PROXY:
+            return _failed(subject, no_proxy)
         case PortOutcome.REFUSED:
             return _failed(subject, f"the service's backend refused{where}")
         case _:

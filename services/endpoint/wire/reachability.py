@@ -25,6 +25,7 @@ FOUND = {
     probe_pb.ProbedPort.OUTCOME_REFUSED: PortOutcome.REFUSED,
     probe_pb.ProbedPort.OUTCOME_SILENT: PortOutcome.SILENT,
     probe_pb.ProbedPort.OUTCOME_UNRESOLVED: PortOutcome.UNRESOLVED,
+    probe_pb.ProbedPort.OUTCOME_NO_PROXY: PortOutcome.NO_PROXY,
     probe_pb.ProbedPort.OUTCOME_PRESENT: PortOutcome.PRESENT,
 }
 TOLD = {
@@ -32,6 +33,7 @@ TOLD = {
     PortOutcome.REFUSED: reachability_pb.TestedBackend.OUTCOME_REFUSED,
     PortOutcome.SILENT: reachability_pb.TestedBackend.OUTCOME_SILENT,
     PortOutcome.UNRESOLVED: reachability_pb.TestedBackend.OUTCOME_UNRESOLVED,
+    PortOutcome.NO_PROXY: reachability_pb.TestedBackend.OUTCOME_NO_PROXY,
     PortOutcome.PRESENT: reachability_pb.TestedBackend.OUTCOME_PRESENT,
 }
 

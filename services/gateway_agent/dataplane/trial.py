@@ -6,10 +6,10 @@ from itertools import islice
 
 from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.libbpf import LoadedObject
-from services.gateway_agent.dataplane.probing import Heard, claimants, dial, is_answer, question
+from services.gateway_agent.dataplane.probing import Heard, Target, claimants, dial, is_answer, question
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.tcp_frames import Peer
-from services.gateway_agent.reach import MOST_ATTEMPTS, Attempt, Outcome, Reach, served
+from services.gateway_agent.reach import MOST_ATTEMPTS, Attempt, Outcome, Reach, served, told
 from services.gateway_agent.table import Address, Endpoint, Protocol, Service, seen_as
 
 REDIRECT = 7  # TC_ACT_REDIRECT
@@ -61,8 +61,11 @@ class Trial:
             mac = self._resolution.mac(number, backend.address)
             if mac is not None:
                 hosts[backend.address] = Peer(mac, backend.address)
+        tell = told(service)
         targets = [
-            (hosts[address], port) for address, port, kind in wanted if kind is Protocol.TCP and address in hosts
+            Target(hosts[address], port, port in tell)
+            for address, port, kind in wanted
+            if kind is Protocol.TCP and address in hosts
         ]
         heard: Heard = {}
         if name is not None and targets:

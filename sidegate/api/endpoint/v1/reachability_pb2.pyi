@@ -253,6 +253,8 @@ class TestedBackend(_message.Message):
         """Its machine does not answer ARP."""
         OUTCOME_PRESENT: TestedBackend._Outcome.ValueType  # 5
         """Its machine is there; of a UDP port there is no more to learn."""
+        OUTCOME_NO_PROXY: TestedBackend._Outcome.ValueType  # 6
+        """It took the connection, and ended it or complained when it was sent a PROXY header, which the port is said to expect."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """What became of the attempt."""
@@ -269,6 +271,8 @@ class TestedBackend(_message.Message):
     """Its machine does not answer ARP."""
     OUTCOME_PRESENT: TestedBackend.Outcome.ValueType  # 5
     """Its machine is there; of a UDP port there is no more to learn."""
+    OUTCOME_NO_PROXY: TestedBackend.Outcome.ValueType  # 6
+    """It took the connection, and ended it or complained when it was sent a PROXY header, which the port is said to expect."""
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int

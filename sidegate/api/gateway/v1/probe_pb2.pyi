@@ -177,6 +177,8 @@ class ProbedPort(_message.Message):
         """Its machine does not answer ARP."""
         OUTCOME_PRESENT: ProbedPort._Outcome.ValueType  # 5
         """Its machine is there; of a UDP port there is no more to learn."""
+        OUTCOME_NO_PROXY: ProbedPort._Outcome.ValueType  # 6
+        """It took the connection, and ended it or complained when it was sent a PROXY header, which the service says it expects."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """What became of the attempt."""
@@ -193,6 +195,8 @@ class ProbedPort(_message.Message):
     """Its machine does not answer ARP."""
     OUTCOME_PRESENT: ProbedPort.Outcome.ValueType  # 5
     """Its machine is there; of a UDP port there is no more to learn."""
+    OUTCOME_NO_PROXY: ProbedPort.Outcome.ValueType  # 6
+    """It took the connection, and ended it or complained when it was sent a PROXY header, which the service says it expects."""
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
