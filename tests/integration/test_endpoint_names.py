@@ -2,17 +2,20 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from services.common.eventsourcing.rebuild import rebuild_holdings
+from services.common.eventsourcing.store import Constraints, RecordedEvent
 from services.common.forwarding_digest import digest, line
 from services.common.name_servers import AllowedServers
 from services.common.principal import Principal
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.service import EndpointApplication
+from services.endpoint.application.streams import Streams
 from services.endpoint.registry_client import RegistryClient
 from services.registry.application.settings import Settings
 from services.registry.domain.proof import Found, Texts
@@ -80,6 +83,11 @@ class Zone:
         return Texts([f"sidegate-verification={value[:32].decode()}" for value in values])
 
 
+def meaning(of_endpoints: Callable[[RecordedEvent], Constraints], event: RecordedEvent) -> Constraints:
+    """What resolvers and services of cells claim is nothing."""
+    return of_endpoints(event) if event.stream.startswith("endpoint-") else Constraints()
+
+
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     zone = Zone()
@@ -99,6 +107,10 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
             )
             await payments.services.permit(service.id, ["iam:domain::shop"])
             yield Scene(services, operator, shop, payments, vpcs[0].id, subnet.id, service)
+            of_endpoints = Streams(services.endpoint_store).endpoints.meaning()
+            events = await services.endpoint_store.read(0, 10_000)
+            rebuilt = rebuild_holdings(events, lambda event: meaning(of_endpoints, event))
+            assert rebuilt == await services.endpoint_store.holdings(), "claims and counters are those of the log"
 
 
 async def test_an_endpoint_with_dns_has_its_own_name_and_its_services_as_it_was_verified_then(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.eventsourcing.rebuild import rebuild_holdings
 from services.common.name_servers import AllowedServers, NameServer
 from services.registry.application.settings import Settings
 from services.registry.domain.proof import Found, NoSuchName, Texts
@@ -50,6 +51,9 @@ def zone() -> Dns:
 async def world(tmp_path: Path, zone: Dns) -> AsyncIterator[RegistryWorld]:
     async with running_registry(tmp_path, ALLOWED, look_up=zone.look_up) as running:
         yield running
+        events = await running.store.read(0, 10_000)
+        rebuilt = rebuild_holdings(events, running.registry.streams.meaning())
+        assert rebuilt == await running.store.holdings(), "claims and counters are those of the log"
 
 
 async def subnet_of(client: Client) -> vpc_pb2.Subnet:

@@ -111,6 +111,7 @@ def test_an_endpoint_lives_from_its_request_to_its_end(shop: Tenant, pay: Tenant
     assert decided.status in ("creating", "accepted")
     accepted = shop.becomes(made.id, "accepted")
     assert (accepted.ip, accepted.marker_id, accepted.error) == ("10.0.0.99", made.marker_id, [])
+    assert (accepted.enable_dns, accepted.dns_names) == (True, [f"{made.id}.local.sidegate.internal"])
     assert pay.decide(service.id, made.id, "receive").connections[0].status == "accepted", "again is not an error"
     assert refusal(lambda: pay.delete_service(service.id)) == (400, "EndPoint.3006")
     listed = pay.client.list_endpoint_service(sdk.ListEndpointServiceRequest(id=service.id))
