@@ -18,7 +18,7 @@ from services.gateway_agent.dataplane.maps import (
 )
 from services.gateway_agent.dataplane.memory import Pair
 from services.gateway_agent.dataplane.session_maps import SessionValue
-from services.gateway_agent.table import Endpoint, Service
+from services.gateway_agent.table import Endpoint, Protocol, Route, Service
 from tests.support.tables import backends
 from tests.support.wire import ACK, IPV4, Segment, Wire, ethernet
 from tests.support.worlds import ENDPOINT, KernelWorld
@@ -65,9 +65,9 @@ class Scene:
             done.set()
             thread.join()
 
-    def openings(self) -> Iterator[bytes]:
+    def openings(self, address: str = ENDPOINT) -> Iterator[bytes]:
         """Each opens a session of its own, over and over."""
-        segments = (replace(OPENING, source_port=port) for port in range(20_000, 22_000))
+        segments = (replace(OPENING, destination=address, source_port=port) for port in range(20_000, 22_000))
         frames = [ethernet(self.shop.gateway, self.shop.mac, IPV4, segment.pack()) for segment in segments]
         return itertools.cycle(frames)
 
@@ -93,6 +93,19 @@ async def test_other_lists_that_allow_the_same_refuse_nobody(scene: Scene) -> No
     assert await scene.counts(Counter.FORWARDED) > ROUNDS
 
 
+async def test_other_routes_that_allow_the_same_refuse_nobody(scene: Scene) -> None:
+    whole, upper = IPv4Network("10.0.0.100/30"), IPv4Network("10.0.0.102/31")
+    policies = ((Route(whole),), (Route(whole, denied=True), Route(upper, ports=((Protocol.TCP, 80),))))
+    await scene.world.put(replace(scene.endpoint, routes=policies[0]))
+    with scene.sending(scene.openings("10.0.0.102")):
+        for routes in itertools.islice(itertools.cycle(policies), ROUNDS):
+            await scene.world.put(replace(scene.endpoint, routes=routes))
+            await asyncio.sleep(0)
+    refused = Counter.REFUSED_NOT_ALLOWED, Counter.REFUSED_DENIED, Counter.REFUSED_NO_ENDPOINT
+    assert await scene.counts(*refused) == 0
+    assert await scene.counts(Counter.FORWARDED) > ROUNDS
+
+
 async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(scene: Scene) -> None:
     ((_, value),) = scene.world.maps.endpoints.items()
     endpoint = EndpointValue.unpack(value)
@@ -108,13 +121,17 @@ async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(s
     assert {session.epoch for session in sessions} == {endpoint.epoch}
 
 
-async def test_an_entry_that_is_filled_anew_for_another_tenant_opens_nothing_of_his(scene: Scene) -> None:
-    world = scene.world
+@pytest.mark.parametrize("prefix", ["", "10.0.0.100/30"], ids=["by its address", "by a route"])
+async def test_an_entry_that_is_filled_anew_for_another_tenant_opens_nothing_of_his(scene: Scene, prefix: str) -> None:
+    world, routes = scene.world, (Route(IPv4Network(prefix)),) if prefix else ()
+    first = replace(scene.endpoint, routes=routes)
+    await world.put(first)
     other_shop, other_payments = await world.vpc("other-shop", "10.0.0.10"), await world.vpc("other", BACKENDS[0])
     other = await world.lead(other_shop, await world.publish(other_payments, BACKENDS[0]))
+    other = replace(other, routes=routes)
     to_other, last = world.wire(other_payments), replace(OPENING, source_port=1000, payload=b"last")
-    with scene.sending(scene.openings()):
-        turns = itertools.cycle([(scene.endpoint, other), (other, scene.endpoint)])
+    with scene.sending(scene.openings("10.0.0.102" if prefix else ENDPOINT)):
+        turns = itertools.cycle([(first, other), (other, first)])
         for leaving, coming in itertools.islice(turns, ROUNDS + 1):
             await world.remove(leaving)
             await world.put(coming)

@@ -1,8 +1,12 @@
 """Whitelist and routes of endpoints in the maps: new versions in full, and ranges that lead there."""
 
+from collections.abc import Collection
+
 from services.gateway_agent.dataplane.maps import NUMBER, Maps, allowed_key, pack_address
 from services.gateway_agent.dataplane.route_maps import range_key, rule_of, rule_ports_of
 from services.gateway_agent.table import Endpoint
+
+InVpc = tuple[int, Endpoint]  # by the local number of its VPC
 
 
 class EndpointLists:
@@ -28,18 +32,22 @@ class EndpointLists:
             for key, _ in rule_ports_of(slot, version, route, place):
                 self._maps.rule_ports.delete(key)
 
-    def lead(self, vpc: int, endpoint: Endpoint) -> None:
-        """Ranges of the VPC lead to the endpoint; without rules that say so, nothing passes by them."""
-        for key in range_keys(vpc, endpoint):
-            self._maps.routes.put(key, pack_address(endpoint.address))
+    def lead(self, before: InVpc | None, after: InVpc) -> None:
+        """Ranges that led nowhere lead to the endpoint; without rules that say so, nothing passes by them."""
+        same = before is not None and before[1].address == after[1].address
+        there = range_keys(*before) if before and same else ()
+        for key in range_keys(*after):
+            if key not in there:
+                self._maps.routes.put(key, pack_address(after[1].address))
 
-    def forget(self, before: tuple[int, Endpoint], after: tuple[int, Endpoint] | None = None) -> None:
-        """Ranges that led to the endpoint as it was, by its VPC, and do not now."""
-        kept = range_keys(*after) if after else []
+    def forget(self, before: InVpc, after: InVpc | None = None) -> None:
+        """Ranges that led to the endpoint lead nowhere, if they do not now."""
+        kept = range_keys(*after) if after else ()
         for key in range_keys(*before):
             if key not in kept:
                 self._maps.routes.delete(key)
 
 
-def range_keys(vpc: int, endpoint: Endpoint) -> list[bytes]:
-    return [range_key(vpc, route.prefix) for route in endpoint.routes]
+def range_keys(vpc: int, endpoint: Endpoint) -> Collection[bytes]:
+    """In the order of the routes."""
+    return dict.fromkeys(range_key(vpc, route.prefix) for route in endpoint.routes)

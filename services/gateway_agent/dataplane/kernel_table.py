@@ -290,20 +290,21 @@ class KernelTable:
 
     def _turn(self, slot: int, epoch: int, endpoint: Endpoint, known: Endpoint | None) -> None:
         """Turns the slot to the endpoint's epoch, lists and drain with one store, when all of them are there."""
-        word, vpc = self._slot(slot), self.vpc_number(endpoint.vpc)
+        word, now = self._slot(slot), (self.vpc_number(endpoint.vpc), endpoint)
+        before = None if known is None else (self.vpc_number(known.vpc), known)
         version = word.allow_version
         if known is None or (known.allowed, known.routes) != (endpoint.allowed, endpoint.routes):
             version = word.next_version
             self._lists.write(slot, version, endpoint)
-        self._lists.lead(vpc, endpoint)
+        self._lists.lead(before, now)
         if endpoint.draining_until and (known is None or known.draining_until != endpoint.draining_until):
             self._write_drain(slot, endpoint.draining_until)
         flags = endpoint.draining_until > 0, _lets_all_in(endpoint), bool(endpoint.routes)
         self._maps.slots[slot] = SlotWord(epoch, version, *flags).pack()
-        if known is not None:
-            self._lists.forget((self.vpc_number(known.vpc), known), (vpc, endpoint))
-            if version != word.allow_version:
-                self._lists.delete(slot, word.allow_version, known)
+        if before is not None:
+            self._lists.forget(before, now)
+        if known is not None and version != word.allow_version:
+            self._lists.delete(slot, word.allow_version, known)
 
     def _write_drain(self, slot: int, until: int) -> None:
         """The deadline first: what was told tells the next agent that the deadline is there."""

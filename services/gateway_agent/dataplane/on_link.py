@@ -69,7 +69,7 @@ def _lay(inside: IPRoute, target: Netns, wanted: Set[Network]) -> dict[Network, 
     }
     for prefix in there.keys() - wanted:
         with unless(_ESRCH):
-            inside.route("del", dst=str(prefix), oif=link.index, proto=OURS, family=_family(prefix))
+            inside.route("del", **_route(prefix, link.index))
     refused = {}
     for prefix in sorted(wanted - there.keys(), key=str):
         if reason := _add(inside, prefix, link.index):
@@ -78,9 +78,8 @@ def _lay(inside: IPRoute, target: Netns, wanted: Set[Network]) -> dict[Network, 
 
 
 def _add(inside: IPRoute, prefix: Network, index: int) -> str:
-    scope = {"scope": LINK_SCOPE} if prefix.version == 4 else {}
     try:
-        inside.route("add", dst=str(prefix), oif=index, proto=OURS, family=_family(prefix), **scope)
+        inside.route("add", **_route(prefix, index))
     except NetlinkError as error:
         if error.code == EEXIST:
             return f"has another route to {prefix}, which an endpoint of the VPC leads to: remove it"
@@ -92,5 +91,9 @@ def _destination(route: nlmsg) -> Network:
     return ip_network((route.get_attr("RTA_DST"), route["dst_len"]))
 
 
-def _family(prefix: Network) -> int:
-    return AF_INET if prefix.version == 4 else AF_INET6
+def _route(prefix: Network, index: int) -> dict[str, str | int]:
+    """Of IPv4 one is found only with its scope."""
+    route: dict[str, str | int] = {"dst": str(prefix), "oif": index, "proto": OURS}
+    if prefix.version == 4:
+        return route | {"family": AF_INET, "scope": LINK_SCOPE}
+    return route | {"family": AF_INET6}

@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from struct import Struct
 
 from services.gateway_agent.captures import Captured, Side, TappedDevice
@@ -20,7 +20,8 @@ from services.gateway_agent.dataplane.namespaces import in_namespace, namespace_
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.resolution import Resolution
 from services.gateway_agent.dataplane.tap_filters import frames_of, words_of
-from services.gateway_agent.table import SOURCE_PREFIX_V6, Address, Endpoint
+from services.gateway_agent.routes import ranges
+from services.gateway_agent.table import SOURCE_PREFIX_V6, Address, Endpoint, Network
 from services.gateway_agent.targets import Netns
 
 SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
@@ -41,7 +42,7 @@ ROOM = socket.CMSG_SPACE(_AUXILIARY.size) + socket.CMSG_SPACE(_MOMENT.size)
 class _Tap:
     """One device's packets."""
 
-    def __init__(self, device: TappedDevice, number: int, addresses: Sequence[Address], snap: int) -> None:
+    def __init__(self, device: TappedDevice, number: int, addresses: Sequence[Network], snap: int) -> None:
         self._number, self._snap = number, snap
         self._far_end = bool(device.namespace)
         if device.namespace:
@@ -50,7 +51,7 @@ class _Tap:
             self.socket = self._open(device.name, addresses)
         self._dropped = 0
 
-    def _open(self, device: str, addresses: Sequence[Address]) -> socket.socket:
+    def _open(self, device: str, addresses: Sequence[Network]) -> socket.socket:
         """Filtered before it hears anything: what came in between would be of somebody else's."""
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         try:
@@ -91,7 +92,7 @@ class _Tap:
 class Tapping:
     """Implements `captures.Capture`. Of an event loop that runs; forwarding does not notice it."""
 
-    def __init__(self, devices: Sequence[TappedDevice], addresses: Sequence[Sequence[Address]], snap: int) -> None:
+    def __init__(self, devices: Sequence[TappedDevice], addresses: Sequence[Sequence[Network]], snap: int) -> None:
         self.devices = devices
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Captured] = deque()
@@ -168,8 +169,8 @@ def tap_endpoint(table: KernelTable, resolution: Resolution, endpoint: str, snap
     service = table.entries.service(known.service) if known else None
     if known is None or service is None:
         return None
-    consumer: list[Address] = [known.address]
-    provider = seen_as(known)
+    consumer = [*ranges(known.routes)] or [_only(known.address)]
+    provider = [*map(_only, seen_as(known))]
     if known.vpc == service.vpc:
         sides = [(Side.BOTH, known.vpc, [*consumer, *provider])]
     else:
@@ -186,12 +187,16 @@ def seen_as(endpoint: Endpoint) -> list[Address]:
     return [IPv6Address(int(SOURCE_PREFIX_V6.network_address) | int(each)) for each in leased]
 
 
+def _only(address: Address) -> Network:
+    return ip_network(address)
+
+
 def _is_v4(address: Address) -> bool:
     return address.version == 4
 
 
 def _device(
-    table: KernelTable, resolution: Resolution, side: Side, vpc: str, addresses: Sequence[Address]
+    table: KernelTable, resolution: Resolution, side: Side, vpc: str, addresses: Sequence[Network]
 ) -> TappedDevice:
     attachment, name = table.entries.attachment(vpc), None
     with suppress(KeyError):
