@@ -1,12 +1,15 @@
 """The other ways to the object store: its own name, and its ordinary address."""
 
 import asyncio
+import contextlib
 import sys
-from contextlib import suppress
 
 from sidegate import errors
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService
 from tests.support.daemons import run_in
 from tests.support.standalone import until
+from tests.support.switched import NIC
+from tests.support.world import tcp
 from tests.system.scenarios import cloud
 from tests.system.scenarios.stage import Host, Network
 
@@ -23,7 +26,7 @@ async def prove_name(objects: cloud.Objects) -> None:
     stage.publish_in_dns(record.record_name, record.record_value)
 
     async def verified() -> bool:
-        with suppress(errors.WrongState):  # until the name server that has it is there
+        with contextlib.suppress(errors.WrongState):  # until the name server that has it is there
             return (await stage.operator.services.verify_name(service.id)).private_name.HasField("verify_time")
         return False
 
@@ -46,10 +49,30 @@ async def ask_resolver(network: Network, objects: cloud.Objects, host: Host) -> 
         return await asyncio.to_thread(cloud.dig, host, RESOLVER, cloud.NAME, "A")
 
     async def answered() -> bool:
-        return await ask() == NAMED
+        with contextlib.suppress(AssertionError):  # dig's, while nobody listens there yet
+            return await ask() == NAMED
+        return False
 
     await until("the resolver to know the name", answered)
     await network.stage.observe(f"DNS: {cloud.NAME}", host, f"resolver {RESOLVER}", ask, times=3)
+
+
+async def route(network: Network, objects: cloud.Objects, host: Host) -> None:
+    """The store is published by its ordinary address, too, and the network's route table gets a route there."""
+    stage = objects.stage
+    service = await stage.operator.services.create(
+        "objects-routed",
+        objects.service.vpc_id,
+        [Backend(address=objects.host.address)],
+        [tcp(80, cloud.OBJECTS_PORT)],
+        service_type=EndpointService.SERVICE_TYPE_GATEWAY,
+        server_type=EndpointService.SERVER_TYPE_CLOUD,
+        public_prefixes=[f"{cloud.ADDRESS}/32"],
+    )
+    endpoint = await network.client.endpoints.create(service.full_name, vpc_id=network.vpc_id, name="routed")
+    stage.tell(f"a route to {cloud.ADDRESS}/32 in the default route table of {network.title}")
+    await network.accepted(endpoint)
+    host.space.ip("route", "add", f"{cloud.ADDRESS}/32", "dev", NIC)  # as its network's DHCP would tell it
 
 
 async def fetch(host: Host, url: str, expected: tuple[str, str], through: str, objects: cloud.Objects) -> None:
@@ -62,3 +85,14 @@ async def fetch(host: Host, url: str, expected: tuple[str, str], through: str, o
 
     asked = f"S3: get from {url}"
     assert (await objects.stage.observe(asked, host, through, ask, seen=objects.seen, times=1)).startswith("the same")
+
+
+async def connects(host: Host, address: str, port: int, patience: float = 0.5) -> bool:
+    """Whether somebody takes a connection there, whatever he says then."""
+    with host.space.tcp_socket() as mouth:
+        try:
+            async with asyncio.timeout(patience):
+                await asyncio.get_running_loop().sock_connect(mouth, (address, port))
+        except (TimeoutError, OSError):
+            return False
+        return True

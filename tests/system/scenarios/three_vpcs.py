@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.support.daemons import resolving
+from tests.support.switched import NIC
 from tests.support.world import machine, tcp, udp, who_answers
 from tests.system.scenarios import cloud, datacentre, other_ways, quic
 from tests.system.scenarios.objects_client import ObjectsClient
@@ -43,6 +44,7 @@ FLOW = 1_000_000
 @dataclass
 class World:
     stage: Stage
+    vpc1: Network
     vpc2: Network
     first: Host
     second: Host
@@ -79,7 +81,7 @@ async def world(stage: Stage) -> AsyncIterator[World]:
         quic.server(third, stage.directory) as flowed,
     ):
         await connect(vpc1, vpc3)
-        yield World(stage, vpc2, first, second, third, ours, names, objects, greeted, flowed)
+        yield World(stage, vpc1, vpc2, first, second, third, ours, names, objects, greeted, flowed)
 
 
 async def connect(vpc1: Network, vpc3: Network) -> None:
@@ -154,6 +156,17 @@ async def by_its_private_name(world: World) -> None:
         await other_ways.fetch(world.second, f"http://{cloud.NAME}", world.small, through, world.objects)
 
 
+async def by_its_ordinary_address(world: World) -> None:
+    """Its ordinary address leads there as well: by a gateway-type endpoint, which is a route in VPC 1's route table."""
+    await other_ways.route(world.vpc1, world.objects, world.first)
+    through = "gateway-type endpoint, by its address"
+    await other_ways.fetch(world.first, f"http://{cloud.ADDRESS}", world.small, through, world.objects)
+    assert await other_ways.connects(world.first, cloud.ADDRESS, 80)
+    assert not await other_ways.connects(world.first, cloud.ADDRESS, 81), "the port is not published"
+    world.second.space.ip("route", "add", f"{cloud.ADDRESS}/32", "dev", NIC)
+    assert not await other_ways.connects(world.second, cloud.ADDRESS, 80), "VPC 2's route table has no such route"
+
+
 async def store(world: World, client: ObjectsClient, host: Host, key: str, size: int = SIZE) -> None:
     """Uploads, downloads, and compares byte for byte."""
     data = secrets.token_bytes(size)
@@ -202,5 +215,6 @@ SCENARIO = Scenario(
         a_machine_in_vpc_2_uses_cloud_services,
         the_data_centre_uses_them_too,
         by_its_private_name,
+        by_its_ordinary_address,
     ),
 )
