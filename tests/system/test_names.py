@@ -98,9 +98,19 @@ async def sites(world: World) -> AsyncIterator[Sequence[Site]]:
 
 
 async def connected(consumer: Site, service: str, address: str) -> Endpoint:
+    """Whoever is answered its name connects, from the first answer on."""
     made = await consumer.client.endpoints.create(
         service=service, subnet_id=consumer.subnet_id, address=address, dns_enabled=True
     )
+    own, there = f"{made.id}.local.sidegate.internal", Answer("NOERROR", (address,))
+
+    async def answered() -> bool:
+        found = await dig(consumer.namespace, own, wait=1)
+        assert found in (there, Answer("NXDOMAIN"), Answer("SERVFAIL"), NOBODY)
+        return found == there
+
+    await until("the name", answered)
+    assert await who_answers(consumer.namespace, address, 80, patience=5.0) == "pia"
     return await consumer.accepted(made)
 
 
