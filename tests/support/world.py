@@ -139,10 +139,16 @@ def anywhere(address: str) -> str:
 
 
 async def call(
-    namespace: Namespace, address: str, port: int, *, source_port: int = 0, patience: float = PATIENCE
+    namespace: Namespace,
+    address: str,
+    port: int,
+    *,
+    source: str = "",
+    source_port: int = 0,
+    patience: float = PATIENCE,
 ) -> Conversation | None:
     """A conversation with whoever answers there; None if nobody does within `patience` seconds."""
-    mouth = namespace.tcp_socket(anywhere(address), source_port)
+    mouth = namespace.tcp_socket(source or anywhere(address), source_port)
     try:
         async with asyncio.timeout(patience):
             await asyncio.get_running_loop().sock_connect(mouth, (address, port))
