@@ -228,7 +228,9 @@ async def test_malformed_questions_stop_nobody() -> None:
         assert addresses(await at.udp(OWN)) == ["10.0.0.100"]
 
 
-async def test_other_names_are_asked_of_forwarders_in_words_of_our_own_from_another_port_each_time() -> None:
+async def test_other_names_are_asked_of_forwarders_in_words_of_our_own_from_another_port_each_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     async with upstream(lambda asked, _: response(asked, "192.0.2.7")) as (others, where), running(where) as at:
         for _ in range(8):
             found = await at.udp("WwW.eXample.com")
@@ -243,6 +245,9 @@ async def test_other_names_are_asked_of_forwarders_in_words_of_our_own_from_anot
         await at.udp("x.sidegate.internal")
         assert len(others.asked) == 8, "nothing of the platform's goes out"
         assert at.count(Result.FORWARDED) == at.resolvers.counts.outcomes[Outcome.ANSWERED] == 8
+    logged = capsys.readouterr().out.lower()
+    assert "answering for a resolver" in logged
+    assert "example.com" not in logged, "what clients ask is theirs"
 
 
 async def test_an_answer_that_was_cut_is_asked_for_by_tcp_and_cut_for_a_client_by_udp() -> None:

@@ -36,13 +36,10 @@ def open_in_annex(gateway_id: str, vpc: str, version: int) -> tuple[socket.socke
             for each in made:
                 each.bind(where)
             tcp.listen(BACKLOG)
-        except OSError:
+        except OSError as error:
             for each in made:
                 each.close()
-            raise
+            raise NotReady(f"the resolver cannot listen at {where[0]} in its annex: {error.strerror}") from error
         return udp, tcp
 
-    try:
-        return in_annex(gateway_id, vpc, bind)
-    except OSError as error:
-        raise NotReady(f"the resolver cannot listen at {where[0]}: {error.strerror}") from error
+    return in_annex(gateway_id, vpc, bind)

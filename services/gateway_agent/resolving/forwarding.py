@@ -56,8 +56,9 @@ class Forwarder:
         self._waiting += 1
         try:
             for server in servers:
-                if (found := await self._of(question, server)) is not None:
-                    return _passed_on(question, found)
+                found = await self._of(question, server)
+                if found is not None and (reply := _passed_on(question, found)) is not None:
+                    return reply
         finally:
             self._waiting -= 1
         return question.failure(recursive=True)
@@ -92,7 +93,15 @@ def _query(question: Question) -> dns.message.Message:
     return made
 
 
-def _passed_on(question: Question, found: dns.message.Message) -> Reply:
+def _passed_on(question: Question, found: dns.message.Message) -> Reply | None:
+    """The answer as the client's own; None where the library can read it and not write it."""
+    try:
+        return _as_answer(question, found)
+    except Exception:  # what a stranger's bytes have become
+        return None
+
+
+def _as_answer(question: Question, found: dns.message.Message) -> Reply:
     rcode = found.rcode()
     response = question.response(rcode if rcode <= HIGHEST_RCODE else dns.rcode.SERVFAIL, recursive=True)
     response.flags |= found.flags & dns.flags.AD & question.message.flags

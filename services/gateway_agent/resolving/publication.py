@@ -36,7 +36,7 @@ class Publication:
 
     def heard(self, key: Key) -> None:
         """Other news of a key: what will be taken out for it is not answered from now on, whatever goes first of it."""
-        if key.kind is Kind.ENDPOINT and self._leaves(key):
+        if key.kind is Kind.ENDPOINT and self._book.of(key.id) is not None and self._leaves(key):
             self._book.hush(key.id)
 
     def before(self, change: Change) -> None:
