@@ -9,6 +9,7 @@ from services.common.clock import SECOND
 from services.common.clock import Clock as WallClock
 from services.common.errors import Unavailable
 from services.common.rpc.calls import Context
+from services.gateway_agent.annexes import expand
 from services.gateway_agent.control_plane import ControlPlane
 from services.gateway_agent.dataplane.port import Dataplane
 from services.gateway_agent.desired import Desired
@@ -61,7 +62,8 @@ class TableServicer(TableServiceServicer):
             case gateway_pb.GetTableRequest.SOURCE_REPLAY:
                 return await self._replayed(request)
             case gateway_pb.GetTableRequest.SOURCE_DESIRED:
-                shown = await self._shown(self._desired.table(), self._desired.position)
+                table = expand(self._desired.table(), self._desired.resolvers())
+                shown = await self._shown(table, self._desired.position)
                 self._name(shown.entries, lambda id_: self._desired.names(Key(Kind.ENDPOINT, id_)))
                 self._resolve(shown.entries, self._desired.resolvers())
                 return shown
@@ -101,7 +103,7 @@ class TableServicer(TableServiceServicer):
             raise Unavailable("LOG_UNAVAILABLE", f"the log cannot be read: {error}") from error
         shown = self._response(request.position or replayed.position)
         shown.events = replayed.events
-        async for entry in _in_order(replayed.table):
+        async for entry in _in_order(expand(replayed.table, replayed.resolvers)):
             shown.entries.add(entry=entry_to_proto(entry, self._control.gateway))
         self._name(shown.entries, lambda id_: replayed.names.get(Key(Kind.ENDPOINT, id_), ()))
         self._resolve(shown.entries, replayed.resolvers)

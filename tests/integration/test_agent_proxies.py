@@ -14,10 +14,17 @@ from services.gateway_agent.dataplane.port import DataplaneError, ProxyMissing
 from services.gateway_agent.proxies import PROXY_AWAY, PROXY_MISSING, Proxies
 from services.gateway_agent.table import Key, Kind
 from services.gateway_agent.targets import annex_id
+from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from tests.support.agent import BASE, QUICK, SHOP, Harness, agent, endpoint, eventually, id_of, service
 from tests.support.control_plane import ABSENT, FORWARDING, HINDERED, ControlPlane, Told, control_plane
 from tests.support.nats import DEADLINE
+
+SOURCES = (
+    gateway_pb.GetTableRequest.SOURCE_UNSPECIFIED,
+    gateway_pb.GetTableRequest.SOURCE_DESIRED,
+    gateway_pb.GetTableRequest.SOURCE_REPLAY,
+)
 
 
 class Runner:
@@ -171,3 +178,16 @@ async def test_nothing_is_left_when_no_endpoint_needs_a_proxy_any_more(tmp_path:
             await control.reported(id_of("1"), ABSENT, 2)
             assert set(runner.stopped) == {SHOP}
             assert len(gateway.dataplane.table().entries) == 3
+
+
+async def test_the_table_is_shown_with_what_annexes_need_from_whatever_source(tmp_path: Path, runner: Runner) -> None:
+    runner.may.set()
+    async with control_plane() as control:
+        await begin(control)
+        async with agent(control, FakeKernel(), tmp_path, proxies=Proxies(runner, QUICK)) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            async with gateway.table_service() as service_:
+                tables = [await service_.table(source) for source in SOURCES]
+            shown = [[each.entry.SerializeToString(deterministic=True) for each in told.entries] for told in tables]
+            assert len(shown[0]) == 7
+            assert shown[0] == shown[1] == shown[2]
