@@ -28,7 +28,7 @@ USERS = ("haproxy", "nobody")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MOST_CONNECTIONS = 50_000
 MOST_THREADS = 4
-FILES_BESIDE = 1_000  # descriptors that are no connection's
+FILES_BESIDE = 200  # descriptors that are of no connection and no port
 START_SECONDS = 10.0
 END_SECONDS = 2.0
 LINES_AT_ONCE = 64  # of a map: a command of HAProxy's is no longer than 16 KB
@@ -58,7 +58,8 @@ class Haproxies:
         if identity is None or not is_whole(namespace):
             raise NotReady(f"network namespace {namespace} is not there yet")
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text, lines = configuration(proxied, _process()), map_lines(proxied)
+        process = _process(len({port for each in proxied for port in each.ports}))
+        text, lines = configuration(proxied, process), map_lines(proxied)
         pid = _running(where, identity)
         if pid and _read(where / CONFIGURATION) == text:
             if _read(where / MAP) != _joined(lines):
@@ -190,9 +191,10 @@ def _why(said: str) -> str:
     )
 
 
-def _process() -> Process:
+def _process(ports: int) -> Process:
+    """As many connections as there are descriptors for: two for each, and two for each port."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = MOST_CONNECTIONS if most == resource.RLIM_INFINITY else max(1, (most - FILES_BESIDE) // 2)
+    room = MOST_CONNECTIONS if most == resource.RLIM_INFINITY else max(1, (most - FILES_BESIDE) // 2 - ports)
     user, group = _unprivileged()
     return Process(min(room, MOST_CONNECTIONS), min(os.cpu_count() or 1, MOST_THREADS), user, group)
 
