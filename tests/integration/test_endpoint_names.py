@@ -196,6 +196,15 @@ async def test_a_resolver_goes_with_the_last_way_to_its_vpc_and_comes_back_with_
     await scene.resolving("10.0.0.2")
 
 
+async def test_a_resolver_of_ipv6_has_an_address_that_nobody_guesses(scene: Scene) -> None:
+    six = await scene.shop.subnets.create("six", scene.vpc, "fd00:10::/64")
+    made = await scene.shop.vpcs.set_resolver(scene.vpc, six.id)
+    assert made.resolver.address.startswith("fd00:10::")
+    assert (await scene.resolving(made.resolver.address)).resolver.address == made.resolver.address
+    moved = await scene.shop.vpcs.set_resolver(scene.vpc, six.id, address="fd00:10:0::0053")
+    assert moved.resolver.address == "fd00:10::53"
+
+
 async def test_the_digest_counts_resolvers(scene: Scene) -> None:
     await scene.shop.vpcs.set_resolver(scene.vpc, scene.subnet)
     await scene.resolving("10.0.0.2")
@@ -210,6 +219,10 @@ async def test_the_digest_counts_resolvers(scene: Scene) -> None:
         lines.append(line(kind, told.vpc_id, told.version))
     assert (found.digest, found.entries) == (digest(lines), len(lines))
     assert any(each.startswith("resolver ") for each in lines)
+    await scene.shop.vpcs.delete_resolver(scene.vpc)
+    await scene.resolving("")
+    assert await application.feed.digest("default", snapshot.table.position) == found, "of then, made from the past"
+    assert await application.feed.digest("default", (await scene.services.endpoint_store.head()).position) != found
 
 
 async def test_what_was_missed_of_resolvers_is_told_at_the_next_look(scene: Scene) -> None:

@@ -14,12 +14,13 @@ class Names:
         self._store, self._registry, self._zone = store, registry, zone
 
     def of(self, endpoint: str, service: PublishedService) -> tuple[str, ...]:
-        return names_of(endpoint, self._zone, service.private_name)
+        """None of an endpoint that is reached by routes: it has no address to be answered with."""
+        return () if service.public_prefixes else names_of(endpoint, self._zone, service.private_name)
 
     async def of_now(self, endpoint: str, service: str) -> tuple[str, ...]:
         """With the name that the registry says the service has now."""
         found = (await self._registry.sources([service], ())).services.get(service)
-        return names_of(endpoint, self._zone, found.private_name if found else "")
+        return self.of(endpoint, found) if found else names_of(endpoint, self._zone, "")
 
     async def explain(self, clash: AlreadyClaimed) -> None:
         """Raises AlreadyExists where another endpoint of the VPC answers to a name."""

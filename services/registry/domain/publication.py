@@ -10,6 +10,7 @@ from services.common.errors import Forbidden, Invalid
 from services.common.labels import Tag
 from services.common.principal import Principal
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
+from services.registry.domain.private_name import FIELD as NAME_FIELD
 from services.registry.domain.private_name import UNNAMED, PrivateName, Unnamed
 
 MAX_BACKENDS, MAX_PORT_MAPPINGS, MAX_PERMISSIONS = 64, 200, 200
@@ -220,6 +221,13 @@ def check_types(service: Service) -> None:
         raise Invalid("PREFIXES_OF_INTERFACE", text, field="endpoint_service.public_prefixes")
     if service.server_type is ServerType.CLOUD and not service.owner.is_operator:
         raise Forbidden("OPERATOR_ONLY", "only the operator publishes platform services", field=SERVER_TYPE)
+
+
+def check_named(service: Service) -> None:
+    """Refuses a private name where it would never be answered."""
+    if service.service_type is ServiceType.GATEWAY and isinstance(service.private_name, PrivateName):
+        text = "a service that is reached by routes has its ordinary addresses, and names elsewhere: leave it out"
+        raise Invalid("DNS_NAME_INVALID", text, field=NAME_FIELD)
 
 
 def first_permissions(server_type: ServerType) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from services.registry.domain.publication import (
     check_backends,
     check_health_check,
     check_ip_version,
+    check_named,
     check_port_mappings,
     check_types,
     keeping_ports,
@@ -135,6 +136,7 @@ def decide(command: Command, state: State) -> Sequence[Event]:  # noqa: PLR0912 
     match command, state:
         case Create(service, network, ip_version), Absent():
             check_types(service)
+            check_named(service)
             check_backends(service.backends, network)
             check_ip_version(service.backends, ip_version)
             check_port_mappings(service.port_mappings)
@@ -289,6 +291,7 @@ def _change(command: Change, service: Service) -> Sequence[Event]:
     if _name_of(wanted.get("private_name")) == _name_of(service.private_name):
         wanted.pop("private_name", None)  # the same name is as it was: verified, or to be shown by the same record
     after = replace(service, **wanted)
+    check_named(after)
     if (after.health_check, after.port_mappings) != (service.health_check, service.port_mappings):
         check_health_check(after.health_check, after.port_mappings)
     event = ServiceChanged(command.at, **{name: new for name, new in wanted.items() if new != getattr(service, name)})
