@@ -1,8 +1,8 @@
 """Backends read the true client from the SYN of a connection: TOA, as an unmodified server finds it."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from struct import pack
@@ -10,15 +10,15 @@ from struct import pack
 import pytest
 
 from services.gateway_agent.dataplane.maps import NUMBER, Counter, VpcDevice
-from services.gateway_agent.table import Address, ClientIdentity, Endpoint, PortMapping, Protocol, Service
+from services.gateway_agent.table import ClientIdentity, Endpoint, PortMapping, Protocol, Service
 from tests.dataplane.test_mss import options_of_next, with_options
 from tests.support.sites import IN_EVERY_WAY
+from tests.support.toa import ToaServer, ask, read_options
 from tests.support.wire import ACK, IPV4, SYN, Segment, Wire, checksum, ethernet
-from tests.support.worlds import ENDPOINT, PATIENCE, WEB, KernelWorld, Vpc
+from tests.support.worlds import ENDPOINT, WEB, KernelWorld, Vpc
 
 pytestmark = pytest.mark.root
 
-TCP_SAVE_SYN, TCP_SAVED_SYN = 27, 28
 TOA = PortMapping(80, 8080, Protocol.TCP, ClientIdentity.TOA)
 PLAIN = PortMapping(81, 8080, Protocol.TCP)
 CLIENT, BACKEND, NOBODY = "10.0.0.10", "10.0.0.20", "10.0.0.77"
@@ -32,53 +32,6 @@ def toa(address: str = NOBODY, port: int = 40000) -> bytes:
     return bytes((254, 4 + len(packed))) + pack(">H", port) + packed
 
 
-def read_options(options: bytes) -> dict[int, bytes]:
-    """As a server reads them: up to the end of the list, the last of a kind counts."""
-    found, at = {}, 0
-    while at < len(options) and options[at] != 0:
-        length = 1 if options[at] == 1 else options[at + 1]
-        found[options[at]] = options[at + 2 : at + length]
-        at += length
-    return found
-
-
-def told_of_client(syn: bytes) -> tuple[Address, int] | None:
-    """The client that the IP packet of a SYN names in option 254."""
-    tcp = syn[20:] if syn[0] >> 4 == 4 else syn[40:]
-    option = read_options(tcp[20 : (tcp[12] >> 4) * 4]).get(254)
-    return (ip_address(option[2:]), int.from_bytes(option[:2], "big")) if option else None
-
-
-@dataclass
-class Server:
-    """Accepts, and reads of each connection the SYN that opened it."""
-
-    listener: socket.socket
-
-    @classmethod
-    def at(cls, world: KernelWorld, vpc: Vpc, address: str, port: int = 8080) -> "Server":
-        listener = world.namespace(vpc, address).tcp_socket(address, port)
-        listener.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, 1)
-        listener.listen(16)
-        return cls(listener)
-
-    async def told(self) -> tuple[Address, int] | None:
-        async with asyncio.timeout(PATIENCE):
-            connection, _ = await asyncio.get_running_loop().sock_accept(self.listener)
-        with connection:
-            await asyncio.get_running_loop().sock_sendall(connection, b"hello")
-            return told_of_client(connection.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 256))
-
-
-async def ask(world: KernelWorld, vpc: Vpc, client: str, to: tuple[str, int]) -> tuple[Address, int]:
-    """Connects and waits for the server's word: its own address and port."""
-    with world.namespace(vpc, client).tcp_socket(client) as mouth:
-        async with asyncio.timeout(PATIENCE):
-            await asyncio.get_running_loop().sock_connect(mouth, to)
-            assert await asyncio.get_running_loop().sock_recv(mouth, 5) == b"hello"
-        return ip_address(client), int(mouth.getsockname()[1])
-
-
 async def publish(world: KernelWorld, vpc: Vpc, server: str, *ports: PortMapping) -> Service:
     return await world.publish(vpc, server, ports=ports)
 
@@ -87,21 +40,19 @@ async def publish(world: KernelWorld, vpc: Vpc, server: str, *ports: PortMapping
 @pytest.mark.parametrize(
     ("client", "server", "address"), [(CLIENT, BACKEND, ENDPOINT), (CLIENT6, BACKEND6, ENDPOINT6)], ids=["IPv4", "IPv6"]
 )
-@pytest.mark.parametrize("offload", [True, False], ids=["by the device", "by the stack"])
 async def test_a_server_reads_the_clients_address_and_port(
-    world: KernelWorld, client: str, server: str, address: str, offload: bool
+    world: KernelWorld, client: str, server: str, address: str
 ) -> None:
     world.ipv6 = ":" in client
     shop, payments = await world.vpc("shop", client), await world.vpc("payments", server)
     await world.lead(shop, await publish(world, payments, server, TOA, PLAIN), address)
-    world.namespace(shop, client).offload(offload)
-    ear = Server.at(world, payments, server)
-    with ear.listener:
-        for port, tells in ((80, True), (81, False)):
-            told, asked = await asyncio.gather(ear.told(), ask(world, shop, client, (address, port)))
+    with closing(ToaServer.at(world.namespace(payments, server), server)) as ear:
+        for offload, port, tells in ((True, 80, True), (False, 80, True), (True, 81, False)):
+            world.namespace(shop, client).offload(offload)  # checksums are left to the device, or not
+            told, asked = await asyncio.gather(ear.told(), ask(world.namespace(shop, client), client, (address, port)))
             assert told == (asked if tells else None)
     counts = await world.dataplane.counters()
-    assert (counts[Counter.TOA_ADDED], counts[Counter.TOA_LEFT_OUT]) == (1, 0)
+    assert (counts[Counter.TOA_ADDED], counts[Counter.TOA_LEFT_OUT]) == (2, 0)
     assert world.namespace(payments, server).counter("Tcp", "InCsumErrors") == 0
 
 

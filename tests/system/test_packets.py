@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
-from sidegate.api.registry.v1.endpoint_service_pb2 import Backend
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService
 from tests.support import namespaces
 from tests.support.standalone import Standalone, require_root, until
+from tests.support.toa import ToaServer, ask
 from tests.support.world import (
     MACHINE,
     Conversation,
@@ -73,6 +74,22 @@ async def test_equal_networks_with_equal_addresses_and_ports_each_reach_their_ow
         for sources in (seen_by_pia, seen_by_quin):
             assert sources
             assert all(ipaddress.ip_address(source) in SOURCES for source in sources)
+
+
+async def test_a_backend_reads_the_clients_address_where_its_port_tells_of_clients(sites: Sequence[Site]) -> None:
+    anna, bert, pia, _ = sites
+    told = tcp(80, 8080)
+    told.client_identity = EndpointService.CLIENT_IDENTITY_TOA
+    service = await pia.publish("web", told, tcp(81, 8080), approval=False)
+    with contextlib.closing(ToaServer.at(pia.namespace, MACHINE)) as server:
+        for consumer in (anna, bert):
+            await pia.client.services.permit(service.id, [f"iam:domain::{consumer.account}"])
+            endpoint = await consumer.accepted(await consumer.request(service))
+            to = endpoint.address
+            read, client = await asyncio.gather(server.told(), ask(consumer.namespace, MACHINE, (to, 80)))
+            assert read == client
+            read, _ = await asyncio.gather(server.told(), ask(consumer.namespace, MACHINE, (to, 81)))
+            assert read is None
 
 
 async def test_no_packet_passes_before_approval_after_rejection_or_after_deletion(sites: Sequence[Site]) -> None:

@@ -11,6 +11,7 @@ from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packe
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.table import (
     Attachment,
+    ClientIdentity,
     Endpoint,
     Entry,
     ForwardingTable,
@@ -211,6 +212,19 @@ async def test_a_syn_on_a_closed_session_opens_another(fake: FakeDataplane) -> N
     await through(fake, sent.answer(TcpFlags.FIN | TcpFlags.ACK))
     await through(fake, OPENING)
     assert (await fake.counters())["session_new"] == 2
+
+
+async def test_a_syn_tells_of_the_client_where_its_port_does(fake: FakeDataplane) -> None:
+    service = fake.kernel.entries.services()[0]
+    ports = tuple(
+        replace(each, identity=ClientIdentity.TOA) if each.protocol is Protocol.TCP else each for each in service.ports
+    )
+    await fake.apply(Put(replace(service, ports=ports)))
+    sent = await through(fake, OPENING)
+    assert sent.told == (FLOW.source, FLOW.source_port)
+    assert (await through(fake, sent.answer(TcpFlags.SYN | TcpFlags.ACK))).told is None
+    assert (await through(fake, Packet(FLOW, TcpFlags.ACK))).told is None
+    assert (await fake.counters())["toa_added"] == 1
 
 
 async def test_a_new_kernel_knows_nothing() -> None:
