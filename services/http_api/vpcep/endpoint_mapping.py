@@ -1,12 +1,21 @@
 """Endpoints: from the API's words to ours and back. Pure."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from services.http_api.vpcep import policies
-from services.http_api.vpcep.endpoint_models import CreateEndpointBody, Endpoint, WhitelistBody
+from services.http_api.vpcep.endpoint_models import (
+    CreateEndpointBody,
+    Endpoint,
+    RouteTableError,
+    RouteTableErrors,
+    RouteTablesAnswer,
+    WhitelistBody,
+)
 from services.http_api.vpcep.models import EndpointError, IpVersion, moment
-from services.http_api.vpcep.service_mapping import tag_messages, tags
+from services.http_api.vpcep.service_mapping import SERVICE_TYPES, tag_messages, tags
+from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
 from sidegate.project_ids import project_id
@@ -28,6 +37,7 @@ BEFORE_ACCEPTANCE = frozenset(
 """An address is told of once it is of use."""
 
 FAILED = "EndPoint.2022"
+TABLE = re.compile(r"route_tables\[(\d+)\]")
 ENABLED, DISABLED = endpoint_pb.Endpoint.WHITELIST_ENABLED, endpoint_pb.Endpoint.WHITELIST_DISABLED
 
 
@@ -35,6 +45,8 @@ def wanted(body: CreateEndpointBody) -> endpoint_pb.Endpoint:
     return endpoint_pb.Endpoint(
         service=body.endpoint_service_id.lower(),
         subnet_id=(body.subnet_id or "").lower(),
+        vpc_id="" if body.subnet_id else body.vpc_id.lower(),
+        route_tables=dict.fromkeys(table.lower() for table in body.routetables or ()),
         address=body.ipv6_address or body.port_ip or "",
         allowed_cidrs=body.whitelist or (),
         whitelist=ENABLED if body.enable_whitelist else DISABLED,
@@ -56,9 +68,11 @@ def whitelisted(body: WhitelistBody, known: endpoint_pb.Endpoint) -> tuple[endpo
 
 def shown(found: endpoint_pb.Endpoint) -> Endpoint:
     statements, policy = policies.shown(found.policy)
-    version, address = version_of(found.address), "" if found.state in BEFORE_ACCEPTANCE else found.address
+    version = version_of(found.address or "".join(found.public_prefixes[:1]))
+    address = "" if found.state in BEFORE_ACCEPTANCE else found.address
     return Endpoint(
         id=found.id,
+        service_type=SERVICE_TYPES.get(found.type, "interface"),
         status=STATUSES[found.state],
         ip=address if version == "ipv4" else "",
         ipv6_address=address if version == "ipv6" else "",
@@ -77,12 +91,25 @@ def shown(found: endpoint_pb.Endpoint) -> Endpoint:
         tags=tags(found.tags),
         whitelist=[_short(cidr) for cidr in found.allowed_cidrs],
         enable_whitelist=_is_enabled(found),
-        routetables=[],
+        routetables=list(found.route_tables),
         description=found.description,
         policy_statement=statements,
         policy_document=policy,
         error=errors_of(found.state, found.failure),
     )
+
+
+def table_at_fault(error: errors.SidegateError, tables: Sequence[str]) -> str | None:
+    """Which of the route tables a refusal is about; None where it is about something else."""
+    if found := TABLE.search(error.field):
+        return tables[int(found[1])]
+    named = error.metadata.get("route_table") or error.metadata.get("id", "")
+    return named if named in tables else None
+
+
+def bound(found: endpoint_pb.Endpoint, failed: list[RouteTableError]) -> RouteTablesAnswer:
+    failures = [RouteTableErrors(bind_failed=failed, unbind_failed=[])] if failed else []
+    return RouteTablesAnswer(routetables=list(found.route_tables), error=failures)
 
 
 def version_of(address: str) -> IpVersion:

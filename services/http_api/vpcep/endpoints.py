@@ -17,6 +17,7 @@ from services.http_api.vpcep.endpoint_models import (
     EndpointsAnswer,
     EndpointsQuery,
     PolicyBody,
+    RouteTableError,
     RouteTablesAnswer,
     RouteTablesBody,
     WhitelistBody,
@@ -31,7 +32,7 @@ from sidegate.api.registry.v1.registry_service_pb2 import GetSubnetRequest
 router = APIRouter(prefix="/v1/{project_id}/vpc-endpoints", tags=["endpoints"], route_class=SignedRoute)
 
 NOT_THERE = "2006"
-KINDS = {"service": "2003", "subnet": "0023", "vpc": "2001"}
+KINDS = {"service": "2003", "subnet": "0023", "vpc": "2001", "route_table": "1019"}
 """What is not there of what a new endpoint names."""
 
 
@@ -55,9 +56,10 @@ def _require_one_address(body: CreateEndpointBody) -> None:
 
 
 async def _require_place(caller: Acting, body: CreateEndpointBody) -> None:
-    """The subnet is one of the VPC that is named with it, and of the IP version."""
+    """The subnet is one of the VPC that is named with it, and of the IP version; without one, there are routes."""
     if not body.subnet_id:
-        raise Refused("2010")
+        required(body.vpc_id, "0020")
+        return
     vpc_id, subnet_id = required(body.vpc_id, "0020"), required(body.subnet_id, "0023")
     subnet = await caller.ask(caller.upstream.registry.GetSubnet, GetSubnetRequest(id=subnet_id))
     if subnet.vpc_id != vpc_id:
@@ -69,8 +71,8 @@ async def _require_place(caller: Acting, body: CreateEndpointBody) -> None:
 @router.post("", operation_id="CreateEndpoint", openapi_extra=CREATES)
 async def create_endpoint(caller: ProjectCaller, body: CreateEndpointBody) -> Endpoint:
     required(body.endpoint_service_id, "3062")
-    if body.routetables:
-        raise Refused("2040", "Only endpoints of type gateway have route tables.")
+    for table in body.routetables or ():
+        required(table, "1019")
     _require_one_address(body)
     wanted = mapping.wanted(body)
     try:
@@ -119,11 +121,25 @@ async def delete_endpoint(caller: ProjectCaller, vpc_endpoint_id: str) -> Respon
 
 @router.put("/{vpc_endpoint_id}/routetables", operation_id="UpdateEndpointRoutetable")
 async def update_route_tables(caller: ProjectCaller, vpc_endpoint_id: str, body: RouteTablesBody) -> RouteTablesAnswer:
-    """Endpoints have an address, and no routes: there is nothing to bind them to."""
-    await get(caller, vpc_endpoint_id)
-    if body.routetables:
-        raise Refused("2040", "Only endpoints of type gateway have route tables.")
-    return RouteTablesAnswer(routetables=[], error=[])
+    """The route tables that it is to be in, all of them. What cannot be is told, and the rest is done."""
+    known = await get(caller, vpc_endpoint_id)
+    if not known.route_tables:
+        if body.routetables:
+            raise Refused("2040", "Only endpoints of type gateway have route tables.")
+        return RouteTablesAnswer(routetables=[], error=[])
+    wanted, failed = list(dict.fromkeys(table.lower() for table in body.routetables)), list[RouteTableError]()
+    while wanted or not failed:
+        try:
+            found = await update(caller, Found(id=known.id, route_tables=wanted), ["route_tables"])
+        except (errors.NotFound, errors.AlreadyExists, errors.InvalidRequest) as error:
+            culprit = mapping.table_at_fault(error, wanted)
+            if culprit is None:
+                raise
+            wanted.remove(culprit)
+            failed.append(RouteTableError(id=culprit, error_message=error.text))
+        else:
+            return mapping.bound(found, failed)
+    return mapping.bound(known, failed)
 
 
 @router.put("/{vpc_endpoint_id}/policy", operation_id="UpdateEndpointPolicy")

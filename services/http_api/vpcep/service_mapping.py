@@ -52,6 +52,10 @@ VERSIONS: Mapping[str, EndpointService.IpVersion.ValueType] = {
     "ipv6": EndpointService.IP_VERSION_IPV6,
 }
 PROTOCOLS = {"TCP": PortMapping.PROTOCOL_TCP, "UDP": PortMapping.PROTOCOL_UDP}
+SERVICE_TYPES: Mapping[EndpointService.ServiceType.ValueType, str] = {
+    EndpointService.SERVICE_TYPE_INTERFACE: "interface",
+    EndpointService.SERVICE_TYPE_GATEWAY: "gateway",
+}
 _PROXY_WORDS = {number: word for word, number in PROXIES.items()}
 _SERVER_WORDS = {number: word for word, number in SERVERS.items()}
 EDITIONS = ("basic", "profession")
@@ -148,7 +152,7 @@ def _facts(found: EndpointService) -> dict[str, Any]:
         "vpc_id": found.vpc_id,
         "approval_enabled": found.approval_required,
         "status": STATUSES[found.state],
-        "service_type": "interface",
+        "service_type": SERVICE_TYPES.get(found.service_type, "interface"),
         "created_at": moment(found.create_time),
         "updated_at": moment(found.update_time),
         "project_id": project_id(found.account, found.project),
@@ -182,7 +186,7 @@ def public(found: ConnectableService, owner: str) -> PublicService:
         id=found.id,
         owner=owner,
         service_name=found.full_name,
-        service_type="interface",
+        service_type=SERVICE_TYPES.get(found.service_type, "interface"),
         created_at=moment(found.create_time),
         enable_policy=found.policy_enabled,
     )
@@ -192,7 +196,7 @@ def described(found: ConnectableService) -> Description:
     return Description(
         id=found.id,
         service_name=found.full_name,
-        service_type="interface",
+        service_type=SERVICE_TYPES.get(found.service_type, "interface"),
         created_at=moment(found.create_time),
         enable_policy=found.policy_enabled,
     )
