@@ -79,6 +79,20 @@ def test_a_packet_that_passes_is_said_to_pass_in_four_sentences() -> None:
     ]
 
 
+def test_of_an_endpoint_with_routes_its_owner_reads_of_the_policy_too() -> None:
+    for outcome, message in (
+        (Outcome.PASSED, "its policy allows 100.125.0.1"),
+        (Outcome.REFUSED, "its policy denies tcp port 80 of 100.125.0.1"),
+    ):
+        denied = outcome is Outcome.REFUSED
+        verdict = "refused_denied" if denied else "forwarded"
+        way = (*WAY[:4], TracedStep(Met.ROUTE, outcome, "100.125.0.0/16 has it"), *WAY[4:])
+        steps = read(replace(PASSES, steps=way, address="100.125.0.1", verdict=verdict))
+        assert passes(steps) is not denied
+        assert [step.subject for step in steps] == list(Subject)
+        assert steps[2] == PassageStep(Subject.POLICY, outcome, message)
+
+
 @pytest.mark.parametrize("met", list(READ_OF), ids=lambda met: met.name.lower())
 def test_where_it_ends_is_said_and_nothing_of_the_services_side(met: Met) -> None:
     steps = read(ending_at(met))

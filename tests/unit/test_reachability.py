@@ -1,7 +1,7 @@
 """What a reachability test says, from what gateways found, and to whom."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -20,6 +20,7 @@ from services.endpoint.domain.reachability import (
     passed,
     worst,
 )
+from services.endpoint.domain.routes import Route, Routing
 
 FACTS = Facts(
     id="e1",
@@ -49,6 +50,15 @@ def step(steps: tuple[Step, ...], subject: Subject) -> Step:
 def backends(*findings: Finding) -> Step:
     found = {f"g{number}": each for number, each in enumerate(findings)}
     return step(for_consumer(Accepted(FACTS), found, found), Subject.BACKENDS)
+
+
+def test_of_an_endpoint_with_routes_it_tells_its_prefixes() -> None:
+    prefixes = IPv4Network("100.125.0.0/16"), IPv4Network("100.126.0.0/24")
+    routed = replace(FACTS, routing=Routing(("t1",), prefixes, (), tuple(map(Route, prefixes))))
+    steps = for_consumer(Accepted(routed), {"g1"}, {"g1": GOOD})
+    both = "100.125.0.0/16, 100.126.0.0/24"
+    assert step(steps, Subject.ADDRESS).message == f"its route tables lead {both} to it"
+    assert step(steps, Subject.ARP).message == f"{both} is answered for in its VPC"
 
 
 def test_all_is_well() -> None:

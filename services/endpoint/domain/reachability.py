@@ -87,7 +87,7 @@ NO_PROXY_PROVIDER = (
 
 def for_consumer(state: Known, joined: Collection[str], found: Mapping[str, Finding]) -> tuple[Step, ...]:
     """All the steps, as the endpoint's owner may read them."""
-    address = _passed(Subject.ADDRESS, f"{state.facts.address} is reserved for it in its subnet")
+    address = _passed(Subject.ADDRESS, _addressed(state.facts))
     if not isinstance(state, Creating | Accepted):
         skipped = (Subject.GATEWAYS, Subject.ARP, Subject.BACKENDS)
         return (of_state(state), address, *(Step(each, Outcome.NOT_TRIED, NOT_FORWARDED) for each in skipped))
@@ -153,8 +153,19 @@ def _gateways(
     return _passed(subject, text if len(joined) > 1 else text.replace("carry it", "carries it"))
 
 
+def _addressed(facts: Facts) -> str:
+    if facts.routing is None:
+        return f"{facts.address} is reserved for it in its subnet"
+    return f"its route tables lead {_reached_by(facts)} to it"
+
+
+def _reached_by(facts: Facts) -> str:
+    """Of one with routes, all its public prefixes: gateways answer for every address of theirs."""
+    return str(facts.address) if facts.routing is None else ", ".join(map(str, facts.routing.prefixes))
+
+
 def _arp(facts: Facts, joined: Collection[str], having: Sequence[Finding]) -> Step:
-    subject, address = Subject.ARP, facts.address
+    subject, address = Subject.ARP, _reached_by(facts)
     if not having:
         return Step(subject, Outcome.NOT_TRIED, NOT_ANSWERED)
     if not all(each.answers_arp for each in having):

@@ -154,7 +154,7 @@ class ReachabilityStep(_message.Message):
         SUBJECT_STATE: ReachabilityStep._Subject.ValueType  # 1
         """The connection is approved, and the endpoint is there."""
         SUBJECT_ADDRESS: ReachabilityStep._Subject.ValueType  # 2
-        """An address is reserved for it in its subnet."""
+        """An address is reserved for it in its subnet, or its route tables lead public prefixes to it."""
         SUBJECT_GATEWAYS: ReachabilityStep._Subject.ValueType  # 3
         """Every gateway of its cell answers, and has it as it should be."""
         SUBJECT_ARP: ReachabilityStep._Subject.ValueType  # 4
@@ -170,7 +170,7 @@ class ReachabilityStep(_message.Message):
     SUBJECT_STATE: ReachabilityStep.Subject.ValueType  # 1
     """The connection is approved, and the endpoint is there."""
     SUBJECT_ADDRESS: ReachabilityStep.Subject.ValueType  # 2
-    """An address is reserved for it in its subnet."""
+    """An address is reserved for it in its subnet, or its route tables lead public prefixes to it."""
     SUBJECT_GATEWAYS: ReachabilityStep.Subject.ValueType  # 3
     """Every gateway of its cell answers, and has it as it should be."""
     SUBJECT_ARP: ReachabilityStep.Subject.ValueType  # 4
