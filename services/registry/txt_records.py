@@ -13,7 +13,7 @@ from services.common.name_servers import NameServer
 from services.registry.domain.proof import Found, NoSuchName, Texts, Unanswered
 
 PATIENCE_SECONDS = 5.0
-AT_ONCE = 16
+AT_ONCE = 64
 
 
 class TxtRecords:

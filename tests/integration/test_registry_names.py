@@ -10,6 +10,7 @@ import pytest
 
 from services.common.eventsourcing.rebuild import rebuild_holdings
 from services.common.name_servers import AllowedServers, NameServer
+from services.registry.application.names import LOOKUPS_OF_AN_ACCOUNT
 from services.registry.application.settings import Settings
 from services.registry.domain.proof import Found, NoSuchName, Texts
 from services.registry.txt_records import TxtRecords
@@ -30,12 +31,15 @@ class Dns:
 
     def __init__(self) -> None:
         self.texts: dict[str, list[str]] = {}
+        self.slow: dict[str, asyncio.Event] = {}
+        self.asked: Counter[str] = Counter()
         self.real: TxtRecords | None = None
 
     async def look_up(self, name: str) -> Found:
         if self.real:
             return await self.real.look_up(name)
-        await asyncio.sleep(0)
+        self.asked[name] += 1
+        await self.slow[name].wait() if name in self.slow else await asyncio.sleep(0)
         return Texts(self.texts[name]) if name in self.texts else NoSuchName()
 
     def publish(self, named: service_pb2.PrivateName) -> None:
@@ -337,3 +341,19 @@ async def test_another_accounts_service_is_not_there_to_be_verified(world: Regis
     with pytest.raises(errors.NotFound):
         await world.shop.verify(made.id)
     assert (await world.payments.get_service(made.id)).private_name.state == PENDING
+
+
+async def test_slow_name_servers_of_one_account_keep_no_other_waiting(world: RegistryWorld, zone: Dns) -> None:
+    silent = asyncio.Event()
+    slow = await world.payments.service(await world.payments.vpc())
+    await world.payments.name_service(slow.id, "slow.example.com")
+    zone.slow["_sidegate-challenge.slow.example.com"] = silent
+    waiting = [asyncio.create_task(world.payments.verify(slow.id)) for _ in range(AT_ONCE)]
+    ours = await world.shop.service(await world.shop.vpc())
+    zone.publish((await world.shop.name_service(ours.id, "api.example.com")).private_name)
+    assert (await world.shop.verify(ours.id)).private_name.state == VERIFIED
+    assert not any(each.done() for each in waiting)
+    assert zone.asked["_sidegate-challenge.slow.example.com"] <= LOOKUPS_OF_AN_ACCOUNT
+    silent.set()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in answers} == {errors.WrongState}

@@ -1,7 +1,9 @@
 """Use cases of services' private names: given with a service, and shown to be its owner's by a TXT record."""
 
 import secrets
+from asyncio import Semaphore
 from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
 
 from services.common.errors import NotFound, WrongState
 from services.common.eventsourcing.context import CommandContext
@@ -19,6 +21,10 @@ LookUp = Callable[[str], Awaitable[Found]]
 """What the TXT records of a name say."""
 
 
+LOOKUPS_OF_AN_ACCOUNT = 4
+"""At once."""
+
+
 async def nowhere(_name: str) -> Found:
     """For a registry that asks no name servers."""
     return Unanswered("no name servers are set")
@@ -27,6 +33,7 @@ async def nowhere(_name: str) -> Found:
 class Names:
     def __init__(self, streams: Streams, inventory: Inventory, look_up: LookUp) -> None:
         self._streams, self._inventory, self._look_up = streams, inventory, look_up
+        self._turns: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
 
     async def verify(self, service_id: str, context: CommandContext) -> EndpointService:
         """Looks its private name's record up. Raises WrongState or AlreadyExists, which say why it is not shown."""
@@ -44,7 +51,10 @@ class Names:
             raise WrongState("NO_PRIVATE_NAME", text, field=FIELD)
         if not named.verified_at:
             await require_free(self._streams, named.name, service_id)
-            if (refusal := missing(named, await self._look_up(named.record))) is not None:
+            # In turn, so that whoever's name servers are slow keeps his own account waiting and nobody else's.
+            async with self._turns.setdefault(context.principal.account, Semaphore(LOOKUPS_OF_AN_ACCOUNT)):
+                found = await self._look_up(named.record)
+            if (refusal := missing(named, found)) is not None:
                 raise refusal
         with explained():
             outcome = await self._streams.services.execute(
