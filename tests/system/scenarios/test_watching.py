@@ -32,13 +32,14 @@ def test_without_root_a_scenario_says_what_it_needs() -> None:
 
 
 @pytest.mark.root
+@pytest.mark.timeout(240)
 async def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_tells_how_far_it_was(tmp_path: Path) -> None:
     """That nothing is left is looked for at the end of the run: namespaces, devices, mounts and processes of it."""
     require_root()
     told, progress = tmp_path / "told.json", tmp_path / "progress"
     with told.open("w") as out, progress.open("w") as err:
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
-        command = [*COMMAND, "run", "three-vpcs", "--json"]
+        command = [*COMMAND, "run", "two-accounts", "--json"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, env=environment, start_new_session=True)
 
     async def at_its_third_step() -> bool:
@@ -46,13 +47,13 @@ async def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_tells_how_far_it_w
         return "\n3. " in progress.read_text()
 
     try:
-        await until("the third step", at_its_third_step, 60)
+        await until("the third step", at_its_third_step, 120)
         process.send_signal(signal.SIGINT)
         assert process.wait(40) == 130, progress.read_text()
     finally:
         process.kill()
         process.wait()
     document = json.loads(told.read_text())
-    assert (document["name"], document["ok"], len(document["steps"]) >= 3) == ("three-vpcs", False, True)
+    assert (document["name"], document["ok"], len(document["steps"]) >= 3) == ("two-accounts", False, True)
     assert "stopped; nothing is left behind" in progress.read_text()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("sidegate-scenario")] == []
