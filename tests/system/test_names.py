@@ -147,6 +147,16 @@ async def test_names_come_with_packets_are_one_vpcs_own_and_go_before_the_endpoi
             assert await dig(anna.namespace, "www.other.example", way) == Answer("NOERROR", ("192.0.2.9",))
         assert await dig(pia.namespace, own, wait=1) == NOBODY, "it has no resolver"
 
+        shown = await asyncio.to_thread(world.sidegate.answer, "gateway", "show")
+        resolvers = [each["entry"]["resolver"] for each in shown["entries"] if each["entry"].get("resolver")]
+        assert {each["vpc_id"] for each in resolvers} == {anna.vpc_id, bert.vpc_id}
+        compared = await asyncio.to_thread(world.sidegate.cli, "audit", "replay", "--compare")
+        assert compared.returncode == 0, compared.stdout
+        logs = (world.sidegate.data / "logs" / "gateway.log").read_text()
+        assert "beginning anew" not in logs, "the control plane's digest has resolvers too"
+        assert own not in logs
+        assert PRIVATE not in logs
+
         await _restarted(world.sidegate, anna.namespace, own, there)
         await _gone_in_time(anna, endpoint, own, there)
         assert await dig(anna.namespace, theirs) == Answer("NOERROR"), (
