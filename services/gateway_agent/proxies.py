@@ -93,6 +93,13 @@ class Proxies:
             self._begun = True
             self._wake.set()
 
+    def look_again(self, vpc: str) -> None:
+        """The VPC's annex was made anew: what ran in it does not any more."""
+        if self._wanted.get(vpc):
+            self._done[vpc] = frozenset()
+            self._due[vpc] = None
+            self._wake.set()
+
     def has(self, proxied: Proxied) -> bool:
         return proxied in self._done.get(proxied.vpc, ())
 

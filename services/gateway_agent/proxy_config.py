@@ -19,6 +19,7 @@ CONNECT_SECONDS = 5
 CLOSING_SECONDS = 30
 MOST_SECONDS = 2_000_000  # HAProxy counts milliseconds in 31 bits
 SEPARATOR = "|"
+IPV4 = 4
 SOURCES = 32
 """From so many addresses a proxy connects where clients are to be told apart by the service's affinity."""
 
@@ -50,11 +51,11 @@ class Process:
 
 def configuration(proxied: Collection[Proxied], process: Process) -> str:
     """The whole file; the same for whatever endpoints have these ports and settings."""
-    ports = sorted({port for each in proxied for port in each.ports})
+    ports = sorted({(port, each.address.version) for each in proxied for port in each.ports})
     pools = sorted({pool_of(each) for each in proxied}, key=lambda pool: pool.name)
     lines = [*_global(process), *_defaults()]
-    for port in ports:
-        lines += _frontend(port)
+    for port, version in ports:
+        lines += _frontend(port, version)
     for pool in pools:
         lines += _backend(pool)
     return "\n".join(lines) + "\n"
@@ -109,13 +110,12 @@ def _defaults() -> list[str]:
     ]
 
 
-def _frontend(port: int) -> list[str]:
+def _frontend(port: int, version: int) -> list[str]:
     """Whatever address it is for that comes in is the annex's: `transparent` is what lets a process have it."""
     known = f"dst,map_ip({MAP})"
     return [
-        f"frontend port-{port}",
-        f"    bind 0.0.0.0:{port} transparent",
-        f"    bind [::]:{port} transparent v6only",
+        f"frontend v{version}-{port}",
+        f"    bind {_everywhere(version)}:{port} transparent{'' if version == IPV4 else ' v6only'}",
         f"    tcp-request connection reject unless {{ {known} -m found }}",
         f"    unique-id-format %[{known},field(2,{SEPARATOR})]",
         f"    use_backend %[{known},field(1,{SEPARATOR})]",
@@ -132,7 +132,7 @@ def _backend(pool: Pool) -> list[str]:
         f"    timeout tunnel {_seconds(kept.tcp_established)}",
         f"    timeout server-fin {_seconds(kept.tcp_closed)}",
     ]
-    everywhere = "0.0.0.0" if pool.version == IPv4Address(0).version else "[::]"  # noqa: S104 - nobody binds to it
+    everywhere = _everywhere(pool.version)
     told = "send-proxy-v2 proxy-v2-options unique-id"
     if pool.affinity is Affinity.NONE:
         return [*lines, f"    server gateway {everywhere} {told}"]
@@ -143,9 +143,13 @@ def _backend(pool: Pool) -> list[str]:
     ]
 
 
+def _everywhere(version: int) -> str:
+    return "0.0.0.0" if version == IPV4 else "[::]"  # noqa: S104 - in a namespace where all comes from the gateway
+
+
 def _written(address: IPv4Address | IPv6Address) -> str:
     """Of an IPv6 address without brackets, what is behind the last colon would be a port."""
-    return f"[{address}]:0" if address.version == IPv6Address(0).version else str(address)
+    return f"[{address}]:0" if address.version != IPV4 else str(address)
 
 
 def _seconds(number: int) -> str:

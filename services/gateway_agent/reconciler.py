@@ -20,7 +20,8 @@ from services.gateway_agent.pace import Pace
 from services.gateway_agent.proxies import Proxies
 from services.gateway_agent.reporter import Reporter
 from services.gateway_agent.retries import Retries
-from services.gateway_agent.table import Change, ForwardingTable, Key, Kind, Remove
+from services.gateway_agent.table import Attachment, Change, ForwardingTable, Key, Kind, Put, Remove
+from services.gateway_agent.targets import Annex
 from services.gateway_agent.traces import Traces
 from services.gateway_agent.tracker import Tracker
 
@@ -205,8 +206,14 @@ class Reconciler:
         self._tracker.applied(change)
         self._trace(change)
         self._made[change.key] = None
+        self._look_at_annex(change)
         if self._retries.succeeded(change.key):
             self._made.update(dict.fromkeys(self._depending(change.key)))
+
+    def _look_at_annex(self, change: Change) -> None:
+        match change:
+            case Put(Attachment(target=Annex(vpc=vpc))) if self._proxies is not None:
+                self._proxies.look_again(vpc)
 
     def _trace(self, change: Change) -> None:
         """Says of what somebody asked for that it is done; a snapshot's thousands of entries are not worth a line."""

@@ -135,6 +135,21 @@ async def test_it_ends_with_its_annex(world: KernelWorld, haproxies: Haproxies, 
     assert not haproxies._directory.exists()
 
 
+async def test_one_whose_annex_somebody_deleted_is_ended_and_another_works_in_the_new_annex(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    annex = Attachment(annex_id(vpc.id), Annex(vpc.id))
+    first = haproxies.put(vpc.id, [proxied(vpc)])
+    Namespace(Naming(world.gateway_id).annex(vpc.id)).delete()
+    await world.put(annex)
+    second = haproxies.put(vpc.id, [proxied(vpc)])
+    assert wait_for(first, 0.0)
+    assert list(children(world, vpc)) == [second]
+    Namespace(Naming(world.gateway_id).annex(vpc.id)).delete()
+    haproxies.stop(vpc.id)
+    assert wait_for(second, 0.0), "it is found by its directory, too"
+
+
 async def test_it_is_stopped_where_no_endpoint_needs_it_though_the_annex_stays(
     world: KernelWorld, haproxies: Haproxies, vpc: Vpc
 ) -> None:

@@ -13,7 +13,7 @@ from services.gateway_agent.dataplane.fake_kernel import FakeKernel
 from services.gateway_agent.dataplane.port import DataplaneError, ProxyMissing
 from services.gateway_agent.proxies import PROXY_AWAY, PROXY_MISSING, Proxies
 from services.gateway_agent.table import Key, Kind
-from services.gateway_agent.targets import annex_id
+from services.gateway_agent.targets import Annex, annex_id
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb
 from tests.support.agent import BASE, QUICK, SHOP, Harness, agent, endpoint, eventually, id_of, service
@@ -191,3 +191,17 @@ async def test_the_table_is_shown_with_what_annexes_need_from_whatever_source(tm
             shown = [[each.entry.SerializeToString(deterministic=True) for each in told.entries] for told in tables]
             assert len(shown[0]) == 7
             assert shown[0] == shown[1] == shown[2]
+
+
+async def test_a_proxy_is_told_anew_when_its_annex_is_made_anew(tmp_path: Path, runner: Runner) -> None:
+    runner.may.set()
+    async with control_plane() as control:
+        await begin(control)
+        async with agent(control, FakeKernel(), tmp_path, proxies=Proxies(runner, QUICK)) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            times = len(runner.told)
+            gateway.dataplane.lose(Annex(SHOP))
+            await control.reported(id_of("1"), HINDERED)
+            gateway.dataplane.restore(Annex(SHOP))
+            await control.reported(id_of("1"), FORWARDING)
+            assert len(runner.told) > times

@@ -51,6 +51,7 @@ _NO_IPV6 = (EACCES, EPERM, EINVAL, ENODEV, EOPNOTSUPP, EAFNOSUPPORT)
 _SETTINGS = {
     "ipv4/ip_forward": "0",
     "ipv4/ip_local_port_range": "1024 65535",
+    "ipv4/tcp_tw_reuse": "1",  # or no more than a thousand connections a second would find a port
     "ipv6/ip_nonlocal_bind": "1",
     "ipv4/conf/all/accept_redirects": "0",
     "ipv4/conf/all/send_redirects": "0",

@@ -73,16 +73,22 @@ class Haproxies:
     def stop(self, vpc: str) -> None:
         """Ends the process of the VPC's annex, and those before it that had connections still."""
         end_all(self._naming.annex(vpc))
-        shutil.rmtree(self._of(vpc), ignore_errors=True)
+        self._remove(self._of(vpc))
 
     def keep_only(self, vpcs: Collection[str]) -> None:
         """Takes away the directories of annexes that went while nobody was there."""
         kept = {self._of(vpc) for vpc in vpcs}
         for each in self._directory.iterdir() if self._directory.exists() else ():
             if each not in kept:
-                shutil.rmtree(each, ignore_errors=True)
+                self._remove(each)
         if not vpcs:
             shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _remove(self, where: Path) -> None:
+        """With a process that is still there, though its annex went and has no name any more."""
+        place = str(where.resolve())
+        _end([pid for pid in _haproxies() if _link(pid, "cwd") == place])
+        shutil.rmtree(where, ignore_errors=True)
 
     def _of(self, vpc: str) -> Path:
         return self._directory / self._naming.device(annex_id(vpc))
@@ -106,7 +112,11 @@ class Haproxies:
 def end_all(namespace: str) -> None:
     """Ends every HAProxy in an annex: there is nobody's but ours."""
     identity = namespace_identity(namespace)
-    pids = list(_inside(identity)) if identity else []
+    if identity is not None:
+        _end([pid for pid in _haproxies() if _namespace(pid) == identity.inode])
+
+
+def _end(pids: Sequence[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
@@ -152,9 +162,9 @@ def _running(where: Path, identity: NamespaceIdentity) -> int:
     return 0
 
 
-def _inside(identity: NamespaceIdentity) -> Iterator[int]:
+def _haproxies() -> Iterator[int]:
     for path in PROC.iterdir():
-        if path.name.isdigit() and _is_haproxy(int(path.name)) and _namespace(int(path.name)) == identity.inode:
+        if path.name.isdigit() and _is_haproxy(int(path.name)):
             yield int(path.name)
 
 
