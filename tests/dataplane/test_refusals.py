@@ -170,6 +170,23 @@ async def test_only_the_backend_of_a_session_can_reply_in_it(scene: Scene) -> No
 
 
 @IN_EVERY_WAY
+async def test_a_provider_cannot_open_a_connection_within_a_session(scene: Scene) -> None:
+    """A client may listen at the port that it connects from."""
+    await scene.shop.send_ipv4(OPENING.pack())
+    (seen,), _ = await scene.comes_out()
+    reply = Segment(BACKEND, SOURCE, 8080, seen.source_port, flags=SYN | ACK)
+    for flags, reason in (
+        (SYN, Counter.REFUSED_NO_ENDPOINT),
+        (SYN | FIN, Counter.REFUSED_NO_SESSION),
+        (SYN | 0xC0, Counter.REFUSED_NO_ENDPOINT),
+    ):
+        await scene.is_refused(scene.payments, scene.from_payments(replace(reply, flags=flags)), reason)
+    await scene.payments.send_ipv4(reply.pack())
+    _, (passed,) = await scene.comes_out()
+    assert (passed.source, passed.destination_port, passed.checksums_right) == (ENDPOINT, 40000, True)
+
+
+@IN_EVERY_WAY
 async def test_who_is_not_on_the_whitelist_cannot_send(scene: Scene) -> None:
     narrow = replace(scene.endpoint, allowed=(IPv4Network("10.0.0.8/30"),))
     await scene.world.put(narrow)

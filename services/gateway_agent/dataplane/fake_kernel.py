@@ -230,8 +230,9 @@ class FakeKernel:
 
     def _follow(self, packet: Packet, now: float) -> Session | None:
         session = self.sessions.get(packet.flow)
-        if session is None:
-            return None
+        asks = TcpFlags.SYN in packet.flags and TcpFlags.ACK not in packet.flags
+        if session is None or (asks and packet.flow == session.provider):
+            return None  # only consumers open connections
         self._check_drain(session, packet, now)
         if session.closed and packet.flow == session.consumer and packet.flags == TcpFlags.SYN:
             self._drop([session, session])

@@ -224,6 +224,8 @@ class Forwarding:
     def _follow(self, packet: Packet, passage: Passage) -> Side | None:
         """The side of a session that the packet is of; none where it may begin one. Raises Refused."""
         found = self.sessions.find(packet.tuple)
+        if found is not None and found[1] is found[0].provider and packet.asks_for_connection:
+            found = None  # only consumers open connections
         if found is None:
             if not packet.opens:
                 passage.endpoint = self._addressee(packet.tuple)

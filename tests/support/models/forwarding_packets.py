@@ -70,6 +70,10 @@ class Packet:
         return self.syn and not (self.ack or self.fin or self.rst)
 
     @property
+    def asks_for_connection(self) -> bool:
+        return self.syn and not self.ack
+
+    @property
     def opens(self) -> bool:
         """A TCP session begins with a pure SYN, a UDP session with any packet."""
         return self.tuple.protocol == UDP or self.is_pure_syn

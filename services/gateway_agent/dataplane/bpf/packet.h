@@ -130,6 +130,12 @@ static __always_inline bool is_pure_syn(const struct transport *transport)
 	return (transport->flags & (FIN | SYN | RST | ACK)) == SYN;
 }
 
+/* Whether somebody's stack may take it for the beginning of a connection: some do, whatever is beside SYN. */
+static __always_inline bool asks_for_connection(const struct transport *transport)
+{
+	return (transport->flags & (SYN | ACK)) == SYN;
+}
+
 /* A TCP session begins with a pure SYN, a UDP session with any packet. */
 static __always_inline bool opens(const struct transport *transport)
 {

@@ -180,6 +180,9 @@ static __always_inline enum counter FN(follow)(struct __sk_buff *skb, struct FN(
 	barrier();
 	if (!FN(same)(&entry->self, &packet->tuple))
 		return REFUSED_NO_SESSION;
+	/* Only consumers open connections: a client may listen where it connects from. */
+	if (direction == FROM_PROVIDER && asks_for_connection(transport))
+		return REFUSED_NO_SESSION;
 
 	struct slot slot = read_slot(number);
 	bool stale = epoch != slot.epoch;
