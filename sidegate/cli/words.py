@@ -5,7 +5,6 @@ from datetime import datetime
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts
 from sidegate.api.endpoint.v1.endpoint_pb2 import Condition
 from sidegate.api.events.v1.forwarding_pb2 import (
     AttachmentForwarding,
@@ -117,8 +116,6 @@ def of(value: object) -> str:  # noqa: PLR0912 # a case for each kind of value
             return printable(f"{value.key}={value.value}")
         case NetnsTarget() | VxlanTarget() | InterfaceTarget() | NetnsPattern() | VxlanRange():
             return printable(target(value))
-        case BackendCounts():
-            return counts(value)
         case Condition(status=True):
             return "yes"
         case Condition(reason=reason):
@@ -141,12 +138,6 @@ def private_name(value: PrivateName) -> str:
         return f"{value.name} (verified)"
     record = f'{value.record_name} TXT "{value.record_value}"'
     return f"{value.name} (not verified: publish {record}, then `sidegate service verify-name`)"
-
-
-def counts(value: BackendCounts) -> str:
-    """How many backends take new sessions: 2 of 3 take new sessions; 3 of 3 take new sessions, though none is well."""
-    told = f"{value.taking} of {value.total} take new sessions"
-    return f"{told}, though none is well" if value.taking and not value.well else told
 
 
 def target(value: NetnsTarget | VxlanTarget | InterfaceTarget | NetnsPattern | VxlanRange) -> str:

@@ -170,7 +170,6 @@ class _Building:
             tuple(endpoint.public_prefixes),
             tuple(self._table_names.get(each, each) for each in endpoint.route_tables),
             tuple(endpoint.dns_names),
-            states.counts(endpoint),
             word,
             tone,
             reason,

@@ -108,7 +108,7 @@ class _Drawing:
             who = f"endpoint {connection.endpoint_id[: saying.SHORT_ID]}"
             yield _node(there, who, [f"of account {connection.account}"], "cds", connection.tone)
         if connection.service_id in self._services:
-            said = _label("", saying.connection(connection, endpoint.backends if endpoint else ""))
+            said = _label("", saying.connection(connection))
             edge = _edge(there, f"service:{connection.service_id}")
             yield f"{edge} [label={said}, {_toned(connection.tone, fontcolor=True)}, penwidth=1.6]"
 

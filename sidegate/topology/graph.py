@@ -78,7 +78,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What is published. Of another's only the name is known, the ports, and what an endpoint says of its backends."""
+    """What is published. Of another's only the name is known, and the ports."""
 
     id: str
     name: str
@@ -100,8 +100,7 @@ class Service:
 class Endpoint:
     """A consumer's way to a service: an address, or, without one, routes to prefixes.
 
-    `backends` says how many of the service's backends take sessions; `outside` are clients that are let in from
-    beyond the VPC's own ranges.
+    `outside` are clients that are let in from beyond the VPC's own ranges.
     """
 
     id: str
@@ -117,7 +116,6 @@ class Endpoint:
     public_prefixes: tuple[str, ...]
     route_tables: tuple[str, ...]
     dns_names: tuple[str, ...]
-    backends: str
     state: str
     tone: Tone
     reason: str

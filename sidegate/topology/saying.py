@@ -38,9 +38,9 @@ def service(found: Service) -> tuple[str, tuple[str, ...]]:
     return f"service {found.name}", tuple(filter(None, lines))
 
 
-def connection(found: Connection, backends: str = "") -> tuple[str, ...]:
+def connection(found: Connection) -> tuple[str, ...]:
     """Lines: the state first."""
-    lines = (found.state, found.reason, f"marker {found.marker}" if found.marker else "", backends)
+    lines = (found.state, found.reason, f"marker {found.marker}" if found.marker else "")
     return tuple(filter(None, lines))
 
 

@@ -1,6 +1,6 @@
 """States of the contract as a word and a colour."""
 
-from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts, BackendHealth
+from sidegate.api.endpoint.v1.backend_health_pb2 import BackendHealth
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.topology.graph import Tone
@@ -46,11 +46,3 @@ def of_endpoint(endpoint: Endpoint) -> tuple[str, Tone, str]:
     if endpoint.state == ConnectionState.CONNECTION_STATE_ACCEPTED and not endpoint.ready.status:
         return word, Tone.BAD, endpoint.ready.reason
     return word, tone, endpoint.failure or endpoint.rejection
-
-
-def counts(endpoint: Endpoint) -> str:
-    """What an endpoint tells of backends; empty where they are not asked."""
-    if not endpoint.HasField("backends"):
-        return ""
-    told: BackendCounts = endpoint.backends
-    return f"{told.taking} of {told.total} backends"

@@ -80,7 +80,7 @@ class _Drawing:
         there = service.name if service else endpoint.service_id
         said = _said(endpoint.tone, title, *lines)
         said.append(f" ──▶ {line(there)}", "bold")
-        state = saying.connection(connection, endpoint.backends) if connection else (endpoint.state,)
+        state = saying.connection(connection) if connection else (endpoint.state,)
         return said.append(f"  {', '.join(map(line, state))}", STYLES[endpoint.tone])
 
     def _service(self, tree: Tree, service: Service) -> None:

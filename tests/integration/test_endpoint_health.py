@@ -10,7 +10,6 @@ from services.common.eventsourcing.selection import Window
 from services.endpoint.domain.backend_health import BackendHealth, Condition
 from services.endpoint.domain.presence import NOT_WELL
 from services.endpoint.wire.backend_health import backends_of, gateway_health
-from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts
 from sidegate.api.gateway.v1 import backend_health_pb2 as reported_pb
 from tests.support.endpoint_service import (
     CONSUMER,
@@ -48,15 +47,14 @@ async def accepted(world: EndpointWorld) -> str:
     return created.id
 
 
-async def test_owners_read_each_backend_and_consumers_numbers(world: EndpointWorld) -> None:
+async def test_owners_read_each_backend_and_consumers_not_even_how_many_there_are(world: EndpointWorld) -> None:
     endpoint = await accepted(world)
-    assert not (await world.get(endpoint)).HasField("backends")
+    before = await world.get(endpoint)
     assert await say(world, WELL, UNHEALTHY)
     assert await world.app.health.of(OPEN_SERVICE, PROVIDER) == {"gw-1": (WELL, UNHEALTHY)}
-    shown = await world.get(endpoint)
-    assert shown.backends == BackendCounts(total=2, well=1, taking=1)
+    assert await world.get(endpoint) == before
     (listed,) = [each for _, each in (await world.app.endpoints.listed(CONSUMER, Window(10))).rows]
-    assert listed.backends == shown.backends
+    assert listed == before
 
 
 async def test_nobody_but_the_owner_reads_anything_of_backends(world: EndpointWorld) -> None:
@@ -78,11 +76,11 @@ async def test_nobody_but_the_owner_reads_anything_of_backends(world: EndpointWo
 
 
 async def test_what_a_gateway_said_ends_with_its_membership(world: EndpointWorld) -> None:
-    endpoint = await accepted(world)
+    await accepted(world)
     await world.join("gw-2")
     await say(world, WELL, UNHEALTHY)
     await say(world, WELL, WELL, gateway="gw-2")
-    assert (await world.get(endpoint)).backends.well == 1
+    assert {*await world.app.health.of(OPEN_SERVICE, PROVIDER)} == {"gw-1", "gw-2"}
     await world.join("gw-1")
     assert await world.app.health.of(OPEN_SERVICE, PROVIDER) == {"gw-2": (WELL, WELL)}
     world.clock.advance(20)
@@ -109,11 +107,11 @@ async def test_a_gateway_has_nothing_to_say_of_a_service_that_its_cell_was_not_t
     assert await world.app.health.of(SERVICE, PROVIDER) == {}
 
 
-async def test_a_service_that_asks_no_more_is_not_counted_any_more(world: EndpointWorld) -> None:
-    endpoint = await accepted(world)
+async def test_of_a_service_that_asks_no_more_nothing_is_known_any_more(world: EndpointWorld) -> None:
+    await accepted(world)
     await say(world, WELL)
     await say(world)
-    assert not (await world.get(endpoint)).HasField("backends")
+    assert await world.app.health.of(OPEN_SERVICE, PROVIDER) == {}
 
 
 def test_a_condition_that_is_newer_than_this_program_counts_as_unknown() -> None:

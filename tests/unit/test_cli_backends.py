@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from services.http_api.own.models import ServiceHealth
-from sidegate.api.endpoint.v1.backend_health_pb2 import BackendCounts
-from sidegate.cli import words
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
@@ -73,16 +71,3 @@ def test_the_https_api_shows_the_same_facts(cli: CommandLine) -> None:
     consumed(cli, published(cli))
     told = json.loads(cli.run("service", "health", "web", "-o", "json").stdout)
     assert ServiceHealth.model_validate(told).model_dump() == told
-
-
-@pytest.mark.parametrize(
-    ("counts", "said"),
-    [
-        (BackendCounts(total=3, well=2, taking=2), "2 of 3 take new sessions"),
-        (BackendCounts(total=3, well=0, taking=3), "3 of 3 take new sessions, though none is well"),
-        (BackendCounts(total=3), "0 of 3 take new sessions"),
-    ],
-    ids=["two", "none is well", "none"],
-)
-def test_consumers_read_how_many_backends_take_new_sessions(counts: BackendCounts, said: str) -> None:
-    assert words.of(counts) == said

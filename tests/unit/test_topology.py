@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sidegate.api.endpoint.v1.backend_health_pb2 import (
-    BackendCounts,
     BackendHealth,
     GatewayHealth,
     GetServiceHealthResponse,
@@ -160,7 +159,7 @@ def test_ports_of_endpoints_are_no_machines() -> None:
 
 
 def test_of_anothers_service_only_what_may_be_known_is_told() -> None:
-    told = Seen(viewer="shop/default", endpoints=[endpoint("e-1", backends=BackendCounts(total=3, taking=2))])
+    told = Seen(viewer="shop/default", endpoints=[endpoint("e-1")])
     told.lookups["w"] = ConnectableService(id="w", port_mappings=[PortMapping(client_port=80)])
     (service,) = build(told).services
     assert (service.name, service.ports, service.owner, service.vpc_id, service.backends) == (
@@ -170,7 +169,6 @@ def test_of_anothers_service_only_what_may_be_known_is_told() -> None:
         "",
         (),
     )
-    assert build(told).endpoints[0].backends == "2 of 3 backends"
 
 
 def test_an_endpoint_of_routes_says_where_they_lead_and_who_has_them() -> None:

@@ -102,7 +102,7 @@ class Cells:
         facts, cell = state.facts, state.facts.placement.cell
         counts = self._health.counts(facts.service, self.joined(cell))
         readiness, answered = self._readiness(standing(state), cell, counts), self._resolvers.since(cell, facts.vpc)
-        return show(endpoint_resource(state), readiness, self._demand.worst(facts.id), counts, answered)
+        return show(endpoint_resource(state), readiness, self._demand.worst(facts.id), answered)
 
     def show_row(self, row: ResourceRow) -> endpoint_pb.Endpoint:
         """The same from its row, a fifth of the work."""
@@ -110,7 +110,7 @@ class Cells:
         counts = self._health.counts(resource.service, self.joined(row.partition))
         readiness = self._readiness(standing_of(resource), row.partition, counts)
         answered = self._resolvers.since(row.partition, resource.vpc_id)
-        return show(resource, readiness, self._demand.worst(resource.id), counts, answered)
+        return show(resource, readiness, self._demand.worst(resource.id), answered)
 
     def _readiness(self, standing: Standing, cell: str, counts: Counts | None) -> Readiness:
         return behind(self._reports.readiness(standing, self.joined(cell)), counts.failing_since if counts else 0)

@@ -1,9 +1,9 @@
-"""How backends are, as gateways report it, and as owners and consumers are shown it."""
+"""How backends are, as gateways report it, and as owners are shown it."""
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.endpoint.domain.backend_health import BackendHealth, Backends, Condition, Counts
+from services.endpoint.domain.backend_health import BackendHealth, Backends, Condition
 from sidegate.api.endpoint.v1 import backend_health_pb2 as health_pb
 from sidegate.api.gateway.v1 import backend_health_pb2 as reported_pb
 
@@ -39,11 +39,6 @@ def _backend(told: reported_pb.BackendHealthReport) -> BackendHealth:
 def gateway_health(gateway: str, backends: Backends) -> health_pb.GatewayHealth:
     """For the service's owner."""
     return health_pb.GatewayHealth(gateway_id=gateway, backends=map(_shown, backends))
-
-
-def counts_message(counts: Counts) -> health_pb.BackendCounts:
-    """For consumers."""
-    return health_pb.BackendCounts(total=counts.total, well=counts.well, taking=counts.taking)
 
 
 def _shown(health: BackendHealth) -> health_pb.BackendHealth:

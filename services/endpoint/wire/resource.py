@@ -2,7 +2,6 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.endpoint.domain.backend_health import Counts
 from services.endpoint.domain.demand import Want
 from services.endpoint.domain.endpoint import (
     Accepted,
@@ -15,7 +14,6 @@ from services.endpoint.domain.endpoint import (
     Rejected,
 )
 from services.endpoint.domain.presence import Readiness, Standing
-from services.endpoint.wire.backend_health import counts_message
 from services.endpoint.wire.labels import WHITELISTS, tag_message
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
@@ -86,17 +84,14 @@ def show(
     resource: endpoint_pb.Endpoint,
     readiness: Readiness,
     want: Want | None,
-    backends: Counts | None,
     answered_since: int | None,
 ) -> endpoint_pb.Endpoint:
-    """The same resource, now with what the gateways say of it and of backends at the moment, and want for it.
+    """The same resource, now with what the gateways say of it at the moment, and want for it.
 
     Its VPC has had a resolver since `answered_since` (ns since the epoch), or has none.
     """
     if resource.dns_names:
         resource.dns.CopyFrom(_answers(resource.vpc_id, readiness, answered_since))
-    if backends is not None:
-        resource.backends.CopyFrom(counts_message(backends))
     resource.applied_generation = readiness.applied_generation
     resource.ready.CopyFrom(_condition(readiness))
     resource.sources.CopyFrom(_sufficiency(want))

@@ -21,6 +21,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class _ConnectionState:
@@ -213,10 +218,9 @@ class Endpoint(_message.Message):
         """Whether it has as many source addresses on every gateway as its sessions need; if not, new sessions may be refused."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def backends(self) -> _backend_health_pb2.BackendCounts:
-        """How many backends its service has, and how they are, as the gateway finds them that fares worst; not set where the
-        service asks for no health checks.
-        """
+        """Never set any more: how many backends a service has is its owner's. `ready` says whether they are well."""
 
     @_builtins.property
     def route_tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
