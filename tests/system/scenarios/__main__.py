@@ -83,7 +83,7 @@ async def performance(scenario: Scenario[Any], record: Record, picture: str | No
     with tempfile.TemporaryDirectory(prefix="sidegate-scenario-") as directory:
         place, port = Path(directory), free_port()
         async with (
-            Standalone(place, *told_of_dns(port)) as sidegate,
+            Standalone(place, *told_of_dns(port), http=True) as sidegate,
             Stage(sidegate, record, place, dns_port=port) as stage,
         ):
             await play(scenario, stage, drawn(picture))

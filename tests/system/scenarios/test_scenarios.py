@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
     require_root()
-    async with Standalone(tmp_path_factory.mktemp("sidegate"), *told_of_dns(DNS_PORT)) as running:
+    async with Standalone(tmp_path_factory.mktemp("sidegate"), *told_of_dns(DNS_PORT), http=True) as running:
         yield running
 
 
