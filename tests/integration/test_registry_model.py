@@ -20,7 +20,7 @@ from services.registry.application.past import PAST
 from services.registry.policies import Upkeep
 from services.registry.projections import REVISION
 from sidegate import errors
-from sidegate.api.registry.v1 import account_pb2, vpc_pb2
+from sidegate.api.registry.v1 import account_pb2, names_pb2, vpc_pb2
 from sidegate.api.registry.v1 import account_service_pb2 as account_service
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
@@ -29,7 +29,7 @@ from sidegate.credentials import signature
 from tests.support import identity, proof
 from tests.support.chaos.run import SHARE
 from tests.support.models.access import Key, Token
-from tests.support.models.registry import AVAILABLE, ONE_WAY, Attachment, Port, Refusals, Service, Subnet, Vpc
+from tests.support.models.registry import AVAILABLE, ONE_WAY, RESOLVER, Attachment, Port, Refusals, Service, Subnet, Vpc
 from tests.support.models.registry_scene import RegistryScene
 from tests.support.registry_service import OPERATING, PAYMENTS, PROGRAM, SHOP, Client
 from tests.support.service_logs import SERVICE_LOGS
@@ -119,6 +119,40 @@ class Inventory(RegistryScene):
         if self.give(who, "DeletePort", request, allowed, subject=id_, trial=trial) is not None:
             self.gone.append(id_)
             del self.model.ports[id_]
+
+    @rule(whose=callers, vpc=numbers, subnet=numbers, address=addresses, trial=trials)
+    def set_resolver(self, whose: str, vpc: int, *, subnet: int, address: str, trial: bool) -> None:
+        """Mostly in a subnet of its own."""
+        within = self.pick(self.model.subnets, subnet)
+        own = self.model.subnets[within].vpc if within in self.model.subnets and vpc % 4 else ""
+        id_ = own or self.pick(self.model.vpcs, vpc)
+        who = self.caller(self.model.vpcs, id_, whose)
+        allowed = self.model.set_resolver(who, id_, within, address)
+        before = self.model.ports.get(self.model.resolver_of(id_))
+        kept = before is not None and before.subnet == within and address in ("", before.address)
+        expected = "" if allowed else before.address if before and kept else address or self.model.lowest(within)
+        resolver = vpc_pb2.Resolver(subnet_id=within, address=address)
+        request = names_pb2.SetResolverRequest(vpc_id=id_, resolver=resolver)
+        subject = within if self.model.owns(who, self.model.vpcs.get(id_)) else id_
+        made = self.give(who, "SetResolver", request, allowed, subject=subject, trial=trial)
+        if made is not None:
+            assert made.resolver.address == expected
+            self._withdraw_resolver(id_, made.resolver.port_id)
+            self.model.ports[made.resolver.port_id] = Port(within, who, made.resolver.address, RESOLVER)
+
+    @rule(whose=callers, vpc=numbers, trial=trials)
+    def delete_resolver(self, whose: str, vpc: int, trial: bool) -> None:
+        id_ = self.pick(self.model.vpcs, vpc)
+        who = self.caller(self.model.vpcs, id_, whose)
+        request, allowed = names_pb2.DeleteResolverRequest(vpc_id=id_), self.model.delete_resolver(who, id_)
+        if self.give(who, "DeleteResolver", request, allowed, subject=id_, trial=trial) is not None:
+            self._withdraw_resolver(id_, "")
+
+    def _withdraw_resolver(self, vpc: str, now: str) -> None:
+        before = self.model.resolver_of(vpc)
+        if before and before != now:
+            self.gone.append(before)
+            del self.model.ports[before]
 
     @rule(who=operators, vpc=numbers, cell=st.sampled_from(["default", "east"]), network=names, trial=trials)
     def attach(self, who: Principal, vpc: int, cell: str, network: str, trial: bool = False) -> None:

@@ -12,6 +12,7 @@ from sidegate import errors
 
 Refusals = Set[type[errors.SidegateError]]
 FINE: Refusals = frozenset()
+RESOLVER = "gateway/resolver"
 GRACE_SECONDS, CLOSING_SECONDS = 60, 30
 ONE_WAY = 30
 """Seconds after which gateways remove a UDP session that nobody answered, where the service does not say."""
@@ -169,7 +170,25 @@ class Registry:
     def delete_port(self, who: Principal, id_: str) -> Refusals:
         if not self.owns(who, self.ports.get(id_)):
             return {errors.NotFound}
-        return {errors.WrongState} if self.ports[id_].endpoint else FINE
+        return FINE if self.ports[id_].holder.startswith("machine/") else {errors.WrongState}
+
+    def resolver_of(self, vpc: str) -> str:
+        """The port of a VPC's resolver; a VPC has one at most."""
+        ours = [id_ for id_, port in self.ports.items() if port.holder == RESOLVER]
+        held = [id_ for id_ in ours if self.subnets[self.ports[id_].subnet].vpc == vpc]
+        assert len(held) <= 1, f"vpc {vpc} has {len(held)} resolvers"
+        return held[0] if held else ""
+
+    def set_resolver(self, who: Principal, vpc: str, subnet: str, address: str) -> Refusals:
+        there = self.owns(who, self.vpcs.get(vpc)) and self.owns(who, self.subnets.get(subnet))
+        if not there or self.subnets[subnet].vpc != vpc:
+            return {errors.NotFound}
+        known = self.ports.get(self.resolver_of(vpc))
+        stays = known is not None and known.subnet == subnet and address in ("", known.address)
+        return FINE if stays else self._take(subnet, address)
+
+    def delete_resolver(self, who: Principal, vpc: str) -> Refusals:
+        return FINE if self.owns(who, self.vpcs.get(vpc)) else {errors.NotFound}
 
     def port_of(self, endpoint: str) -> str:
         """The port that an endpoint has; an endpoint has one at most."""
