@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,6 +13,8 @@ import pytest
 
 from services.gateway_agent.annexes import Expanded, expanded
 from services.gateway_agent.dataplane.haproxy import Haproxies, find_haproxy, wait_for
+from services.gateway_agent.flows import FULL
+from services.gateway_agent.packet_trace import Opening
 from services.gateway_agent.table import (
     Affinity,
     ClientIdentity,
@@ -65,6 +67,9 @@ class Proxying:
             await self.world.dataplane.apply(Remove(entry.key))
         assert made.proxied
         del self._made[made.proxied.endpoint]
+
+    def knows(self, made: Expanded) -> bool:
+        return made in self._made.values()
 
     async def serve(self, name: str, vpc: Vpc, address: str, port: int = 8443) -> ToldServer:
         return await self._stack.enter_async_context(
@@ -224,3 +229,35 @@ async def test_a_service_with_affinity_keeps_a_clients_backend_though_a_proxy_co
         assert chosen.setdefault(client, conversation.backend) == conversation.backend
         await conversation.close()
     assert set(chosen.values()) == {BACKEND, "10.0.0.21"}
+
+
+async def test_one_flow_is_told_of_a_proxied_session_and_none_of_what_the_proxy_makes_of_it(proxying: Proxying) -> None:
+    dataplane = proxying.world.dataplane
+    dataplane.sample_flows(FULL)
+    shop, _, made, conversation = await told_conversation(proxying)
+    await conversation.close()
+    async with asyncio.timeout(PATIENCE), aclosing(dataplane.flows()) as flows:
+        reading = asyncio.ensure_future(anext(flows))
+        while not reading.done():
+            await proxying.reject(made) if proxying.knows(made) else await dataplane.collect()
+            await asyncio.sleep(0.02)
+        record = reading.result()
+        assert (record.vpc, str(record.client), record.port) == (shop.id, CLIENT, 443)
+        more = asyncio.ensure_future(anext(flows))
+        await dataplane.collect()
+        done, _ = await asyncio.wait([more], timeout=0.3)
+        assert not done
+        more.cancel()
+        await asyncio.wait([more])
+    assert dataplane.lost_flows() == 0
+
+
+async def test_a_trace_says_that_a_client_passes_by_the_proxy_and_changes_nothing(proxying: Proxying) -> None:
+    _, _, made, conversation = await told_conversation(proxying)
+    assert made.proxied
+    opening = Opening(ip_address(CLIENT), 40_000, 443)
+    trace = await proxying.world.dataplane.trace(made.proxied.endpoint, opening)
+    assert trace
+    assert trace.passes, trace
+    assert trace.agrees, trace
+    assert await conversation.echoes()
