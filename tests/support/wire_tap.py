@@ -32,37 +32,21 @@ class Talk:
         return f"{self.client} → {where} {self.protocol}"
 
 
-class Tap:
-    """On one device of one namespace."""
+class Talks:
+    """Counts frames by who asks whom; what goes from the one asked to the one who asks is an answer."""
 
-    def __init__(self, place: str, namespace: Namespace, device: str) -> None:
-        self.place = place
-        self._socket = namespace.packet_socket(ALL, device)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    def __init__(self) -> None:
         self._there: Counter[Talk] = Counter()
         self._back: Counter[Talk] = Counter()
         self._known: set[Talk] = set()
-        asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     @property
-    def talks(self) -> Mapping[Talk, tuple[int, int]]:
+    def counted(self) -> Mapping[Talk, tuple[int, int]]:
         """Packets that went there and came back, of each."""
-        self._read()
         return {talk: (self._there[talk], self._back[talk]) for talk in sorted({*self._there, *self._back})}
 
     @property
-    def addresses(self) -> set[str]:
-        """Everybody who was seen to send or to be sent something."""
-        return {address for talk in self.talks for address in (talk.client, talk.server)}
-
-    def lines(self, at_most: int = 6) -> list[str]:
-        talks = sorted(self.talks.items(), key=lambda each: -sum(each[1]))
-        told = [f"{self.place}: {talk}  {there:,} there, {back:,} back" for talk, (there, back) in talks[:at_most]]
-        return told + ([f"{self.place}: and {len(talks) - at_most} more"] if len(talks) > at_most else [])
-
-    @property
     def packets(self) -> int:
-        self._read()
         return self._there.total() + self._back.total()
 
     def begin_anew(self) -> None:
@@ -70,16 +54,8 @@ class Tap:
         self._there.clear()
         self._back.clear()
 
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
-
-    def _read(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):
-            for _ in range(BATCH):
-                self._count(self._socket.recv(HEADERS))
-
-    def _count(self, frame: bytes) -> None:
+    def count(self, frame: bytes) -> None:
+        """The first bytes of an Ethernet frame; what is not IPv4 is left out."""
         if frame[12:14] != IPV4 or len(frame) < 34:
             return
         begin = 14 + (frame[14] & 15) * 4
@@ -94,6 +70,50 @@ class Tap:
         else:
             self._known.add(talk)
             self._there[talk] += 1
+
+
+class Tap:
+    """On one device of one namespace."""
+
+    def __init__(self, place: str, namespace: Namespace, device: str) -> None:
+        self.place = place
+        self._socket = namespace.packet_socket(ALL, device)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        self._talks = Talks()
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    @property
+    def talks(self) -> Mapping[Talk, tuple[int, int]]:
+        """Packets that went there and came back, of each."""
+        self._read()
+        return self._talks.counted
+
+    @property
+    def addresses(self) -> set[str]:
+        """Everybody who was seen to send or to be sent something."""
+        return {address for talk in self.talks for address in (talk.client, talk.server)}
+
+    def lines(self, at_most: int = 6) -> list[str]:
+        talks = sorted(self.talks.items(), key=lambda each: -sum(each[1]))
+        told = [f"{self.place}: {talk}  {there:,} there, {back:,} back" for talk, (there, back) in talks[:at_most]]
+        return told + ([f"{self.place}: and {len(talks) - at_most} more"] if len(talks) > at_most else [])
+
+    @property
+    def packets(self) -> int:
+        self._read()
+        return self._talks.packets
+
+    def begin_anew(self) -> None:
+        self._talks.begin_anew()
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            for _ in range(BATCH):
+                self._talks.count(self._socket.recv(HEADERS))
 
 
 @contextlib.contextmanager
