@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -95,6 +96,7 @@ class Reconciler:
         self._fenced = False
         self._owed: dict[Key, None] = {}
         self._made: dict[Key, None] = {}
+        self._unreviewed: dict[Key, None] = {}
         self._wake = asyncio.Event()
         self.position = 0
         self.repaired = 0
@@ -149,10 +151,14 @@ class Reconciler:
         await self._make_changes()
         self._aim_proxies()
         self._tell_of_changes()
+        await self._review()
         if self._tracker.ready:
             return 0.0
         self.position = position
         self._tell()
+        await self._review()
+        if self._names is not None:
+            self._names.tried(all_of_it=self._desired.synced)
         return self._rest()
 
     def _mind_the_fence(self) -> None:
@@ -187,6 +193,7 @@ class Reconciler:
                 made += 1
                 if made % BREATH == 0:
                     self._tell_of_changes()
+                    await self._review()
                     await asyncio.sleep(0)
                 if made >= PATIENCE and self._wake.is_set():
                     return
@@ -234,8 +241,18 @@ class Reconciler:
     def _note(self, keys: Collection[Key]) -> None:
         """What is true of these may be another now."""
         self._reporter.note(keys)
-        if self._names is not None:
-            self._names.review(keys)
+        self._unreviewed.update(dict.fromkeys(keys))
+
+    async def _review(self) -> None:
+        """Looks at what is said of names that may be untrue now, or true; others have their turn meanwhile."""
+        while self._unreviewed:
+            some = tuple(islice(self._unreviewed, BREATH))
+            for key in some:
+                del self._unreviewed[key]
+            if self._names is not None:
+                self._names.review(some)
+            if self._unreviewed:
+                await asyncio.sleep(0)
 
     def _depending(self, key: Key) -> Iterator[Key]:
         """The keys of which facts may be others when this one's entry is."""
@@ -259,8 +276,6 @@ class Reconciler:
         owed, self._owed = self._owed, {}
         self._note(owed)
         self._reporter.passed(self.position)
-        if self._names is not None:
-            self._names.tried(all_of_it=self._desired.synced)
 
     def _face_difficulties(self) -> None:
         """An attachment in difficulty has lost its device, an endpoint lacks a route in a namespace: both are put again
@@ -269,8 +284,8 @@ class Reconciler:
             for service in news:
                 self._facts.learn(service, self._dataplane.health(service))
             self._reporter.note_health(news)
-            if self._names is not None:
-                self._names.review(user for each in news for user in self._desired.users(Key(Kind.SERVICE, each)))
+            for service in news:
+                self._unreviewed.update(dict.fromkeys(self._desired.users(Key(Kind.SERVICE, service))))
         difficulties = dict(self._dataplane.difficulties())
         if self._proxies is not None:
             difficulties.update(self._proxies.difficulties())
