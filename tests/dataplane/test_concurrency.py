@@ -5,9 +5,10 @@ import itertools
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from uuid import uuid4
 
 import pytest
 
@@ -18,9 +19,9 @@ from services.gateway_agent.dataplane.maps import (
 )
 from services.gateway_agent.dataplane.memory import Pair
 from services.gateway_agent.dataplane.session_maps import SessionValue
-from services.gateway_agent.table import Endpoint, Protocol, Route, Service
+from services.gateway_agent.table import ClientIdentity, Endpoint, PortMapping, Protocol, Route, Service
 from tests.support.tables import backends
-from tests.support.wire import ACK, IPV4, Segment, Wire, ethernet
+from tests.support.wire import ACK, IPV4, Seen, Segment, Wire, ethernet
 from tests.support.worlds import ENDPOINT, KernelWorld
 
 pytestmark = pytest.mark.root
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.root
 NOBODY = "10.0.0.77"  # whose stack answers nothing, as the address is nobody's
 BACKENDS = ("10.0.0.20", "10.0.0.21", "10.0.0.22")
 OPENING = Segment(NOBODY, ENDPOINT, 0, 80)
+PROXIED = PortMapping(80, 8080, Protocol.TCP, ClientIdentity.PROXY)
 ROUNDS = 300
 IN_AN_AGE = 4_000_000_000 * SECOND  # nanoseconds since the epoch
 
@@ -104,6 +106,53 @@ async def test_other_routes_that_allow_the_same_refuse_nobody(scene: Scene) -> N
     refused = Counter.REFUSED_NOT_ALLOWED, Counter.REFUSED_DENIED, Counter.REFUSED_NO_ENDPOINT
     assert await scene.counts(*refused) == 0
     assert await scene.counts(Counter.FORWARDED) > ROUNDS
+
+
+async def test_another_proxy_refuses_nobody(scene: Scene) -> None:
+    first, second = proxies(scene)
+    await scene.world.put(
+        first, second, replace(scene.service, ports=(PROXIED,)), replace(scene.endpoint, proxy=first.id)
+    )
+    with scene.sending(scene.openings()):
+        for admission, each in enumerate(itertools.islice(itertools.cycle((second, first)), ROUNDS)):
+            if admission % 10 == 0:  # so that there are openings again
+                await scene.world.put(replace(scene.endpoint, proxy=each.id, admission=2 + admission))
+            else:
+                admitted = 2 + admission - admission % 10
+                await scene.world.put(replace(scene.endpoint, proxy=each.id, admission=admitted))
+            await asyncio.sleep(0)
+    assert await scene.counts(Counter.REFUSED_NO_PROXY, Counter.REFUSED_NO_BACKEND) == 0
+    assert await scene.counts(Counter.SESSION_NEW) > ROUNDS
+
+
+async def test_the_number_of_a_proxy_that_went_leads_to_nobody_elses_backends(scene: Scene) -> None:
+    world, (proxy, _) = scene.world, proxies(scene)
+    another = await world.vpc("other", BACKENDS[0])
+    to_other = world.wire(another)
+    other = replace(await world.publish(another, BACKENDS[0]), id=str(uuid4()))
+    await world.put(proxy, replace(scene.service, ports=(PROXIED,)))
+    with scene.sending(scene.openings()):
+        for admission in range(ROUNDS // 3):
+            endpoint = replace(scene.endpoint, admission=2 + admission)
+            await world.put(replace(endpoint, proxy=proxy.id), endpoint)
+            await world.remove(proxy)
+            await world.put(other)
+            await asyncio.sleep(0)
+            await world.remove(other)
+            await world.put(proxy)
+    assert await scene.counts(Counter.REFUSED_NO_PROXY) > 0
+    assert await scene.counts(Counter.SESSION_NEW) > 0
+    with suppress(TimeoutError):
+        while True:
+            frame = await to_other.receive(patience=0)
+            assert Seen.read(frame) is None, "a client of the endpoint was led to another tenant's backend"
+
+
+def proxies(scene: Scene) -> tuple[Service, Service]:
+    """Both take the clients of the endpoint, and keep their addresses."""
+    plain = replace(scene.service, backends=backends(BACKENDS[0]), keeps_source=True)
+    first, second = ((PortMapping(80, port, Protocol.TCP),) for port in (9001, 9002))
+    return replace(plain, id=str(uuid4()), ports=first), replace(plain, id=str(uuid4()), ports=second)
 
 
 async def test_a_session_that_opens_during_a_cut_has_the_epoch_of_its_endpoint(scene: Scene) -> None:
