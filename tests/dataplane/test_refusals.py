@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from services.gateway_agent.dataplane.maps import Counter, EndpointValue
+from services.gateway_agent.dataplane.maps import Counter, EndpointValue, pack_address
 from services.gateway_agent.dataplane.memory import Pair
-from services.gateway_agent.table import Endpoint
+from services.gateway_agent.dataplane.route_maps import range_key
+from services.gateway_agent.table import Endpoint, Protocol, Route
 from tests.support.sites import IN_EVERY_WAY
 from tests.support.wire import ACK, FIN, ICMP, IPV4, IPV6, RST, SYN, TCP, UDP, Seen, Segment, Wire, ethernet
 from tests.support.worlds import DNS, ENDPOINT, SOURCE, WEB, KernelWorld, Vpc
@@ -217,6 +218,23 @@ async def test_an_endpoint_that_is_half_removed_opens_nothing(scene: Scene) -> N
     opening = scene.shop.send(scene.from_shop(OPENING))
     await scene.world.counts_one(Counter.REFUSED_STALE_EPOCH, opening)
     assert scene.endpoint.key not in (await scene.world.dataplane.read()).entries
+
+
+async def test_what_a_route_denies_and_what_no_rule_allows_is_refused(scene: Scene) -> None:
+    """A range that leads to an endpoint without a rule for it is what a reader sees of a change that is half made."""
+    world, whole, upper = scene.world, IPv4Network("10.0.0.100/30"), IPv4Network("10.0.0.102/31")
+    routed = replace(scene.endpoint, routes=(Route(whole, ports=((Protocol.UDP, 53),)), Route(upper, denied=True)))
+    await world.put(routed)
+    for address in ("10.0.0.100", "10.0.0.101", "10.0.0.102", "10.0.0.103"):
+        denied = scene.from_shop(replace(OPENING, destination=address))
+        await scene.is_refused(scene.shop, denied, Counter.REFUSED_DENIED)
+    number = world.device_number(scene.vpcs[0])
+    for leads_to in ("10.0.0.100", "10.0.0.99"):  # the endpoint, and nobody
+        hint = pack_address(IPv4Address(leads_to))
+        world.maps.routes.put(range_key(number, IPv4Network("100.125.0.0/16")), hint)
+        stray = scene.from_shop(replace(OPENING, destination="100.125.0.1"))
+        await scene.is_refused(scene.shop, stray, Counter.REFUSED_NO_ENDPOINT)
+    assert (await world.dataplane.read()).entries[routed.key] == routed
 
 
 async def test_a_service_without_backends_refuses(scene: Scene) -> None:
