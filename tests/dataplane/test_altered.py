@@ -6,13 +6,15 @@ from contextlib import aclosing
 import pytest
 
 from services.gateway_agent.control_plane import ControlPlane
-from services.gateway_agent.dataplane.maps import EndpointValue, Maps, pack_id
+from services.gateway_agent.dataplane.maps import IDENTITIES, PORT_VALUE, EndpointValue, Maps, pack_id
+from services.gateway_agent.dataplane.memory import Pair
 from services.gateway_agent.desired import Desired, Versioned
 from services.gateway_agent.facts import Facts
 from services.gateway_agent.fence import Fence
 from services.gateway_agent.pace import Pace
 from services.gateway_agent.reconciler import Reconciler
 from services.gateway_agent.reporter import Reporter
+from services.gateway_agent.table import ClientIdentity
 from services.gateway_agent.tracker import Tracker
 from sidegate.access import Untold
 from sidegate.transport import Caller
@@ -35,7 +37,15 @@ def remove_ports(maps: Maps) -> None:
             maps.ports.delete(key)
 
 
-@pytest.mark.parametrize("alter", [remove_endpoints, remove_ports])
+def ask_for_a_proxy(maps: Maps) -> None:
+    """On every port."""
+    for batch in list(maps.ports.batches()):
+        for key, value in batch:
+            server_port, place, _ = PORT_VALUE.unpack(value)
+            maps.ports.put(key, PORT_VALUE.pack(server_port, place, IDENTITIES.index(ClientIdentity.PROXY)))
+
+
+@pytest.mark.parametrize("alter", [remove_endpoints, remove_ports, ask_for_a_proxy])
 async def test_an_entry_of_a_map_that_is_gone_is_made_again_by_the_next_audit(
     world: KernelWorld, alter: Callable[[Maps], None]
 ) -> None:
@@ -76,6 +86,15 @@ async def test_an_endpoint_whose_vpc_was_taken_from_the_table_is_cut_before_its_
     await world.dataplane.read()
     assert list(world.maps.endpoints.items()) == []
     assert world.maps.slots[endpoint.slot].low == endpoint.epoch + 1
+
+
+async def test_an_endpoint_that_was_led_to_a_proxy_of_nobodys_is_not_whole(world: KernelWorld) -> None:
+    shop, payments = await world.vpc("shop", CLIENT), await world.vpc("payments", BACKEND)
+    endpoint = await world.lead(shop, await world.publish(payments, BACKEND))
+    world.maps.proxies[world.dataplane._kernel.table.slot(endpoint.id)] = Pair(999, 0)
+    assert endpoint.key not in (await world.dataplane.read()).entries
+    await world.put(endpoint)
+    assert (await world.dataplane.read()).entries[endpoint.key] == endpoint
 
 
 async def settle(reconciler: Reconciler) -> None:
