@@ -1,7 +1,9 @@
 """PROXY protocol through the whole system: published by port, told by a gateway's HAProxy, read by a backend."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,20 @@ async def _goes_on_after_a_kill(sidegate: Standalone, shop: Site, endpoint: Endp
 
 async def _is_cut(client: TcpClient) -> bool:
     return not await client.echoes(patience=0.3)
+
+
+async def test_a_backend_that_speaks_no_proxy_protocol_is_found_out_in_words_for_each_side(
+    sidegate: Standalone,
+) -> None:
+    async with sites(sidegate, "store", "bank") as (store, bank), machine(bank.namespace, "plain"):
+        mapping = PortMapping(client_port=443, server_port=8080, client_identity=TOLD.client_identity)
+        service = await bank.publish("old", mapping, approval=False)
+        endpoint = await connected(store, bank, service)
+        test = partial(asyncio.to_thread, sidegate.cli)  # the backend is served by this event loop
+        heard = await test("endpoint", "test", endpoint.id, account="store")
+        assert heard.returncode != 0
+        assert "ended the connection when it was told of the client: its owner must put that right" in heard.stdout
+        assert "PROXY" not in heard.stdout
+        told = await test("connection", "test", service.id, endpoint.id, account="bank")
+        assert "does not speak the PROXY protocol" in told.stdout
+        assert "publish the port with another client identity" in told.stdout
