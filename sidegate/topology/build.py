@@ -8,7 +8,7 @@ from sidegate.api.endpoint.v1.backend_health_pb2 import BackendHealth
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint as EndpointMessage
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend as BackendMessage
-from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping
+from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping, PrivateName
 from sidegate.topology import states
 from sidegate.topology.gather import Seen
 from sidegate.topology.graph import (
@@ -100,7 +100,7 @@ class _Building:
             _kind(service.service_type, states.SERVERS.get(service.server_type, "")),
             tuple(map(published, service.port_mappings)),
             tuple(service.public_prefixes),
-            service.private_name.name,
+            _private(service.private_name),
             states.IDENTITIES.get(service.client_identity, ""),
             service.approval_required,
             word,
@@ -223,6 +223,11 @@ def published(mapping: PortMapping) -> str:
 def _kind(service_type: EndpointService.ServiceType.ValueType, server_type: str) -> str:
     routes = service_type == EndpointService.SERVICE_TYPE_GATEWAY
     return " ".join(filter(None, (server_type, GATEWAY * routes)))
+
+
+def _private(name: PrivateName) -> str:
+    proven = not name.name or name.state == PrivateName.STATE_VERIFIED
+    return name.name if proven else f"{name.name} (not verified)"
 
 
 def _by_name(found: vpc_pb2.Vpc | vpc_pb2.Subnet) -> tuple[str, str]:

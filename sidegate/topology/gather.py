@@ -82,14 +82,16 @@ async def _everything(sidegate: Client, seen: Seen) -> None:
 
 
 async def _project(client: Client, seen: Seen) -> None:
-    subnets, ports, services, endpoints = await asyncio.gather(
+    subnets, ports, tables, services, endpoints = await asyncio.gather(
         _all(client.subnets.list()),
         _all(client.ports.list()),
+        _all(client.route_tables.list()),
         _all(client.services.list()),
         _all(client.endpoints.list()),
     )
     seen.subnets += subnets
     seen.ports += ports
+    seen.route_tables += tables
     seen.services += services
     seen.endpoints += endpoints
     for service in services:

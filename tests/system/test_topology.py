@@ -9,10 +9,12 @@ import pytest
 import pytest_asyncio
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
-from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService
+from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
 from tests.support import namespaces
-from tests.support.standalone import Standalone, require_root
-from tests.support.world import MACHINE, Site, eventually_answers, machine, site
+from tests.support.namespaces import Namespace
+from tests.support.standalone import Standalone, require_root, until
+from tests.support.world import MACHINE, Site, eventually_answers, machine, site, tcp
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
 
@@ -116,12 +118,54 @@ async def test_the_picture_is_whole_asks_nobody_for_anything_and_shows_what_happ
         await payments.client.connections.accept(service.id, endpoint.id)
 
 
+async def test_routes_route_tables_names_and_resolvers_are_shown_to_their_owner(
+    sidegate: Standalone, sites: Sequence[Site], connected: tuple[EndpointService, Endpoint]
+) -> None:
+    """A gateway-type endpoint has no address: it stands in its VPC with its prefixes, and packets go there."""
+    shop, _ = sites
+    async with sidegate.client("operator") as operator:
+        store = await operator.vpcs.create("cloud-net", ["10.0.0.0/24"])
+        with namespaces.make("topo-cloud") as (cloud,):
+            await operator.attachments.create(store.id, NetnsTarget(namespace=cloud.name))
+            await until("the gateway's device", lambda: _is_attached(cloud))
+            cloud.add_address(f"{MACHINE}/24")
+            async with machine(cloud, "the store"):
+                service = await operator.services.create(
+                    "store",
+                    store.id,
+                    [Backend(address=MACHINE)],
+                    [tcp(80, 8080)],
+                    service_type=EndpointService.SERVICE_TYPE_GATEWAY,
+                    server_type=EndpointService.SERVER_TYPE_CLOUD,
+                    public_prefixes=["100.125.0.0/24"],
+                )
+                table = await shop.client.route_tables.create("private", shop.vpc_id, [shop.subnet_id])
+                await shop.client.vpcs.set_resolver(shop.vpc_id, shop.subnet_id, address="10.0.0.53")
+                routed = await shop.client.endpoints.create(
+                    service.id, vpc_id=shop.vpc_id, route_tables=[table.id], name="routed"
+                )
+                await shop.accepted(routed)
+                named = await shop.client.endpoints.create(
+                    connected[0].full_name, shop.subnet_id, name="named", dns_enabled=True
+                )
+                assert await eventually_answers(shop.namespace, "100.125.0.7", 80) == "the store"
+                said = sidegate.cli("topology", account="shop").stdout
+                for each in ("route table private", "resolver 10.0.0.53", f"{named.id}.local.sidegate.internal"):
+                    assert each in said
+                assert "endpoint routed  routes to 100.125.0.0/24  for private ──▶ store  accepted" in said
+                assert f"endpoint:{routed.id}->service:{service.id}" in _edges(
+                    sidegate.cli("topology", "--format", "svg").stdout
+                )
+                for form in ("text", "json", "dot"):
+                    assert store.id not in sidegate.cli("topology", "--format", form, account="shop").stdout
+
+
 async def test_a_vpc_alone_and_what_is_at_the_other_ends(
     sidegate: Standalone, sites: Sequence[Site], connected: tuple[EndpointService, Endpoint]
 ) -> None:
     async with sidegate.client("lonely") as client:
         vpc = await client.vpcs.create("lonely-net", ["10.0.0.0/24"])
-    seen = sidegate.answer("topology", "--vpc", "shop-net")
+    seen = sidegate.answer("topology", "--vpc", "payments-net")
     assert {each["name"] for each in seen["vpcs"]} == {"shop-net", "payments-net"}
     seen = sidegate.answer("topology", "--vpc", vpc.id)
     assert [each["name"] for each in seen["vpcs"]] == ["lonely-net"]
@@ -138,6 +182,16 @@ def _asks_nobody(drawn: str) -> None:
     """No address of another host is in it but the namespace's name, which is nobody's page."""
     rest = drawn.replace('xmlns="http://www.w3.org/2000/svg"', "", 1)
     assert [each for each in ("//", "href", "url(", "@import", "<!DOCTYPE", "<script") if each in rest] == []
+
+
+async def _is_attached(space: Namespace) -> bool:
+    return "sidegate0" in space.devices()
+
+
+def _edges(drawn: str) -> set[str]:
+    root = ElementTree.fromstring(drawn)  # noqa: S314 # drawn by Graphviz a moment ago
+    svg = "{http://www.w3.org/2000/svg}"
+    return {each.findtext(f"{svg}title", "") for each in root.iter(f"{svg}g") if "edge" in each.get("class", "")}
 
 
 def _edge(drawn: str, tail: str, head: str) -> ElementTree.Element:

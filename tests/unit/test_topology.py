@@ -177,11 +177,19 @@ def test_an_endpoint_of_routes_says_where_they_lead_and_who_has_them() -> None:
     told.vpcs["v-1"].resolver.CopyFrom(Resolver(subnet_id="s-1", address="10.0.0.53"))
     told.services[0].service_type = EndpointService.SERVICE_TYPE_GATEWAY
     told.services[0].server_type = EndpointService.SERVER_TYPE_CLOUD
-    told.services[0].private_name.CopyFrom(PrivateName(name="store.example.com"))
+    told.services[0].private_name.CopyFrom(
+        PrivateName(name="store.example.com", state=PrivateName.STATE_PENDING_VERIFICATION)
+    )
     routes: dict[str, Any] = {"public_prefixes": ["100.125.0.0/16"], "route_tables": ["t-1"], "dns_names": ["e.local"]}
     told.endpoints.append(endpoint("e-4", address="", subnet_id="", **routes))
     said = words(build(told))
-    for each in ("route table private", "resolver 10.0.0.53", "CLOUD GATEWAY", "store.example.com", "e.local"):
+    for each in (
+        "route table private",
+        "resolver 10.0.0.53",
+        "CLOUD GATEWAY",
+        "store.example.com (not verified)",
+        "e.local",
+    ):
         assert each in said
     assert re.search(r"endpoint e-4 +routes to 100\.125\.0\.0/16 +for private +e\.local ──▶ web", said)
     assert "routes to 100.125.0.0/16" in dot.source(build(told))
