@@ -25,13 +25,15 @@ NOT_FOUND: Mapping[str, Code] = {
     "vpc": Code("VPC.0003", 404, "The VPC does not exist."),
     "subnet": Code("VPC.0202", 404, "The subnet does not exist."),
     "port": Code("VPC.1002", 404, "The port does not exist."),
+    "route_table": Code("VPC.2701", 404, "The route table does not exist."),
 }
 IN_USE: Mapping[str, Code] = {
     "VPC_IN_USE": Code("VPC.0104", 409, "The VPC is in use."),
     "SUBNET_IN_USE": Code("VPC.0209", 409, "The subnet is in use."),
+    "ROUTE_TABLE_IN_USE": Code("VPC.2703", 409, "The route table is in use."),
     "PORT_OF_ENDPOINT": Code("VPC.1003", 409, "The port is in use."),
 }
-SUBJECTS = {"vpcs": "vpc", "subnets": "subnet", "ports": "port"}
+SUBJECTS = {"vpcs": "vpc", "subnets": "subnet", "ports": "port", "routetables": "route_table"}
 """What a path is about, by its last word that is one of these."""
 
 

@@ -5,6 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.http_api.upstream import Acting
 from services.http_api.vpc.forms import is_ipv6
 from services.http_api.vpc.models import FixedIp, Port, Subnet, Tag, Vpc, VpcV3
+from services.http_api.vpc.route_table_models import RouteTable, SubnetOfTable
 from sidegate.api.registry.v1 import vpc_pb2
 
 UNNAMED = "unnamed"
@@ -66,6 +67,21 @@ def subnet(found: vpc_pb2.Subnet, caller: Acting) -> Subnet:
         neutron_network_id=found.id,
         neutron_subnet_id=found.id,
         tenant_id=caller.project_id,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def route_table(found: vpc_pb2.RouteTable, caller: Acting) -> RouteTable:
+    at = moment(found.create_time)
+    return RouteTable(
+        id=found.id,
+        name=found.name,
+        default=found.by_default,
+        subnets=[SubnetOfTable(id=each) for each in found.subnet_ids],
+        tenant_id=caller.project_id,
+        vpc_id=found.vpc_id,
+        description=found.description,
         created_at=at,
         updated_at=at,
     )
