@@ -202,7 +202,9 @@ def test_what_is_no_question_is_told_so(make: Callable[[], bytes], rcode: dns.rc
     assert (id_, flags & 0x800F) == (int.from_bytes(wire[:2]), 0x8000 | rcode)
 
 
-@pytest.mark.parametrize("wire", [b"", b"\0" * 11, _altered(flags=dns.flags.QR)()])
+@pytest.mark.parametrize(
+    "wire", [b"", b"\0" * 11, _altered(flags=dns.flags.QR)()], ids=["nothing", "half a header", "an answer"]
+)
 def test_to_an_answer_and_to_less_than_a_header_nothing_is_said(wire: bytes) -> None:
     assert said(wire) == Reply(b"", Result.IGNORED)
 
