@@ -74,6 +74,7 @@ either = st.one_of(networks(), networks_v6())
         ("fd73:6964:6567:6174::/96", "CIDR_RESERVED"),
         ("fd73:6964:6567:6174::/64", "CIDR_RESERVED"),
         ("fd73::/16", "CIDR_RESERVED"),
+        ("fd73:6964:6567:6175::/112", "CIDR_RESERVED"),
         ("fd73:6964:6567:6174::c613:8000/124", "CIDR_RESERVED"),
         ("::/96", "CIDR_NOT_UNICAST"),
         ("64:ff9b::/96", "CIDR_NOT_UNICAST"),

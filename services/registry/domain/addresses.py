@@ -13,6 +13,8 @@ SOURCE_RANGE = IPv4Network("198.19.128.0/17")
 SOURCE_RANGE_V6 = IPv6Network("fd73:6964:6567:6174::/96")
 """What backends see connections come from: kept free in every VPC."""
 
+ANNEX_RANGE_V6 = IPv6Network("fd73:6964:6567:6175::/96")
+"""What gateways themselves have in a VPC's annex, as they have 169.254.0.0/16 in IPv4: kept free, too."""
 
 ADDRESS = "address"
 """The kind of claim to an address of a subnet."""
@@ -158,6 +160,9 @@ def _usable(cidr: Network, text: str, field: str) -> Network:
         raise Invalid("PREFIX_OUT_OF_RANGE", words, field=field)
     if cidr.overlaps(sources):
         words = f"{cidr} overlaps {sources}, which backends see connections come from"
+        raise Invalid("CIDR_RESERVED", words, field=field)
+    if cidr.overlaps(ANNEX_RANGE_V6):
+        words = f"{cidr} overlaps {ANNEX_RANGE_V6}, which gateways have for themselves"
         raise Invalid("CIDR_RESERVED", words, field=field)
     if any(cidr.overlaps(other) for other in not_unicast):
         raise Invalid("CIDR_NOT_UNICAST", f"{cidr} holds addresses that no machine can have", field=field)

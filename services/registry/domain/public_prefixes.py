@@ -1,12 +1,12 @@
 """Public prefixes of gateway-type services: ranges whose every address leads to the service, apart in the region."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network
 
 from services.common.addressing import Network, family, network_of, networks_of
 from services.common.errors import AlreadyExists, Invalid
 from services.common.eventsourcing.store import Claim, Constraints, Count
-from services.registry.domain.addresses import SOURCE_RANGE, SOURCE_RANGE_V6
+from services.registry.domain.addresses import ANNEX_RANGE_V6, SOURCE_RANGE, SOURCE_RANGE_V6
 
 FIELD = "endpoint_service.public_prefixes"
 EXAMPLE = "such as 100.125.0.0/16 or 2001:db8:100::/48"
@@ -15,7 +15,6 @@ PUBLIC_PREFIX, EXACT, UNDER = "public-prefix", "prefix-exact", "prefix-under"
 it (one at most), and how many have a part of it (none, where a service has the range)."""
 
 MOST = 32
-ANNEX_RANGE_V6 = IPv6Network("fd73:6964:6567:6175::/96")
 _LENGTHS = {4: (8, 32), 6: (16, 128)}
 _KEPT: tuple[Network, ...] = (SOURCE_RANGE, SOURCE_RANGE_V6, ANNEX_RANGE_V6)
 _NOT_UNICAST = networks_of(
