@@ -326,7 +326,14 @@ async def test_a_name_goes_before_the_first_of_all_that_makes_its_endpoint() -> 
         at.sync([*(each for each in ALL if each != WEB), replace(WEB, ports=(told_port,))])
         assert await at.settle() == BOTH
         other: Content = replace(CLIENT, source_address=CLIENT.source_address + 1000)
-        for version, content in ((2, other), (3, REMOVED)):
+        at.switch.seen.clear()
+        at.desired.hear(told(WEB, WEB.key, 2))  # no PROXY ports any more
+        assert await at.settle() == BOTH
+        inner = [(change, answered) for change, answered in at.switch.seen if change.key.id == inner_id(CLIENT.id)]
+        assert [name(CLIENT) in answered for _, answered in inner] == [False]
+        at.desired.hear(told(replace(WEB, ports=(told_port,)), WEB.key, 3))
+        assert await at.settle() == BOTH
+        for version, content in ((4, other), (5, REMOVED)):
             at.switch.seen.clear()
             at.desired.hear(told(content, CLIENT.key, version))
             await at.settle()

@@ -7,6 +7,7 @@ that takes the endpoint out, or lets no session open, is made. While something i
 from collections.abc import Iterable
 from typing import Protocol
 
+from services.gateway_agent.annexes import inner_id
 from services.gateway_agent.desired import Desired
 from services.gateway_agent.facts import Facts, Presence
 from services.gateway_agent.resolving.book import Book, Listing
@@ -33,6 +34,7 @@ class Publication:
     def __init__(self, desired: Desired, tracker: Tracker, facts: Facts, book: Book, answering: Answering) -> None:
         self._desired, self._tracker, self._facts, self._book = desired, tracker, facts, book
         self._answering = answering
+        self._inner: dict[str, str] = {}  # what a proxy connects to, and whose it is
 
     def heard(self, key: Key) -> None:
         """Other news of a key: what will be taken out for it is not answered from now on, whatever goes first of it."""
@@ -43,7 +45,7 @@ class Publication:
         """Takes back what the change would make untrue."""
         match change:
             case Remove(key) if key.kind is Kind.ENDPOINT:
-                self._book.hush(key.id)
+                self._book.hush(self._inner.get(key.id, key.id))
             case Put(Endpoint(id=endpoint) as entry) if not _opens_sessions(entry):
                 self._book.hush(endpoint)
             case Put(Service() as service) if all(backend.draining for backend in service.backends):
@@ -57,7 +59,7 @@ class Publication:
         for key in keys:
             match key.kind:
                 case Kind.ENDPOINT:
-                    self._book.put(key.id, self._listing(key))
+                    self._list(key)
                 case Kind.RESOLVER:
                     self._answering.want(key.id, self._desired.resolver(key.id))
                 case Kind.ATTACHMENT:
@@ -68,6 +70,14 @@ class Publication:
     def tried(self, *, all_of_it: bool) -> None:
         """Whether what is not in the book is not there."""
         self._book.settled = all_of_it
+
+    def _list(self, key: Key) -> None:
+        listing = self._listing(key)
+        if listing is not None:
+            self._inner[inner_id(key.id)] = key.id
+        elif self._book.of(key.id) is not None:
+            self._inner.pop(inner_id(key.id), None)
+        self._book.put(key.id, listing)
 
     def _leaves(self, key: Key) -> bool:
         wanted, there = self._desired.wanted(key), self._tracker.entry(key)
