@@ -11,8 +11,10 @@ import pytest
 import pytest_asyncio
 
 from services.common.clock import SECOND, now
+from services.common.eventsourcing.rebuild import rebuild_holdings
 from services.common.principal import Principal
 from services.endpoint.application.limits import Limits
+from services.endpoint.application.streams import Streams
 from services.endpoint.domain.routes import Place
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
@@ -47,14 +49,19 @@ class Scene:
         return f"100.{64 + self.prefixes // 256}.{self.prefixes % 256}.0/24"
 
     async def publish(self, *prefixes: str, ports: Sequence[PortMapping] = (tcp(443, 443),)) -> EndpointService:
+        return await self.publish_in(self.ops, "10.0.0.10", *(prefixes or [self.prefix()]), ports=ports)
+
+    async def publish_in(
+        self, vpc: Vpc, backend: str, *prefixes: str, ports: Sequence[PortMapping] = (tcp(443, 443),)
+    ) -> EndpointService:
         return await self.operator.services.create(
             f"s3-{uuid4().hex[:8]}",
-            self.ops.id,
-            [Backend(address="10.0.0.10")],
+            vpc.id,
+            [Backend(address=backend)],
             ports,
             service_type=GATEWAY,
             server_type=CLOUD,
-            public_prefixes=prefixes or [self.prefix()],
+            public_prefixes=prefixes,
         )
 
     async def network(self) -> tuple[Vpc, Subnet, Subnet]:
@@ -354,6 +361,59 @@ async def test_what_was_held_for_an_endpoint_that_never_came_is_given_back_after
     assert await scene.services.registry_store.holders("endpoint-routes", stranger)
     await reservations.release_unknown(now() + 61 * SECOND)
     assert not await scene.services.registry_store.holders("endpoint-routes", stranger)
+
+
+async def test_a_start_lets_go_of_what_a_crash_left_held_and_hears_what_was_missed(scene: Scene) -> None:
+    vpc, _a, b = await scene.network()
+    service = await scene.publish()
+    made = await scene.shop.endpoints.create(service.id, vpc_id=vpc.id)
+    extra = await scene.shop.route_tables.create("extra", vpc.id)
+    held = [made.route_tables[0], extra.id]
+    await scene.services.registry_client.hold(made.id, Principal("shop", "live"), vpc.id, held)
+    with pytest.raises(errors.WrongState):
+        await scene.shop.route_tables.delete(extra.id)
+    await scene.services.application.forwarding.resync()
+    await scene.shop.route_tables.delete(extra.id)
+    await scene.shop.subnets.delete(b.id)
+    await scene.services.application.forwarding.resync()
+    assert list((await scene.told(made.id)).allowed_cidrs) == ["10.0.1.0/24"]
+
+
+async def test_routes_of_ipv6_lead_from_subnets_of_ipv6(scene: Scene) -> None:
+    ops = await scene.operator.vpcs.create(f"ops6-{uuid4().hex[:8]}", ["fd00:10::/48"])
+    await scene.operator.attachments.create(ops.id, NetnsTarget(namespace=ops.name), "default")
+    prefixes = ("2001:db8:100::/48", "2001:db8:200::1/128")
+    service = await scene.publish_in(ops, "fd00:10::a", *prefixes)
+    vpc = await scene.shop.vpcs.create(f"both-{uuid4().hex[:8]}", ["10.0.0.0/16", "fd00:20::/48"])
+    await scene.operator.attachments.create(vpc.id, NetnsTarget(namespace=vpc.name), "default")
+    await scene.shop.subnets.create("four", vpc.id, "10.0.1.0/24")
+    made = await scene.shop.endpoints.create(service.id, vpc_id=vpc.id)
+    entry = await scene.told(made.id)
+    assert (entry.address, list(entry.allowed_cidrs)) == ("2001:db8:100::", ["ff02::1/128"])
+    assert [route.prefix for route in entry.routes] == list(prefixes)
+    await scene.shop.subnets.create("six", vpc.id, "fd00:20::/64")
+    await scene.clients(made.id, "fd00:20::/64")
+    with pytest.raises(errors.AlreadyExists):
+        await scene.publish_in(ops, "fd00:10::a", "2001:db8:100:7::/64")
+
+
+async def test_claims_and_counters_follow_from_the_events(scene: Scene) -> None:
+    registry, endpoint = scene.services.registry_store, scene.services.endpoint_store
+    events = await registry.read(0, 100_000)
+    rebuilt = rebuild_holdings(events, scene.services.registry.streams.meaning())
+    for kind in ("endpoint-routes", "public-prefix"):
+        live = await registry.holders(kind, "")
+        assert {claim.key: held for claim, held in rebuilt.claims.items() if claim.kind == kind} == live
+    counted = {key: value for key, value in rebuilt.counters.items() if key[0] in ("prefix-exact", "prefix-under")}
+    assert counted
+    for (kind, key), value in counted.items():
+        assert await registry.count(kind, key) == value
+    of_endpoints = Streams(endpoint).endpoints.meaning()
+    stored = [event for event in await endpoint.read(0, 100_000) if event.stream.startswith("endpoint-")]
+    again = rebuild_holdings(stored, of_endpoints)
+    for kind in ("route-table", "vpc-routes"):
+        held = {claim.key: stream for claim, stream in again.claims.items() if claim.kind == kind}
+        assert held == await endpoint.holders(kind, "")
 
 
 async def test_an_endpoint_with_an_address_is_in_no_route_table(scene: Scene) -> None:

@@ -103,18 +103,21 @@ class Forwarding:
 
     async def refresh(self, services: Collection[str] = (), vpcs: Collection[str] = ()) -> None:
         """Asks the registry how things are, and tells each cell what is news to it: of services that it uses, and of
-        VPCs that are attached there, with their resolvers."""
-        for some in _batches(services):
-            await self._renew_services(some, await self._registry.sources(some, ()))
-        for some in _batches(vpcs):
-            await self._refresh_attachments(some)
-            await self.routes.of_vpcs(some)
+        VPCs that are attached there, with their resolvers and the routes in them."""
+        await self._refresh(services, vpcs)
+        await self.routes.of_vpcs(vpcs)
 
     async def resync(self) -> None:
         """Refreshes all that cells have or should have."""
         vpcs = {*await self._store.query(vpcs_in_use), *await self._registry.attached()}
-        await self.refresh(await self._store.query(services_in_use), vpcs)
+        await self._refresh(await self._store.query(services_in_use), vpcs)
         await self.routes.resync()
+
+    async def _refresh(self, services: Collection[str], vpcs: Collection[str]) -> None:
+        for some in _batches(services):
+            await self._renew_services(some, await self._registry.sources(some, ()))
+        for some in _batches(vpcs):
+            await self._refresh_attachments(some)
 
     async def _refresh_attachments(self, vpcs: Collection[str]) -> None:
         places = {(cell, vpc) for vpc in vpcs for cell in await self._cells(ATTACHMENT, vpc)}

@@ -67,9 +67,8 @@ class Routes:
         """What a policy leaves depends on what the service publishes."""
         if not service.public_prefixes:
             return
-        routes = Rerouting(ports=ports_of(service.ports))
         async for rows in self._rows.batches(ENDPOINT, parent=service.id, states=LIVE):
-            await asyncio.gather(*(self._reroute(row.id, routes) for row in rows))
+            await asyncio.gather(*(self._refresh(row.id) for row in rows))
 
     async def resync(self) -> None:
         """Looks at every endpoint that is routes: holds and subnets may be others than they should."""
@@ -83,10 +82,11 @@ class Routes:
         state, _ = await self._streams.endpoints.load(endpoint_stream(command.endpoint))
         return None if isinstance(state, Absent) or state.facts.owner != command.by else state.facts
 
-    async def _ports(self, service: str) -> frozenset[Port]:
+    async def _ports(self, service: str) -> frozenset[Port] | None:
+        """What the service publishes now; None where it is gone."""
         sources = await self._registry.sources([service], [])
         found = sources.services.get(service)
-        return frozenset() if found is None else ports_of(found.ports)
+        return None if found is None else ports_of(found.ports)
 
     async def _take(self, facts: Facts, routing: Routing, tables: tuple[str, ...], context: CommandContext) -> Tables:
         """The wanted tables, held beside those that the endpoint has."""
@@ -110,10 +110,11 @@ class Routes:
             if isinstance(state, Absent) or (routing := state.facts.routing) is None:
                 return
             found = _together(routing.tables, await self._registry.tables(routing.tables))
-            if await self._reroute(id_, Rerouting(subnets=found.subnets), version):
+            ports = await self._ports(state.facts.service)
+            if await self._reroute(id_, Rerouting(subnets=found.subnets, ports=ports), version):
                 return
 
-    async def _reroute(self, id_: str, routes: Rerouting, expected_version: int | None = None) -> bool:
+    async def _reroute(self, id_: str, routes: Rerouting, expected_version: int) -> bool:
         """False where something else has happened to the endpoint in the meantime."""
         command = Reroute(self._clock(), routes)
         context = on_our_own("FollowRegistry", command.at, expected_version)
