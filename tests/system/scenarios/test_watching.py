@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ from tests.support.standalone import ROOT, require_root, until
 from tests.system.scenarios.catalogue import SCENARIOS
 
 COMMAND = (sys.executable, "-m", "tests.system.scenarios")
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory with a short name: that of a unix socket has 107 letters."""
+    with tempfile.TemporaryDirectory(prefix="sgw-") as directory:
+        yield Path(directory)
 
 
 def asked(*arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -33,12 +42,12 @@ def test_without_root_a_scenario_says_what_it_needs() -> None:
 
 @pytest.mark.root
 @pytest.mark.timeout(240)
-async def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_tells_how_far_it_was(tmp_path: Path) -> None:
+async def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_tells_how_far_it_was(short: Path, tmp_path: Path) -> None:
     """That nothing is left is looked for at the end of the run: namespaces, devices, mounts and processes of it."""
     require_root()
     told, progress = tmp_path / "told.json", tmp_path / "progress"
     with told.open("w") as out, progress.open("w") as err:
-        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        environment = {**os.environ, "TMPDIR": str(short)}
         command = [*COMMAND, "run", "two-accounts", "--json"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, env=environment, start_new_session=True)
 
@@ -56,4 +65,4 @@ async def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_tells_how_far_it_w
     document = json.loads(told.read_text())
     assert (document["name"], document["ok"], len(document["steps"]) >= 3) == ("two-accounts", False, True)
     assert "stopped; nothing is left behind" in progress.read_text()
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("sidegate-scenario")] == []
+    assert list(short.iterdir()) == []
