@@ -85,6 +85,13 @@ def resolving(namespace: Namespace, server: str) -> Iterator[None]:
             directory.parent.rmdir()
 
 
+def said_in(namespace: Namespace, *command: str, seconds: float = 30.0) -> str:
+    """What a command prints, whatever comes of it."""
+    whole = ["ip", "netns", "exec", namespace.name, *command]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=seconds)
+    return done.stdout + done.stderr
+
+
 def listens(namespace: Namespace, port: int, kind: str = "tcp") -> bool:
     """Whether somebody in the namespace has a port open; `kind` is tcp or udp."""
     lines = namespace.run(Path(f"/proc/thread-self/net/{kind}").read_text).splitlines()[1:]

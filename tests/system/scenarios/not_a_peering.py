@@ -15,6 +15,7 @@ from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService, HealthCheck
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from tests.support.adversary import Adversary, Heard, adversary, packed
+from tests.support.daemons import said_in
 from tests.support.namespaces import host_ip
 from tests.support.reading import Reader, Targets, leaks
 from tests.support.standalone import until
@@ -35,6 +36,7 @@ DRAWING = """
 """
 EVE, NEIGHBOUR, ENDPOINT = "10.0.0.137", "10.0.0.138", "10.0.0.150"
 A, B, BYSTANDER = "10.0.0.201", "10.0.0.202", "10.0.0.203"
+EVES_RESOLVER, IVYS_RESOLVER = "10.0.0.140", "10.0.0.240"
 NET = [str(each) for each in IPv4Network("10.0.0.0/24").hosts()]
 SOURCES = IPv4Network("198.19.128.0/17")
 SAMPLE = 2048
@@ -386,6 +388,68 @@ async def an_open_session_is_no_way_back(world: World) -> None:
     talking.close()
 
 
+async def resolvers_tell_each_his_own(world: World) -> None:
+    """Both have a resolver. Each asks his own for the other's: names, addresses the other way round, the whole zone."""
+    consumer, provider, zone = world.consumer, world.provider, "local.sidegate.internal"
+    await consumer.client.vpcs.set_resolver(consumer.vpc_id, consumer.subnet_id, address=EVES_RESOLVER)
+    await provider.client.vpcs.set_resolver(provider.vpc_id, provider.subnet_id, address=IVYS_RESOLVER)
+    named = await consumer.client.endpoints.update(world.endpoint.id, dns_enabled=True)
+    (name,) = named.dns_names
+    eve, ivy = world.hosts["eve"], world.hosts["backend a"]
+
+    async def known() -> bool:
+        answered = await dig(eve, EVES_RESOLVER, name, "A"), await dig(ivy, IVYS_RESOLVER, name, "A")
+        return ENDPOINT in answered[0] and "NXDOMAIN" in answered[1]
+
+    await until("both resolvers to answer", known)
+    questions = [
+        *([f"{id_}.{zone}", "ANY"] for id_ in (world.service.id, provider.vpc_id, provider.subnet_id, "vault", "ivy")),
+        *(["-x", each] for each in (A, B, BYSTANDER, EVE, ENDPOINT, world.seen[0])),
+        *([zone, kind] for kind in ("AXFR", "NS", "SOA", "ANY", "TXT")),
+        ["version.bind", "CH", "TXT"],
+        ["hostname.bind", "CH", "TXT"],
+        ["id.server", "CH", "TXT"],
+    ]
+
+    async def all_of(host: Host, server: str) -> dict[str, str]:
+        said = await asyncio.gather(*(dig(host, server, *each) for each in questions))
+        return {f"DNS {' '.join(each)}": answer for each, answer in zip(questions, said, strict=True)}
+
+    async def ask_eves() -> Sequence[str]:
+        said = await all_of(eve, EVES_RESOLVER)
+        return leaks(said, world.secrets_of_ivy(), [each[1] if each[0] == "-x" else each[0] for each in questions])
+
+    async def ask_ivys() -> Sequence[str]:
+        return leaks(await all_of(ivy, IVYS_RESOLVER), {**world.secrets_of_eve(), "name": name}, ())
+
+    async def ask_across() -> Sequence[str]:
+        both = await dig(ivy, EVES_RESOLVER, name, "A"), await dig(eve, IVYS_RESOLVER, name, "A")
+        return [each for each in both if each]
+
+    assert (
+        await world.finds("eve", f"DNS, {len(questions)} questions", f"resolver {EVES_RESOLVER}", ask_eves) == NOTHING
+    )
+    assert await world.finds("backend a", "DNS, as many", f"resolver {IVYS_RESOLVER}", ask_ivys) == NOTHING
+    assert await world.finds("eve", "DNS, the other's resolver", "each other's address", ask_across) == NOTHING
+
+
+async def dig(host: Host, server: str, *question: str) -> str:
+    """What is answered, without the question; nothing where nobody answers."""
+    command = (
+        "dig",
+        f"@{server}",
+        "+noall",
+        "+comments",
+        "+answer",
+        "+authority",
+        "+additional",
+        "+time=2",
+        "+tries=1",
+    )
+    done = await asyncio.to_thread(said_in, host.space, *command, *question)
+    return "" if "no servers could be reached" in done or "connection refused" in done else done
+
+
 async def nothing_that_ivy_reads_tells_of_eve(world: World) -> None:
     """Ivy reads all that she may of the connection, and asks for what is eve's; nothing on her wires tells of eve."""
     said = await world.ivy_reads.everything(world.eves_things())
@@ -467,6 +531,7 @@ SCENARIO = Scenario(
         how_many_backends_there_are_is_ivys,
         ivy_finds_nobody,
         an_open_session_is_no_way_back,
+        resolvers_tell_each_his_own,
         nothing_that_ivy_reads_tells_of_eve,
     ),
 )
