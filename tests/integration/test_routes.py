@@ -416,6 +416,21 @@ async def test_claims_and_counters_follow_from_the_events(scene: Scene) -> None:
         assert held == await endpoint.holders(kind, "")
 
 
+async def test_who_watches_route_tables_is_told_of_his_own(scene: Scene) -> None:
+    vpc, a, _b = await scene.network()
+    private = await scene.shop.route_tables.create("private", vpc.id)
+    told: list[tuple[str, list[str]]] = []
+    async with asyncio.timeout(30):
+        async with scene.shop.route_tables.watch(id=private.id, after=0) as changes:
+            await scene.shop.route_tables.update(private.id, subnet_ids=[a.id])
+            await scene.shop.route_tables.delete(private.id)
+            async for answer in changes:
+                told += [(change.what, list(change.route_table.subnet_ids)) for change in answer.changes]
+                if told and told[-1][0] == "deleted":
+                    break
+    assert told == [("created", []), ("changed", [a.id]), ("deleted", [a.id])]
+
+
 async def test_an_endpoint_with_an_address_is_in_no_route_table(scene: Scene) -> None:
     vpc, a, _b = await scene.network()
     service = await scene.operator.services.create(

@@ -89,6 +89,9 @@ async def test_a_log_that_0_1_0_wrote_is_the_same_log_and_goes_on(tmp_path: Path
         assert (head.position, head.hash) == (len(before), before[-1].hash)
         listed = await world.payments.ask(world.payments.stub.ListVpcs, registry_pb2.ListVpcsRequest())
         assert [vpc.name for vpc in listed.vpcs] == ["payments"]
+        asked = registry_pb2.ListRouteTablesRequest(vpc_id=listed.vpcs[0].id)
+        routed = await world.payments.ask(world.payments.stub.ListRouteTables, asked)
+        assert [(table.name, table.by_default) for table in routed.route_tables] == [("default", True)]
         again = await world.payments.vpc(name="payments", request_id="11111111-1111-4111-8111-111111111111")
         assert again.id == listed.vpcs[0].id
         await world.payments.vpc("10.7.0.0/16", name="since")
