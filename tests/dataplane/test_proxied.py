@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from services.gateway_agent.table import (
     PortMapping,
     Protocol,
     Remove,
+    Route,
     Service,
     everybody,
     seen_as,
@@ -261,3 +262,17 @@ async def test_a_trace_says_that_a_client_passes_by_the_proxy_and_changes_nothin
     assert trace.passes, trace
     assert trace.agrees, trace
     assert await conversation.echoes()
+
+
+async def test_a_gateway_type_endpoint_tells_of_its_clients_too(proxying: Proxying) -> None:
+    payments, service = await published(proxying)
+    server = await proxying.serve("told", payments, BACKEND)
+    shop = await proxying.world.vpc("shop", CLIENT)
+    routes = (Route(IPv4Network("100.125.0.0/16")),)
+    mine = replace(endpoint(shop, service, address="100.125.0.0"), routes=routes)
+    await proxying.lead(mine, service)
+    conversation = await proxying.world.reaches(shop, CLIENT, "100.125.3.4", 443)
+    assert await conversation.echoes()
+    (told,) = server.told
+    assert (str(told.client), told.unique_id) == (CLIENT, f"marker=1;endpoint={mine.id};vpc={shop.id}")
+    assert (str(told.address), told.port) == ("100.125.0.0", 443), "the endpoint's address stands for all"
