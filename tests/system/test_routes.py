@@ -178,6 +178,8 @@ async def test_a_policy_holds_addresses_and_ports_back_and_cuts_what_it_narrows(
     endpoint = await requested(shop, storage, policy=json.dumps({"Statement": document}))
     assert await shop.reaches(FRONT)
     assert await ask_over_udp(shop.at.namespace, INSIDE, 53) == b"storage hello"
+    tested = await shop.at.client.endpoints.test(endpoint.id)
+    assert tested.reachable, tested
     assert not await shop.reaches(FRONT, INSIDE, 80)
     assert not await shop.reaches(FRONT, DENIED)
     conversations = [await shop.talk(FRONT), await shop.talk(FRONT, "100.125.9.9")]
