@@ -124,6 +124,19 @@ async def test_what_an_agent_could_not_take_away_the_next_one_does(scene: Scene)
     assert scene.on_link() == set()
 
 
+async def test_what_somebody_else_has_taken_out_of_the_maps_is_put_again_and_its_way_is_right(scene: Scene) -> None:
+    world = scene.world
+    for each in (world.maps.routes, world.maps.rules):
+        await world.put(scene.endpoint)
+        ((first, _), *_) = each.items()
+        each.delete(first)
+        assert (await world.dataplane.read()).entries.get(scene.endpoint.key) != scene.endpoint
+        await world.put(replace(scene.endpoint, admission=2))
+        await (await world.reaches(scene.shop, CLIENT, INSIDE, 80)).close()
+        await world.remove(scene.endpoint)
+        assert scene.on_link() == set()
+
+
 async def test_routes_of_a_vpc_that_was_lost_come_with_it(scene: Scene) -> None:
     world = scene.world
     world.lose(scene.shop)

@@ -42,7 +42,7 @@ class Attachments:
         self._table = table
         self._resolution = resolution
         self._difficulties = difficulties
-        self.on_link = OnLinkRoutes(table.entries, difficulties)
+        self.on_link = OnLinkRoutes(table, difficulties)
         self._attached: dict[str, Attached] = {}
         self._vpcs: dict[int, str] = {}  # by interface index
         self._macs: dict[str, bytes] = {}  # of the device that each VPC had last

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from itertools import chain
 
-from services.gateway_agent.dataplane.endpoint_lists import range_keys
+from services.gateway_agent.dataplane.endpoint_lists import listed, range_keys
 from services.gateway_agent.dataplane.endpoint_sources import owns_sources
 from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import (
@@ -213,8 +213,10 @@ def _read_ranges(maps: Maps, contents: Contents) -> None:
 
 
 def _drop(maps: Maps, contents: Contents, entry: Endpoint) -> None:
-    number = contents.numbers[Key(Kind.ATTACHMENT, entry.vpc)]
-    contents.leftovers.append((maps.endpoints, endpoint_key(number, entry.address)))
+    """First the element, with which it is cut; then its lists."""
+    number, slot = contents.numbers[Key(Kind.ATTACHMENT, entry.vpc)], contents.numbers[entry.key]
+    version = SlotWord.unpack(maps.slots[slot]).allow_version
+    contents.leftovers += [(maps.endpoints, endpoint_key(number, entry.address)), *listed(maps, slot, version, entry)]
     del contents.entries[entry.key], contents.numbers[entry.key]
 
 

@@ -1,7 +1,8 @@
 """Whitelist and routes of endpoints in the maps: new versions in full, and ranges that lead there."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
+from services.gateway_agent.dataplane.libbpf import Map
 from services.gateway_agent.dataplane.maps import NUMBER, Maps, allowed_key, pack_address
 from services.gateway_agent.dataplane.route_maps import range_key, rule_of, rule_ports_of
 from services.gateway_agent.table import Endpoint
@@ -24,13 +25,8 @@ class EndpointLists:
 
     def delete(self, slot: int, version: int, endpoint: Endpoint) -> None:
         """When the slot has turned to another version, or nobody has it."""
-        for network in endpoint.allowed:
-            self._maps.allowed.delete(allowed_key(slot, version, network))
-        for place, route in enumerate(endpoint.routes):
-            key, _ = rule_of(slot, version, route, place)
-            self._maps.rules.delete(key)
-            for key, _ in rule_ports_of(slot, version, route, place):
-                self._maps.rule_ports.delete(key)
+        for source, key in listed(self._maps, slot, version, endpoint):
+            source.delete(key)
 
     def lead(self, before: InVpc | None, after: InVpc) -> None:
         """Ranges that led nowhere lead to the endpoint; without rules that say so, nothing passes by them."""
@@ -46,6 +42,16 @@ class EndpointLists:
         for key in range_keys(*before):
             if key not in kept:
                 self._maps.routes.delete(key)
+
+
+def listed(maps: Maps, slot: int, version: int, endpoint: Endpoint) -> Iterator[tuple[Map, bytes]]:
+    """What an endpoint has in a version of its lists."""
+    for network in endpoint.allowed:
+        yield maps.allowed, allowed_key(slot, version, network)
+    for place, route in enumerate(endpoint.routes):
+        yield maps.rules, rule_of(slot, version, route, place)[0]
+        for key, _ in rule_ports_of(slot, version, route, place):
+            yield maps.rule_ports, key
 
 
 def range_keys(vpc: int, endpoint: Endpoint) -> Collection[bytes]:

@@ -14,7 +14,7 @@ from pyroute2 import IPRoute, NetlinkError
 from pyroute2.netlink import nlmsg
 
 from services.gateway_agent.dataplane.difficulties import Difficulties
-from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.kernel_table import KernelTable
 from services.gateway_agent.dataplane.namespaces import in_namespace
 from services.gateway_agent.dataplane.netlink import link_named, unless
 from services.gateway_agent.dataplane.port import NotReady
@@ -29,8 +29,8 @@ _ESRCH = 3
 
 
 class OnLinkRoutes:
-    def __init__(self, entries: Entries, difficulties: Difficulties) -> None:
-        self._entries, self._difficulties = entries, difficulties
+    def __init__(self, table: KernelTable, difficulties: Difficulties) -> None:
+        self._table, self._difficulties = table, difficulties
 
     async def lay_for(self, *changed: Endpoint | None) -> None:
         """In the namespaces of VPCs that an endpoint with routes is in, or was."""
@@ -42,10 +42,10 @@ class OnLinkRoutes:
 
     async def lay(self, vpc: str) -> None:
         """Makes the VPC's routes what its endpoints say; one that cannot be made is its endpoints' difficulty."""
-        attachment = self._entries.attachment(vpc)
+        attachment = self._table.entries.attachment(vpc)
         if attachment is None or not isinstance(target := attachment.target, Netns):
             return
-        routed = self._entries.routed(vpc)
+        routed = self._table.entries.routed(vpc)
         wanted = frozenset(prefix for endpoint in routed for prefix in ranges(endpoint.routes))
         try:
             refused = await asyncio.to_thread(in_namespace, target.namespace, lambda it: _lay(it, target, wanted))
