@@ -443,7 +443,7 @@ async def dig(host: Host, server: str, *question: str) -> str:
         "+answer",
         "+authority",
         "+additional",
-        "+time=2",
+        "+time=1",
         "+tries=1",
     )
     done = await asyncio.to_thread(said_in, host.space, *command, *question)
