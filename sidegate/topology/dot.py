@@ -164,7 +164,7 @@ def _sample(tone: Tone) -> str:
 
 
 def _node(name: str, title: str, lines: Sequence[str], shape: str, tone: Tone) -> str:
-    room = ', margin="0.22,0.1"' if shape == "cds" else ""
+    room = ', margin="0.3,0.1"' if shape == "cds" else ""
     return f"{quoted(name)} [label={_label(title, lines)}, shape={shape}{room}, {_toned(tone)}]"
 
 

@@ -68,7 +68,8 @@ def dressed(drawn: bytes, title: str) -> str:
     root.set("aria-label", clean.line(title))
     style = ElementTree.Element(f"{{{NAMESPACE}}}style")
     style.text = STYLE
-    paper = ElementTree.Element(f"{{{NAMESPACE}}}rect", {"class": "paper", "width": "100%", "height": "100%"})
+    attributes = {"class": "paper", "width": "100%", "height": "100%", "fill": "#ffffff"}  # for who knows no variables
+    paper = ElementTree.Element(f"{{{NAMESPACE}}}rect", attributes)
     named = ElementTree.Element(f"{{{NAMESPACE}}}title")
     named.text = clean.line(title)
     for place, element in enumerate((named, style, paper)):
