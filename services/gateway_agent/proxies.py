@@ -68,7 +68,7 @@ class NoProxies:
 
 
 class Proxies:
-    """`changed` is called whenever a proxy has done what it should, or cannot."""
+    """`changed` is called whenever a proxy has done what it should, or cannot; `begun` is whether `aim` was."""
 
     def __init__(self, runner: Runner, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
         self._runner, self._clock = runner, clock
@@ -80,7 +80,7 @@ class Proxies:
         self._news: dict[Key, None] = {}
         self._watched: dict[str, tuple[int, int, float]] = {}  # process, its descriptor, when it was put
         self._wake = asyncio.Event()
-        self._begun, self._serving = False, ""
+        self.begun, self._serving = False, ""
         self.changed: Callable[[], None] = lambda: None
 
     def aim(self, proxied: Mapping[str, frozenset[Proxied]]) -> None:
@@ -89,8 +89,8 @@ class Proxies:
             self._wanted[vpc] = wanted
             self._done[vpc] = self._done.get(vpc, frozenset()) & wanted
             self._due[vpc] = None
-        if proxied or not self._begun:
-            self._begun = True
+        if proxied or not self.begun:
+            self.begun = True
             self._wake.set()
 
     def look_again(self, vpc: str) -> None:
@@ -199,7 +199,7 @@ class Proxies:
 
     def _ended(self, vpc: str) -> None:
         pid, _, since = self._watched[vpc]
-        if vpc == self._serving:  # another takes its place, or cannot: that is heard of in a moment
+        if vpc == self._serving or not self._wanted.get(vpc):  # another takes its place, or it is to go
             self._unwatch(vpc)
             return
         if self._clock() - since > STEADY_SECONDS:

@@ -82,6 +82,7 @@ class Reconciler:
         proxies: Proxies | None = None,
     ) -> None:
         self._annexes, self._proxies = Annexes(), proxies
+        self._unaimed: dict[str, None] = {}
         self._wall_clock, self._parting, self._names = wall_clock, parting, names
         self._desired = desired
         self._tracker = tracker
@@ -148,8 +149,9 @@ class Reconciler:
         self._desired.end_drains(self._wall_clock())
         self._take_wishes()
         self._tracker.retry(self._retries.due(self._fence.now()))
+        self._aim_proxies(needless=True)
         await self._make_changes()
-        self._aim_proxies()
+        self._aim_proxies(needless=False)
         self._tell_of_changes()
         await self._review()
         if self._tracker.ready:
@@ -180,10 +182,15 @@ class Reconciler:
             if self._names is not None:
                 self._names.heard(key)
 
-    def _aim_proxies(self) -> None:
-        """When what they need is there, or as good as."""
-        if self._proxies is not None and self._desired.synced:
-            self._proxies.aim({vpc: self._annexes.proxied(vpc) for vpc in self._annexes.take_changed()})
+    def _aim_proxies(self, *, needless: bool) -> None:
+        """Those that nobody needs any more before their annexes go, all others when theirs are there, or as good as."""
+        self._unaimed.update(dict.fromkeys(self._annexes.take_changed()))
+        if self._proxies is not None and self._desired.synced and (self._proxies.begun or not needless):
+            told = {vpc: self._annexes.proxied(vpc) for vpc in self._unaimed}
+            told = {vpc: proxied for vpc, proxied in told.items() if not (needless and proxied)}
+            self._unaimed = {vpc: None for vpc in self._unaimed if vpc not in told}
+            if told or not needless:
+                self._proxies.aim(told)
 
     async def _make_changes(self) -> None:
         made = 0

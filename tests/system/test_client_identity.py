@@ -84,6 +84,8 @@ async def test_a_backend_is_told_who_clients_are_by_a_port_that_says_so_and_a_re
             shown = sidegate.cli("gateway", "show").stdout
             assert f"annex of VPC {mall.vpc_id}" in shown
             assert f"annex of VPC {shop.vpc_id}" not in shown
+            log = (sidegate.data / "logs" / "gateway.log").read_text()
+            assert "is without its proxy" not in log, "what goes on purpose is no fault"
 
 
 async def _serving(sidegate: Standalone, payments: Site) -> contextlib.AbstractAsyncContextManager[ToldServer]:
