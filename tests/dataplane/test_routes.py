@@ -157,11 +157,8 @@ async def test_every_address_of_a_route_is_answered_for_denied_ones_too(scene: S
         ("100.126.0.1", Counter.REFUSED_ARP),
     ):
         await scene.world.counts_one(counter, wire.send(arp_request(wire.mac, CLIENT, address)))
-
-
-async def test_an_echo_is_refused_as_at_an_endpoints_address(scene: Scene) -> None:
-    echo = Segment(CLIENT, INSIDE, 0x0800, 0, ICMP).pack()
-    await scene.world.counts_one(Counter.REFUSED_ICMP, scene.world.wire(scene.shop).send_ipv4(echo))
+    echo = Segment(CLIENT, INSIDE, 0x0800, 0, ICMP).pack()  # is refused as at an endpoint's own address
+    await scene.world.counts_one(Counter.REFUSED_ICMP, wire.send_ipv4(echo))
 
 
 async def test_a_port_that_nobody_serves_is_told_by_the_address_that_the_client_used(scene: Scene) -> None:
@@ -201,10 +198,7 @@ async def test_a_capture_has_packets_of_every_address_and_flows_tell_which(scene
     finally:
         capture.close()
     assert (refused.endpoint, str(refused.address), refused.verdict) == (scene.endpoint.id, IN_DENIED, "refused_denied")
-
-
-async def test_an_endpoint_with_routes_is_tried_out_as_others_are(scene: Scene) -> None:
-    reach = await scene.world.dataplane.reach(scene.endpoint.id, 0.5)
+    reach = await world.dataplane.reach(scene.endpoint.id, 0.5)  # it is tried out as others are
     assert reach is not None
     assert (reach.answers, reach.claimants) == (True, ())
     assert {attempt.outcome for attempt in reach.attempts} == {Outcome.OPEN, Outcome.PRESENT}

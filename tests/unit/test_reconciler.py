@@ -242,6 +242,18 @@ async def test_an_attachment_without_its_device_is_put_again_until_it_is_well() 
         assert at.switch.changes == [Put(SHOP)], "what uses it stays where it is"
 
 
+async def test_an_endpoint_that_lacks_a_way_in_a_namespace_is_put_again_until_it_has_it() -> None:
+    async with bench(pace=Pace(retry=(0.2, 5.0))) as at:
+        at.sync(ALL)
+        await at.settle()
+        at.switch.reasons[CLIENT.key] = "network namespace blue has another route to 100.125.0.0/16"
+        await at.settle()
+        at.switch.changes.clear()
+        at.clock.seconds += 0.2
+        await at.settle()
+        assert at.switch.changes == [Put(CLIENT)]
+
+
 async def test_the_fence_takes_everything_out_users_first() -> None:
     async with bench(*ALL) as at:
         at.sync(ALL)
