@@ -45,7 +45,9 @@ class NotFound(Refused):
     """Raised for what is not there and for what is another's, in the same words."""
 
     def __init__(self, kind: str, id_: str) -> None:
-        super().__init__("NOT_FOUND", f"{kind} {id_} is not there", metadata={"kind": kind, "id": id_})
+        super().__init__(
+            "NOT_FOUND", f"{kind.replace('_', ' ')} {id_} is not there", metadata={"kind": kind, "id": id_}
+        )
 
 
 class AlreadyExists(Refused):

@@ -76,12 +76,13 @@ def hint_of(error: errors.SidegateError) -> str:
         return f"in the way: {', '.join(error.blockers[:BLOCKERS_SHOWN])}" + (f" and {more} more" if more > 0 else "")
     if error.retry_after is not None:
         return f"try again in {error.retry_after:g} s"
-    if isinstance(error, errors.NotFound) and (noun := error.metadata.get("kind", "")):
-        return f"what is yours is listed by `sidegate {noun.replace('_', '-')} list`" if noun in LISTED else ""
+    if isinstance(error, errors.NotFound) and (kind := error.metadata.get("kind", "")):
+        noun = kind.replace("_", "-").replace(" ", "-")
+        return f"what is yours is listed by `sidegate {noun} list`" if noun in LISTED else ""
     return next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
 
 
-LISTED = frozenset({"account", "vpc", "subnet", "route_table", "port", "attachment", "service", "endpoint"})
+LISTED = frozenset({"account", "vpc", "subnet", "route-table", "port", "attachment", "service", "endpoint"})
 
 
 def complaint_of(error: errors.SidegateError) -> Complaint:

@@ -111,6 +111,9 @@ def test_a_route_table_is_created_shown_listed_changed_and_deleted(cli: CommandL
     contradiction = ("--subnet", "front", "--no-subnets")
     assert "contradict each other" in cli.error("route-table", "update", "storage", *contradiction, code=2)
     assert cli.answer("route-table", "delete", "storage")["state"] == "deleted"
+    gone = cli.error("route-table", "get", "storage", code=3)
+    assert "route table storage is not there" in gone
+    assert "`sidegate route-table list`" in gone
 
 
 def test_an_endpoint_of_a_gateway_is_in_route_tables_and_holds_to_a_policy(
