@@ -35,9 +35,15 @@ def options_of_writes() -> Iterator[tuple[str, str, Sequence[str]]]:
     commands: Any = typer.main.get_command(app)
     for noun, group in commands.commands.items():
         if noun not in ELSEWHERE and hasattr(group, "commands"):
-            for verb, command in group.commands.items():
+            for verb, command in verbs_of(group):
                 if verb not in READING:
                     yield noun, verb, [name for option in command.params for name in option.opts]
+
+
+def verbs_of(group: Any) -> Iterator[tuple[str, Any]]:
+    """Those of a noun, and of what is below it: the resolver of a VPC is set and deleted."""
+    for verb, command in group.commands.items():
+        yield from verbs_of(command) if hasattr(command, "commands") else [(verb, command)]
 
 
 @pytest.mark.parametrize(("noun", "verb", "options"), list(options_of_writes()), ids=lambda each: str(each)[:20])

@@ -29,6 +29,7 @@ from services.endpoint.wire.forwarding import ServiceCodec as ForwardingCodec
 from services.endpoint.wire.policy import LARGEST_POLICY, policy_of
 from services.endpoint.wire.sights import sights_of
 from services.registry.domain import service
+from services.registry.domain.private_name import PrivateName
 from services.registry.domain.publication import (
     EVERYBODY,
     NO_LIMITS,
@@ -38,6 +39,7 @@ from services.registry.domain.publication import (
     ConsumerLimits,
     ServerType,
     ServiceType,
+    check_named,
     check_types,
     first_permissions,
 )
@@ -208,10 +210,14 @@ def test_every_value_of_the_contract_has_a_meaning_and_a_later_one_is_refused() 
             read(later)
 
 
-def test_a_service_that_is_reached_by_routes_is_refused_with_words() -> None:
-    with pytest.raises(Invalid, match="cannot be published yet") as refused:
-        check_types(replace(PROFILED, service_type=ServiceType.GATEWAY))
+def test_a_service_that_is_reached_by_routes_is_the_operators_and_has_no_private_name() -> None:
+    routed = replace(PROFILED, service_type=ServiceType.GATEWAY)
+    with pytest.raises(Forbidden, match="only the operator") as refused:
+        check_types(routed)
     assert refused.value.field == "endpoint_service.service_type"
+    check_types(replace(routed, owner=Principal(OPERATOR, "platform")))
+    with pytest.raises(Invalid, match="ordinary addresses"):
+        check_named(replace(routed, private_name=PrivateName("api.example.com", "value")))
 
 
 def test_only_the_operator_publishes_platform_services_and_they_are_everybodys() -> None:
