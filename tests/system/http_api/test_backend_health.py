@@ -112,7 +112,7 @@ async def test_where_none_is_well_sessions_go_on_and_both_sides_are_told_so(scen
     assert done.returncode == 1, done.stdout + done.stderr
     assert "connection refused at port 9000" in done.stdout
     told = scene.sidegate.cli("endpoint", "get", scene.endpoint.id, account="patron")
-    assert "2 of 2 take new sessions, though none is well" in told.stdout
+    assert "no: backends of the service fail their health checks" in told.stdout
 
 
 async def test_another_account_reads_nothing(scene: Scene) -> None:
