@@ -46,6 +46,7 @@ LOCAL, LOCAL_TABLE = 2, 255  # RTN_LOCAL, RT_TABLE_LOCAL
 PERMANENT = 0x80  # NUD_PERMANENT
 ONLINK = 4  # RTNH_F_ONLINK
 HOST_SCOPE = 254
+AT_ONCE = 2  # IFA_F_NODAD: a route that names it as its source is refused before an address is tried
 Result = TypeVar("Result")
 _NO_IPV6 = (EACCES, EPERM, EINVAL, ENODEV, EOPNOTSUPP, EAFNOSUPPORT)
 _SETTINGS = {
@@ -122,7 +123,7 @@ def _prepare(inside: IPRoute) -> None:
     inside.route("replace", dst=str(PROXIES), oif=loopback, type=LOCAL, table=LOCAL_TABLE, scope=HOST_SCOPE)
     for address6 in (PROXY_V6, RESOLVER_V6):
         with unless(*_NO_IPV6):
-            inside.addr("add", index=loopback, address=str(address6), prefixlen=128, family=AF_INET6)
+            inside.addr("add", index=loopback, address=str(address6), prefixlen=128, family=AF_INET6, flags=AT_ONCE)
 
 
 def _open(inside: IPRoute, gateway: bytes) -> None:
