@@ -42,6 +42,7 @@ ENABLED, DISABLED = endpoint_pb.Endpoint.WHITELIST_ENABLED, endpoint_pb.Endpoint
 
 
 def wanted(body: CreateEndpointBody) -> endpoint_pb.Endpoint:
+    """Without a subnet it is one of type gateway, of which `enable_dns` says nothing: Terraform sets it for all."""
     return endpoint_pb.Endpoint(
         service=body.endpoint_service_id.lower(),
         subnet_id=(body.subnet_id or "").lower(),
@@ -50,7 +51,7 @@ def wanted(body: CreateEndpointBody) -> endpoint_pb.Endpoint:
         address=body.ipv6_address or body.port_ip or "",
         allowed_cidrs=body.whitelist or (),
         whitelist=ENABLED if body.enable_whitelist else DISABLED,
-        dns_enabled=body.enable_dns or False,
+        dns_enabled=bool(body.enable_dns and body.subnet_id),
         description=body.description or "",
         tags=tag_messages(body.tags or ()),
         policy=policies.document(body.policy_statement, body.policy_document),

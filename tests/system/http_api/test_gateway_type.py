@@ -96,6 +96,14 @@ async def test_an_endpoint_in_route_tables_lives_by_the_sdk(
     shop.delete_endpoint(made.id)
 
 
+async def test_that_dns_is_wanted_says_nothing_of_an_endpoint_that_has_no_address(
+    shop: Tenant, storage: EndpointService
+) -> None:
+    made = connect(shop, storage.id, enable_dns=True)
+    assert (made.enable_dns, shop.endpoint(made.id).enable_dns) == (False, False)
+    shop.delete_endpoint(made.id)
+
+
 async def test_what_of_it_cannot_be_has_a_code_of_its_own(
     shop: Tenant, pay: Tenant, storage: EndpointService, tables: list[str]
 ) -> None:
@@ -103,7 +111,6 @@ async def test_what_of_it_cannot_be_has_a_code_of_its_own(
     assert refusal(lambda: connect(shop, storage.id, routetables=[shop.vpc])) == (400, "EndPoint.1019")
     assert refusal(lambda: connect(pay, storage.id, routetables=[tables[0]])) == (400, "EndPoint.1019")
     assert refusal(lambda: connect(shop, storage.id, vpc_id=pay.vpc)) == (400, "EndPoint.2001")
-    assert refusal(lambda: connect(shop, storage.id, enable_dns=True)) == (400, "EndPoint.2034")
     plain = pay.publish(ports=[{"client_port": 7, "server_port": 7}])
     pay.permit(plain.id, "*")
     assert refusal(lambda: connect(shop, plain.id)) == (400, "EndPoint.2010")
