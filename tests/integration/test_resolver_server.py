@@ -261,6 +261,34 @@ async def test_an_answer_that_was_cut_is_asked_for_by_tcp_and_cut_for_a_client_b
         assert len(addresses(await at.tcp(LONG))) == 300
 
 
+async def test_an_answer_that_takes_long_to_read_is_not_read() -> None:
+    """64 KB take half a second, in which nothing else is done."""
+    texts = [f"10.1.{number // 250}.{number % 250 + 1}" for number in range(2000)]
+    ways: list[bool] = []
+
+    def script(asked: dns.message.Message, by_tcp: bool) -> bytes:
+        ways.append(by_tcp)
+        return response(asked, *texts) if by_tcp else truncated(asked)
+
+    async with upstream(script) as (_, where), running(where) as at:
+        assert (await at.udp(LONG)).flags & dns.flags.TC
+        assert ways == [False], "of a client by UDP nobody else asks by TCP"
+        assert (await at.tcp(LONG)).rcode() == dns.rcode.SERVFAIL
+        assert at.resolvers.counts.outcomes[Outcome.UNREACHABLE] == 1
+
+
+async def test_answers_of_others_take_so_much_time_and_own_names_are_answered_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "ANSWERS_SHARE", 0.002)
+    texts = [f"10.1.0.{number}" for number in range(1, 60)]
+    async with upstream(lambda asked, _: response(asked, *texts)) as (_, where), running(where) as at:
+        found = await asyncio.gather(*(at.udp(f"w{number}.example.com") for number in range(50)))
+        assert {each.rcode() for each in found} == {dns.rcode.NOERROR, dns.rcode.SERVFAIL}
+        assert at.count(Result.LIMITED) > 30
+        assert addresses(await at.udp(OWN)) == ["10.0.0.100"]
+
+
 async def test_who_is_silent_or_declines_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forwarding.Forwarder.__init__, "__defaults__", (0.3,))
     async with (

@@ -14,7 +14,7 @@ import dns.name
 from services.gateway_agent.resolving.answers import Ask, Known, answer
 from services.gateway_agent.resolving.book import Book
 from services.gateway_agent.resolving.forwarding import Forwarder, Outcome
-from services.gateway_agent.resolving.limits import Rate
+from services.gateway_agent.resolving.limits import Rate, Share
 from services.gateway_agent.resolving.questions import TCP_PAYLOAD, UDP_PAYLOAD, Reply, Result, read
 from services.gateway_agent.table import Resolver
 
@@ -23,6 +23,9 @@ QUESTIONS_PER_SECOND = 1000
 
 QUESTIONS_OF_ALL_PER_SECOND = 3000
 """Of all VPCs of a gateway together: its agent has other work, too."""
+
+ANSWERS_SHARE, ANSWERS_SHARE_OF_ALL = 0.2, 0.4
+"""Of the time of the agent's event loop, for what others answer: of one VPC, and of all together."""
 
 MOST_CONNECTIONS = 100
 MOST_CONNECTIONS_OF_ONE = 10
@@ -58,11 +61,13 @@ class Sockets:
 class Server:
     """Answers until it is closed. `resolver` may be another at any time: of the same VPC."""
 
-    def __init__(self, resolver: Resolver, sockets: Sockets, book: Book, counts: Counts, of_all: Rate) -> None:
+    def __init__(
+        self, resolver: Resolver, sockets: Sockets, book: Book, counts: Counts, *, of_all: Rate, answers_of_all: Share
+    ) -> None:
         self.resolver, self.sockets = resolver, sockets
         self._book, self._counts = book, counts
         self._names = book.names(resolver.vpc)
-        self._forwarder = Forwarder(counts.outcomes)
+        self._forwarder = Forwarder(counts.outcomes, (Share(ANSWERS_SHARE), answers_of_all))
         self._rate, self._of_all = Rate(QUESTIONS_PER_SECOND), of_all
         self._connections: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
