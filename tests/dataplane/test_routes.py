@@ -13,6 +13,7 @@ import pytest
 
 from services.gateway_agent.captures import LONGEST_SNAP
 from services.gateway_agent.dataplane.maps import Counter
+from services.gateway_agent.dataplane.on_link import OURS
 from services.gateway_agent.flows import FULL
 from services.gateway_agent.reach import Outcome
 from services.gateway_agent.table import Endpoint, Protocol, Route, Service, everybody
@@ -114,6 +115,16 @@ async def test_a_route_of_the_tenants_own_is_told_and_left_alone(scene: Scene) -
     assert scene.on_link() == {PREFIX}
     await scene.world.remove(scene.endpoint)
     assert scene.on_link() == set()
+
+
+async def test_routes_that_a_tenant_makes_in_our_name_are_no_more_than_routes(scene: Scene) -> None:
+    """Whoever has the namespace may choose their protocol, of a default route too, which has no destination."""
+    for family in ("-4", "-6"):
+        scene.inside.ip(family, "route", "add", "default", "dev", DEVICE, "proto", str(OURS))
+    await scene.put(route(PREFIX), route("100.126.0.0/16"))
+    assert scene.world.dataplane.difficulties() == {}
+    assert scene.on_link() == {PREFIX, "100.126.0.0/16"}
+    assert "default" not in scene.inside.ip("route", "show", "dev", DEVICE), "it is taken for one that was left"
 
 
 async def test_what_an_agent_could_not_take_away_the_next_one_does(scene: Scene) -> None:

@@ -88,7 +88,9 @@ def _add(inside: IPRoute, prefix: Network, index: int) -> str:
 
 
 def _destination(route: nlmsg) -> Network:
-    return ip_network((route.get_attr("RTA_DST"), route["dst_len"]))
+    """A default route has none."""
+    anything = "0.0.0.0" if route["family"] == AF_INET else "::"  # noqa: S104 - an address of a route, not to listen at
+    return ip_network((route.get_attr("RTA_DST") or anything, route["dst_len"]))
 
 
 def _route(prefix: Network, index: int) -> dict[str, str | int]:
