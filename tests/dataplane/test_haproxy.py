@@ -5,6 +5,8 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +14,8 @@ from uuid import uuid4
 import pytest
 
 from services.gateway_agent.annexes import Proxied
+from services.gateway_agent.dataplane import haproxy
+from services.gateway_agent.dataplane.annex_sockets import open_in_annex
 from services.gateway_agent.dataplane.haproxy import Haproxies, _command, find_haproxy, wait_for
 from services.gateway_agent.dataplane.naming import Naming
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady, ProxyMissing
@@ -127,6 +131,45 @@ async def test_one_that_was_killed_is_started_anew_and_a_strangers_number_is_nob
     assert len(known(haproxies, vpc)) == 1
 
 
+async def test_what_could_not_be_told_is_told_by_the_next_attempt_though_it_looks_as_before(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    """What is written down of a process that did not start is not what the one that runs knows."""
+    one, two = proxied(vpc), proxied(vpc, 1)
+    pid = haproxies.put(vpc.id, [one])
+    with Namespace(Naming(world.gateway_id).annex(vpc.id)).run(lambda: _taken(25)), pytest.raises(DataplaneError):
+        haproxies.put(vpc.id, [one, replace(two, ports=(25,))])
+    after = haproxies.put(vpc.id, [one, two])
+    assert len(known(haproxies, vpc)) == 2, f"process {pid} is {after} now"
+
+
+async def test_one_that_was_killed_between_telling_and_writing_down_is_told_again(
+    haproxies: Haproxies, vpc: Vpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = proxied(vpc), proxied(vpc, 1)
+    haproxies.put(vpc.id, [one])
+    with monkeypatch.context() as killed:
+        killed.setattr(haproxy, "_write", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            haproxies.put(vpc.id, [two])
+    haproxies.put(vpc.id, [one])
+    (line,) = known(haproxies, vpc)
+    assert line.startswith("10.0.1.0 ")
+
+
+async def test_a_resolver_in_the_same_annex_is_in_nobodys_way(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    """Of a service that has port 53 with PROXY, whichever of them is there first."""
+    for proxy_first in (False, True):
+        if proxy_first:
+            haproxies.put(vpc.id, [proxied(vpc, 0, 53)])
+        udp, tcp = open_in_annex(world.gateway_id, vpc.id, 4)
+        with closing(udp), closing(tcp):
+            haproxies.put(vpc.id, [proxied(vpc, 0, 53)])
+        haproxies.stop(vpc.id)
+
+
 async def test_it_ends_with_its_annex(world: KernelWorld, haproxies: Haproxies, vpc: Vpc) -> None:
     pid = haproxies.put(vpc.id, [proxied(vpc)])
     await world.remove(Attachment(annex_id(vpc.id), Annex(vpc.id)))
@@ -169,6 +212,10 @@ async def test_what_is_missing_is_named(world: KernelWorld, haproxies: Haproxies
     inside = Namespace(Naming(world.gateway_id).annex(vpc.id))
     with inside.run(lambda: _taken(443)), pytest.raises(DataplaneError, match=r"does not start: .*:443"):
         haproxies.put(vpc.id, [proxied(vpc)])
+
+
+def _killed(*_arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _taken(port: int) -> socket.socket:

@@ -33,6 +33,7 @@ def open_in_annex(gateway_id: str, vpc: str, version: int) -> tuple[socket.socke
         udp, tcp = made
         try:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # a proxy may have port 53 of all other addresses
             for each in made:
                 each.bind(where)
             tcp.listen(BACKLOG)

@@ -63,9 +63,11 @@ class Haproxies:
         pid = _running(where, identity)
         if pid and _read(where / CONFIGURATION) == text:
             if _read(where / MAP) != _joined(lines):
+                (where / MAP).unlink(missing_ok=True)  # until it is told, nobody knows what it knows
                 _replace_map(where, lines)
                 _write(where / MAP, _joined(lines))
             return pid
+        (where / CONFIGURATION).unlink(missing_ok=True)  # the map is the next one's from here on
         _write(where / MAP, _joined(lines))
         _write(where / NEXT, text)
         return self._start(namespace, where, identity, pid)
