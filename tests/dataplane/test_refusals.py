@@ -237,6 +237,18 @@ async def test_what_a_route_denies_and_what_no_rule_allows_is_refused(scene: Sce
     assert (await world.dataplane.read()).entries[routed.key] == routed
 
 
+async def test_a_range_leads_to_no_endpoint_that_has_no_routes(scene: Scene) -> None:
+    """Nor to one that has taken the address of an endpoint with routes while a packet was on its way to that one."""
+    world, number = scene.world, scene.world.device_number(scene.vpcs[0])
+    hint = pack_address(scene.endpoint.address)
+    world.maps.routes.put(range_key(number, IPv4Network("100.125.0.0/16")), hint)
+    stray = scene.from_shop(replace(OPENING, destination="100.125.0.1"))
+    await scene.is_refused(scene.shop, stray, Counter.REFUSED_NO_ENDPOINT)
+    before = (await world.dataplane.counters())[Counter.FORWARDED]
+    await scene.shop.send(scene.from_shop(OPENING))
+    await world.counts_more(Counter.FORWARDED, before)
+
+
 async def test_a_service_without_backends_refuses(scene: Scene) -> None:
     service = await scene.world.publish(scene.vpcs[1], BACKEND)
     await scene.world.lead(scene.vpcs[0], service, "10.0.0.101", "198.19.128.8")

@@ -247,7 +247,8 @@ __noinline __u32 copy_endpoint(const struct client *client, struct grant *grant,
 	*slot = read_slot(second.low);
 	if (second.low != first.low || second.high != first.high || slot->epoch != first.high)
 		return REFUSED_STALE_EPOCH;
-	return FORWARDED;
+	/* A hint may be old, and lead to whoever has the address now: who has no rules has no address but that one. */
+	return slot->routed || same_address(&range.first.address, &client->destination) ? FORWARDED : REFUSED_NO_ENDPOINT;
 }
 
 /* An address that no machine of a VPC has: this host's, nobody's, one of ours. */
