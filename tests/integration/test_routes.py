@@ -10,12 +10,17 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from services.common.addressing import networks_of
 from services.common.clock import SECOND, now
 from services.common.eventsourcing.rebuild import rebuild_holdings
+from services.common.eventsourcing.store import Constraints
 from services.common.principal import Principal
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.streams import Streams
 from services.endpoint.domain.routes import Place
+from services.registry.application.streams import on_our_own
+from services.registry.domain.network import RouteHold
+from services.registry.domain.route_tables import routes_claim
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
@@ -29,7 +34,7 @@ from tests.support.world import tcp
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 T = TypeVar("T")
-MANY = 20
+MANY, LAST_ID = 20, "ffffffff-ffff-4fff-bfff-ffffffffffff"
 GATEWAY = EndpointService.SERVICE_TYPE_GATEWAY
 CLOUD = EndpointService.SERVER_TYPE_CLOUD
 
@@ -361,6 +366,21 @@ async def test_what_was_held_for_an_endpoint_that_never_came_is_given_back_after
     assert await scene.services.registry_store.holders("endpoint-routes", stranger)
     await reservations.release_unknown(now() + 61 * SECOND)
     assert not await scene.services.registry_store.holders("endpoint-routes", stranger)
+
+
+async def test_many_that_hold_routes_are_asked_for_in_as_many_questions_as_it_takes(scene: Scene) -> None:
+    """One is about a thousand endpoints at most, and its refusal would keep everything held for ever."""
+    vpc, *_ = await scene.network()
+    service = await scene.publish()
+    registry, owner = scene.services.registry, Principal("shop", "live")
+    others = tuple(routes_claim(str(uuid4())) for _ in range(1000))
+    hold = RouteHold(LAST_ID, owner, service.id, (), networks_of(service.public_prefixes), now())
+    context = on_our_own("Test", now())
+    await registry.routes.reserve(hold, vpc.id, Constraints(claims=others), context)
+    await registry.reservations.release_unknown(now() + 61 * SECOND)
+    assert not await scene.services.registry_store.holders("endpoint-routes", LAST_ID)
+    await registry.routes.reserve(hold, vpc.id, Constraints(releases=others), context)
+    await registry.routes.release(LAST_ID, context)
 
 
 async def test_a_start_lets_go_of_what_a_crash_left_held_and_hears_what_was_missed(scene: Scene) -> None:

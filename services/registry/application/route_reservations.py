@@ -19,6 +19,9 @@ from services.registry.wire.route_tables import route_table_message
 from services.registry.wire.vpcs import subnet_message
 from sidegate.api.registry.v1 import vpc_pb2
 
+ASKED_AT_ONCE = 1000
+"""How many endpoints one question may be about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -58,12 +61,15 @@ class RouteReservations:
     async def release_unknown(self, before: int, at: int) -> None:
         """Lets go of what was reserved before that moment for endpoints that never came to be."""
         held = await self._streams.holders(routes_claim(""))
-        doubted = held.keys() - self._settled
-        known = await self._endpoints.known(doubted) if doubted else set()
-        self._settled |= known
-        for endpoint in doubted - known:
-            context = on_our_own("ReleaseUnknownReservations", at)
-            await self._streams.vpcs.execute(held[endpoint], ReleaseRoutes(endpoint, before), context, no_answer)
+        self._settled &= held.keys()
+        doubted = sorted(held.keys() - self._settled)
+        for start in range(0, len(doubted), ASKED_AT_ONCE):
+            asked = doubted[start : start + ASKED_AT_ONCE]
+            known = await self._endpoints.known(asked)
+            self._settled |= known
+            for endpoint in sorted(set(asked) - known):
+                context = on_our_own("ReleaseUnknownReservations", at)
+                await self._streams.vpcs.execute(held[endpoint], ReleaseRoutes(endpoint, before), context, no_answer)
 
     def doubt(self) -> None:
         """Has every endpoint asked for again: deletions may have gone unheard."""
