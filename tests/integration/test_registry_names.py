@@ -324,14 +324,30 @@ async def test_a_name_that_another_has_shown_is_taken_until_it_is_given_up(world
     zone.publish((await world.payments.name_service(ours.id, "api.example.com")).private_name)
     await world.payments.verify(ours.id)
     theirs = await world.shop.service(await world.shop.vpc())
+    named = (await world.shop.name_service(theirs.id, "api.example.com")).private_name
+    zone.publish(named)
     with pytest.raises(errors.AlreadyExists) as taken:
-        await world.shop.name_service(theirs.id, "api.example.com")
+        await world.shop.verify(theirs.id)
     assert (taken.value.reason, taken.value.field) == ("DNS_NAME_TAKEN", "endpoint_service.private_name.name")
     assert ours.id not in taken.value.text
     assert "payments" not in taken.value.text
     await world.payments.delete_service(ours.id)
-    zone.publish((await world.shop.name_service(theirs.id, "api.example.com")).private_name)
     assert (await world.shop.verify(theirs.id)).private_name.state == VERIFIED
+
+
+async def test_whoever_has_not_shown_a_name_does_not_learn_that_another_has_it(world: RegistryWorld, zone: Dns) -> None:
+    ours = await world.payments.service(await world.payments.vpc())
+    zone.publish((await world.payments.name_service(ours.id, "api.example.com")).private_name)
+    await world.payments.verify(ours.id)
+    theirs = await world.shop.service(await world.shop.vpc())
+    said = []
+    for name in ("api.example.com", "nobodys.example.com"):
+        named = (await world.shop.name_service(theirs.id, name)).private_name
+        zone.texts[named.record_name] = ["another's"]
+        with pytest.raises(errors.WrongState) as refused:
+            await world.shop.verify(theirs.id)
+        said.append((refused.value.reason, refused.value.text.replace(name, "").replace(named.record_value, "")))
+    assert said[0] == said[1]
 
 
 async def test_another_accounts_service_is_not_there_to_be_verified(world: RegistryWorld, zone: Dns) -> None:

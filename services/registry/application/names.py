@@ -10,7 +10,7 @@ from services.common.eventsourcing.context import CommandContext
 from services.registry.application.inventory import Inventory
 from services.registry.application.streams import Streams, explained, stream
 from services.registry.domain import service as domain
-from services.registry.domain.private_name import FIELD, UNNAMED, PrivateName, Unnamed, taken
+from services.registry.domain.private_name import FIELD, UNNAMED, PrivateName, Unnamed
 from services.registry.domain.proof import Found, Unanswered, missing
 from services.registry.domain.service_commands import VerifyName
 from services.registry.projections import SERVICE
@@ -50,7 +50,7 @@ class Names:
             )
             raise WrongState("NO_PRIVATE_NAME", text, field=FIELD)
         if not named.verified_at:
-            await require_free(self._streams, named.name, service_id)
+            # Whether another has the name is told by its claim, at the end: to whoever has shown it to be his, alone.
             # In turn, so that whoever's name servers are slow keeps his own account waiting and nobody else's.
             async with self._turns.setdefault(context.principal.account, Semaphore(LOOKUPS_OF_AN_ACCOUNT)):
                 found = await self._look_up(named.record)
@@ -66,14 +66,6 @@ class Names:
 def new_name(name: str) -> PrivateName | Unnamed:
     """A name that is yet to be shown, by a value that nobody has guessed before it is told."""
     return PrivateName(name, f"sidegate-verification={secrets.token_hex(16)}") if name else UNNAMED
-
-
-async def require_free(streams: Streams, name: str, service_id: str) -> None:
-    """Refuses a name that another service has shown to be its owner's. Only its claim, at the end, decides."""
-    if name:
-        holder = (await streams.holders(PrivateName(name, "").claim)).get(name)
-        if holder not in (None, stream("service", service_id)):
-            raise taken(name)
 
 
 def _rendered(state: domain.State, _version: int) -> bytes:

@@ -12,7 +12,7 @@ from services.common.labels import Tag
 from services.common.principal import Principal
 from services.common.service_settings import USUAL, HealthCheck, SessionSettings
 from services.registry.application.inventory import Inventory, owned
-from services.registry.application.names import new_name, require_free
+from services.registry.application.names import new_name
 from services.registry.application.settings import UNLIMITED, Settings
 from services.registry.application.streams import Streams, explained, new_id, stream
 from services.registry.domain import service as domain
@@ -104,7 +104,6 @@ class Publishing:
         caller = context.principal
         network, backends = await self._resources.read(lambda now: _placed(now, draft, caller))
         id_ = new_id(context)
-        await require_free(self._streams, draft.private_name, id_)
         made = Service(
             id=id_,
             owner=caller,
@@ -143,7 +142,6 @@ class Publishing:
         if (first := await self._streams.first_answer(context)) is not None:
             return EndpointService.FromString(first)
         command = await self._resources.read(lambda now: _change(now, id_, revision, context))
-        await require_free(self._streams, revision.private_name or "", id_)
         return await self._execute(id_, command, context)
 
     async def add_permissions(
