@@ -134,6 +134,18 @@ def test_what_is_no_policy_of_the_service_is_refused(text: str) -> None:
     assert refused.value.reason == "POLICY_INVALID"
 
 
+@pytest.mark.parametrize(
+    "said", [{"Action": ["x" * 9000]}, {"Resource": "x" * 9000}, {"Sid": "x" * 9000, "NotAction": 1}]
+)
+def test_a_refusal_names_what_is_refused_without_all_of_it(said: dict[str, Any]) -> None:
+    """It has to fit into the trailers of a call."""
+    with pytest.raises(Invalid) as refused:
+        routes(allow("*") | said)
+    assert refused.value.reason == "POLICY_NOT_ENFORCEABLE"
+    assert len(refused.value.text) < 500
+    assert "xxxx…" in refused.value.text
+
+
 def test_one_statement_and_one_text_need_no_list() -> None:
     text = json.dumps({"Statement": {"Effect": "Deny", "Action": "*", "Resource": "tcp/80"}})
     assert policy.parse(text, PREFIXES) == policy.parse(document(deny("tcp/80")), PREFIXES)

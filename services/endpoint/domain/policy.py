@@ -26,7 +26,7 @@ ENFORCEABLE = (
     " '100.125.1.0/24', ports such as 'tcp/443', 'account/NAME', or some of these with a blank between"
 )
 KEYS = frozenset({"Effect", "Action", "Resource", "Sid"})
-HIGHEST_PORT = 65_535
+HIGHEST_PORT, SHOWN_CHARACTERS = 65_535, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,9 @@ def parse(document: str, prefixes: Sequence[Network]) -> Policy:
         return OPEN
     said = json.loads(document)
     if strange := sorted(said.keys() - {"Version", "Statement", "Id"}):
-        raise _not_enforceable("the policy", f"'{strange[0]}' is nothing that it has: it has Version and Statement")
+        raise _not_enforceable(
+            "the policy", f"'{_shown(strange[0])}' is nothing that it has: it has Version and Statement"
+        )
     statements = said.get("Statement")
     if isinstance(statements, Mapping):
         statements = [statements]
@@ -133,14 +135,15 @@ def _permitted(policy: Policy, prefix: Network, port: Port | None, account: str)
 def _statement(said: object, number: int, prefixes: Sequence[Network]) -> Statement:
     if not isinstance(said, Mapping):
         raise _invalid(f"statement {number}", "is an object of Effect, Action and Resource")
-    where = f"statement {number}" + (f" ({said['Sid']})" if isinstance(said.get("Sid"), str) and said["Sid"] else "")
+    named = said.get("Sid")
+    where = f"statement {number}" + (f" ({_shown(named)})" if isinstance(named, str) and named else "")
     if strange := sorted(said.keys() - KEYS):
-        raise _not_enforceable(where, f"'{strange[0]}' cannot be held to")
+        raise _not_enforceable(where, f"'{_shown(strange[0])}' cannot be held to")
     if said.get("Effect") not in ("Allow", "Deny"):
         raise _invalid(where, "has the Effect Allow or Deny")
     for action in _texts(said, "Action", where):
         if action not in ACTIONS:
-            raise _not_enforceable(where, f"the Action '{action}' is the service's own affair")
+            raise _not_enforceable(where, f"the Action '{_shown(action)}' is the service's own affair")
     resources = _texts(said, "Resource", where)
     targets = tuple(_target(resource, where, prefixes) for resource in resources)
     return Statement(said["Effect"] == "Allow", targets)
@@ -163,7 +166,7 @@ def _target(resource: str, where: str, prefixes: Sequence[Network]) -> Target:
         elif prefix is None and (part := _prefix(word)) is not None:
             prefix = part
         else:
-            raise _not_enforceable(where, f"the Resource '{resource}' names what a gateway does not see")
+            raise _not_enforceable(where, f"the Resource '{_shown(resource)}' names what a gateway does not see")
     if prefix is not None and not any(_inside(prefix, each) for each in prefixes):
         public = ", ".join(map(str, prefixes))
         raise _invalid(where, f"names {prefix}, which is outside the public prefixes of the service: {public}")
@@ -195,6 +198,12 @@ def _texts(said: Mapping[str, Any], key: str, where: str) -> Sequence[str]:
     if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
         raise _invalid(where, f"has the texts of {key} in a list")
     return texts
+
+
+def _shown(text: str) -> str:
+    """The caller's own words in a refusal, which has to fit into the trailers of a call."""
+    printable = "".join(each if each.isprintable() else "?" for each in text[: SHOWN_CHARACTERS + 1])
+    return printable if len(printable) <= SHOWN_CHARACTERS else printable[:SHOWN_CHARACTERS] + "…"
 
 
 def _invalid(where: str, why: str) -> Invalid:
