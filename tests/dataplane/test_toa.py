@@ -162,8 +162,22 @@ async def test_sessions_have_it_that_began_while_the_port_told_of_clients(scene:
     assert await scene.options_after(b"", source_port=1) == toa(port=1)
     assert await scene.options_after(b"", source_port=2) == b""
     await scene.world.put(scene.service)
-    assert await scene.options_after(b"", source_port=2) == b""
+    own = toa("192.0.2.1", 1)
+    assert await scene.options_after(own, source_port=2, flags=ACK) == own, "it goes on as it began"
     assert await scene.options_after(b"", source_port=3) == toa(port=3)
+
+
+async def test_a_session_from_before_the_port_told_of_clients_opens_no_connection_with_the_clients_words(
+    scene: Scene,
+) -> None:
+    """A backend that was silent, or has started anew, takes a SYN in it for a new connection."""
+    await scene.world.put(replace(scene.service, ports=(replace(TOA, identity=ClientIdentity.NONE), WEB_TOO)))
+    own = toa("192.0.2.1", 1)
+    assert await scene.options_after(own) == own
+    await scene.world.put(scene.service)
+    assert await scene.options_after(own) == NOTHING * 8 + toa()
+    await scene.world.put(replace(scene.service, ports=(replace(TOA, identity=ClientIdentity.PROXY), WEB_TOO)))
+    await scene.refuses(Counter.REFUSED_NO_PROXY, OPENING.pack())
 
 
 async def test_the_way_out_must_carry_it_with_the_option(scene: Scene) -> None:

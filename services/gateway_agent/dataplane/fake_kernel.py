@@ -12,7 +12,7 @@ from services.gateway_agent.dataplane.entries import Entries
 from services.gateway_agent.dataplane.fake_flows import FakeFlows
 from services.gateway_agent.dataplane.fake_limits import Meters, complaint_of_lists, is_nobodys
 from services.gateway_agent.dataplane.fake_sessions import BOTH, Session
-from services.gateway_agent.dataplane.fake_ways import mapping_of, sources, way_of
+from services.gateway_agent.dataplane.fake_ways import is_told_otherwise, mapping_of, sources, way_of
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.dataplane.shares import SLOTS, in_order, shares
@@ -234,10 +234,11 @@ class FakeKernel:
         if session is None or (asks and packet.flow == session.provider):
             return None  # only consumers open connections
         self._check_drain(session, packet, now)
-        if session.closed and packet.flow == session.consumer and packet.flags == TcpFlags.SYN:
+        endpoint, service = self._rules(session.endpoint)
+        anew = session.closed or is_told_otherwise(session, endpoint, service)
+        if anew and packet.flow == session.consumer and packet.flags == TcpFlags.SYN:
             self._drop([session, session])
             return None
-        endpoint, service = self._rules(session.endpoint)
         self._check_lists(endpoint, session.consumer)
         mapping = self._mapping(service, session.consumer)
         if session.identity is not ClientIdentity.PROXY and mapping.server_port != session.provider.source_port:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from services.gateway_agent.dataplane.entries import Entries
+from services.gateway_agent.dataplane.fake_sessions import Session
 from services.gateway_agent.dataplane.maps import Counter
 from services.gateway_agent.table import Address, ClientIdentity, Endpoint, PortMapping, Protocol, Service, seen_as
 
@@ -29,6 +30,14 @@ def way_of(entries: Entries, endpoint: Endpoint, service: Service, mapping: Port
     proxy = entries.service(endpoint.proxy)
     own = mapping_of(proxy, mapping.protocol, mapping.client_port) if proxy else None
     return Way(proxy, own, mapping.identity, Counter.REFUSED_NO_PROXY) if proxy and own else None
+
+
+def is_told_otherwise(session: Session, endpoint: Endpoint, service: Service) -> bool:
+    """Whether backends learn of clients of its port what the session does not tell, since it began before."""
+    mapping = mapping_of(service, session.consumer.protocol, session.consumer.destination_port)
+    if mapping is None or (mapping.identity is ClientIdentity.PROXY and endpoint.proxy == service.id):
+        return False
+    return mapping.identity not in {ClientIdentity.NONE, session.identity}
 
 
 def sources(

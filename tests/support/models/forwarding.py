@@ -239,7 +239,8 @@ class Forwarding:
             if packet.is_pure_syn:
                 raise Refused(Counter.REFUSED_DRAINING)
             cut = self.is_drained(endpoint, passage.now)
-        if side is session.consumer and packet.opens and (cut or session.is_over):
+        anew = session.is_over or (packet.is_pure_syn and self._is_told_otherwise(session))
+        if side is session.consumer and packet.opens and (cut or anew):
             self.sessions.remove(session)
             return None
         if endpoint is None or cut:
@@ -258,6 +259,17 @@ class Forwarding:
         passed.packets[direction] += 1
         passed.bytes[direction] += packet.length
         return side
+
+    def _is_told_otherwise(self, session: Session) -> bool:
+        """Whether backends learn of clients of its port what it does not tell, since it began before."""
+        if self.is_cut(session):
+            return False
+        endpoint, client = self.endpoints[session.endpoint], session.consumer.tuple
+        for each in self.services[endpoint.service].ports:
+            if (each.protocol, each.client_port) == (PROTOCOLS[client.protocol], client.destination_port):
+                direct = each.identity is ClientIdentity.PROXY and endpoint.proxy == endpoint.service
+                return not direct and each.identity not in {ClientIdentity.NONE, session.identity}
+        return False
 
     def _open(self, packet: Packet, passage: Passage) -> None:
         client = packet.tuple

@@ -64,14 +64,36 @@ static __always_inline bool FN(copy_entry)(const struct FN(session) *entry, cons
 	return FN(same)(&entry->self, key);
 }
 
-/* Removes a consumer's session if it is cut or closed, so that what comes now opens another; answers whether it did. */
+/*
+ * Whether backends learn of clients of this port what a session that began before does not tell. A SYN in it might open
+ * another connection at the backend, which would take what the client writes itself for the gateway's word.
+ */
+static __always_inline bool FN(is_told_otherwise)(const struct FN(session) *session)
+{
+	__u32 number = session->flow.service, version = read_service(number).version;
+	const struct port *port = find_port(number, version, session->self.vpc_protocol & 0xff,
+					    session->self.destination_port);
+	__u8 identity = port ? port->identity : IDENTITY_NONE;
+
+	barrier();
+	if (read_service(number).version != version)
+		return false;
+	if (identity == IDENTITY_PROXY && read_proxy(session->flow.slot) == number)
+		return false;
+	return identity != IDENTITY_NONE && identity != session->flow.identity;
+}
+
+/*
+ * Removes a consumer's session if it is cut or closed, or does not tell what it should, so that what comes now opens
+ * another; answers whether it did.
+ */
 __noinline bool FN(give_way)(const struct FN(session) *entry, const struct FN(tuple) *key, bool stale)
 {
 	struct desk *desk = find_desk();
 
 	if (!entry || !key || !desk || !FN(copy_entry)(entry, key, &desk->FN(session)))
 		return true;
-	if (!stale && !FN(is_over)(&desk->FN(session)))
+	if (!stale && !FN(is_over)(&desk->FN(session)) && !FN(is_told_otherwise)(&desk->FN(session)))
 		return false;
 	FN(remove_session)(&desk->FN(session), stale ? FLOW_CUT : FLOW_CLOSED, now_ns());
 	return true;
