@@ -79,6 +79,8 @@ def hint_of(error: errors.SidegateError) -> str:
     if isinstance(error, errors.NotFound) and (kind := error.metadata.get("kind", "")):
         noun = kind.replace("_", "-").replace(" ", "-")
         return f"what is yours is listed by `sidegate {noun} list`" if noun in LISTED else ""
+    if isinstance(error, errors.Forbidden) and error.reason not in ("", "OPERATOR_ONLY"):
+        return ""  # whoever asks: the words say the way out
     return next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
 
 

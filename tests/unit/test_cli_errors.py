@@ -88,6 +88,14 @@ def test_a_way_out_is_named(fake: FakeSidegate, cli: CommandLine, code: grpc.Sta
     assert way_out in cli.error("vpc", "list", code=CODES[code])
 
 
+@pytest.mark.parametrize(("reason", "hinted"), [("OPERATOR_ONLY", True), ("FORWARDER_NOT_ALLOWED", False)])
+def test_an_operator_is_named_as_the_way_out_of_what_an_operator_may(
+    fake: FakeSidegate, cli: CommandLine, reason: str, hinted: bool
+) -> None:
+    fake.refuse("ListVpcs", grpc.StatusCode.PERMISSION_DENIED, "no", ErrorInfo(reason=reason), times=4)
+    assert ("an operator may" in cli.error("vpc", "list", code=4)) is hinted
+
+
 def test_when_to_try_again_is_the_hint(fake: FakeSidegate, cli: CommandLine) -> None:
     fake.refuse("ListVpcs", grpc.StatusCode.UNAVAILABLE, "busy", RetryInfo(retry_delay=Duration(seconds=2)), times=4)
     assert cli.error("vpc", "list", code=5).endswith("hint: try again in 2 s\n")

@@ -48,8 +48,8 @@ class Routes:
             if tables is None:
                 yield replace(command, routes=known)
                 return
-            found = await self._take(facts, facts.routing, tables, context)
             try:
+                found = await self._take(facts, facts.routing, tables, context)
                 yield replace(command, routes=replace(known, tables=found.ids, subnets=found.subnets))
             except AlreadyClaimed as clash:
                 refuse_taken_routes(clash, facts.service)
