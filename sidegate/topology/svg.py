@@ -2,30 +2,55 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from xml.etree import ElementTree
 
 from sidegate.topology import clean
 
 SECONDS = 60.0
 NAMESPACE = "http://www.w3.org/2000/svg"
-STYLE = """
-svg { --paper: #ffffff; --ink: #1f2328; --good: #1a7f37; --waiting: #9a6700; --bad: #cf222e; --plain: #59636e;
-  --box: #f6f8fa; }
-@media (prefers-color-scheme: dark) { svg { --paper: #0d1117; --ink: #e6edf3; --good: #3fb950; --waiting: #d29922;
-  --bad: #f85149; --plain: #9198a1; --box: #161b22; } }
-.paper { fill: var(--paper); }
-text { fill: var(--ink); }
-.cluster path, .cluster polygon { stroke: var(--plain); }
-.vpc path { fill: var(--box); }
-.node path, .node polygon, .node polyline, .node ellipse { stroke: var(--plain); fill: none; }
-.edge path { stroke: var(--plain); }
-.edge polygon { stroke: var(--plain); fill: var(--plain); }
-""" + "".join(
-    f".node.{tone} path, .node.{tone} polygon, .node.{tone} polyline, .edge.{tone} path, .edge.{tone} polygon "
-    f"{{ stroke: var(--{tone}); }}\n.edge.{tone} polygon {{ fill: var(--{tone}); }}\n"
-    f".edge.{tone} text, .key.{tone} text {{ fill: var(--{tone}); }}\n"
-    for tone in ("good", "waiting", "bad", "plain")
-)
+LIGHT = {
+    "paper": "#ffffff",
+    "ink": "#1f2328",
+    "good": "#1a7f37",
+    "waiting": "#9a6700",
+    "bad": "#cf222e",
+    "plain": "#59636e",
+    "box": "#f6f8fa",
+}
+DARK = {
+    "paper": "#0d1117",
+    "ink": "#e6edf3",
+    "good": "#3fb950",
+    "waiting": "#d29922",
+    "bad": "#f85149",
+    "plain": "#9198a1",
+    "box": "#161b22",
+}
+
+
+def _style(colours: Mapping[str, str]) -> str:
+    """Colours as they are: programs that draw SVG outside of browsers know no variables."""
+    plain = colours["plain"]
+    rules = [
+        f".paper {{ fill: {colours['paper']}; }}",
+        f"text {{ fill: {colours['ink']}; }}",
+        f".cluster path, .cluster polygon {{ stroke: {plain}; }}",
+        f".vpc path {{ fill: {colours['box']}; }}",
+        f".node path, .node polygon, .node polyline, .node ellipse {{ stroke: {plain}; fill: none; }}",
+        f".edge path {{ stroke: {plain}; }}",
+        f".edge polygon {{ stroke: {plain}; fill: {plain}; }}",
+    ]
+    for tone in ("good", "waiting", "bad", "plain"):
+        of, colour = f".{tone}", colours[tone]
+        shapes = ", ".join(f".node{of} {shape}" for shape in ("path", "polygon", "polyline"))
+        rules.append(f"{shapes}, .edge{of} path, .edge{of} polygon {{ stroke: {colour}; }}")
+        rules.append(f".edge{of} polygon {{ fill: {colour}; }}")
+        rules.append(f".edge{of} text, .key{of} text {{ fill: {colour}; }}")
+    return "\n".join(rules)
+
+
+STYLE = f"\n{_style(LIGHT)}\n@media (prefers-color-scheme: dark) {{\n{_style(DARK)}\n}}\n"
 
 
 class NotDrawn(Exception):
@@ -68,7 +93,7 @@ def dressed(drawn: bytes, title: str) -> str:
     root.set("aria-label", clean.line(title))
     style = ElementTree.Element(f"{{{NAMESPACE}}}style")
     style.text = STYLE
-    attributes = {"class": "paper", "width": "100%", "height": "100%", "fill": "#ffffff"}  # for who knows no variables
+    attributes = {"class": "paper", "width": "100%", "height": "100%"}
     paper = ElementTree.Element(f"{{{NAMESPACE}}}rect", attributes)
     named = ElementTree.Element(f"{{{NAMESPACE}}}title")
     named.text = clean.line(title)

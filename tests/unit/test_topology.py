@@ -283,3 +283,10 @@ def test_what_graphviz_does_not_read_is_a_sentence() -> None:
     assert shutil.which("dot"), "this test needs Graphviz: run make setup-test"
     with pytest.raises(svg.NotDrawn, match="drew nothing"):
         svg.render("no graph", "nothing")
+
+
+def test_colours_of_a_picture_are_said_outright_for_light_and_dark_pages() -> None:
+    light, dark = svg.STYLE.split("@media (prefers-color-scheme: dark)")
+    assert "var(" not in svg.STYLE  # which only browsers know
+    for colours, said in ((svg.LIGHT, light), (svg.DARK, dark)):
+        assert all(colour in said for colour in colours.values())
