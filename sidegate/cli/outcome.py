@@ -47,6 +47,9 @@ HINTS: Mapping[type[Exception], str] = {
     errors.Unexpected: "the log of the program that answered says more",
 }
 
+WHOEVER_ASKS = frozenset({"FORWARDER_NOT_ALLOWED", "ROUTE_TABLE_DEFAULT"})
+"""Reasons for which an operator is refused, too: their words say the way out."""
+
 BLOCKERS_SHOWN = 10
 
 
@@ -79,8 +82,8 @@ def hint_of(error: errors.SidegateError) -> str:
     if isinstance(error, errors.NotFound) and (kind := error.metadata.get("kind", "")):
         noun = kind.replace("_", "-").replace(" ", "-")
         return f"what is yours is listed by `sidegate {noun} list`" if noun in LISTED else ""
-    if isinstance(error, errors.Forbidden) and error.reason not in ("", "OPERATOR_ONLY"):
-        return ""  # whoever asks: the words say the way out
+    if error.reason in WHOEVER_ASKS:
+        return ""
     return next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
 
 

@@ -67,6 +67,8 @@ async def test_nobody_but_the_owner_reads_anything_of_backends(world: EndpointWo
     shown = await world.get(endpoint)
     assert (shown.ready.status, shown.ready.reason) == (False, NOT_WELL)
     assert shown.ready.since.ToNanoseconds() == UNHEALTHY.since
+    for field in ("id", "port_id", "marker_id"):
+        shown.ClearField(field)  # made at random: one in a hundred has such digits
     for secret in SECRETS:
         assert secret not in shown.SerializeToString()
     told = gateway_health("gw-1", (await world.app.health.of(OPEN_SERVICE, PROVIDER))["gw-1"]).SerializeToString()
