@@ -134,9 +134,13 @@ async def test_the_operator_reads_each_step_of_a_packets_way_and_the_owner_wheth
     assert read.passes
     assert not any(secret in str(read) for secret in (MACHINE, "8080", "198.19.", on.gateway_id))
     await scene.shop.client.endpoints.update(scene.endpoint.id, allowed_cidrs=["10.0.0.8/32"])
-    await scene.shop.accepted(scene.endpoint)
-    read = await scene.shop.client.traces.endpoint(scene.endpoint.id, packet)
-    assert "its whitelist does not have 10.0.0.33" in [step.message for step in read.steps]
+
+    async def told() -> bool:
+        """Accepted it was before: what is waited for is the gateway's having the new whitelist."""
+        read = await scene.shop.client.traces.endpoint(scene.endpoint.id, packet)
+        return "its whitelist does not have 10.0.0.33" in [step.message for step in read.steps]
+
+    await until("the whitelist to be what is in the way", told)
     done = scene.sidegate.cli("gateway", "trace", "--endpoint", scene.endpoint.id, "--from", "10.0.0.8:40000")
     assert (done.returncode, f"──tcp──▶ {MACHINE}:8080" in done.stdout) == (0, True), done
     await scene.shop.client.endpoints.update(scene.endpoint.id, allowed_cidrs=[])
