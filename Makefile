@@ -1,6 +1,6 @@
 # Verbs of one line each; `make` alone lists them. What they need they set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo scenario up logs test test-compose check format protos bench bench-docs soak clean
+.PHONY: help setup setup-test setup-bench demo scenario up logs test test-compose check format protos vendor bench bench-docs soak clean
 
 PYTHON := .venv/bin/python
 SOURCES := sidegate services tests protos benchmarks examples deploy
@@ -11,7 +11,7 @@ help:  ## list the verbs
 setup:  ## install what is missing: the virtual environment, iproute2, the BPF program
 	@deploy/setup
 
-setup-test: setup  ## install what only tests need: PostgreSQL's programs, nftables, Graphviz
+setup-test: setup  ## install what only tests need: PostgreSQL's programs, nftables, Graphviz, Chromium
 	@deploy/setup-test
 
 setup-bench: setup-test  ## install what only benchmarks need: HAProxy, nginx, iperf3, matplotlib
@@ -43,6 +43,9 @@ format: setup  ## put the code in its canonical form
 
 protos: setup  ## generate sidegate/api from protos/
 	@$(PYTHON) protos/generate.py
+
+vendor:  ## fetch what the console has from npm again, as it is pinned (needs npm)
+	@deploy/vendor
 
 bench: setup-bench  ## measure, as ratios in one run: build/bench.json (ARGS=--quick for a look)
 	@$(PYTHON) -m benchmarks $(ARGS)
