@@ -5,6 +5,8 @@ import os
 import sys
 
 from services.common.config import HttpApiSettings
+from services.common.https.server import HttpsServer
+from services.common.https.status import Status
 from services.common.identity.certificates import Certificates, NoCertificate
 from services.common.program import CannotListen, run, write_ready
 from services.common.telemetry import tracing
@@ -16,8 +18,6 @@ from services.http_api.auth.registry import RegistryChecks
 from services.http_api.auth.replays import Replays
 from services.http_api.limits import Limits
 from services.http_api.limits.protocol import bounded
-from services.http_api.server import HttpsServer
-from services.http_api.status import Status
 from services.http_api.upstream import Upstream
 from sidegate.access import Certified
 from sidegate.transport import Caller
@@ -48,8 +48,8 @@ async def serve(settings: HttpApiSettings) -> None:
     recognition = Recognition(upstream, RegistryChecks(internal), Replays())
     limits = limits_of(settings)
     ports = Ports(recognition, settings.region, limits)
-    server = HttpsServer(build(ports), settings.listen, settings.tls, bounded(limits))
-    status = Status(settings.socket, upstream)
+    server = HttpsServer(build(ports), settings.listen, settings.tls, bounded(limits), websockets=True)
+    status = Status("http_api", settings.socket, upstream.channels)
     try:
         await status.start()
         async with exposed(settings.metrics) as metrics:

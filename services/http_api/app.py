@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -13,7 +14,6 @@ from services.http_api.limits import Gate, Limits, limited
 from services.http_api.observing import Observing
 from services.http_api.refusals import answer_refusals
 from services.http_api.slashes import Slashes
-from services.http_api.status import VERSION
 
 ABOUT = "The VPCEP API as the official Huawei Cloud SDK and Terraform speak it, served by Sidegate."
 
@@ -34,7 +34,7 @@ class Ports:
 
 def application(ports: Ports) -> FastAPI:
     """The routes and their document, with nothing around them."""
-    app = FastAPI(title="Sidegate", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Sidegate", version=version("sidegate"), description=ABOUT, docs_url=None, redoc_url=None)
     app.state.recognition, app.state.region = ports.recognition, ports.region
     app.state.gate = ports.gate
     answer_refusals(app)

@@ -1,6 +1,5 @@
 """Around the application: a request is let in when its body is there and there is room for it."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,15 +8,13 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.common.https.bodies import Gone, TooLarge, TooSlow, replayed, whole
 from services.http_api.errors import Refused
 from services.http_api.limits.gate import TOO_LARGE, TOO_SLOW, Gate, met
+from services.http_api.limits.values import Limits
 
 CLAIMED = re.compile(r"\bAccess=([^,\s]{1,128})")
 EVENT_STREAM = b"text/event-stream"
-
-
-class Gone(Exception):
-    """The client went away before its request was whole."""
 
 
 class Limited:
@@ -40,11 +37,11 @@ class Limited:
     async def _http(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
         address, limits = _address(scope), self._gate.limits
         self._gate.knock(address, _claimed(scope))
-        body = await _body(scope, receive, limits.body, limits.body_seconds)
+        body = await _body(scope, receive, limits)
         with ExitStack() as taken:
             taken.enter_context(self._gate.flight(address))
             answering.on_stream = taken.close  # a stream of events is counted elsewhere, and takes nobody's place
-            await self._app(scope, _replayed(body, receive), answering)
+            await self._app(scope, replayed(body, receive), answering)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -68,40 +65,14 @@ class _Answering:
         await self._send(message)
 
 
-async def _body(scope: Scope, receive: Receive, most: int, seconds: float) -> bytes:
+async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     """The whole body. Raises Refused, and Gone."""
-    too_large = f"A body has up to {most} bytes."
-    declared = Headers(scope=scope).get("content-length", "")
-    if declared.isdigit() and int(declared) > most:
-        raise met("body_size", TOO_LARGE, too_large)
-    body, more = bytearray(), True
     try:
-        async with asyncio.timeout(seconds):
-            while more:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Gone
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > most:
-                    raise met("body_size", TOO_LARGE, too_large)
-    except TimeoutError:
-        raise met("body_time", TOO_SLOW, f"The body did not come within {seconds:g} seconds.") from None
-    return bytes(body)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body again, and then what really comes: that the client goes away."""
-    told = False
-
-    async def again() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
+        return await whole(scope, receive, limits.body, limits.body_seconds)
+    except TooLarge as error:
+        raise met("body_size", TOO_LARGE, str(error)) from None
+    except TooSlow as error:
+        raise met("body_time", TOO_SLOW, str(error)) from None
 
 
 def _address(scope: Scope) -> str:

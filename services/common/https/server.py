@@ -34,7 +34,9 @@ class _Server(uvicorn.Server):
 class HttpsServer:
     """Serves an application at "host:port" with the certificate in the directory. Raises NoCertificate."""
 
-    def __init__(self, app: ASGIApp, listen: str, tls: Path, protocol: type[asyncio.Protocol]) -> None:
+    def __init__(
+        self, app: ASGIApp, listen: str, tls: Path, protocol: type[asyncio.Protocol], *, websockets: bool = False
+    ) -> None:
         self._listen, self._files = listen, (tls / CERTIFICATE_FILE, tls / KEY_FILE)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -43,7 +45,7 @@ class HttpsServer:
             uvicorn.Config(
                 app,
                 http=protocol,
-                ws="websockets-sansio",
+                ws="websockets-sansio" if websockets else "none",
                 ws_max_size=LARGEST_MESSAGE,
                 ws_per_message_deflate=False,
                 lifespan="off",

@@ -1,7 +1,7 @@
-"""How the API is doing: said on a unix socket, as a gateway says it."""
+"""How the program is doing: said on a unix socket, as a gateway says it."""
 
 import os
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
@@ -13,14 +13,12 @@ from services.common.rpc.health import Difficulty, Health
 from services.common.rpc.machine import Machine
 from services.common.rpc.server import LIVENESS, Entrance, RpcServer
 from services.common.rpc.status import Progress, StatusServicer
-from services.http_api.upstream import Upstream
 
 PATIENCE_SECONDS = 2.0
-VERSION = metadata.version("sidegate")
 
 
 def reachable(name: str, channel: grpc.aio.Channel) -> Difficulty:
-    """Asks whether a service behind the API runs: one that cannot write can still be asked."""
+    """Asks whether a service behind the program runs: one that cannot write can still be asked."""
     check = channel.unary_unary(
         "/grpc.health.v1.Health/Check",
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -40,10 +38,10 @@ def reachable(name: str, channel: grpc.aio.Channel) -> Difficulty:
 class Status:
     """The socket is for its owner alone."""
 
-    def __init__(self, socket: Path, upstream: Upstream) -> None:
-        self.servicer = StatusServicer("http_api", lambda: Progress(0))
+    def __init__(self, program: str, socket: Path, behind: Mapping[str, grpc.aio.Channel]) -> None:
+        self.servicer = StatusServicer(program, lambda: Progress(0))
         self._server = RpcServer(Entrance(f"unix:{socket}", Doorman(Machine(), AccessLog())), [self.servicer.hosted()])
-        parts = [reachable(name, channel) for name, channel in upstream.channels.items()]
+        parts = [reachable(name, channel) for name, channel in behind.items()]
         self.health = self.servicer.health = Health(self._server, parts)
 
     async def start(self) -> None:

@@ -1,0 +1,21 @@
+"""What a connection may take before there is a request."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Sizes in bytes, times in seconds.
+
+    `head` and `head_seconds` are of a request's line and headers, `body` and `body_seconds` of its body, `send_seconds`
+    of each part of an answer that a client takes its time to read.
+    """
+
+    head: int = 32 * 1024
+    head_seconds: float = 10.0
+    body: int = 256 * 1024
+    body_seconds: float = 20.0
+    send_seconds: float = 20.0
+    linger_seconds: float = 5.0
+    connections: int = 800
+    connections_of_address: int = 400

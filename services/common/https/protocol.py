@@ -1,0 +1,217 @@
+"""A connection before there is a request: its head is bounded in size and time, and so is what comes unasked for."""
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import Any, NamedTuple, Protocol
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from services.common.https.bounds import Bounds
+
+FRAMING = 3
+"""How often the size of a body its chunks may come to: each may have as little as a byte."""
+
+
+class Farewell(NamedTuple):
+    """The last words on a connection."""
+
+    content_type: str
+    body: bytes
+
+
+class Manners(Protocol):
+    """How a program says what its connections end with, and counts it."""
+
+    def met(self, limit: str) -> None: ...
+
+    def farewell(self, status: int, text: str) -> Farewell: ...
+
+
+class Connections:
+    """Who is connected."""
+
+    def __init__(self) -> None:
+        self.by_address = Counter[str]()
+
+    def __len__(self) -> int:
+        return self.by_address.total()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, with limits. See `bounded`."""
+
+    limits: Bounds
+    manners: Manners
+    connected: Connections
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._address = ""
+        self._in_head, self._message_open = False, False
+        self._head = self._message = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._ended = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        here = self.connected.by_address
+        here[self._address] += 1
+        if len(self.connected) > self.limits.connections or here[self._address] > self.limits.connections_of_address:
+            self.manners.met("connections")
+            transport.abort()
+            return
+        self._await_head()
+
+    def shutdown(self) -> None:
+        """The program ends. Who is not waiting for an answer is not asked for a farewell: TLS would wait for it."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        self._read_on()
+        self._sign_off()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended or self.transport.is_closing():
+            return
+        if self._timer is None and not self._message_open:
+            self._await_head()
+        self._message += len(data)
+        if self._message_open and self._message > self.limits.head + FRAMING * self.limits.body and not self._lingers():
+            self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "body_size", "The request is too large.")
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._head += len(data)
+            self._check_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._message_open = True, True
+        self._head = self._message = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._head += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head += len(name) + len(value) + 4
+        self._check_head()
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._disarm()
+        if not self._ended:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._ended:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._message_open = False
+        self._disarm()
+        if not self._ended:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer before the whole request was there: the rest is thrown away for some time, so that it is read."""
+        super().on_response_complete()
+        if self._message_open and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._arm(self.limits.linger_seconds, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.limits.send_seconds, self._give_up)
+
+    def resume_writing(self) -> None:
+        self._read_on()
+        super().resume_writing()
+
+    def handle_websocket_upgrade(self) -> None:
+        """From here on another protocol has the connection, which counts with the streams of its project."""
+        self._disarm()
+        self._sign_off()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read, in the form in which everything else is refused."""
+        if not self._ended:
+            self._say(HTTPStatus.BAD_REQUEST, msg)
+
+    def _sign_off(self) -> None:
+        here = self.connected.by_address
+        here[self._address] -= 1
+        if not here[self._address]:
+            del here[self._address]
+
+    def _await_head(self) -> None:
+        text = f"The request's head did not come within {self.limits.head_seconds:g} seconds."
+        self._arm(self.limits.head_seconds, lambda: self._end(HTTPStatus.REQUEST_TIMEOUT, "head_time", text))
+
+    def _check_head(self) -> None:
+        if self._head > self.limits.head:
+            self._end(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_size",
+                f"A request's head has up to {self.limits.head} bytes.",
+            )
+
+    def _give_up(self) -> None:
+        self.manners.met("slow_reader")
+        self.transport.abort()
+
+    def _read_on(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _lingers(self) -> bool:
+        return self.cycle is not None and self.cycle.response_complete
+
+    def _end(self, status: int, limit: str, text: str) -> None:
+        if not self._ended:
+            self.manners.met(limit)
+            self._say(status, text)
+
+    def _say(self, status: int, text: str) -> None:
+        """The last words on this connection, unless an answer is on its way already."""
+        self._disarm()
+        self._ended = True
+        if self.cycle is None or self.cycle.response_complete:
+            kind, said = self.manners.farewell(status, text)
+            head = f"content-type: {kind}\r\ncontent-length: {len(said)}\r\nconnection: close\r\n\r\n".encode()
+            self.transport.write(STATUS_LINE[status] + head + said)
+        self.transport.close()
+        self._arm(self.limits.linger_seconds, self.transport.abort)
+
+    def _arm(self, seconds: float, then: Any) -> None:  # noqa: ANN401 # whatever it gives is nobody's
+        self._disarm()
+        self._timer = self.loop.call_later(seconds, then)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def bounded(limits: Bounds, manners: Manners) -> type[BoundedProtocol]:
+    """The protocol with these limits, for uvicorn."""
+    return type("Bounded", (BoundedProtocol,), {"limits": limits, "manners": manners, "connected": Connections()})
