@@ -11,6 +11,7 @@ from sidegate import errors
 from sidegate.access import Speaking, Tokens, Untold
 from sidegate.credentials import Credential
 from sidegate.resources.accounts import Accounts
+from sidegate.resources.changes import Changes
 from sidegate.resources.connections import Connections
 from sidegate.resources.credentials import Credentials
 from sidegate.resources.endpoints import Endpoints
@@ -98,6 +99,10 @@ class Client:
     @cached_property
     def attachments(self) -> Attachments:
         return Attachments(self._caller("registry"))
+
+    @cached_property
+    def changes(self) -> Changes:
+        return Changes(self._caller("registry"))
 
     @cached_property
     def services(self) -> Services:

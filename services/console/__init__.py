@@ -1,1 +1,1 @@
-"""The management console: pages for people, made of what registry and endpoint service answer; a client of both."""
+"""The management console: pages in a browser, made from what the services' interfaces give whoever is signed in."""

@@ -24,3 +24,20 @@ def watch_registry(
         return caller.stream(stub.Watch, request)
 
     return Watch(ask, after, interrupted)
+
+
+class Changes:
+    """All that happens in the registry, in one watch."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def watch(
+        self,
+        kinds: Sequence[ResourceKind.ValueType] = (),
+        *,
+        after: Begin = None,
+        interrupted: Interrupted | None = None,
+    ) -> Watch[WatchResponse]:
+        """What happens to the project's resources of these kinds; of all that the caller may see where there are none."""
+        return watch_registry(self._caller, kinds, after=after, interrupted=interrupted)

@@ -1,0 +1,1 @@
+"""Endpoints: the ways to services."""

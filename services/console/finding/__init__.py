@@ -1,0 +1,1 @@
+"""From the id of anything to its page."""

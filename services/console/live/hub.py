@@ -1,0 +1,121 @@
+"""Watches what the session may see, and tells each of its pages what kinds of things have changed."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sidegate import errors
+from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsResponse, WatchEndpointsResponse
+from sidegate.api.registry.v1.watch_pb2 import WatchResponse
+from sidegate.client import Client
+from sidegate.watching import Interrupted, Watch
+
+LOST, BACK = "lost", "back"
+"""Words beside kinds: a service does not answer; it answers again, and everything may have changed meanwhile."""
+
+AGAIN_SECONDS = 1.0
+
+Watches = Watch[WatchResponse] | Watch[WatchEndpointsResponse] | Watch[WatchConnectionsResponse]
+
+
+@dataclass(eq=False)
+class Listener:
+    """A page. It is told of all that has come since it was told last, once."""
+
+    words: set[str] = field(default_factory=set)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, words: set[str]) -> None:
+        self.words |= words
+        self.news.set()
+
+    async def next(self, within: float) -> frozenset[str]:
+        """What has changed, as soon as something has; nothing after so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self.news.wait()
+        except TimeoutError:
+            return frozenset()
+        said, self.words = frozenset(self.words), set()
+        self.news.clear()
+        return said
+
+
+class Hub:
+    """Watches of one client, which run as long as somebody listens.
+
+    Words are kinds: vpc, subnet, port, attachment, service, route_table, endpoint, connection; and `lost` and `back`.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._listeners: set[Listener] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lost: set[str] = set()
+
+    @contextmanager
+    def listening(self) -> Iterator[Listener]:
+        listener = Listener()
+        self._listeners.add(listener)
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._follow(each)) for each in ("registry", "endpoint", "connection")]
+        if self._lost:
+            listener.tell({LOST})
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners:
+                self._stop()
+
+    def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks, self._lost = [], set()
+
+    def _watch(self, source: str, told: Interrupted) -> Watches:
+        match source:
+            case "registry":
+                return self._client.changes.watch(interrupted=told)
+            case "endpoint":
+                return self._client.endpoints.watch(interrupted=told)
+            case _:
+                return self._client.connections.watch(interrupted=told)
+
+    async def _follow(self, source: str) -> None:
+        """Without end. What keeps a watch from going on keeps this from hearing of changes: `back` says so."""
+        while True:
+            try:
+                async with self._watch(source, lambda _: self._lose(source)) as answers:
+                    async for told in answers:
+                        self._find(source)
+                        if kinds := kinds_of(told):
+                            self._tell(kinds)
+            except errors.SidegateError:
+                self._lose(source)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    def _lose(self, source: str) -> None:
+        self._lost.add(source)
+        self._tell({LOST})
+
+    def _find(self, source: str) -> None:
+        if source in self._lost:
+            self._lost.discard(source)
+            if not self._lost:
+                self._tell({BACK})
+
+    def _tell(self, words: set[str]) -> None:
+        for listener in self._listeners:
+            listener.tell(words)
+
+
+def kinds_of(told: WatchResponse | WatchEndpointsResponse | WatchConnectionsResponse) -> set[str]:
+    match told:
+        case WatchResponse():
+            return {change.WhichOneof("resource") or "" for change in told.changes}
+        case WatchEndpointsResponse():
+            return {"endpoint"} if told.changes else set()
+        case _:
+            return {"connection"} if told.changes else set()

@@ -1,0 +1,1 @@
+"""VPCs, and what is in them."""

@@ -1,0 +1,1 @@
+"""The picture of everything, live, and what waits for its reader."""

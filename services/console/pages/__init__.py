@@ -1,0 +1,1 @@
+"""What every page is made with: words in the reader's language, templates, forms, refusals, headers."""

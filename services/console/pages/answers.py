@@ -1,0 +1,69 @@
+"""What is answered where no route does: refusals, what is not there, who is not signed in."""
+
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from services.console.pages.problems import Problem, problem_of
+from services.console.pages.rendering import page
+from services.console.pages.words import gettext as _
+from services.console.sessions.access import SAFE, Forged, NotSignedIn, OperatorsAlone, session_of
+from sidegate import errors
+
+log = structlog.get_logger(__name__)
+
+
+def answer_refusals(app: FastAPI) -> None:
+    app.add_exception_handler(NotSignedIn, _not_signed_in)
+    app.add_exception_handler(Forged, _forged)
+    app.add_exception_handler(OperatorsAlone, _not_there)
+    app.add_exception_handler(errors.SidegateError, _refused)
+    app.add_exception_handler(RequestValidationError, _not_there)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def refused(request: Request, problem: Problem) -> Response:
+    """A page of its own, or, where a part of a page was asked for, that part."""
+    part = "hx-request" in request.headers
+    return page(request, "problem_part.html" if part else "problem.html", problem.status, problem=problem)
+
+
+async def _not_signed_in(request: Request, _error: Exception) -> Response:
+    """To the door, and back here afterwards."""
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    back = f"/sign-in?next={quote(path, safe='')}" if request.method in SAFE else "/sign-in"
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"hx-redirect": "/sign-in"})
+    if request.url.path.endswith((".json", "/live")):
+        return Response(status_code=401)
+    return RedirectResponse(back, 303)
+
+
+async def _forged(request: Request, _error: Exception) -> Response:
+    log.warning("a change did not come from a page of ours", path=request.url.path)
+    text = _("This form is not of this session: it was open since before you signed in, or it came from elsewhere.")
+    return refused(request, Problem(text, 403, "FORGED", way_out=_("Go back, reload the page, and try again.")))
+
+
+async def _not_there(request: Request, _error: Exception) -> Response:
+    return refused(request, Problem(_("There is no such page."), 404, "NOT_FOUND"))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 # what it is called for
+    if error.status_code == 404:
+        return await _not_there(request, error)
+    return refused(request, Problem(str(error.detail), error.status_code))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.SidegateError)  # noqa: S101 # what it is called for
+    session = session_of(request)
+    if isinstance(error, errors.Unauthenticated) and session is not None:
+        request.app.state.sessions.end(session)  # its key was revoked, or has another secret now
+        return await _not_signed_in(request, error)
+    return refused(request, problem_of(error))

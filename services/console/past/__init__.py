@@ -1,0 +1,1 @@
+"""What happened, and any moment of it as it was."""

@@ -1,0 +1,1 @@
+"""Endpoint services: what is published, and who connects to it."""

@@ -1,0 +1,81 @@
+"""How routes are told who asks, and how a request is known to come from a page of ours."""
+
+import hmac
+import secrets
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from services.console.sessions.session import Session
+from services.console.sessions.store import Sessions
+
+COOKIE = "__Host-sidegate-session"
+VISIT = "__Host-sidegate-visit"
+FIELD, HEADER = "csrf", "x-csrf-token"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class NotSignedIn(Exception):
+    """The page is for those who are."""
+
+
+class Forged(Exception):
+    """The request changes something, and does not come from a page that this session was given."""
+
+
+class OperatorsAlone(Exception):
+    """The page is the operator's."""
+
+
+def session_of(request: Request) -> Session | None:
+    """Whose request it is, if anybody's."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions.find(request.cookies.get(COOKIE, ""))
+
+
+def signed_in(request: Request) -> Session:
+    """Raises NotSignedIn."""
+    if (session := session_of(request)) is None:
+        raise NotSignedIn
+    return session
+
+
+def operators(request: Request) -> Session:
+    """Raises NotSignedIn, and OperatorsAlone. What it may do is decided by the services all the same."""
+    session = signed_in(request)
+    if not session.is_operator:
+        raise OperatorsAlone
+    return session
+
+
+Signed = Annotated[Session, Depends(signed_in)]
+Operator = Annotated[Session, Depends(operators)]
+
+
+def token_of(request: Request) -> str:
+    """What forms of this visitor carry: the session's, or, before there is one, his visit's."""
+    session = session_of(request)
+    return session.csrf if session else visit_of(request)
+
+
+def visit_of(request: Request) -> str:
+    """Random, the same for all of a visitor's requests; made where he has none yet."""
+    made = getattr(request.state, "visit", "")
+    request.state.visit = request.cookies.get(VISIT, "") or made or secrets.token_urlsafe(32)
+    return str(request.state.visit)
+
+
+async def genuine(request: Request) -> None:
+    """Lets through what changes nothing, and what a page of ours sends. Raises Forged."""
+    if request.method in SAFE:
+        return
+    origin = request.headers.get("origin", "")
+    if origin and urlsplit(origin).netloc != request.headers.get("host", ""):
+        raise Forged
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Forged
+    expected = session.csrf if (session := session_of(request)) else request.cookies.get(VISIT, "")
+    given = request.headers.get(HEADER, "") or str((await request.form(max_files=1, max_fields=2000)).get(FIELD, ""))
+    if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
+        raise Forged

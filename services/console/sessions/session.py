@@ -1,0 +1,95 @@
+"""A session: whose it is, the client that speaks for him, and what is kept of it between two pages."""
+
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sidegate.api.registry.v1.account_pb2 import ROLE_OPERATOR, ROLE_VIEWER
+from sidegate.api.registry.v1.account_service_pb2 import Identity
+from sidegate.client import Client
+
+MOST_NOTICES = 10
+
+
+class Tone(StrEnum):
+    """Bootstrap's words for how a notice is meant."""
+
+    DONE = "success"
+    WARNING = "warning"
+    FAILED = "danger"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the next page says of what was done."""
+
+    text: str
+    tone: Tone
+
+
+@dataclass(eq=False)
+class Session:
+    """`began` and `seen` are of a monotonic clock, in seconds. `own` speaks as the key itself. `streams` are those that
+    pages have open; rooms put into `kept` what they would rather not make again.
+    """
+
+    identity: Identity
+    access_key: str
+    own: Client = field(repr=False)
+    began: float
+    seen: float
+    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    acting: Client | None = field(default=None, repr=False)
+    acting_as: tuple[str, str] | None = None
+    notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
+    streams: int = 0
+    kept: dict[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def client(self) -> Client:
+        """Speaks for whom the session acts: itself, or, of the operator's, the account that was chosen."""
+        return self.acting or self.own
+
+    @property
+    def account(self) -> str:
+        return self.acting_as[0] if self.acting_as else self.identity.account
+
+    @property
+    def project(self) -> str:
+        return self.acting_as[1] if self.acting_as else self.identity.project
+
+    @property
+    def is_operator(self) -> bool:
+        return self.identity.role == ROLE_OPERATOR
+
+    @property
+    def is_tenant(self) -> bool:
+        """Whether pages are of one project: the operator's are of all, until it acts for one."""
+        return not self.is_operator or self.acting_as is not None
+
+    @property
+    def reads_only(self) -> bool:
+        """Only to leave out buttons that the services would refuse."""
+        return self.identity.role == ROLE_VIEWER
+
+    def say(self, text: str, tone: Tone = Tone.DONE) -> None:
+        self.notices.append(Notice(text, tone))
+
+    def said(self) -> list[Notice]:
+        """The notices, once."""
+        said = list(self.notices)
+        self.notices.clear()
+        return said
+
+    async def act_for(self, account: str, project: str) -> None:
+        """From now on pages are of this project, or, without an account, the operator's own. Raises SidegateError."""
+        before, self.acting, self.acting_as = self.acting, None, None
+        if before is not None:
+            await before.close()
+        if account:
+            self.acting, self.acting_as = self.own.acting_for(account, project), (account, project)
+
+    async def close(self) -> None:
+        await self.act_for("", "")
+        await self.own.close()

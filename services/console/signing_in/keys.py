@@ -1,0 +1,69 @@
+"""Proving who somebody is by an access key: the registry says so, and is not asked too often."""
+
+from dataclasses import dataclass
+
+from services.common.identity.attempts import Buckets
+from services.console.sessions.session import Session
+from services.console.sessions.store import Sessions
+from sidegate import errors
+from sidegate.client import Client
+from sidegate.credentials import Credential
+
+BURST, EVERY_SECONDS = 5, 12.0
+"""Attempts with one access key, from one address; of all keys from one address four times as many."""
+
+TIMEOUT_SECONDS = 10.0
+
+
+class TooMany(Exception):
+    """Attempts in vain; some seconds later one more is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the services are, at "host:port", and what their certificates are verified with (PEM)."""
+
+    registry: str
+    endpoint: str
+    gateway: str
+    trust: bytes
+
+
+class Door:
+    """Makes sessions."""
+
+    def __init__(self, places: Places, sessions: Sessions) -> None:
+        self._places, self._sessions = places, sessions
+        self._of_key = Buckets(BURST, EVERY_SECONDS)
+        self._of_address = Buckets(BURST * 4, EVERY_SECONDS / 4)
+
+    async def enter(self, access_key: str, secret: str, peer: str) -> tuple[Session, str]:
+        """A session, and its cookie. Raises TooMany, and Unauthenticated and others of SidegateError."""
+        if self._of_address.empty(peer) or self._of_key.empty(f"{peer}/{access_key}"):
+            raise TooMany
+        try:
+            return await self.admit(Credential("", "", access_key, secret))
+        except errors.Unauthenticated:
+            self._of_address.take(peer)
+            self._of_key.take(f"{peer}/{access_key}")
+            raise
+
+    async def admit(self, credential: Credential) -> tuple[Session, str]:
+        """The same for a credential that needs no counting. Raises SidegateError."""
+        places = self._places
+        client = Client(
+            places.registry,
+            places.endpoint,
+            places.gateway,
+            credential=credential,
+            ca=places.trust,
+            timeout=TIMEOUT_SECONDS,
+        )
+        try:
+            identity = await client.accounts.who_am_i()
+        except BaseException:
+            await client.close()
+            raise
+        now = self._sessions.now()
+        session = Session(identity, credential.access_key, client, now, now)
+        return session, self._sessions.keep(session)

@@ -1,0 +1,103 @@
+"""The door's pages."""
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from services.console.pages.forms import Typed, typed
+from services.console.pages.problems import Problem
+from services.console.pages.rendering import THEMES, page, to
+from services.console.pages.words import TAGS
+from services.console.pages.words import gettext as _
+from services.console.sessions.access import COOKIE, Operator, Signed, session_of
+from services.console.signing_in.keys import Door, TooMany
+from sidegate import errors
+
+YEAR = 31_536_000
+
+router = APIRouter()
+log = structlog.get_logger(__name__)
+
+Next = Annotated[str, Query(alias="next", max_length=2000)]
+
+
+@router.get("/sign-in")
+async def ask(request: Request, onward: Next = "/") -> Response:
+    if session_of(request) is not None:
+        return to(_inside(onward))
+    return page(request, "signing_in/sign_in.html", form=Typed(), onward=_inside(onward))
+
+
+@router.post("/sign-in")
+async def enter(request: Request) -> Response:
+    form = await typed(request)
+    onward, key, secret = _inside(form.text("next", "/")), form.text("access_key"), form.text("secret_key")
+    door: Door = request.app.state.door
+    peer = request.client.host if request.client else ""
+    try:
+        if not key or not secret:
+            raise errors.InvalidRequest("", field="secret_key" if key else "access_key")
+        session, cookie = await door.enter(key, secret, peer)
+    except (errors.SidegateError, TooMany) as error:
+        log.warning("nobody was let in", access_key=key[:64], peer=peer, why=type(error).__name__)
+        problem = _why_not(error)
+        return page(request, "signing_in/sign_in.html", problem.status, form=form, onward=onward, problem=problem)
+    log.info("signed in", access_key=key, account=session.account, project=session.project, peer=peer)
+    answer = to(onward)
+    answer.set_cookie(COOKIE, cookie, path="/", secure=True, httponly=True, samesite="lax")
+    return answer
+
+
+def _why_not(error: errors.SidegateError | TooMany) -> Problem:
+    match error:
+        case TooMany():
+            text = _("Too many attempts in vain. Wait a minute, then try again.")
+            return Problem(text, 429, "TOO_MANY_ATTEMPTS")
+        case errors.Unauthenticated():
+            text = _(
+                "This access key and secret do not let anybody in: one of them is mistyped, or the key is revoked."
+            )
+            return Problem(text, 401, error.reason)
+        case errors.InvalidRequest() if not error.text:
+            return Problem(_("Both are needed."), 422, "BAD_FIELD", field=error.field)
+        case errors.InvalidRequest():
+            return Problem(_("This is no access key."), 422, error.reason, field="access_key")
+        case _:
+            text = _("The registry does not answer, and only it knows who you are. Try again in a moment.")
+            return Problem(text, 503, error.reason, detail=error.text)
+
+
+@router.post("/sign-out")
+async def leave(request: Request, session: Signed) -> Response:
+    request.app.state.sessions.end(session)
+    answer = to("/sign-in")
+    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    answer.headers["clear-site-data"] = '"cache"'
+    return answer
+
+
+@router.post("/choose")
+async def choose(request: Request) -> Response:
+    """A language or a theme: kept in the browser, for a year."""
+    form = await typed(request)
+    answer = to(_inside(form.text("next", "/")))
+    for name, known in (("language", tuple(TAGS.values())), ("theme", THEMES)):
+        if (value := form.text(name)) in known:
+            answer.set_cookie(f"sidegate-{name}", value, YEAR, path="/", secure=True, httponly=True, samesite="lax")
+    return answer
+
+
+@router.post("/act-for")
+async def act_for(request: Request, session: Operator) -> Response:
+    """The operator goes on as an account's project, or, where none is named, as itself again."""
+    form = await typed(request)
+    account, _slash, project = form.text("owner").partition("/")
+    await session.act_for(account, project or "default")
+    return to("/")
+
+
+def _inside(path: str) -> str:
+    """A path of ours, whatever was asked for: never another host."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path else "/"

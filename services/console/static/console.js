@@ -1,0 +1,56 @@
+// What every page does: times in the reader's zone, questions before what cannot be undone, and how the connection is.
+
+const language = document.documentElement.lang;
+const times = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+
+function localise(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
+    time.title = time.textContent;
+    time.textContent = times.format(new Date(time.dateTime));
+  }
+}
+
+localise(document);
+document.body.addEventListener("htmx:afterSettle", (event) => localise(event.detail.elt));
+
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.sure || event.target.dataset.sure;
+  if (question && !confirm(question)) event.preventDefault();
+});
+
+// A field that was refused is where its reader goes on.
+document.querySelector(".is-invalid, #problem")?.focus?.();
+
+const banner = document.getElementById("connection");
+const away = new Set();
+
+function show() {
+  banner.hidden = away.size === 0;
+  banner.textContent = away.has("console") ? banner.dataset.lost : away.size ? banner.dataset.away : "";
+}
+
+document.body.addEventListener("htmx:sseError", () => { away.add("console"); show(); });
+document.body.addEventListener("htmx:sseOpen", () => {
+  if (away.delete("console")) htmx.trigger(document.body, "sse:back");
+  show();
+});
+document.body.addEventListener("htmx:sseMessage", (event) => {
+  if (event.detail.type === "lost") away.add("service");
+  if (event.detail.type === "back") away.delete("service");
+  if (event.detail.type === "ended") location.assign("/sign-in");
+  show();
+});
+
+const file = document.getElementById("credential");
+file?.addEventListener("change", async () => {
+  file.setCustomValidity("");
+  try {
+    const credential = JSON.parse(await file.files[0].text());
+    if (!credential.access_key || !credential.secret_key) throw new Error();
+    document.getElementById("access_key").value = credential.access_key;
+    document.getElementById("secret_key").value = credential.secret_key;
+  } catch {
+    file.setCustomValidity(file.dataset.wrong);
+    file.reportValidity();
+  }
+});
