@@ -44,6 +44,7 @@ class Client:
         endpoint: str = "",
         gateway: str = "",
         http_api: str = "",
+        console: str = "",
         *,
         credential: Credential | Callable[[], Credential] | None = None,
         ca: bytes = b"",
@@ -56,6 +57,7 @@ class Client:
             "endpoint": endpoint,
             "gateway": gateway,
             "http_api": http_api,
+            "console": console,
         }
         self._credential, self._ca = credential, ca
         self._account, self._project, self._timeout = account, project, timeout
@@ -133,7 +135,7 @@ class Client:
         return Gateway(self._caller("gateway"))
 
     def program(self, name: str) -> Program:
-        """The registry, endpoint, gateway or http_api, to be asked how it is. Raises Unavailable without an address."""
+        """The program, such as registry, to be asked how it is. Raises Unavailable without an address."""
         return Program(self._caller(name))
 
     @cached_property

@@ -60,6 +60,7 @@ def test_a_module_opens_with_what_it_is(path: Path) -> None:
         config.EndpointSettings,
         config.GatewaySettings,
         config.HttpApiSettings,
+        config.ConsoleSettings,
         StandaloneSettings,
     ],
     ids=lambda settings: str(settings.__name__),

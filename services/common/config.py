@@ -1,9 +1,9 @@
 """Settings of the programs: flags, or environment variables named SIDEGATE_<FLAG>; flags win."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.name_servers import AllowedServers, name_servers_of
@@ -199,3 +199,59 @@ class HttpApiSettings(ProgramSettings):
     )
     rate_per_key: float = Field(200, gt=0, description="requests of one access key in a second; twice as many at once")
     streams_per_project: int = Field(20, ge=1, description="event streams of one project, SSE and WebSocket together")
+
+
+class ConsoleSettings(ProgramSettings):
+    """The web console."""
+
+    listen: str = Field("127.0.0.1:8444", description="host:port of the pages; port 0 takes a free one")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https://[^/\s]+)?$",
+        description="how browsers call it, https://HOST[:PORT], where that is another than what they ask for: behind a"
+        " proxy, and for redirects from an OpenID provider",
+    )
+    registry_address: str = Field(description="host:port of the registry's public interface")
+    endpoint_address: str = Field(description="host:port of the endpoint service's public interface")
+    gateway_socket: Path | None = Field(
+        None, description="the unix socket of a gateway agent on this machine, whose table operators may see"
+    )
+    region: str = Field("local", pattern=NAME, description="this region: in services' full names")
+    socket: Path = Field(description="the unix socket on which it says how it is doing")
+    session_idle_minutes: float = Field(30, gt=0, description="a session ends when nothing was asked in it for so long")
+    sessions: int = Field(2000, ge=1, description="sessions at once; the oldest makes room")
+    sessions_per_key: int = Field(20, ge=1, description="sessions of one access key at once")
+    session_hours: float = Field(
+        12, gt=0, description="a session ends so long after signing in, whatever is done in it"
+    )
+    sign_ins_per_address: int = Field(20, ge=1, description="attempts in vain to sign in from one address in a minute")
+    sign_ins_per_key: int = Field(5, ge=1, description="attempts in vain with one access key in a minute")
+    oidc_issuer: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="the OpenID provider that people may sign in with, by its issuer URL; empty: access keys alone",
+    )
+    oidc_client_id: str = Field("", description="what the OpenID provider knows the console by")
+    oidc_client_secret_file: Path | None = Field(
+        None, description="the file of the console's secret at the OpenID provider, mode 0600"
+    )
+    oidc_accounts: Path | None = Field(
+        None, description="the file that says who of the OpenID provider is whom in Sidegate, mode 0600"
+    )
+    head_bytes: int = Field(32_768, ge=1024, description="of a request's line and headers")
+    head_seconds: float = Field(10, gt=0, description="in which a request's head has to come")
+    body_bytes: int = Field(1_048_576, ge=1024, description="of a request's body")
+    body_seconds: float = Field(20, gt=0, description="in which a request's body has to come")
+    send_seconds: float = Field(20, gt=0, description="in which a browser has to read a part of an answer")
+    connections: int = Field(800, ge=1, description="connections that may be open at once")
+    connections_per_address: int = Field(400, ge=1, description="connections of one address")
+    in_flight: int = Field(256, ge=1, description="requests that are answered at once")
+    in_flight_per_address: int = Field(128, ge=1, description="requests of one address that are answered at once")
+
+    @model_validator(mode="after")
+    def _names_all_of_the_provider(self) -> Self:
+        told = [self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret_file, self.oidc_accounts]
+        if any(told) and not all(told):
+            names = "--oidc-issuer, --oidc-client-id, --oidc-client-secret-file and --oidc-accounts"
+            raise ValueError(f"an OpenID provider needs all of {names}")
+        return self

@@ -21,7 +21,7 @@ from services.console.publishing import routes as publishing
 from services.console.sessions.access import genuine
 from services.console.sessions.store import Bounds, Sessions
 from services.console.signing_in import routes as signing_in
-from services.console.signing_in.keys import Door, Places
+from services.console.signing_in.keys import Attempts, Door, Places
 
 SMALLEST_COMPRESSED = 1000
 
@@ -35,6 +35,7 @@ class Ports:
     places: Places
     region: str
     bounds: Bounds = field(default_factory=Bounds)
+    attempts: Attempts = field(default_factory=Attempts)
 
 
 class Console:
@@ -56,7 +57,7 @@ class Console:
 def application(ports: Ports, sessions: Sessions) -> FastAPI:
     app = FastAPI(title="Sidegate", openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(genuine)])
     app.state.sessions, app.state.region = sessions, ports.region
-    app.state.door = Door(ports.places, sessions)
+    app.state.door = Door(ports.places, sessions, ports.attempts)
     answer_refusals(app)
     for room in ROOMS:
         app.include_router(room.router)

@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -20,11 +22,12 @@ from services.standalone.system import System
 
 def banner(system: System, data: DataDirectory) -> str:
     facts = system.facts
-    http = facts["http_api"]
+    http, console = facts["http_api"], facts["console"]
     lines = [
         f"registry  {facts['registry']['grpc']}",
         f"endpoint  {facts['endpoint']['grpc']}",
         f"https     {http['https'] if http else 'none: --no-http'}  (Huawei Cloud SDK, Terraform; CA {facts['ca']})",
+        f"console   {console['https'] if console else 'none: --no-console'}{_how_to_sign_in(facts) if console else ''}",
         f"gateway   {data.gateway_socket if facts['gateway'] else 'none: ' + system.no_gateway}",
         f"data      {data.path}  (make logs shows {data.path / 'logs'})",
         f"operator  {data.operator_credential}  (its access key; the command line finds it)",
@@ -33,6 +36,13 @@ def banner(system: System, data: DataDirectory) -> str:
         "          README.md goes on from there. Ctrl-C ends all of it; the data stays.",
     ]
     return "\n".join(lines)
+
+
+def _how_to_sign_in(facts: Mapping[str, Any]) -> str:
+    return f"""
+          sign in with the access key in {facts["credential"]};
+          tenants with theirs: sidegate account create NAME, sidegate key create
+          the browser trusts it with the CA {facts["ca"]} imported as an authority for websites"""
 
 
 async def serve(settings: StandaloneSettings, data: DataDirectory) -> None:

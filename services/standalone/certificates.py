@@ -11,7 +11,7 @@ from services.common.identity.pki import LOCAL, Authority, Subject, Unfit, gatew
 from services.standalone.data_directory import DataDirectory
 from services.standalone.settings import StandaloneSettings
 
-PROGRAMS = ("registry", "endpoint", "http_api")
+PROGRAMS = ("registry", "endpoint", "http_api", "console")
 RENEWAL_SECONDS = 6 * 3600.0
 """How often it is looked whether a certificate is near its end, which is months before it."""
 

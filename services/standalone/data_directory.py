@@ -35,6 +35,10 @@ class DataDirectory:
     def http_socket(self) -> Path:
         return self.path / "http_api.sock"
 
+    @property
+    def console_socket(self) -> Path:
+        return self.path / "console.sock"
+
     def database(self, program: str) -> Path:
         return self.path / f"{program}.sqlite"
 
@@ -125,6 +129,7 @@ class DataDirectory:
         self.ready_file.unlink(missing_ok=True)
         self.gateway_socket.unlink(missing_ok=True)
         self.http_socket.unlink(missing_ok=True)
+        self.console_socket.unlink(missing_ok=True)
         self._lock.close()
         self._lock = None
 

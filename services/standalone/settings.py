@@ -10,7 +10,7 @@ from services.common.config import FLOW_LOG, FLOW_LOG_TO, NAME
 
 
 class StandaloneSettings(BaseSettings):
-    """Runs all of Sidegate in one terminal: NATS, registry, endpoint service, HTTPS API; as root a gateway agent."""
+    """Runs all of Sidegate in one terminal: NATS, registry, endpoint service, HTTPS API, console; as root a gateway."""
 
     model_config = SettingsConfigDict(
         env_prefix="SIDEGATE_",
@@ -35,6 +35,8 @@ class StandaloneSettings(BaseSettings):
     )
     http: bool = Field(True, description="run the HTTPS API, for the Huawei Cloud SDK and Terraform")
     http_port: int = Field(0, ge=0, le=65535, description="the HTTPS API's port; 0 takes a free one")
+    console: bool = Field(True, description="run the web console")
+    console_port: int = Field(0, ge=0, le=65535, description="the web console's port; 0 takes a free one")
     nats_port: int = Field(0, ge=0, le=65535, description="NATS's port; 0 takes a free one")
     region: str = Field("local", pattern=NAME, description="the first part of services' full names")
     cell: str = Field("default", pattern=NAME, description="the cell of the gateway agent")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -36,7 +37,7 @@ class System:
         self.no_gateway = may_forward()
 
     async def start(self) -> None:
-        """Starts NATS, then services and HTTPS API side by side, then the gateway agent; writes the ready file."""
+        """Starts NATS, then services and their fronts side by side, then the gateway agent; writes the ready file."""
         provide(self._data, self._settings)
         await self._stack.enter_async_context(self._nats)
         self._telling = asyncio.create_task(asyncio.sleep(0))
@@ -48,10 +49,14 @@ class System:
             self._internal[name] = self._reserve(0)
         if self._settings.http:
             self._addresses["http_api"] = self._reserve(self._settings.http_port)
+        if self._settings.console:
+            self._addresses["console"] = self._reserve(self._settings.console_port)
         renewing = asyncio.create_task(keep(self._data, self._settings))
         self._stack.push_async_callback(_cancel, renewing)
         services = (self._service("registry", "endpoint"), self._service("endpoint", "registry"))
-        await self._run_side_by_side(*services, *([self._http_api()] if self._settings.http else []))
+        http_api = [self._http_api()] if self._settings.http else []
+        console = [self._console()] if self._settings.console else []
+        await self._run_side_by_side(*services, *http_api, *console)
         if not self.no_gateway:
             self._stack.callback(self._remove_forwarding)
             await self._run_side_by_side(self._gateway())
@@ -75,7 +80,8 @@ class System:
             "data_dir": str(self._data.path),
             "registry": {"grpc": self._addresses["registry"], "metrics": self._metrics("registry")},
             "endpoint": {"grpc": self._addresses["endpoint"], "metrics": self._metrics("endpoint")},
-            "http_api": self._http_facts(),
+            "http_api": self._front_facts("http_api", self._data.http_socket),
+            "console": self._front_facts("console", self._data.console_socket),
             "ca": str(self._data.tls / CA_FILE),
             "credential": str(self._data.operator_credential),
             "nats": {"address": self._nats.address},
@@ -84,11 +90,11 @@ class System:
             "pids": {"nats": self._nats.pid, **{name: each.pid for name, each in self._programs.items()}},
         }
 
-    def _http_facts(self) -> Mapping[str, str] | None:
-        if not self._settings.http:
+    def _front_facts(self, program: str, socket: Path) -> Mapping[str, str] | None:
+        if program not in self._addresses:
             return None
-        https = f"https://{self._addresses['http_api']}"
-        return {"https": https, "socket": str(self._data.http_socket), "metrics": self._metrics("http_api")}
+        https = f"https://{self._addresses[program]}"
+        return {"https": https, "socket": str(socket), "metrics": self._metrics(program)}
 
     def _metrics(self, program: str) -> str:
         return str(self._programs[program].facts.get("metrics", ""))
@@ -148,16 +154,19 @@ class System:
         arguments = (*addresses, *others, *refused, *evidence, *registrys)
         return self._program(name, f"services.{name}", *arguments, SIDEGATE_DATABASE=self._database(name))
 
+    def _services(self) -> tuple[str, ...]:
+        registry, endpoint = self._addresses["registry"], self._addresses["endpoint"]
+        return ("--registry-address", registry, "--endpoint-address", endpoint, "--region", self._settings.region)
+
     def _http_api(self) -> Program:
-        services = (
-            "--registry-address",
-            self._addresses["registry"],
-            "--endpoint-address",
-            self._addresses["endpoint"],
-        )
-        internal = ("--registry-internal-address", self._internal["registry"], "--region", self._settings.region)
+        internal = ("--registry-internal-address", self._internal["registry"])
         here = ("--listen", self._addresses["http_api"], "--socket", str(self._data.http_socket))
-        return self._program("http_api", "services.http_api", *services, *internal, *here)
+        return self._program("http_api", "services.http_api", *self._services(), *internal, *here)
+
+    def _console(self) -> Program:
+        here = ("--listen", self._addresses["console"], "--socket", str(self._data.console_socket))
+        gateway = () if self.no_gateway else ("--gateway-socket", str(self._data.gateway_socket))
+        return self._program("console", "services.console", *self._services(), *here, *gateway)
 
     def _database(self, name: str) -> str:
         elsewhere = self._settings.registry_database if name == "registry" else self._settings.endpoint_database

@@ -24,7 +24,7 @@ HAVE_ONE = (
 class Addresses:
     """Where the programs listen; empty where there is none. `no_gateway_because` says why, where it is known.
 
-    `https` is the HTTPS API's URL, `http_api` the socket on which it says how it is doing.
+    `https` is the HTTPS API's URL, `http_api` and `console` are the sockets on which these two say how they are doing.
 
     `ca` (PEM) is what their certificates are verified with; `credential` is what the file holds itself, else it lies
     in `credential_file`.
@@ -38,6 +38,7 @@ class Addresses:
     credential_file: str = ""
     no_gateway_because: str = ""
     http_api: str = ""
+    console: str = ""
     https: str = ""
 
 
@@ -62,16 +63,16 @@ def read(path: Path) -> Addresses:
         raise Complaint(f"cannot read {path}: {error.strerror}", Exit.USAGE, START_ONE) from error
     except (ValueError, RecursionError) as error:
         raise Complaint(f"{path} is not a ready file: {error}", Exit.USAGE, START_ONE) from error
-    socket, http_socket = _text(found, "gateway", "socket"), _text(found, "http_api", "socket")
     return Addresses(
         registry=_text(found, "registry", "grpc"),
         endpoint=_text(found, "endpoint", "grpc"),
-        gateway=f"unix:{socket}" if socket else "",
+        gateway=_socket(found, "gateway"),
         ca=_ca(_text(found, "ca"), path),
         credential=_inline(found),
         credential_file=_text(found, "credential"),
         no_gateway_because=_text(found, "no_gateway_because"),
-        http_api=f"unix:{http_socket}" if http_socket else "",
+        http_api=_socket(found, "http_api"),
+        console=_socket(found, "console"),
         https=_text(found, "http_api", "https"),
     )
 
@@ -80,6 +81,11 @@ def _text(found: object, *path: str) -> str:
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, str) else ""
+
+
+def _socket(found: object, program: str) -> str:
+    path = _text(found, program, "socket")
+    return f"unix:{path}" if path else ""
 
 
 def credential_of(found: Addresses, chosen: Path | None) -> Credential:

@@ -13,7 +13,7 @@ from sidegate.cli.session import Session
 from sidegate.cli.view import View, table
 
 TITLES = ("program", "health", "version", "since", "position", "lag", "nats", "remark")
-NATS_LESS = {"http_api"}
+NATS_LESS = {"http_api", "console"}
 """Programs that have nothing to do with NATS."""
 
 WIDE_TITLES = ("address", "metrics")

@@ -46,6 +46,7 @@ def client_of(
         found.endpoint,
         found.gateway,
         found.http_api,
+        found.console,
         credential=lambda: config.credential_of(found, credential),
         ca=found.ca,
         account=account,
@@ -81,6 +82,7 @@ class Session:
             "registry": found.registry,
             "endpoint": found.endpoint,
             "http_api": found.http_api,
+            "console": found.console,
             "gateway": found.gateway,
         }
         return {name: address for name, address in named.items() if address}

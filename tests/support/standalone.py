@@ -46,7 +46,7 @@ async def until(what: str, ask: Callable[[], Awaitable[R]], seconds: float = 30.
 class Standalone:
     """`async with Standalone(tmp_path) as sidegate:`. With `rootless` its programs believe that they are not root.
 
-    The HTTPS API, which takes as long to start as all others, runs only with `http`.
+    The HTTPS API, which takes as long to start as all others, runs only with `http`, and the console with `console`.
     """
 
     def __init__(
@@ -57,11 +57,13 @@ class Standalone:
         databases: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
         http: bool = False,
+        console: bool = False,
     ) -> None:
         self.data = directory / "data"
         self.ready_file = directory / "ready.json"
         self._output = directory / "standalone.log"
-        self._arguments = (*arguments, "--http" if http else "--no-http")
+        fronts = ("--http" if http else "--no-http", "--console" if console else "--no-console")
+        self._arguments = (*arguments, *fronts)
         self._databases = databases or {}
         self._start_seconds = start_seconds
         # A user namespace without a mapping: files are still ours, but nothing may be done that needs root.
@@ -87,6 +89,11 @@ class Standalone:
     def https(self) -> str:
         """The HTTPS API's URL, of one that was made with `http`."""
         return str(self.ready["http_api"]["https"])
+
+    @property
+    def console_url(self) -> str:
+        """The console's URL, of one that was made with `console`."""
+        return str(self.ready["console"]["https"])
 
     @property
     def output(self) -> str:

@@ -9,14 +9,19 @@ from sidegate import errors
 from sidegate.client import Client
 from sidegate.credentials import Credential
 
-BURST, EVERY_SECONDS = 5, 12.0
-"""Attempts with one access key, from one address; of all keys from one address four times as many."""
-
 TIMEOUT_SECONDS = 10.0
 
 
 class TooMany(Exception):
     """Attempts in vain; some seconds later one more is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """In vain, in a minute: with one access key from one address, and from one address with all keys."""
+
+    of_key: int = 5
+    of_address: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,10 @@ class Places:
 class Door:
     """Makes sessions."""
 
-    def __init__(self, places: Places, sessions: Sessions) -> None:
+    def __init__(self, places: Places, sessions: Sessions, attempts: Attempts) -> None:
         self._places, self._sessions = places, sessions
-        self._of_key = Buckets(BURST, EVERY_SECONDS)
-        self._of_address = Buckets(BURST * 4, EVERY_SECONDS / 4)
+        self._of_key = Buckets(attempts.of_key, 60 / attempts.of_key)
+        self._of_address = Buckets(attempts.of_address, 60 / attempts.of_address)
 
     async def enter(self, access_key: str, secret: str, peer: str) -> tuple[Session, str]:
         """A session, and its cookie. Raises TooMany, and Unauthenticated and others of SidegateError."""

@@ -119,7 +119,7 @@ class Sidegate:
     def __init__(self, directory: Path) -> None:
         self.data = directory / "data"
         self._output = (directory / "standalone.log").open("w+")
-        command = [sys.executable, "-m", "services.standalone", "--data-dir", str(self.data)]
+        command = [sys.executable, "-m", "services.standalone", "--data-dir", str(self.data), "--no-console"]
         self._process = subprocess.Popen(
             ends_with_us(command),
             stdin=subprocess.DEVNULL,
