@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from services.console.pages import words
+from services.console.pages import states, words
 from services.console.sessions.access import session_of, token_of
 
 HERE = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def _environment() -> Environment:
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
     )
     environment.install_gettext_callables(words.gettext, words.ngettext, newstyle=False)  # type: ignore[attr-defined]
-    environment.globals |= {"static": static, "request_id": lambda: str(uuid.uuid4())}
+    environment.globals |= {"static": static, "request_id": lambda: str(uuid.uuid4()), "state_of": states.of}
     environment.filters |= {"moment": moment, "number": number}
     return environment
 
