@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.console.pages.reasons import REASONS, WAYS_OUT
 from services.console.pages.words import gettext as _
+from services.console.pages.words import language
 from sidegate import errors
 
 STATUS: dict[type[errors.SidegateError], int] = {
@@ -56,8 +57,8 @@ def problem_of(error: errors.SidegateError) -> Problem:
 
 
 def sentence(error: errors.SidegateError) -> str:
-    known = REASONS.get(error.reason)
-    return _(known) if known else error.text
+    """The service's own where the reader has English, or where the reason has no other."""
+    return _(error.reason) if error.reason in REASONS and language() != "en" else error.text
 
 
 def detail(error: errors.SidegateError) -> str:
