@@ -11,13 +11,14 @@ from sidegate import errors
 from sidegate.access import Speaking, Tokens, Untold
 from sidegate.credentials import Credential
 from sidegate.resources.accounts import Accounts
+from sidegate.resources.attachments import Attachments
 from sidegate.resources.changes import Changes
 from sidegate.resources.connections import Connections
 from sidegate.resources.credentials import Credentials
 from sidegate.resources.endpoints import Endpoints
 from sidegate.resources.gateways import Gateway
 from sidegate.resources.history import History
-from sidegate.resources.inventory import Attachments, Ports, Subnets, Vpcs
+from sidegate.resources.inventory import Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
 from sidegate.resources.programs import Program
 from sidegate.resources.route_tables import RouteTables

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsPattern, NetnsTarget, VxlanRange, VxlanTarget
 from sidegate.cli.outcome import Complaint, Exit
-from sidegate.resources.inventory import Target
+from sidegate.resources.attachments import Target
 
 ADDRESS = "addr:"
 MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")

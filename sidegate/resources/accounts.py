@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from sidegate.api.registry.v1 import account_service_pb2 as rpc
 from sidegate.api.registry.v1.account_pb2 import AccessKey, Account, Role
 from sidegate.api.registry.v1.account_service_pb2_grpc import AccountsServiceStub, TokenServiceStub
+from sidegate.resources.paging import SIZE, Page
 from sidegate.transport import Caller
 
 
@@ -26,6 +27,12 @@ class Accounts:
         async for page in self._caller.pages(self._stub.ListAccounts, rpc.ListAccountsRequest()):
             for account in page.accounts:
                 yield account
+
+    async def page(self, *, skip: int = 0, size: int = SIZE, name_contains: str = "") -> Page[Account]:
+        """So many of those with this in their name, behind as many others, and how many there are."""
+        request = rpc.ListAccountsRequest(page_size=size, skip=skip, want_total=True, name_contains=name_contains)
+        answer = await self._caller.ask(self._stub.ListAccounts, request)
+        return Page(answer.accounts, answer.total_size)
 
     async def create_project(self, account: str, project: str) -> Account:
         request = rpc.CreateProjectRequest(account=account, project=project)
