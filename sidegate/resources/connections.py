@@ -45,6 +45,38 @@ class Connections:
             for connection in page.connections:
                 yield connection
 
+    async def page(
+        self,
+        service_id: str,
+        *,
+        skip: int = 0,
+        size: int = 50,
+        states: Collection[ConnectionState.ValueType] = (),
+        endpoint_ids: Sequence[str] = (),
+        marker_id: int = 0,
+        newest_first: bool = False,
+    ) -> tuple[Sequence[Connection], int]:
+        """So many of those that match behind the first `skip`, and how many match in all."""
+        request = endpoint_rpc.ListConnectionsRequest(
+            page_size=size,
+            skip=skip,
+            want_total=True,
+            service_id=service_id,
+            states=states,
+            endpoint_ids=endpoint_ids,
+            marker_id=marker_id,
+            newest_first=newest_first,
+        )
+        answer = await self._caller.ask(self._stub.ListConnections, request)
+        return answer.connections, answer.total_size
+
+    async def counts(
+        self, service_ids: Sequence[str], *, states: Collection[ConnectionState.ValueType] = ()
+    ) -> Mapping[str, int]:
+        """How many connections in one of the states each of up to 1000 services has, where it has any."""
+        request = endpoint_rpc.ListConnectionCountsRequest(service_ids=service_ids, states=states)
+        return (await self._caller.ask(self._stub.ListConnectionCounts, request)).counts
+
     async def accept(
         self, service_id: str, endpoint_id: str, *, until: Timestamp | None = None, request_id: str = ""
     ) -> Connection:

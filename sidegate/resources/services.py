@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -28,36 +28,18 @@ from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.conditions import current
 from sidegate.errors import NotFound, Outdated
 from sidegate.resources.changes import watch_registry
+from sidegate.resources.service_changes import Changes, Identity
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Watch
 
 State: TypeAlias = EndpointService.State.ValueType
 Order: TypeAlias = ListOrder.ValueType
-Identity: TypeAlias = EndpointService.ClientIdentity.ValueType
 ServiceType: TypeAlias = EndpointService.ServiceType.ValueType
 ServerType: TypeAlias = EndpointService.ServerType.ValueType
 
 NONE: Mapping[str, str] = MappingProxyType({})
 ATTEMPTS = 5
 """How often a change of single backends is tried, if somebody else changes the service in between."""
-
-
-class Changes(TypedDict, total=False):
-    """What is to be another in a service, as `update` takes it."""
-
-    backends: Sequence[Backend] | None
-    port_mappings: Sequence[PortMapping] | None
-    approval_required: bool | None
-    description: str | None
-    tags: Sequence[Tag] | None
-    client_identity: Identity | None
-    approval_rules: ApprovalRules | None
-    consumer_limits: ConsumerLimits | None
-    name: str | None
-    session_settings: SessionSettings | None
-    health_check: HealthCheck | None
-    no_health_check: bool
-    private_name: str | None
 
 
 def _one_form(address: str) -> str:
@@ -93,6 +75,7 @@ class Services:
         health_check: HealthCheck | None = None,
         private_name: str = "",
         public_prefixes: Sequence[str] = (),
+        policy_enabled: bool = False,
         request_id: str = "",
     ) -> EndpointService:
         """With a `private_name`, the answer says which TXT record shows it to be its owner's: see `verify_name`."""
@@ -113,6 +96,7 @@ class Services:
             health_check=health_check,
             private_name=PrivateName(name=private_name) if private_name else None,
             public_prefixes=public_prefixes,
+            policy_enabled=policy_enabled,
         )
         request = rpc.CreateEndpointServiceRequest(endpoint_service=service, request_id=request_id)
         return await self._caller.write(self._stub.CreateEndpointService, request)
@@ -142,6 +126,33 @@ class Services:
         async for page in self._caller.pages(self._stub.ListEndpointServices, request):
             for service in page.endpoint_services:
                 yield service
+
+    async def page(
+        self,
+        *,
+        skip: int = 0,
+        size: int = 50,
+        states: Collection[State] = (),
+        full_name_contains: str = "",
+        server_type: ServerType = EndpointService.SERVER_TYPE_UNSPECIFIED,
+        vpc_id: str = "",
+        tags: TagFilter | None = None,
+        newest_first: bool = False,
+    ) -> tuple[Sequence[EndpointService], int]:
+        """So many of those that match behind the first `skip`, and how many match in all."""
+        request = rpc.ListEndpointServicesRequest(
+            page_size=size,
+            skip=skip,
+            want_total=True,
+            states=states,
+            full_name_contains=full_name_contains,
+            server_type=server_type,
+            vpc_id=vpc_id,
+            tags=tags,
+            newest_first=newest_first,
+        )
+        answer = await self._caller.ask(self._stub.ListEndpointServices, request)
+        return answer.endpoint_services, answer.total_size
 
     async def update(
         self,
@@ -304,6 +315,20 @@ class Services:
         async for page in self._caller.pages(self._stub.ListPlatformServices, request):
             for service in page.services:
                 yield service
+
+    async def page_platform(
+        self, *, skip: int = 0, size: int = 50, full_name_contains: str = "", newest_first: bool = False
+    ) -> tuple[Sequence[ConnectableService], int]:
+        """So many of those behind the first `skip`, and how many match in all."""
+        request = rpc.ListPlatformServicesRequest(
+            page_size=size,
+            skip=skip,
+            want_total=True,
+            full_name_contains=full_name_contains,
+            newest_first=newest_first,
+        )
+        answer = await self._caller.ask(self._stub.ListPlatformServices, request)
+        return answer.services, answer.total_size
 
     def watch(
         self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None

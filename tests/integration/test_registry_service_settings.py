@@ -17,7 +17,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
 )
 from sidegate.client import Client
 from sidegate.resources.history import When
-from sidegate.resources.services import Changes
+from sidegate.resources.service_changes import Changes
 from tests.support.identity import Known
 from tests.support.registry_service import PAYMENTS, RegistryWorld, running_registry
 

@@ -57,7 +57,7 @@ from sidegate.cli.session import Session
 from sidegate.cli.session_options import HealthOptions, SessionOptions
 from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
-from sidegate.resources.services import Changes
+from sidegate.resources.service_changes import Changes
 
 noun = Noun("service", "Endpoint services: what a provider publishes from one of his VPCs.")
 
