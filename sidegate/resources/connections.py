@@ -13,6 +13,7 @@ from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServic
 from sidegate.api.endpoint.v1.reachability_pb2 import TestConnectionRequest, TestConnectionResponse
 from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsRequest, WatchConnectionsResponse
 from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder
+from sidegate.resources.paging import Page
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Place, Watch
 
@@ -55,7 +56,7 @@ class Connections:
         endpoint_ids: Sequence[str] = (),
         marker_id: int = 0,
         newest_first: bool = False,
-    ) -> tuple[Sequence[Connection], int]:
+    ) -> Page[Connection]:
         """So many of those that match behind the first `skip`, and how many match in all."""
         request = endpoint_rpc.ListConnectionsRequest(
             page_size=size,
@@ -68,7 +69,7 @@ class Connections:
             newest_first=newest_first,
         )
         answer = await self._caller.ask(self._stub.ListConnections, request)
-        return answer.connections, answer.total_size
+        return Page(answer.connections, answer.total_size)
 
     async def counts(
         self, service_ids: Sequence[str], *, states: Collection[ConnectionState.ValueType] = ()

@@ -1,8 +1,7 @@
 """A page of a list: as many things as were asked for, and how many there are on all pages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 SIZE = 50
 """How many a page has where nothing is said."""
@@ -10,8 +9,7 @@ SIZE = 50
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(NamedTuple, Generic[T]):
     """`total` counts all that match, which costs as much as there are."""
 
     items: Sequence[T]

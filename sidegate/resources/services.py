@@ -28,6 +28,7 @@ from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.conditions import current
 from sidegate.errors import NotFound, Outdated
 from sidegate.resources.changes import watch_registry
+from sidegate.resources.paging import Page
 from sidegate.resources.service_changes import Changes, Identity
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Watch
@@ -138,7 +139,7 @@ class Services:
         vpc_id: str = "",
         tags: TagFilter | None = None,
         newest_first: bool = False,
-    ) -> tuple[Sequence[EndpointService], int]:
+    ) -> Page[EndpointService]:
         """So many of those that match behind the first `skip`, and how many match in all."""
         request = rpc.ListEndpointServicesRequest(
             page_size=size,
@@ -152,7 +153,7 @@ class Services:
             newest_first=newest_first,
         )
         answer = await self._caller.ask(self._stub.ListEndpointServices, request)
-        return answer.endpoint_services, answer.total_size
+        return Page(answer.endpoint_services, answer.total_size)
 
     async def update(
         self,
@@ -318,7 +319,7 @@ class Services:
 
     async def page_platform(
         self, *, skip: int = 0, size: int = 50, full_name_contains: str = "", newest_first: bool = False
-    ) -> tuple[Sequence[ConnectableService], int]:
+    ) -> Page[ConnectableService]:
         """So many of those behind the first `skip`, and how many match in all."""
         request = rpc.ListPlatformServicesRequest(
             page_size=size,
@@ -328,7 +329,7 @@ class Services:
             newest_first=newest_first,
         )
         answer = await self._caller.ask(self._stub.ListPlatformServices, request)
-        return answer.services, answer.total_size
+        return Page(answer.services, answer.total_size)
 
     def watch(
         self, *, id: str = "", after: Begin = None, interrupted: Interrupted | None = None
