@@ -1,0 +1,1 @@
+"""The console, looked at with a real browser, on one running Sidegate."""
