@@ -17,7 +17,7 @@ from tests.compose.engine import CommandFailed
 SOURCES = ipaddress.ip_network("198.19.128.0/17")
 SERVER, GATEWAY = "10.62.0.10", "10.61.0.2"
 UNPUBLISHED = 9090  # the server listens there too
-PROGRAMS = ("postgres", "nats", "registry", "endpoint", "gateway", "http-api")
+PROGRAMS = ("postgres", "nats", "registry", "endpoint", "gateway", "http-api", "console")
 MACHINES = ("client", "server")
 
 ONE_SESSION = """
@@ -45,6 +45,18 @@ with tempfile.NamedTemporaryFile("w", suffix=".pem") as ca:
     key = BasicCredentials(account["access_key"], account["secret_key"], account["project_id"])
     client = VpcClient.new_builder().with_credentials(key).with_http_config(config)
     print(client.with_endpoint(account["http_api"]["https"]).build().list_vpcs(ListVpcsRequest()).vpcs)
+"""
+
+SIGN_IN = """
+import json, re, ssl, sys, httpx
+about = json.load(open(sys.argv[1]))
+trust = ssl.create_default_context(cadata=about["ca"])
+with httpx.Client(base_url=about["console"]["https"], verify=trust, follow_redirects=True) as browser:
+    door = browser.get("/")
+    form = {"access_key": about["access_key"], "secret_key": about["secret_key"], "next": "/"}
+    form["csrf"] = re.search(r'name="csrf" value="([^"]+)"', door.text)[1]
+    inside = browser.post("/sign-in", data=form)
+    print(door.url.path, inside.url.path, inside.status_code, 'action="/sign-out"' in inside.text)
 """
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]
@@ -142,6 +154,15 @@ def test_the_sdk_reaches_the_https_api_at_its_published_port(running: Cluster) -
     command = (*running.engine.inside, sys.executable, "-c", LIST_VPCS, str(file))
 
     assert running.engine.run(*command, timeout=60).stdout == "[]\n"
+
+
+def test_the_operator_signs_in_to_the_console_at_its_published_port(running: Cluster) -> None:
+    about = json.loads(running.config().read_text())
+    about["console"] = {"https": "https://127.0.0.1:7444"}
+    (file := running.secrets.with_name("console.json")).write_text(json.dumps(about))
+    command = (*running.engine.inside, sys.executable, "-c", SIGN_IN, str(file))
+
+    assert running.engine.run(*command, timeout=60).stdout == "/sign-in / 200 True\n"
 
 
 def test_the_gateways_container_shows_the_table_as_the_kernel_has_it(running: Cluster) -> None:

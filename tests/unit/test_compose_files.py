@@ -48,18 +48,20 @@ def test_ports_are_published_on_the_loopback_alone_where_the_command_line_looks_
     assert published == written == ["127.0.0.1:7401", "127.0.0.1:7402"]
     https = re.findall(r'ports: \["(\S+):8443"\]', COMPOSE)
     written = re.findall(r'"https": "https://(\S+)"', (REPOSITORY / "deploy/operator").read_text())
-    assert https == written == ["127.0.0.1:7443"]
-    assert COMPOSE.count("ports:") == 3
+    console = re.findall(r'ports: \["(\S+):8444"\]', COMPOSE)
+    assert https + console == written == ["127.0.0.1:7443", "127.0.0.1:7444"]
+    assert COMPOSE.count("ports:") == 4
 
 
 def test_the_authoritys_key_and_a_programs_are_in_volumes_that_no_other_program_has() -> None:
-    mounted = re.findall(r"(authority|registry-tls|endpoint-tls|http-tls|gateway-tls):(\S+)", COMPOSE)
+    mounted = re.findall(r"(authority|registry-tls|endpoint-tls|http-tls|console-tls|gateway-tls):(\S+)", COMPOSE)
     by_volume = {name: [place.rstrip('",]') for volume, place in mounted if volume == name] for name, _ in mounted}
     assert by_volume == {
         "authority": ["/authority"],
         "registry-tls": ["/authority/registry", "/etc/sidegate/tls:ro"],
         "endpoint-tls": ["/authority/endpoint", "/etc/sidegate/tls:ro"],
         "http-tls": ["/authority/http_api", "/etc/sidegate/tls:ro"],
+        "console-tls": ["/authority/console", "/etc/sidegate/tls:ro"],
         "gateway-tls": ["/authority/compose-1", "/etc/sidegate-tls:ro"],
     }
 
