@@ -16,7 +16,7 @@ from sidegate.resources.changes import Changes
 from sidegate.resources.connections import Connections
 from sidegate.resources.credentials import Credentials
 from sidegate.resources.endpoints import Endpoints
-from sidegate.resources.gateways import Gateway
+from sidegate.resources.gateways import Gateway, Gateways
 from sidegate.resources.history import History
 from sidegate.resources.inventory import Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
@@ -24,6 +24,7 @@ from sidegate.resources.programs import Program
 from sidegate.resources.route_tables import RouteTables
 from sidegate.resources.services import Services
 from sidegate.resources.traces import Traces
+from sidegate.resources.traffic import Traffic
 from sidegate.transport import DEFAULT_TIMEOUT_SECONDS, Access, Caller
 
 
@@ -122,6 +123,14 @@ class Client:
     @cached_property
     def traces(self) -> Traces:
         return Traces(self._caller("endpoint"))
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        return Traffic(self._caller("endpoint"))
+
+    @cached_property
+    def gateways(self) -> Gateways:
+        return Gateways(self._caller("endpoint"))
 
     @cached_property
     def audit(self) -> Audit:

@@ -11,6 +11,12 @@ from sidegate.api.endpoint.v1.backend_health_pb2 import GetServiceHealthRequest,
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, ConnectionState
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import ConnectionsServiceStub
 from sidegate.api.endpoint.v1.reachability_pb2 import TestConnectionRequest, TestConnectionResponse
+from sidegate.api.endpoint.v1.traffic_pb2 import (
+    TRAFFIC_SPAN_TEN_MINUTES,
+    GetServiceTrafficRequest,
+    GetServiceTrafficResponse,
+    TrafficSpan,
+)
 from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsRequest, WatchConnectionsResponse
 from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder
 from sidegate.resources.paging import Page
@@ -102,6 +108,21 @@ class Connections:
     async def health(self, service_id: str) -> GetServiceHealthResponse:
         """How gateways find the backends of a service that asks for health checks; no gateways where none asks."""
         return await self._caller.ask(self._stub.GetServiceHealth, GetServiceHealthRequest(service_id=service_id))
+
+    async def traffic(
+        self,
+        service_id: str,
+        endpoint_id: str = "",
+        *,
+        span: TrafficSpan.ValueType = TRAFFIC_SPAN_TEN_MINUTES,
+        limit: int = 0,
+    ) -> GetServiceTrafficResponse:
+        """What has passed for a service, or for one of its connections: in all, now, and over time.
+
+        `limit` connections are told of, those with the most bytes; 100 where it is 0.
+        """
+        request = GetServiceTrafficRequest(service_id=service_id, endpoint_id=endpoint_id, span=span, limit=limit)
+        return await self._caller.ask(self._stub.GetServiceTraffic, request)
 
     async def decide(
         self,

@@ -9,6 +9,12 @@ from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.api.endpoint.v1.endpoint_service_pb2_grpc import EndpointsServiceStub
 from sidegate.api.endpoint.v1.reachability_pb2 import TestEndpointRequest, TestEndpointResponse
+from sidegate.api.endpoint.v1.traffic_pb2 import (
+    TRAFFIC_SPAN_TEN_MINUTES,
+    GetEndpointTrafficRequest,
+    GetEndpointTrafficResponse,
+    TrafficSpan,
+)
 from sidegate.api.endpoint.v1.watch_pb2 import WatchEndpointsRequest, WatchEndpointsResponse
 from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder, TagFilter
 from sidegate.api.registry.v1.tag_pb2 import Tag
@@ -66,6 +72,13 @@ class Endpoints:
     async def test(self, id: str) -> TestEndpointResponse:
         """Tries out whether packets pass, step by step; takes up to four seconds."""
         return await self._caller.ask(self._stub.TestEndpoint, TestEndpointRequest(id=id))
+
+    async def traffic(
+        self, id: str, *, span: TrafficSpan.ValueType = TRAFFIC_SPAN_TEN_MINUTES
+    ) -> GetEndpointTrafficResponse:
+        """What has passed, and what was refused: in all, now, and over time."""
+        request = GetEndpointTrafficRequest(id=id, span=span)
+        return await self._caller.ask(self._stub.GetEndpointTraffic, request)
 
     async def get(self, id: str) -> Endpoint:
         return await self._caller.ask(self._stub.GetEndpoint, rpc.GetEndpointRequest(id=id))

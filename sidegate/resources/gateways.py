@@ -1,15 +1,31 @@
-"""A gateway agent as it answers on its own machine."""
+"""Gateways: all of them as the endpoint service knows them, and one as its agent answers on its own machine."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sidegate.api.endpoint.v1 import gateways_service_pb2 as gateways_rpc
+from sidegate.api.endpoint.v1.gateways_service_pb2_grpc import GatewaysServiceStub
 from sidegate.api.gateway.v1 import gateway_service_pb2 as rpc
 from sidegate.api.gateway.v1 import tap_service_pb2 as tap
 from sidegate.api.gateway.v1 import traffic_pb2
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import TableServiceStub
 from sidegate.api.gateway.v1.tap_service_pb2_grpc import TapServiceStub
 from sidegate.transport import LONGEST_TIMEOUT_SECONDS, Caller
+
+
+class Gateways:
+    """Those of all cells. For the operator."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller, self._stub = caller, GatewaysServiceStub(caller.channel)
+
+    async def list(self, *, cell: str = "") -> AsyncIterator[gateways_rpc.Gateway]:
+        """Those that are joined or lost, in order of their ids."""
+        request = gateways_rpc.ListGatewaysRequest(cell=cell)
+        async for page in self._caller.pages(self._stub.ListGateways, request):
+            for gateway in page.gateways:
+                yield gateway
 
 
 class Gateway:

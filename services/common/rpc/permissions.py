@@ -51,18 +51,22 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     "endpoint.v1.EndpointsService": {
         **dict.fromkeys(("CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint"), ADMINS),
         **dict.fromkeys(("GetEndpoint", "ListEndpoints", "WatchEndpoints", "TestEndpoint"), READERS),
-        **dict.fromkeys(("ListEndpointTags", "GetEndpointQuota"), READERS),
+        **dict.fromkeys(("ListEndpointTags", "GetEndpointQuota", "GetEndpointTraffic"), READERS),
     },
     "endpoint.v1.ConnectionsService": {
         **dict.fromkeys(("AcceptConnection", "RejectConnection", "DecideConnections", "NoteConnection"), ADMINS),
         **dict.fromkeys(("GetConnection", "ListConnections", "ListConnectionCounts"), READERS),
         **dict.fromkeys(("WatchConnections", "TestConnection", "GetServiceHealth"), READERS),
+        "GetServiceTraffic": READERS,
     },
+    "endpoint.v1.TrafficService": {"ListTraffic": READERS},
+    "endpoint.v1.GatewaysService": {"ListGateways": OPERATOR},
     "endpoint.v1.TraceService": {"TracePacket": OPERATOR, "TraceEndpoint": READERS},
     "endpoint.v1.EndpointInternalService": dict.fromkeys(("CheckEndpoints", "ListBlockers"), REGISTRY),
-    "gateway.v1.GatewayService": dict.fromkeys(
-        ("Join", "Snapshot", "Events", "ReportState", "Digest", "Probes", "AnswerProbe", "ReportFlows"), GATEWAY
-    ),
+    "gateway.v1.GatewayService": {
+        **dict.fromkeys(("Join", "Snapshot", "Events", "Digest", "Probes", "AnswerProbe"), GATEWAY),
+        **dict.fromkeys(("ReportState", "ReportFlows", "ReportTraffic"), GATEWAY),
+    },
     "gateway.v1.TableService": dict.fromkeys(("GetTable", "GetStatus", "GetTraffic"), MACHINE),
     "gateway.v1.TapService": dict.fromkeys(("FollowFlows", "Capture"), MACHINE),
     "events.v1.HistoryService": {"ReadState": OPERATOR},
@@ -94,6 +98,8 @@ KINDS = {
     "Resolver": "vpc",
     "PrivateName": "service",
     "RouteTable": "route_table",
+    "EndpointTraffic": "endpoint",
+    "ServiceTraffic": "service",
 }
 VERBS = (
     "Create",

@@ -7,6 +7,7 @@ from sidegate.api.endpoint.v1 import backend_health_pb2 as sidegate_dot_api_dot_
 from sidegate.api.endpoint.v1 import endpoint_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_endpoint__service__pb2
 from sidegate.api.endpoint.v1 import reachability_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2
+from sidegate.api.endpoint.v1 import traffic_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2
 from sidegate.api.endpoint.v1 import watch_pb2 as sidegate_dot_api_dot_endpoint_dot_v1_dot_watch__pb2
 from sidegate.api.registry.v1 import quota_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_quota__pb2
 
@@ -89,6 +90,11 @@ class EndpointsServiceStub:
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointResponse.FromString,
                 _registered_method=True)
+        self.GetEndpointTraffic = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.EndpointsService/GetEndpointTraffic',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetEndpointTrafficRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetEndpointTrafficResponse.FromString,
+                _registered_method=True)
 
 
 class EndpointsServiceServicer:
@@ -164,6 +170,13 @@ class EndpointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEndpointTraffic(self, request, context):
+        """What has passed for an endpoint, and what was refused: in all, now, and over time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EndpointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -211,6 +224,11 @@ def add_EndpointsServiceServicer_to_server(servicer, server):
                     servicer.TestEndpoint,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_reachability__pb2.TestEndpointResponse.SerializeToString,
+            ),
+            'GetEndpointTraffic': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEndpointTraffic,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetEndpointTrafficRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetEndpointTrafficResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -471,6 +489,33 @@ class EndpointsService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def GetEndpointTraffic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.EndpointsService/GetEndpointTraffic',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetEndpointTrafficRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetEndpointTrafficResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ConnectionsServiceStub:
     """Connections, for those who publish services.
@@ -531,6 +576,11 @@ class ConnectionsServiceStub:
                 '/sidegate.api.endpoint.v1.ConnectionsService/GetServiceHealth',
                 request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthResponse.FromString,
+                _registered_method=True)
+        self.GetServiceTraffic = channel.unary_unary(
+                '/sidegate.api.endpoint.v1.ConnectionsService/GetServiceTraffic',
+                request_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetServiceTrafficRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetServiceTrafficResponse.FromString,
                 _registered_method=True)
 
 
@@ -610,6 +660,13 @@ class ConnectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetServiceTraffic(self, request, context):
+        """What has passed for a service of the caller's project, or for one of its connections: in all, now, and over time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -662,6 +719,11 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
                     servicer.GetServiceHealth,
                     request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthResponse.SerializeToString,
+            ),
+            'GetServiceTraffic': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServiceTraffic,
+                    request_deserializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetServiceTrafficRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetServiceTrafficResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -935,6 +997,33 @@ class ConnectionsService:
             '/sidegate.api.endpoint.v1.ConnectionsService/GetServiceHealth',
             sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthRequest.SerializeToString,
             sidegate_dot_api_dot_endpoint_dot_v1_dot_backend__health__pb2.GetServiceHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServiceTraffic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.endpoint.v1.ConnectionsService/GetServiceTraffic',
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetServiceTrafficRequest.SerializeToString,
+            sidegate_dot_api_dot_endpoint_dot_v1_dot_traffic__pb2.GetServiceTrafficResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from sidegate.api.endpoint.v1 import backend_health_pb2 as _backend_health_pb2
 from sidegate.api.endpoint.v1 import endpoint_pb2 as _endpoint_pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as _endpoint_service_pb2
 from sidegate.api.endpoint.v1 import reachability_pb2 as _reachability_pb2
+from sidegate.api.endpoint.v1 import traffic_pb2 as _traffic_pb2
 from sidegate.api.endpoint.v1 import watch_pb2 as _watch_pb2
 from sidegate.api.registry.v1 import quota_pb2 as _quota_pb2
 import abc as _abc_1
@@ -48,6 +49,8 @@ class EndpointsServiceStub:
     """Tries out whether packets pass, step by step; gateways send ARP and connect to backends for it. A project may do so
     some times a minute (RESOURCE_EXHAUSTED beyond), and an answer takes up to four seconds.
     """
+    GetEndpointTraffic: _aio.UnaryUnaryMultiCallable[_traffic_pb2.GetEndpointTrafficRequest, _traffic_pb2.GetEndpointTrafficResponse]
+    """What has passed for an endpoint, and what was refused: in all, now, and over time."""
 
 class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Endpoints, for those who consume services.
@@ -133,6 +136,14 @@ class EndpointsServiceServicer(metaclass=_abc_1.ABCMeta):
         some times a minute (RESOURCE_EXHAUSTED beyond), and an answer takes up to four seconds.
         """
 
+    @_abc_1.abstractmethod
+    def GetEndpointTraffic(
+        self,
+        request: _traffic_pb2.GetEndpointTrafficRequest,
+        context: _aio.ServicerContext[_traffic_pb2.GetEndpointTrafficRequest, _abc.Awaitable[_traffic_pb2.GetEndpointTrafficResponse]],
+    ) -> _abc.Awaitable[_traffic_pb2.GetEndpointTrafficResponse]:
+        """What has passed for an endpoint, and what was refused: in all, now, and over time."""
+
 def add_EndpointsServiceServicer_to_server(servicer: EndpointsServiceServicer, server: _aio.Server) -> None: ...
 
 class ConnectionsServiceStub:
@@ -162,6 +173,8 @@ class ConnectionsServiceStub:
     """Tries out a connection as TestEndpoint does, for the service's owner: with what each backend said."""
     GetServiceHealth: _aio.UnaryUnaryMultiCallable[_backend_health_pb2.GetServiceHealthRequest, _backend_health_pb2.GetServiceHealthResponse]
     """How the backends of a service of the caller's project answer the health checks that it asks for."""
+    GetServiceTraffic: _aio.UnaryUnaryMultiCallable[_traffic_pb2.GetServiceTrafficRequest, _traffic_pb2.GetServiceTrafficResponse]
+    """What has passed for a service of the caller's project, or for one of its connections: in all, now, and over time."""
 
 class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Connections, for those who publish services."""
@@ -248,5 +261,13 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_backend_health_pb2.GetServiceHealthRequest, _abc.Awaitable[_backend_health_pb2.GetServiceHealthResponse]],
     ) -> _abc.Awaitable[_backend_health_pb2.GetServiceHealthResponse]:
         """How the backends of a service of the caller's project answer the health checks that it asks for."""
+
+    @_abc_1.abstractmethod
+    def GetServiceTraffic(
+        self,
+        request: _traffic_pb2.GetServiceTrafficRequest,
+        context: _aio.ServicerContext[_traffic_pb2.GetServiceTrafficRequest, _abc.Awaitable[_traffic_pb2.GetServiceTrafficResponse]],
+    ) -> _abc.Awaitable[_traffic_pb2.GetServiceTrafficResponse]:
+        """What has passed for a service of the caller's project, or for one of its connections: in all, now, and over time."""
 
 def add_ConnectionsServiceServicer_to_server(servicer: ConnectionsServiceServicer, server: _aio.Server) -> None: ...

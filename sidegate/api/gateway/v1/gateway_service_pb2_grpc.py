@@ -78,6 +78,11 @@ class GatewayServiceStub:
                 request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsResponse.FromString,
                 _registered_method=True)
+        self.ReportTraffic = channel.unary_unary(
+                '/sidegate.api.gateway.v1.GatewayService/ReportTraffic',
+                request_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.ReportTrafficRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.ReportTrafficResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -140,6 +145,13 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportTraffic(self, request, context):
+        """What has passed by now, of those endpoints for which more has passed: for the owners to read. It renews no lease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +194,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ReportFlows,
                     request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsResponse.SerializeToString,
+            ),
+            'ReportTraffic': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportTraffic,
+                    request_deserializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.ReportTrafficRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.ReportTrafficResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -401,6 +418,33 @@ class GatewayService:
             '/sidegate.api.gateway.v1.GatewayService/ReportFlows',
             sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsRequest.SerializeToString,
             sidegate_dot_api_dot_gateway_dot_v1_dot_gateway__service__pb2.ReportFlowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportTraffic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.gateway.v1.GatewayService/ReportTraffic',
+            sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.ReportTrafficRequest.SerializeToString,
+            sidegate_dot_api_dot_gateway_dot_v1_dot_traffic__pb2.ReportTrafficResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class GatewayServiceStub:
     """What it found. An answer that nobody waits for any more changes nothing."""
     ReportFlows: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ReportFlowsRequest, _gateway_service_pb2.ReportFlowsResponse]
     """Sessions that are over, for the projects that they are of to hear of. What comes twice is told twice."""
+    ReportTraffic: _aio.UnaryUnaryMultiCallable[_traffic_pb2.ReportTrafficRequest, _traffic_pb2.ReportTrafficResponse]
+    """What has passed by now, of those endpoints for which more has passed: for the owners to read. It renews no lease."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by the endpoint service to the gateway agents (by the certificate of a gateway, which speaks for itself in its own cell)."""
@@ -102,6 +104,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_gateway_service_pb2.ReportFlowsRequest, _abc.Awaitable[_gateway_service_pb2.ReportFlowsResponse]],
     ) -> _abc.Awaitable[_gateway_service_pb2.ReportFlowsResponse]:
         """Sessions that are over, for the projects that they are of to hear of. What comes twice is told twice."""
+
+    @_abc_1.abstractmethod
+    def ReportTraffic(
+        self,
+        request: _traffic_pb2.ReportTrafficRequest,
+        context: _aio.ServicerContext[_traffic_pb2.ReportTrafficRequest, _abc.Awaitable[_traffic_pb2.ReportTrafficResponse]],
+    ) -> _abc.Awaitable[_traffic_pb2.ReportTrafficResponse]:
+        """What has passed by now, of those endpoints for which more has passed: for the owners to read. It renews no lease."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _aio.Server) -> None: ...
 

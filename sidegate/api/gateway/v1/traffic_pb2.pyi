@@ -233,3 +233,171 @@ class Traffic(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Traffic: _TypeAlias = Traffic  # noqa: Y015
+
+@_typing.final
+class ReportTrafficRequest(_message.Message):
+    """Tells what a gateway has counted by now. Counts only grow, as long as what counts is the same: so what is told twice is
+    counted once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    COUNTING_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    gateway_id: _builtins.str
+    """The gateway."""
+    session_id: _builtins.str
+    """The membership, from JoinResponse."""
+    number: _builtins.int
+    """Rises with each report of a membership: one that is not above the last is late, and changes nothing."""
+    counting: _builtins.str
+    """Names the life of the kernel's counters: under another name all of them began at 0."""
+    complete: _builtins.bool
+    """With this report all that was counted is told; otherwise more follows at once."""
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountedTraffic]:
+        """Counts of endpoints that are others than when they were last told; of all after a join. Where a count went back, the
+        endpoint was put into the table anew, and began at 0. Up to 2000.
+        """
+
+    @_builtins.property
+    def condition(self) -> Global___GatewayCondition:
+        """How the gateway is doing."""
+
+    def __init__(
+        self,
+        *,
+        gateway_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        counting: _builtins.str = ...,
+        endpoints: _abc.Iterable[Global___CountedTraffic] | None = ...,
+        complete: _builtins.bool = ...,
+        condition: Global___GatewayCondition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "condition", b"condition", "counting", b"counting", "endpoints", b"endpoints", "gateway_id", b"gateway_id", "number", b"number", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTrafficRequest: _TypeAlias = ReportTrafficRequest  # noqa: Y015
+
+@_typing.final
+class CountedTraffic(_message.Message):
+    """What a gateway has counted for one endpoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    TRAFFIC_FIELD_NUMBER: _builtins.int
+    endpoint_id: _builtins.str
+    """The endpoint (UUID); of another cell than the gateway's, it changes nothing."""
+    @_builtins.property
+    def traffic(self) -> Global___Traffic:
+        """Since it was put into the gateway's table."""
+
+    def __init__(
+        self,
+        *,
+        endpoint_id: _builtins.str = ...,
+        traffic: Global___Traffic | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["traffic", b"traffic"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "traffic", b"traffic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountedTraffic: _TypeAlias = CountedTraffic  # noqa: Y015
+
+@_typing.final
+class GatewayCondition(_message.Message):
+    """How a gateway is doing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RefusedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    IN_SYNC_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    SESSION_CAPACITY_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """Everything up to this position of the log has been tried."""
+    in_sync: _builtins.bool
+    """It has heard all, and the kernel has it all."""
+    version: _builtins.str
+    """The version of the agent."""
+    sessions: _builtins.int
+    """Sessions that are there now."""
+    session_capacity: _builtins.int
+    """How many fit in its table."""
+    @_builtins.property
+    def refused(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Packets that were refused since the counters began, by reason: of no endpoint, too."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        in_sync: _builtins.bool = ...,
+        version: _builtins.str = ...,
+        sessions: _builtins.int = ...,
+        session_capacity: _builtins.int = ...,
+        refused: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_sync", b"in_sync", "position", b"position", "refused", b"refused", "session_capacity", b"session_capacity", "sessions", b"sessions", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GatewayCondition: _TypeAlias = GatewayCondition  # noqa: Y015
+
+@_typing.final
+class ReportTrafficResponse(_message.Message):
+    """The answer to that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOINED_FIELD_NUMBER: _builtins.int
+    joined: _builtins.bool
+    """The membership is known. Where it is not: join again, and report everything."""
+    def __init__(
+        self,
+        *,
+        joined: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["joined", b"joined"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTrafficResponse: _TypeAlias = ReportTrafficResponse  # noqa: Y015
