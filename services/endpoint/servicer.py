@@ -37,6 +37,7 @@ from services.endpoint.wire.request import (
     uuid_of,
     versions_of,
 )
+from services.endpoint.wire.stored import endpoint_stream
 from sidegate.api.endpoint.v1 import backend_health_pb2 as health_pb
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
@@ -100,7 +101,7 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
     async def WatchEndpoints(
         self, request: watch_pb.WatchEndpointsRequest, context: Context
     ) -> AsyncIterator[watch_pb.WatchEndpointsResponse]:
-        wish = Wish(WATCHED_ENDPOINTS, request.id, request.service_id)
+        wish = Wish(WATCHED_ENDPOINTS, request.id, request.service_id, _stream(request.id))
         async with aclosing(self._endpoints.watch(watch_of(principal(), wish), place_of(request))) as answers:
             async for told in answers:
                 changes = [change for change in told.changes if isinstance(change, watch_pb.EndpointChange)]
@@ -172,7 +173,7 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
     async def WatchConnections(
         self, request: watch_pb.WatchConnectionsRequest, context: Context
     ) -> AsyncIterator[watch_pb.WatchConnectionsResponse]:
-        wish = Wish(WATCHED_CONNECTIONS, request.endpoint_id, request.service_id)
+        wish = Wish(WATCHED_CONNECTIONS, request.endpoint_id, request.service_id, _stream(request.endpoint_id))
         async with aclosing(self._connections.watch(watch_of(principal(), wish), place_of(request))) as answers:
             async for told in answers:
                 changes = [change for change in told.changes if isinstance(change, watch_pb.ConnectionChange)]
@@ -219,3 +220,8 @@ def _ids(
 ) -> tuple[str, str]:
     """The service's id and the endpoint's."""
     return uuid_of(request.service_id, "service_id"), uuid_of(request.endpoint_id, "endpoint_id")
+
+
+def _stream(endpoint: str) -> str:
+    """Where all of an endpoint's events are; nothing of none."""
+    return endpoint_stream(endpoint) if endpoint else ""

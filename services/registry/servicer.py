@@ -19,7 +19,7 @@ from services.common.rpc.watch import place_of, watch_of
 from services.common.watching.sight import Wish
 from services.registry.application.publishing import Draft, Revision
 from services.registry.application.registry import Registry
-from services.registry.application.streams import new_id
+from services.registry.application.streams import new_id, stream
 from services.registry.application.vpcs import Draft as VpcDraft
 from services.registry.domain import public_prefixes
 from services.registry.domain.service import CHANGEABLE
@@ -276,7 +276,8 @@ class RegistryServicer(NamesMethods, RouteTableMethods, registry_grpc.RegistrySe
 
     async def Watch(self, request: watch_pb2.WatchRequest, context: Context) -> AsyncIterator[watch_pb2.WatchResponse]:
         kinds = frozenset(KINDS[kind] for kind in request.kinds)
-        watch = watch_of(principal(), Wish(kinds, request.id))
+        alone = stream("service", request.id) if request.id and kinds == {SERVICE.name} else ""
+        watch = watch_of(principal(), Wish(kinds, request.id, stream=alone))
         async with aclosing(self._registry.watching.watch(watch, place_of(request))) as answers:
             async for told in answers:
                 yield watch_pb2.WatchResponse(

@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import OutOfRange, QuotaReached, Unavailable, WrongState
-from services.common.eventsourcing.store import AnyVersion, Append, NewEvent
+from services.common.eventsourcing.store import AnyVersion, Append, NewEvent, RecordedEvent
 from services.common.watching.beginning import Place
 from services.common.watching.limits import WatchLimits
 from services.common.watching.watcher import Told
@@ -307,3 +307,34 @@ async def test_a_thousand_idle_watchers_ask_the_log_no_more_often_than_one(
     assert len(reads) <= 3
     for answers in seated:
         await answers.aclose()
+
+
+class Counting:
+    """A store that counts the events that are read of its whole log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.read_of_log = store, 0
+        self.head, self.load, self.wait_beyond = store.head, store.load, store.wait_beyond
+
+    async def read(self, after: int, limit: int) -> Sequence[RecordedEvent]:
+        found = await self._store.read(after, limit)
+        self.read_of_log += len(found)
+        return found
+
+
+async def test_of_one_thing_only_its_own_stream_is_read_and_then_it_is_followed_as_ever(store: Store) -> None:
+    data = fact((PROJECTS[0], "endpoint"))
+    for number in range(60):
+        await store.append(Append(f"endpoint-{number % 20}", AnyVersion(), [NewEvent("fact", data)], at=0))
+    log = Counting(store)
+    watching = Watching(log, sights_of, WatchLimits(bookmark_seconds=DEADLINE))
+    everything = project(PROJECTS[0])
+    of_one = replace(everything, wish=replace(everything.wish, stream="endpoint-7"))
+    async with asyncio.timeout(DEADLINE), aclosing(watching.watch(of_one, Place(0))) as answers:
+        told = [await anext(answers) for _ in range(5)]
+        assert [each.position for each in told] == [0, 8, 28, 48, 60]
+        assert [len(each.changes) for each in told] == [0, 1, 1, 1, 0]
+        assert log.read_of_log == 0
+        await store.append(Append("endpoint-7", AnyVersion(), [NewEvent("fact", data)], at=0))
+        assert (await anext(answers)).position == 61
+    assert log.read_of_log == 1

@@ -34,11 +34,15 @@ SightsOf = Callable[[RecordedEvent], Sequence[Sight[C]]]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wished for of all that may be seen; what is empty does not matter."""
+    """What is wished for of all that may be seen; what is empty does not matter.
+
+    `stream`, where it is known, is the one of the log that has everything that fits: no other is read for what was.
+    """
 
     kinds: frozenset[str] = frozenset()
     id: str = ""
     parent: str = ""
+    stream: str = ""
 
     def fits(self, sight: Sight[object]) -> bool:
         if self.kinds and sight.kind not in self.kinds:

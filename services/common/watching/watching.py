@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from services.common.errors import Refused, Unavailable
 from services.common.eventsourcing.store import Head
 from services.common.watching.beginning import Place, beginning
-from services.common.watching.groups import GrowingLog, read_groups
+from services.common.watching.groups import GrowingLog, read_groups, whole
 from services.common.watching.limits import Seats, WatchLimits
 from services.common.watching.sight import SightsOf, Watch
 from services.common.watching.tail import Tail
@@ -69,18 +69,33 @@ class Watching(Generic[C]):
                 self._tail.leave(watcher)
 
     async def _catch_up(self, watcher: Watcher[C], head: Head) -> AsyncGenerator[Told[C], None]:
-        """Reads by itself, as fast as it is read, until it is where the tail is; says so, if it has not."""
+        """Reads by itself, as fast as it is read, until it is where the tail is; says so, if there was any way."""
+        began = watcher.position
+        async for told in self._catch_up_with_stream(watcher, head):
+            yield told
         clock = asyncio.get_running_loop().time
-        said, reached = clock(), watcher.position
+        said = clock()
         while not self._joined(watcher, head):
             for group in await read_groups(self._log, watcher.position):
                 changes = [change for seen in self._tail.see(group) for change in watcher.watch.chosen(seen.sights)]
                 watcher.advance(group[-1].position)
                 if changes or clock() - said >= self._limits.bookmark_seconds:
                     yield _told(head, watcher.position, changes)
-                    said, reached = clock(), watcher.position
-        if reached < watcher.position:
+                    said = clock()
+        if began < watcher.position:
             yield _told(head, watcher.position)
+
+    async def _catch_up_with_stream(self, watcher: Watcher[C], head: Head) -> AsyncGenerator[Told[C], None]:
+        """As far as the head was, of one stream alone, where that is all there is to see."""
+        stream = watcher.watch.wish.stream
+        if not stream or watcher.position >= head.position:
+            return
+        events = [each for each in await self._log.load(stream) if watcher.position < each.position <= head.position]
+        for group in whole(events, full=False):
+            changes = [change for seen in self._tail.see(group) for change in watcher.watch.chosen(seen.sights)]
+            if changes:
+                yield _told(head, group[-1].position, changes)
+        watcher.advance(head.position)
 
     def _joined(self, watcher: Watcher[C], head: Head) -> bool:
         self._require_open()

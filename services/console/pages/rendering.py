@@ -19,6 +19,7 @@ from services.console.sessions.access import session_of, token_of
 
 HERE = Path(__file__).parent.parent
 STATIC = HERE / "static"
+THOUSAND = 1000
 THEMES = ("auto", "light", "dark")
 
 
@@ -63,7 +64,7 @@ def _environment() -> Environment:
     )
     environment.install_gettext_callables(words.gettext, words.ngettext, newstyle=False)  # type: ignore[attr-defined]
     environment.globals |= {"static": static, "request_id": lambda: str(uuid.uuid4()), "state_of": states.of}
-    environment.filters |= {"moment": moment, "number": number}
+    environment.filters |= {"moment": moment, "number": number, "size": size}
     return environment
 
 
@@ -84,3 +85,12 @@ def moment(at: Timestamp | datetime | None) -> Markup:
 
 def number(value: float) -> str:
     return format_decimal(value, locale=words.locale())
+
+
+def size(octets: float) -> str:
+    """Bytes as people read them: 1.5 kB, by thousands."""
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if octets < THOUSAND or unit == "PB":
+            break
+        octets /= THOUSAND
+    return f"{format_decimal(round(octets, 1), locale=words.locale())} {unit}"
