@@ -325,7 +325,7 @@ class Counting:
 async def test_of_one_thing_only_its_own_stream_is_read_and_then_it_is_followed_as_ever(store: Store) -> None:
     data = fact((PROJECTS[0], "endpoint"))
     for number in range(60):
-        await store.append(Append(f"endpoint-{number % 20}", AnyVersion(), [NewEvent("fact", data)], at=0))
+        await store.append(Append(f"endpoint-{number % 20}", AnyVersion(), [NewEvent("fact", data)], at=number))
     log = Counting(store)
     watching = Watching(log, sights_of, WatchLimits(bookmark_seconds=DEADLINE))
     everything = project(PROJECTS[0])
@@ -335,6 +335,6 @@ async def test_of_one_thing_only_its_own_stream_is_read_and_then_it_is_followed_
         assert [each.position for each in told] == [0, 8, 28, 48, 60]
         assert [len(each.changes) for each in told] == [0, 1, 1, 1, 0]
         assert log.read_of_log == 0
-        await store.append(Append("endpoint-7", AnyVersion(), [NewEvent("fact", data)], at=0))
+        await store.append(Append("endpoint-7", AnyVersion(), [NewEvent("fact", data)], at=60))
         assert (await anext(answers)).position == 61
     assert log.read_of_log == 1
