@@ -1,5 +1,6 @@
 """The door's pages."""
 
+import re
 from typing import Annotated
 
 import structlog
@@ -16,6 +17,7 @@ from services.console.signing_in.keys import Door, TooMany
 from sidegate import errors
 
 YEAR = 31_536_000
+INSIDE = re.compile(r"/(?![/\\])[!-~]*")
 
 router = APIRouter()
 log = structlog.get_logger(__name__)
@@ -100,4 +102,4 @@ async def act_for(request: Request, session: Operator) -> Response:
 
 def _inside(path: str) -> str:
     """A path of ours, whatever was asked for: never another host."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path else "/"
+    return path if INSIDE.fullmatch(path) else "/"
