@@ -2,6 +2,10 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test setup-bench demo scenario up logs test test-compose check format protos vendor bench bench-docs soak clean
 
+# What Python compiles is kept, whatever the environment says of that: programs start in half the time.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/bytecode
+
 PYTHON := .venv/bin/python
 SOURCES := sidegate services tests protos benchmarks examples deploy
 
