@@ -148,13 +148,15 @@ async def call(
     patience: float = PATIENCE,
 ) -> Conversation | None:
     """A conversation with whoever answers there; None if nobody does within `patience` seconds."""
-    mouth = namespace.tcp_socket(source or anywhere(address), source_port)
+    mouth, writer = namespace.tcp_socket(source or anywhere(address), source_port), None
     try:
         async with asyncio.timeout(patience):
             await asyncio.get_running_loop().sock_connect(mouth, (address, port))
             reader, writer = await asyncio.open_connection(sock=mouth)
             name = (await reader.readline()).decode().strip()
     except (TimeoutError, OSError):
+        if writer is not None:  # it was cut before it was told a name
+            writer.transport.abort()
         mouth.close()
         return None
     return Conversation(reader, writer, name)

@@ -15,7 +15,7 @@ from sidegate.cli.comparison import differences
 from tests.support import namespaces
 from tests.support.namespaces import Namespace
 from tests.support.standalone import Standalone, require_root, until
-from tests.support.world import Site, call, eventually_answers, machine, site, tcp, who_answers
+from tests.support.world import Conversation, Site, call, eventually_answers, machine, site, tcp, who_answers
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
 
@@ -71,18 +71,26 @@ async def test_a_client_uses_the_services_ordinary_address_and_the_policy_holds(
         await anna.client.endpoints.update(endpoint.id, policy=denying(DENIED, "tcp/81"))
         await until("the policy to hold", lambda: is_refused(shop, IN_DENIED, 80))
         assert await stays.goes_on()
-        assert not await goes.goes_on()
-        assert not await other_port.goes_on()
-        assert await who_answers(shop, INSIDE, 81) is None
+        await until("the conversation with what is denied to end", lambda: falls_silent(goes))
+        await until("the conversation with the port that is denied to end", lambda: falls_silent(other_port))
+        await until("the port to be denied", lambda: is_refused(shop, INSIDE, 81))
         assert await who_answers(shop, INSIDE, 80) == "store"
         await is_told(sidegate, endpoint)
 
         await anna.client.endpoints.delete(endpoint.id)
         await until("the endpoint to be gone", lambda: is_refused(shop, INSIDE, 80))
-        assert not await stays.goes_on()
-        assert not knows_a_way(shop)
+        await until("the conversation to end", lambda: falls_silent(stays))
+        await until("the way there to be gone", lambda: knows_no_way(shop))
         for each in (stays, other_port, goes):
             each.close()
+
+
+async def knows_no_way(inside: Namespace) -> bool:
+    return not knows_a_way(inside)
+
+
+async def falls_silent(conversation: Conversation) -> bool:
+    return not await conversation.goes_on(0.2)
 
 
 async def is_refused(inside: Namespace, address: str, port: int) -> bool:

@@ -117,7 +117,7 @@ async def until_reached(shop: Shop, source: str, reached: bool) -> None:
 
 
 async def over(conversation: Conversation) -> bool:
-    return not await conversation.goes_on()
+    return not await conversation.goes_on(0.2)
 
 
 async def test_subnets_of_a_route_table_reach_every_address_of_the_prefix_and_others_none(
@@ -145,7 +145,7 @@ async def test_clients_are_cut_when_their_subnet_leaves_the_table_and_reach_it_a
     await shop.at.client.route_tables.update(private.id, subnet_ids=[shop.front])
     await until_reached(shop, FRONT, reached=True)
     await until_reached(shop, BACK, reached=False)
-    assert await over(conversation)
+    await until("the conversation to end", partial(over, conversation))
     conversation.close()
     await shop.at.client.route_tables.update(private.id, subnet_ids=[shop.back, shop.front])
     await until_reached(shop, BACK, reached=True)
@@ -162,8 +162,8 @@ async def test_an_endpoint_that_leaves_a_table_or_is_deleted_is_reached_no_more(
     (default,) = [table.id async for table in known if table.by_default]
     await shop.at.client.endpoints.update(endpoint.id, route_tables=[default])
     await until_reached(shop, FRONT, reached=True)
-    assert not await shop.reaches(BACK)
-    assert await over(conversation)
+    await until_reached(shop, BACK, reached=False)
+    await until("the conversation to end", partial(over, conversation))
     conversation.close()
     await shop.at.client.route_tables.delete(private.id)
     await until_reached(shop, BACK, reached=True)
@@ -193,7 +193,7 @@ async def test_a_policy_holds_addresses_and_ports_back_and_cuts_what_it_narrows(
         return not await shop.reaches(FRONT, "100.125.9.9")
 
     await until("the narrower policy", denied)
-    assert await over(cut)
+    await until("the conversation that is denied to end", partial(over, cut))
     assert await kept.goes_on()
     for each in (kept, cut):
         each.close()
