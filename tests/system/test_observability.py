@@ -59,7 +59,14 @@ async def accepted(sidegate: Standalone) -> AsyncIterator[str]:
             assert done.returncode == 0, done.stderr
             said = re.search(r"^trace: ([0-9a-f]{32})$", done.stderr, re.MULTILINE)
             assert said is not None, done.stderr
+            await until("both to have logged the report", lambda: is_reported(sidegate, said[1]))
             yield said[1]
+
+
+async def is_reported(sidegate: Standalone, trace_id: str) -> bool:
+    """Whether it is in the logs of both: each writes it down when it has ended, which is after what it leads to."""
+    taken = any(line.get("method") == "ReportState" for line in of_trace(sidegate, "endpoint", trace_id))
+    return taken and any(line["event"] == "reported" for line in of_trace(sidegate, "gateway", trace_id))
 
 
 def lines(sidegate: Standalone, program: str) -> Iterator[Mapping[str, Any]]:
@@ -72,10 +79,6 @@ def of_trace(sidegate: Standalone, program: str, trace_id: str) -> list[Mapping[
 
 
 async def test_one_trace_id_leads_from_the_command_to_the_kernel_and_back(sidegate: Standalone, accepted: str) -> None:
-    async def is_reported() -> bool:
-        return any(line.get("method") == "ReportState" for line in of_trace(sidegate, "endpoint", accepted))
-
-    await until("the report to be logged", is_reported)
     call = next(line for line in of_trace(sidegate, "endpoint", accepted) if line.get("method") == "CreateEndpoint")
     assert (call["account"], call["project"], call["code"]) == ("anna", "default", "OK")
     assert call["request_id"]
@@ -102,8 +105,13 @@ async def test_an_error_for_programs_names_the_trace_that_the_log_has(sidegate: 
     done = await asyncio.to_thread(sidegate.cli, "vpc", "get", "5d0e4f6a-0000-4000-8000-000000000000", "-o", "json")
     told = json.loads(done.stderr)
     assert (done.returncode, told["exit_code"], told["reason"]) == (3, 3, "NOT_FOUND")
-    logged = of_trace(sidegate, "registry", told["trace_id"])
-    assert [(line["method"], line["code"]) for line in logged] == [("GetVpc", "NOT_FOUND")]
+    trace_id = told["trace_id"]
+
+    async def logged() -> list[Mapping[str, Any]]:
+        return of_trace(sidegate, "registry", trace_id)
+
+    (line,) = await until("the call to be logged, which is after its answer", logged)
+    assert (line["method"], line["code"]) == ("GetVpc", "NOT_FOUND")
 
 
 def documented() -> dict[str, dict[str, tuple[str, frozenset[str]]]]:
