@@ -63,7 +63,7 @@ async def replay(
     cell: OfCell = "",
     log: OfLog = None,
 ) -> View:
-    """Show a resource, a project or a cell's forwarding table as it was at any moment. For the operator."""
+    """Show a resource, a project or a cell's forwarding table as it was at any moment: your own, or the operator's."""
     scope = _scope(resource, project, cell, log)
     if diff is None:
         return past.view(await past.gather(session, scope, at or Place()), scope)

@@ -1,6 +1,7 @@
-"""The past of a region's logs, as the operator asks for it."""
+"""The past of a region's logs, as the operator asks for it, and a project for its own."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,6 +13,8 @@ from sidegate.transport import Caller
 
 LOGS = {"endpoint": LogName.ENDPOINT, "connection": LogName.ENDPOINT}
 """The log that owns resources of a kind, where it is not the registry's."""
+
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,23 @@ class When:
 
 
 NOW = When()
+
+
+class TooMuch(Exception):
+    """There was more than was asked for at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which deeds: what is empty does not matter. `owner` is a project, ACCOUNT/PROJECT."""
+
+    owner: str = ""
+    actor: str = ""
+    kind: str = ""
+    id: str = ""
+    start: Timestamp | None = None
+    end: Timestamp | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +74,48 @@ class History:
         """The forwarding table of a cell."""
         return await self._read(LogName.ENDPOINT, when, rpc.ReadStateRequest(cell=cell))
 
-    async def _read(self, log: LogName, when: When, request: rpc.ReadStateRequest) -> State:
+    async def everything(self, log: LogName, when: When = NOW, most: int = 0) -> State:
+        """What all projects had in a log: for the operator. Raises TooMuch for more than `most` resources (0: any)."""
+        return await self._read(log, when, rpc.ReadStateRequest(everything=True), most)
+
+    async def deeds(self, log: LogName, sought: Sought, size: int = 0, page_token: str = "") -> rpc.ListDeedsResponse:
+        """A page of what has happened; it may be empty and yet have a next one."""
+        request = rpc.ListDeedsRequest(
+            page_size=size,
+            page_token=page_token,
+            owner=sought.owner,
+            actor=sought.actor,
+            kind=sought.kind,
+            id=sought.id,
+            start_time=sought.start,
+            end_time=sought.end,
+            oldest_first=sought.oldest_first,
+        )
+        caller = self._callers[log]
+        return await caller.ask(HistoryServiceStub(caller.channel).ListDeeds, request)
+
+    async def each_deed(self, log: LogName, sought: Sought) -> AsyncIterator[rpc.Deed]:
+        """All of them, page after page."""
+        token, more = "", True
+        while more:
+            page = await self.deeds(log, sought, PAGE, token)
+            for deed in page.deeds:
+                yield deed
+            token, more = page.next_page_token, bool(page.next_page_token)
+
+    async def _read(self, log: LogName, when: When, request: rpc.ReadStateRequest, most: int = 0) -> State:
         request.position, request.log_id, request.epoch = when.position, when.log_id, when.epoch
         if when.time is not None:
             request.time.CopyFrom(when.time)
         caller = self._callers[log]
         header, states = rpc.StateHeader(), list[rpc.ResourceState]()
-        async for part in caller.stream(HistoryServiceStub(caller.channel).ReadState, request):
-            if part.HasField("header"):
-                header = part.header
-            states += part.states
+        stream: AsyncGenerator[rpc.ReadStateResponse, None]
+        stream = caller.stream(HistoryServiceStub(caller.channel).ReadState, request)
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                if part.HasField("header"):
+                    header = part.header
+                states += part.states
+                if most and len(states) > most:
+                    raise TooMuch(f"there was more than {most}")
         return State(header, states)

@@ -1,15 +1,15 @@
 """The past of a log: what was there at any position, from the nearest snapshot and the events since."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 import structlog
 
 from services.common.eventsourcing.snapshots import PastStore, Snapshot
 from services.common.eventsourcing.store import RecordedEvent, Unavailable
 from services.common.history.index import Index, Reducer, fold, pack, unpack
+from services.common.history.memory import Memory, Remembered
 
 PAGE = 5000
 CHUNK = 500
@@ -17,38 +17,44 @@ CHUNK = 500
 log = structlog.get_logger(__name__)
 
 
-class Remembered(NamedTuple):
-    """An index, the position that it is of, and the log's hash there."""
-
-    position: int
-    hash: bytes
-    there: Index
-
-
 class History:
     """Answers the same with all snapshots, with some and with none; only the time that it takes is another.
 
-    The last index that was asked for is kept: who asks of one moment often asks of the next. It counts as long as the
-    log at its position is what it was, for a database may be restored while a program runs.
+    Indices that were asked for, and some on the way to them, are kept: who asks of one moment often asks of others
+    beside it. They count as long as the log at their position is what it was, for a database may be restored while a
+    program runs.
     """
 
     def __init__(self, store: PastStore, reducer: Reducer) -> None:
         self._store, self._reducer = store, reducer
-        self._last = Remembered(0, b"", {})
+        self._memory = Memory()
 
     @property
     def reducer(self) -> int:
         """The version of the rules."""
         return self._reducer.version
 
-    async def at(self, position: int) -> Index:
-        """What was there at a position that the log has reached. It is the caller's to read, not to change."""
+    async def at(self, position: int, spend: Callable[[int], None] = lambda _: None) -> Index:
+        """What was there at a position that the log has reached. It is the caller's to read, not to change.
+
+        `spend` is told how many events that took.
+        """
+        return await self._at(position, spend, asked=True)
+
+    async def _at(self, position: int, spend: Callable[[int], None], *, asked: bool) -> Index:
         start, index = await self._beginning(position)
-        while start < position and (events := await self._store.read(start, min(PAGE, position - start))):
+        spend(position - start)
+        while start < position:
+            # To the next multiple, so that what is kept on the way is of use to other questions.
+            events = await self._store.read(start, min(PAGE - start % PAGE, position - start))
+            if not events:
+                break
             # In a thread of its own: the event loop has others to serve.
             await asyncio.to_thread(fold, index, events, self._reducer)
             start = events[-1].position
-        self._last = Remembered(position, await self._hash_at(position), index)
+            if asked and start < position:
+                self._memory.keep(Remembered(start, events[-1].hash, dict(index)))
+        self._memory.keep(Remembered(position, await self._hash_at(position), index))
         return index
 
     async def events(self, positions: Sequence[int]) -> dict[int, RecordedEvent]:
@@ -70,7 +76,7 @@ class History:
 
     async def keep(self, position: int) -> None:
         """Makes a snapshot at a position: of the one before it and the events since, never of what is live."""
-        index = await self.at(position)
+        index = await self._at(position, lambda _: None, asked=False)
         data = await asyncio.to_thread(pack, index)
         await self._store.save_snapshot(Snapshot(position, self._reducer.version, await self._hash_at(position), data))
 
@@ -86,12 +92,13 @@ class History:
             await self._forget(snapshot)
         return last.position, dict(last.there)
 
-    async def _remembered(self, position: int) -> "Remembered":
-        """The index that was last asked for, if the position is not before it and the log is still the one it is of."""
-        last = self._last
-        if last.position <= position and last.hash == await self._hash_at(last.position):
-            return last
-        return Remembered(0, b"", {})
+    async def _remembered(self, position: int) -> Remembered:
+        """The nearest index at or below the position that is kept, if the log is still the one it is of."""
+        while (last := self._memory.nearest(position)).position:
+            if last.hash == await self._hash_at(last.position):
+                break
+            self._memory.forget(last)
+        return last
 
     async def _trusted(self, snapshot: Snapshot) -> Index | None:
         """What a snapshot says, if it is one of this log as it is now."""

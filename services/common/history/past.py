@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from services.common.eventsourcing.store import RecordedEvent
+from services.common.history.deeds import HappeningsOf
 from services.common.history.index import Index, Place, Reducer
 
 S = TypeVar("S")
@@ -39,7 +40,7 @@ class Shown:
 class Past(Generic[S]):
     """One program's past. `facets` are by the contract's names, in the order of lists; `tables` a cell's kinds of rows.
 
-    `show` renders what a row's last event says; None where it is not to be shown.
+    `show` renders what a row's last event says; None where it is not to be shown. `happenings` is what events tell.
     """
 
     reducer: Reducer
@@ -47,12 +48,23 @@ class Past(Generic[S]):
     show: Callable[[Shown, RecordedEvent, Index], S | None]
     tables: Mapping[str, str]
     show_entry: Callable[[Shown, RecordedEvent], S | None]
+    happenings: HappeningsOf
 
-    def one(self, index: Index, kind: str, id_: str) -> list[Shown]:
-        """The resource, if it was there."""
+    def one(self, index: Index, kind: str, id_: str, owner: str = "") -> list[Shown]:
+        """The resource, if it was there; for an owner, if it was his."""
         facet = self.facets.get(kind)
         place = None if facet is None else index.get((facet.kind, id_))
-        return [] if place is None else [Shown(kind, id_, place)]
+        if facet is None or place is None or (owner and facet.owner(place) != owner):
+            return []
+        return [Shown(kind, id_, place)]
+
+    def everything(self, index: Index) -> list[Shown]:
+        """What all projects had, and the operator."""
+        return [
+            shown
+            for kind, facet in self.facets.items()
+            for shown in _chosen(index, kind, facet.kind, lambda _place: True)
+        ]
 
     def owned(self, index: Index, owner: str) -> list[Shown]:
         """All that a project (account/project) had, kind by kind in order of creation."""

@@ -1,7 +1,8 @@
-"""The past of a log, asked for by the operator: the same service in every program that keeps one."""
+"""The past of a log, asked for by the operator, and by a project of its own: the same service in every program."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,24 +13,37 @@ from services.common.eventsourcing.store import Head
 from services.common.history.history import History
 from services.common.history.index import Index
 from services.common.history.past import Past, Shown
-from services.common.rpc.auth import require_operator
+from services.common.history.turns import Turns
+from services.common.principal import Role
+from services.common.rpc import deeds
+from services.common.rpc.auth import identity
 from services.common.rpc.calls import Context
+from services.common.rpc.deeds import Reader
+from services.common.rpc.permissions import NotAllowed
 from services.common.rpc.server import Hosted
 from sidegate.api.events.v1 import history_pb2, history_pb2_grpc
 
-AT_ONCE = 2
-"""Questions that are worked on at the same time: each may fold tens of thousands of events."""
-
 LONGEST_SECONDS = 60.0
 BATCH = 200
+FOR_A_PLACE = 0.1
+"""Of an event's cost, what it costs to look at a resource that was there."""
+
+Spend = Callable[[float], None]
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     """Serves the past of the log `log`."""
 
-    def __init__(self, store: PastStore, log: str, history: History, past: Past[history_pb2.ResourceState]) -> None:
+    def __init__(
+        self,
+        store: PastStore,
+        log: str,
+        history: History,
+        past: Past[history_pb2.ResourceState],
+        turns: Turns | None = None,
+    ) -> None:
         self._store, self._log, self._history, self._past = store, log, history, past
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = turns or Turns()
 
     def hosted(self) -> Hosted:
         return Hosted(
@@ -40,14 +54,18 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     async def ReadState(
         self, request: history_pb2.ReadStateRequest, context: Context
     ) -> AsyncIterator[history_pb2.ReadStateResponse]:
-        require_operator()
-        head = await self._store.head()
-        position = await self._position(request, head)
+        caller = _caller()
+        _require_own(caller, request)
         try:
-            async with asyncio.timeout(LONGEST_SECONDS), self._turns:
-                yield history_pb2.ReadStateResponse(header=await self._header(head, position))
-                index = await self._history.at(position)
-                rows = self._chosen(index, request)
+            async with asyncio.timeout(LONGEST_SECONDS), self._turn(caller):
+                spend, head = self._spending(caller), await self._store.head()
+                position = await self._position(request, head)
+                header = await self._header(head, position, timed=caller.reads_all)
+                yield history_pb2.ReadStateResponse(header=header)
+                index = await self._history.at(position, spend)
+                spend(FOR_A_PLACE * len(index))
+                rows = self._chosen(index, request, "" if caller.reads_all else str(caller))
+                spend(len(rows))
                 for start in range(0, len(rows), BATCH):
                     yield history_pb2.ReadStateResponse(
                         states=await self._states(rows[start : start + BATCH], request, index)
@@ -55,6 +73,23 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         except TimeoutError:
             text = f"this took more than {LONGEST_SECONDS:.0f} s: ask for less, a resource or a project"
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, text)
+
+    async def ListDeeds(self, request: history_pb2.ListDeedsRequest, context: Context) -> history_pb2.ListDeedsResponse:
+        caller = _caller()
+        if not caller.reads_all and request.owner not in ("", str(caller)):
+            raise NotAllowed("project", request.owner)
+        async with self._turn(caller):
+            log = deeds.Deeds(self._store, self._history, self._past.happenings)
+            answer, looked = await log.read(request, caller)
+            self._spending(caller)(looked)
+            return answer
+
+    def _turn(self, caller: Reader) -> AbstractAsyncContextManager[None]:
+        return self._turns.operators() if caller.reads_all else self._turns.of(str(caller))
+
+    def _spending(self, caller: Reader) -> Spend:
+        """Who is told what a question of the caller's costs."""
+        return lambda events: None if caller.reads_all else self._turns.pay(str(caller), events)
 
     async def _position(self, request: history_pb2.ReadStateRequest, head: Head) -> int:
         _require_log(request, head)
@@ -68,20 +103,23 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             return request.position or head.position
         return await self._history.moment(request.time.ToNanoseconds(), head.position)
 
-    async def _header(self, head: Head, position: int) -> history_pb2.StateHeader:
+    async def _header(self, head: Head, position: int, *, timed: bool) -> history_pb2.StateHeader:
         header = history_pb2.StateHeader(log=self._log, log_id=head.log_id, epoch=head.epoch, position=position)
-        for event in await self._store.events_at([position]):
+        for event in await self._store.events_at([position] if timed else []):
             time = Timestamp()
             time.FromNanoseconds(event.recorded_at)
             header.time.CopyFrom(time)
         return header
 
-    def _chosen(self, index: Index, request: history_pb2.ReadStateRequest) -> Sequence[Shown]:
+    def _chosen(self, index: Index, request: history_pb2.ReadStateRequest, owner: str) -> Sequence[Shown]:
+        """What is asked for; of one resource, to an `owner` only where it was his."""
         match request.WhichOneof("scope"):
             case "resource":
-                return self._past.one(index, request.resource.kind, request.resource.id)
+                return self._past.one(index, request.resource.kind, request.resource.id, owner)
             case "owner":
                 return self._past.owned(index, request.owner)
+            case "everything":
+                return self._past.everything(index)
             case _:
                 return self._past.table(index, request.cell)
 
@@ -99,6 +137,25 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             shown.created_position, shown.position = row.place.created, row.place.position
             found.append(shown)
         return found
+
+
+def _caller() -> Reader:
+    found = identity()
+    return Reader(str(found.principal), found.role is Role.OPERATOR and found.principal.is_operator)
+
+
+def _require_own(caller: Reader, request: history_pb2.ReadStateRequest) -> None:
+    """A project asks of itself, or of a resource, which is looked at when it is found. Raises NotAllowed."""
+    if caller.reads_all:
+        return
+    match request.WhichOneof("scope"):
+        case "owner":
+            if request.owner != str(caller):
+                raise NotAllowed("project", request.owner)
+        case "resource":
+            return
+        case scope:
+            raise NotAllowed("past", str(scope))
 
 
 def _require_log(request: history_pb2.ReadStateRequest, head: Head) -> None:

@@ -69,7 +69,7 @@ _SERVICES: Mapping[str, Mapping[str, frozenset[Role]]] = {
     },
     "gateway.v1.TableService": dict.fromkeys(("GetTable", "GetStatus", "GetTraffic"), MACHINE),
     "gateway.v1.TapService": dict.fromkeys(("FollowFlows", "Capture"), MACHINE),
-    "events.v1.HistoryService": {"ReadState": OPERATOR},
+    "events.v1.HistoryService": dict.fromkeys(("ReadState", "ListDeeds"), READERS),
     "status.v1.StatusService": {"GetStatus": OPERATOR | MACHINE},
     "events.v1.AuditService": {
         **dict.fromkeys(("GetHead", "ListRecords", "ReadLog", "FollowLog"), AUDITORS),

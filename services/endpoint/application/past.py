@@ -4,6 +4,7 @@ from services.common.eventsourcing.store import RecordedEvent
 from services.common.history.index import Index
 from services.common.history.past import Facet, Past, Shown, of_counterpart, of_project
 from services.endpoint.projections import ATTACHMENT, ENDPOINT, REDUCER, RESOLVER, SERVICE
+from services.endpoint.wire.deeds import happenings_of
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.forwarding import is_removed
 from services.endpoint.wire.resource import connection_resource, endpoint_resource, typed
@@ -31,4 +32,5 @@ PAST: Past[ResourceState] = Past(
     show=show,
     tables={kind: kind for kind in (ATTACHMENT, SERVICE, ENDPOINT, RESOLVER)},
     show_entry=show_entry,
+    happenings=happenings_of,
 )

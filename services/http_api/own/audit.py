@@ -63,7 +63,7 @@ async def show_project_state(
     position: Annotated[int, Query(ge=0, le=LAST, description="at this position; 0: at `time`, or now")] = 0,
     time: AwareDatetime | None = None,
 ) -> ProjectState:
-    """All that a project had in a log at a place of it. For the operator."""
+    """All that a project had in a log at a place of it: any project for the operator, for others their own."""
     request = history_pb2.ReadStateRequest(position=position, time=_timestamp(time), owner=f"{account}/{project}")
     header, owned = history_pb2.StateHeader(), list[Owned]()
     async for part in caller.stream(caller.upstream.pasts[log].ReadState, request):

@@ -6,6 +6,7 @@ from services.common.history.index import Index
 from services.common.history.past import Facet, Past, Shown, of_project
 from services.registry.projections import ATTACHMENT, PORT, REDUCER, REVISION, ROUTE_TABLE, SERVICE, SUBNET, VPC
 from services.registry.wire import services
+from services.registry.wire.deeds import happenings_of
 from sidegate.api.events.v1.history_pb2 import ResourceState
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 
@@ -37,4 +38,5 @@ PAST: Past[ResourceState] = Past(
     show=show,
     tables={},
     show_entry=lambda _shown, _event: None,
+    happenings=happenings_of,
 )

@@ -30,7 +30,7 @@ from sidegate.api.registry.v1 import endpoint_service_pb2 as sidegate_dot_api_do
 from sidegate.api.registry.v1 import vpc_pb2 as sidegate_dot_api_dot_registry_dot_v1_dot_vpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sidegate/api/events/v1/history.proto\x12\x16sidegate.api.events.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a\'sidegate/api/events/v1/forwarding.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xbf\x02\n\x10ReadStateRequest\x12\x19\n\x08position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x06log_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x16\n\x05\x65poch\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x38\n\x08resource\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.ResourceNameH\x00\x12\x39\n\x05owner\x18\x06 \x01(\tB(\xbaH%r#\x18\x7f\x32\x1f^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$H\x00\x12\x30\n\x04\x63\x65ll\x18\x07 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$H\x00\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"=\n\x0cResourceName\x12\x17\n\x04kind\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x14\n\x02id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x7f\n\x11ReadStateResponse\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32#.sidegate.api.events.v1.StateHeader\x12\x35\n\x06states\x18\x02 \x03(\x0b\x32%.sidegate.api.events.v1.ResourceState\"u\n\x0bStateHeader\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x04\n\rResourceState\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x18\n\x10\x63reated_position\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12,\n\x03vpc\x18\n \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x00\x12\x32\n\x06subnet\x18\x0b \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x00\x12.\n\x04port\x18\x0c \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x00\x12:\n\nattachment\x18\r \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x00\x12<\n\x07service\x18\x0e \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x00\x12\x36\n\x08\x65ndpoint\x18\x0f \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointH\x00\x12:\n\nconnection\x18\x10 \x01(\x0b\x32$.sidegate.api.endpoint.v1.ConnectionH\x00\x12\x38\n\x05\x65ntry\x18\x11 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntryH\x00\x12;\n\x0broute_table\x18\x12 \x01(\x0b\x32$.sidegate.api.registry.v1.RouteTableH\x00\x42\n\n\x08resource2t\n\x0eHistoryService\x12\x62\n\tReadState\x12(.sidegate.api.events.v1.ReadStateRequest\x1a).sidegate.api.events.v1.ReadStateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sidegate/api/events/v1/history.proto\x12\x16sidegate.api.events.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'sidegate/api/endpoint/v1/endpoint.proto\x1a\'sidegate/api/events/v1/forwarding.proto\x1a/sidegate/api/registry/v1/endpoint_service.proto\x1a\"sidegate/api/registry/v1/vpc.proto\"\xde\x02\n\x10ReadStateRequest\x12\x19\n\x08position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x06log_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x16\n\x05\x65poch\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x38\n\x08resource\x18\x05 \x01(\x0b\x32$.sidegate.api.events.v1.ResourceNameH\x00\x12\x39\n\x05owner\x18\x06 \x01(\tB(\xbaH%r#\x18\x7f\x32\x1f^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$H\x00\x12\x30\n\x04\x63\x65ll\x18\x07 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$H\x00\x12\x1d\n\neverything\x18\x08 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"=\n\x0cResourceName\x12\x17\n\x04kind\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x14\n\x02id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x7f\n\x11ReadStateResponse\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32#.sidegate.api.events.v1.StateHeader\x12\x35\n\x06states\x18\x02 \x03(\x0b\x32%.sidegate.api.events.v1.ResourceState\"u\n\x0bStateHeader\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x04\n\rResourceState\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x18\n\x10\x63reated_position\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12,\n\x03vpc\x18\n \x01(\x0b\x32\x1d.sidegate.api.registry.v1.VpcH\x00\x12\x32\n\x06subnet\x18\x0b \x01(\x0b\x32 .sidegate.api.registry.v1.SubnetH\x00\x12.\n\x04port\x18\x0c \x01(\x0b\x32\x1e.sidegate.api.registry.v1.PortH\x00\x12:\n\nattachment\x18\r \x01(\x0b\x32$.sidegate.api.registry.v1.AttachmentH\x00\x12<\n\x07service\x18\x0e \x01(\x0b\x32).sidegate.api.registry.v1.EndpointServiceH\x00\x12\x36\n\x08\x65ndpoint\x18\x0f \x01(\x0b\x32\".sidegate.api.endpoint.v1.EndpointH\x00\x12:\n\nconnection\x18\x10 \x01(\x0b\x32$.sidegate.api.endpoint.v1.ConnectionH\x00\x12\x38\n\x05\x65ntry\x18\x11 \x01(\x0b\x32\'.sidegate.api.events.v1.ForwardingEntryH\x00\x12;\n\x0broute_table\x18\x12 \x01(\x0b\x32$.sidegate.api.registry.v1.RouteTableH\x00\x42\n\n\x08resource\"\xc4\x02\n\x10ListDeedsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12:\n\x05owner\x18\x03 \x01(\tB+\xbaH(r&\x18\x7f\x32\"^([A-Za-z0-9_-]+/[A-Za-z0-9_-]+)?$\x12\x16\n\x05\x61\x63tor\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x15\n\x04kind\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x14\n\x02id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0coldest_first\x18\t \x01(\x08\"Y\n\x11ListDeedsResponse\x12+\n\x05\x64\x65\x65\x64s\x18\x01 \x03(\x0b\x32\x1c.sidegate.api.events.v1.Deed\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x02\n\x04\x44\x65\x65\x64\x12\x10\n\x08position\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\n\n\x02id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x07 \x01(\t\x12\x0f\n\x07project\x18\x08 \x01(\t\x12\x0e\n\x06method\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x0e\n\x06\x61\x63ting\x18\x0b \x01(\t\x12\x12\n\naccess_key\x18\x0c \x01(\t\x12\x0f\n\x07version\x18\r \x01(\x03\x12\x0c\n\x04hash\x18\x0e \x01(\x0c\x32\xd6\x01\n\x0eHistoryService\x12\x62\n\tReadState\x12(.sidegate.api.events.v1.ReadStateRequest\x1a).sidegate.api.events.v1.ReadStateResponse0\x01\x12`\n\tListDeeds\x12(.sidegate.api.events.v1.ListDeedsRequest\x1a).sidegate.api.events.v1.ListDeedsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,20 +49,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READSTATEREQUEST'].fields_by_name['owner']._serialized_options = b'\272H%r#\030\1772\037^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$'
   _globals['_READSTATEREQUEST'].fields_by_name['cell']._loaded_options = None
   _globals['_READSTATEREQUEST'].fields_by_name['cell']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{0,31}$'
+  _globals['_READSTATEREQUEST'].fields_by_name['everything']._loaded_options = None
+  _globals['_READSTATEREQUEST'].fields_by_name['everything']._serialized_options = b'\272H\004j\002\010\001'
   _globals['_RESOURCENAME'].fields_by_name['kind']._loaded_options = None
   _globals['_RESOURCENAME'].fields_by_name['kind']._serialized_options = b'\272H\006r\004\020\001\030 '
   _globals['_RESOURCENAME'].fields_by_name['id']._loaded_options = None
   _globals['_RESOURCENAME'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['owner']._loaded_options = None
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['owner']._serialized_options = b'\272H(r&\030\1772\"^([A-Za-z0-9_-]+/[A-Za-z0-9_-]+)?$'
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['actor']._loaded_options = None
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['actor']._serialized_options = b'\272H\004r\002\030?'
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['kind']._loaded_options = None
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_LISTDEEDSREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_READSTATEREQUEST']._serialized_start=294
-  _globals['_READSTATEREQUEST']._serialized_end=613
-  _globals['_RESOURCENAME']._serialized_start=615
-  _globals['_RESOURCENAME']._serialized_end=676
-  _globals['_READSTATERESPONSE']._serialized_start=678
-  _globals['_READSTATERESPONSE']._serialized_end=805
-  _globals['_STATEHEADER']._serialized_start=807
-  _globals['_STATEHEADER']._serialized_end=924
-  _globals['_RESOURCESTATE']._serialized_start=927
-  _globals['_RESOURCESTATE']._serialized_end=1527
-  _globals['_HISTORYSERVICE']._serialized_start=1529
-  _globals['_HISTORYSERVICE']._serialized_end=1645
+  _globals['_READSTATEREQUEST']._serialized_end=644
+  _globals['_RESOURCENAME']._serialized_start=646
+  _globals['_RESOURCENAME']._serialized_end=707
+  _globals['_READSTATERESPONSE']._serialized_start=709
+  _globals['_READSTATERESPONSE']._serialized_end=836
+  _globals['_STATEHEADER']._serialized_start=838
+  _globals['_STATEHEADER']._serialized_end=955
+  _globals['_RESOURCESTATE']._serialized_start=958
+  _globals['_RESOURCESTATE']._serialized_end=1558
+  _globals['_LISTDEEDSREQUEST']._serialized_start=1561
+  _globals['_LISTDEEDSREQUEST']._serialized_end=1885
+  _globals['_LISTDEEDSRESPONSE']._serialized_start=1887
+  _globals['_LISTDEEDSRESPONSE']._serialized_end=1976
+  _globals['_DEED']._serialized_start=1979
+  _globals['_DEED']._serialized_end=2236
+  _globals['_HISTORYSERVICE']._serialized_start=2239
+  _globals['_HISTORYSERVICE']._serialized_end=2453
 # @@protoc_insertion_point(module_scope)

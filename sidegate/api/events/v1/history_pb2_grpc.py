@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class HistoryServiceStub:
-    """Served by every program that keeps a log, of that log, to the operator.
+    """Served by every program that keeps a log, of that log: of everything to the operator, to a project of its own.
+
+    A project asks one question at a time, and of so many events: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS) says in how many
+    seconds it may ask again.
     """
 
     def __init__(self, channel):
@@ -40,10 +43,18 @@ class HistoryServiceStub:
                 request_serializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ReadStateRequest.SerializeToString,
                 response_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ReadStateResponse.FromString,
                 _registered_method=True)
+        self.ListDeeds = channel.unary_unary(
+                '/sidegate.api.events.v1.HistoryService/ListDeeds',
+                request_serializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ListDeedsRequest.SerializeToString,
+                response_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ListDeedsResponse.FromString,
+                _registered_method=True)
 
 
 class HistoryServiceServicer:
-    """Served by every program that keeps a log, of that log, to the operator.
+    """Served by every program that keeps a log, of that log: of everything to the operator, to a project of its own.
+
+    A project asks one question at a time, and of so many events: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS) says in how many
+    seconds it may ask again.
     """
 
     def ReadState(self, request, context):
@@ -51,6 +62,18 @@ class HistoryServiceServicer:
 
         OUT_OF_RANGE (POSITION_AHEAD) for a position that the log does not reach, or does not reach any more since it was
         restored; FAILED_PRECONDITION (LOG_CHANGED) for another log than the one named; DEADLINE_EXCEEDED after 60 seconds.
+
+        To a project, another's is NOT_FOUND, whether it is there or not; so are forwarding tables.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeeds(self, request, context):
+        """A page of what has happened, newest first: to a project of its own resources, as Watch tells of them, and who did it
+        where it was the project itself. What happens on the other side of a connection is never in it.
+
+        A page may have fewer records than were asked for, or none, and yet name a next one: so much of the log was looked at.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +87,11 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ReadStateRequest.FromString,
                     response_serializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ReadStateResponse.SerializeToString,
             ),
+            'ListDeeds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeeds,
+                    request_deserializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ListDeedsRequest.FromString,
+                    response_serializer=sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ListDeedsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sidegate.api.events.v1.HistoryService', rpc_method_handlers)
@@ -73,7 +101,10 @@ def add_HistoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HistoryService:
-    """Served by every program that keeps a log, of that log, to the operator.
+    """Served by every program that keeps a log, of that log: of everything to the operator, to a project of its own.
+
+    A project asks one question at a time, and of so many events: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS) says in how many
+    seconds it may ask again.
     """
 
     @staticmethod
@@ -93,6 +124,33 @@ class HistoryService:
             '/sidegate.api.events.v1.HistoryService/ReadState',
             sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ReadStateRequest.SerializeToString,
             sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ReadStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeeds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidegate.api.events.v1.HistoryService/ListDeeds',
+            sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ListDeedsRequest.SerializeToString,
+            sidegate_dot_api_dot_events_dot_v1_dot_history__pb2.ListDeedsResponse.FromString,
             options,
             channel_credentials,
             insecure,
