@@ -5,6 +5,7 @@ import os
 import sys
 
 from services.common.config import ConsoleSettings
+from services.common.https.observing import Observing
 from services.common.https.protocol import bounded
 from services.common.https.server import HttpsServer
 from services.common.https.status import Status
@@ -16,6 +17,7 @@ from services.common.telemetry.exposition import exposed
 from services.common.telemetry.logs import configure_logging
 from services.console.app import Console, Ports
 from services.console.bounds import Bounded, Manners, bounds_of
+from services.console.numbers import SESSIONS, Numbers
 from services.console.sessions.store import Bounds
 from services.console.signing_in.keys import Attempts, Places
 from sidegate.channels import channel_to
@@ -45,8 +47,9 @@ async def serve(settings: ConsoleSettings) -> None:
     }
     ending = asyncio.Event()
     console = Console(ports_of(settings))
-    bounded_app = Bounded(console.asgi, settings, ending)
-    server = HttpsServer(bounded_app, settings.listen, settings.tls, bounded(bounds_of(settings), Manners()))
+    SESSIONS.set_function(lambda: len(console.sessions))
+    app = Observing(Bounded(console.asgi, settings, ending), Numbers())
+    server = HttpsServer(app, settings.listen, settings.tls, bounded(bounds_of(settings), Manners()))
     status = Status("console", settings.socket, behind)
     try:
         await status.start()

@@ -75,9 +75,11 @@ class Bounded:
         body = await whole(scope, receive, settings.body_bytes, settings.body_seconds)
         async with AsyncExitStack() as taken:
             await taken.enter_async_context(self._flight(scope))
-            answering = _Answering(send, taken)
+            answering = _Answering(scope, send, taken)
             try:
                 await self._app(scope, replayed(body, _ends_with(receive, self._ending, answering)), answering)
+                if self._ending.is_set():
+                    await answering.complete()
             finally:
                 answering.over()
 
@@ -102,16 +104,23 @@ class Bounded:
 class _Answering:
     """Sends, and lets go of the request's place as soon as the answer turns out to be a stream."""
 
-    def __init__(self, send: Send, taken: AsyncExitStack) -> None:
-        self._send, self._taken = send, taken
-        self.streams = False
+    def __init__(self, scope: Scope, send: Send, taken: AsyncExitStack) -> None:
+        self._scope, self._send, self._taken = scope, send, taken
+        self.streams = self._open = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start" and _is_stream(message):
             self.streams = True
+            self._scope.setdefault("state", {})["streams"] = True
             STREAMS.inc()
             await self._taken.aclose()
+        self._open = message["type"] != "http.response.body" or message.get("more_body", False)
         await self._send(message)
+
+    async def complete(self) -> None:
+        """Ends a stream that was left where it was, so that it does not look as if we had broken off."""
+        if self.streams and self._open:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def over(self) -> None:
         if self.streams:

@@ -7,11 +7,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from services.common.https.observing import Observing
 from services.http_api import iam, own, vpc, vpcep
 from services.http_api.auth.recognition import Recognition
 from services.http_api.document import documented
 from services.http_api.limits import Gate, Limits, limited
-from services.http_api.observing import Observing
+from services.http_api.observing import Numbers
 from services.http_api.refusals import answer_refusals
 from services.http_api.slashes import Slashes
 
@@ -47,4 +48,4 @@ def application(ports: Ports) -> FastAPI:
 
 def build(ports: Ports) -> ASGIApp:
     """As it is served: observed, then limited."""
-    return Observing(limited(Slashes(application(ports)), ports.gate))
+    return Observing(limited(Slashes(application(ports)), ports.gate), Numbers())

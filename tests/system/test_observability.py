@@ -25,7 +25,7 @@ from tests.support.world import site
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
 
-PROGRAMS = ("registry", "endpoint", "http_api", "gateway")
+PROGRAMS = ("registry", "endpoint", "http_api", "console", "gateway")
 TALKING = ("registry", "endpoint", "gateway")
 """Those that have a log or follow one, by NATS."""
 
@@ -35,7 +35,8 @@ SECTIONS = {
     "Registry and endpoint service": PROGRAMS[:2],
     "Endpoint service": PROGRAMS[1:2],
     "The HTTPS API": PROGRAMS[2:3],
-    "Gateway agent": PROGRAMS[3:],
+    "The console": PROGRAMS[3:4],
+    "Gateway agent": PROGRAMS[4:],
 }
 ID_OF_A_TENANT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|\d+\.\d+\.\d+\.\d+")
 
@@ -43,7 +44,7 @@ ID_OF_A_TENANT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|\d+\.\d+\.\d+\.\d+")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
     require_root()
-    async with Standalone(tmp_path_factory.mktemp("sidegate"), http=True) as running:
+    async with Standalone(tmp_path_factory.mktemp("sidegate"), http=True, console=True) as running:
         yield running
 
 
@@ -220,7 +221,7 @@ async def test_one_command_says_how_every_program_is_doing_and_which_is_silent(
         done = await asyncio.to_thread(sidegate.cli, "health")
     finally:
         os.kill(endpoint, signal.SIGCONT)
-    registry, silent, _, gateway = done.stdout.splitlines()[1:]
+    registry, silent, *_, gateway = done.stdout.splitlines()[1:]
     assert done.returncode == 5
     assert "endpoint  silent" in " ".join(silent.split()).replace(" ", "  ", 1)
     assert "serving" in registry
@@ -283,7 +284,7 @@ async def test_a_database_that_cannot_be_written_to_makes_its_program_unhealthy_
 
     before = resource.prlimit(registry, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # as on a full disk
     try:
-        wanted = [("not serving", 1), *[("serving", 0)] * 3, ("", 1)]
+        wanted = [("not serving", 1), *[("serving", 0)] * (len(PROGRAMS) - 1), ("", 1)]
         await until("the registry to say so", lambda: _is(healths, wanted))
         assert not is_healthy(sidegate.ready["registry"]["grpc"], ca=sidegate.ca)
         assert is_healthy(sidegate.ready["registry"]["grpc"], LIVENESS, ca=sidegate.ca)

@@ -31,19 +31,22 @@ class OperatorsAlone(Exception):
 def session_of(request: Request) -> Session | None:
     """Whose request it is, if anybody's."""
     sessions: Sessions = request.app.state.sessions
-    return sessions.find(request.cookies.get(COOKIE, ""))
+    session = sessions.find(request.cookies.get(COOKIE, ""))
+    if session is not None:
+        request.state.who = {"access_key": session.access_key, "account": session.account, "project": session.project}
+    return session
 
 
-def signed_in(request: Request) -> Session:
+async def signed_in(request: Request) -> Session:
     """Raises NotSignedIn."""
     if (session := session_of(request)) is None:
         raise NotSignedIn
     return session
 
 
-def operators(request: Request) -> Session:
+async def operators(request: Request) -> Session:
     """Raises NotSignedIn, and OperatorsAlone. What it may do is decided by the services all the same."""
-    session = signed_in(request)
+    session = await signed_in(request)
     if not session.is_operator:
         raise OperatorsAlone
     return session

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.common.identity.attempts import Buckets
+from services.console.numbers import SIGN_INS
 from services.console.sessions.session import Session
 from services.console.sessions.store import Sessions
 from sidegate import errors
@@ -45,6 +46,7 @@ class Door:
     async def enter(self, access_key: str, secret: str, peer: str) -> tuple[Session, str]:
         """A session, and its cookie. Raises TooMany, and Unauthenticated and others of SidegateError."""
         if self._of_address.empty(peer) or self._of_key.empty(f"{peer}/{access_key}"):
+            SIGN_INS.labels("limited").inc()
             raise TooMany
         try:
             return await self.admit(Credential("", "", access_key, secret))
@@ -66,9 +68,11 @@ class Door:
         )
         try:
             identity = await client.accounts.who_am_i()
-        except BaseException:
+        except BaseException as error:
+            SIGN_INS.labels("refused" if isinstance(error, errors.Unauthenticated) else "failed").inc()
             await client.close()
             raise
+        SIGN_INS.labels("in").inc()
         now = self._sessions.now()
         session = Session(identity, credential.access_key, client, now, now)
         return session, self._sessions.keep(session)
