@@ -34,7 +34,7 @@ COOKIES = "; Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
 class Around:
-    """Pages are kept by no cache; what is below /static/ has its content in its address, and is kept."""
+    """Pages are kept by no cache; what is below /static/ and has its content in its address is kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -51,8 +51,7 @@ class Around:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                static = request.url.path.startswith("/static/")
-                headers.setdefault("cache-control", "public, max-age=31536000, immutable" if static else "no-store")
+                headers.setdefault("cache-control", _kept(request))
                 visit = scope["state"].get("visit", "")
                 if visit and VISIT not in request.cookies:
                     headers.append("set-cookie", f"{VISIT}={visit}{COOKIES}")
@@ -61,3 +60,10 @@ class Around:
         accepted = request.headers.get("accept-language", "")[:200]
         with words.speaking(words.chosen(request.cookies.get("sidegate-language", ""), accepted)):
             await self._app(scope, receive, sending)
+
+
+def _kept(request: Request) -> str:
+    """Modules name each other without what is in them: a browser asks whether it is still the same."""
+    if not request.url.path.startswith("/static/"):
+        return "no-store"
+    return "public, max-age=31536000, immutable" if "v" in request.query_params else "no-cache"

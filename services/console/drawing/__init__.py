@@ -1,0 +1,1 @@
+"""The topology as a picture: nodes and lines, few enough to be looked at, in the reader's language."""
