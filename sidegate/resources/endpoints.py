@@ -18,6 +18,7 @@ from sidegate.api.endpoint.v1.traffic_pb2 import (
 from sidegate.api.endpoint.v1.watch_pb2 import WatchEndpointsRequest, WatchEndpointsResponse
 from sidegate.api.registry.v1.listing_pb2 import LIST_ORDER_CREATE_TIME, ListOrder, TagFilter
 from sidegate.api.registry.v1.tag_pb2 import Tag
+from sidegate.resources.paging import SIZE, Page
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Place, Watch
 
@@ -107,6 +108,37 @@ class Endpoints:
         async for page in self._caller.pages(self._stub.ListEndpoints, request):
             for endpoint in page.endpoints:
                 yield endpoint
+
+    async def page(
+        self,
+        *,
+        skip: int = 0,
+        size: int = SIZE,
+        states: Collection[ConnectionState.ValueType] = (),
+        name_contains: str = "",
+        service_id: str = "",
+        service_name_contains: str = "",
+        vpc_id: str = "",
+        tags: TagFilter | None = None,
+        newest_first: bool = False,
+        order: ListOrder.ValueType = LIST_ORDER_CREATE_TIME,
+    ) -> Page[Endpoint]:
+        """So many of those that match behind the first `skip`, and how many match in all."""
+        request = rpc.ListEndpointsRequest(
+            page_size=size,
+            skip=skip,
+            want_total=True,
+            states=states,
+            name_contains=name_contains,
+            service_id=service_id,
+            service_name_contains=service_name_contains,
+            vpc_id=vpc_id,
+            tags=tags,
+            newest_first=newest_first,
+            order=order,
+        )
+        answer = await self._caller.ask(self._stub.ListEndpoints, request)
+        return Page(answer.endpoints, answer.total_size)
 
     async def update(
         self,
