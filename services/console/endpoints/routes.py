@@ -1,14 +1,9 @@
-"""Endpoints: its pages."""
+"""Endpoints: all pages of theirs, in the order in which addresses are tried."""
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter
 
-from services.console.pages.rendering import page
-from services.console.sessions.access import Signed
+from services.console.endpoints import changing, listing, requesting, showing, trying
 
 router = APIRouter()
-
-
-@router.get("/endpoints")
-async def index(request: Request, _session: Signed) -> Response:
-    return page(request, "endpoints/index.html")
+for _each in (listing, requesting, changing, trying, showing):
+    router.include_router(_each.router)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from fastapi import Request
 from starlette.datastructures import FormData
 
-LONGEST = 4096
+LONGEST = 10_240
 WORD = re.compile(r"[\s,;，；、]+")
 
 
 class Typed:
-    """Fields by name. Of each no more than 4,096 characters are read."""
+    """Fields by name. Of each no more than 10,240 characters are read."""
 
     def __init__(self, data: FormData | None = None) -> None:
         self._data = data if data is not None else FormData()
