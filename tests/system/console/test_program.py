@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,9 +82,14 @@ async def test_told_to_end_it_ends_within_seconds_though_pages_are_live(
         told = time.monotonic()
         async for _ in chunks:
             pass
-        await until("the console to be started again", lambda: _is_another(sidegate, pid))
-    assert time.monotonic() - told < ENDING_SECONDS + 5
+        await until("the console to end", lambda: _has_ended(pid))
+        assert time.monotonic() - told < ENDING_SECONDS
+    await until("the console to be started again", lambda: _is_another(sidegate, pid))
     assert [line for line in logged(sidegate) if line["level"] == "error"] == []
+
+
+async def _has_ended(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
 
 
 async def _is_another(sidegate: Standalone, pid: int) -> bool:
