@@ -36,7 +36,8 @@ def ports_of(settings: ConsoleSettings) -> Ports:
         of_key=settings.sessions_per_key,
         of_all=settings.sessions,
     )
-    return Ports(places, settings.region, bounds, Attempts(settings.sign_ins_per_key, settings.sign_ins_per_address))
+    attempts = Attempts(settings.sign_ins_per_key, settings.sign_ins_per_address)
+    return Ports(places, settings.region, bounds, attempts, settings.public_url)
 
 
 async def serve(settings: ConsoleSettings) -> None:

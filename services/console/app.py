@@ -36,6 +36,7 @@ class Ports:
     region: str
     bounds: Bounds = field(default_factory=Bounds)
     attempts: Attempts = field(default_factory=Attempts)
+    public_url: str = ""
 
 
 class Console:
@@ -57,6 +58,7 @@ class Console:
 def application(ports: Ports, sessions: Sessions) -> FastAPI:
     app = FastAPI(title="Sidegate", openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(genuine)])
     app.state.sessions, app.state.region = sessions, ports.region
+    app.state.public_url = ports.public_url
     app.state.door = Door(ports.places, sessions, ports.attempts)
     answer_refusals(app)
     for room in ROOMS:

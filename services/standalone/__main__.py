@@ -41,7 +41,7 @@ def banner(system: System, data: DataDirectory) -> str:
 def _how_to_sign_in(facts: Mapping[str, Any]) -> str:
     return f"""
           sign in with the access key in {facts["credential"]};
-          tenants with theirs: sidegate account create NAME, sidegate key create
+          tenants with theirs: sidegate account create NAME
           the browser trusts it with the CA {facts["ca"]} imported as an authority for websites"""
 
 

@@ -74,7 +74,8 @@ async def genuine(request: Request) -> None:
     if request.method in SAFE:
         return
     origin = request.headers.get("origin", "")
-    if origin and urlsplit(origin).netloc != request.headers.get("host", ""):
+    ours = (request.headers.get("host", ""), urlsplit(request.app.state.public_url).netloc)
+    if origin and urlsplit(origin).netloc not in ours:
         raise Forged
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forged
