@@ -1,6 +1,6 @@
 """Attachments, and how cells attach VPCs by default: the operator's."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from sidegate.api.registry.v1 import registry_service_pb2 as rpc
 from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
@@ -50,11 +50,11 @@ class Attachments:
                 yield attachment
 
     async def page(
-        self, *, skip: int = 0, size: int = SIZE, vpc_id: str = "", cell: str = "", newest_first: bool = False
+        self, *, skip: int = 0, size: int = SIZE, vpc_id: str = "", cell: str = "", ids: Sequence[str] = ()
     ) -> Page[Attachment]:
         """So many of those of the VPC and cell, behind as many others, and how many there are."""
         request = rpc.ListAttachmentsRequest(
-            page_size=size, skip=skip, want_total=True, vpc_id=vpc_id, cell=cell, newest_first=newest_first
+            page_size=size, skip=skip, want_total=True, vpc_id=vpc_id, cell=cell, ids=ids
         )
         answer = await self._caller.ask(self._stub.ListAttachments, request)
         return Page(answer.attachments, answer.total_size)

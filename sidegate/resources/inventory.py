@@ -47,9 +47,11 @@ class Vpcs:
             for vpc in page.vpcs:
                 yield vpc
 
-    async def page(self, *, skip: int = 0, size: int = SIZE, name_contains: str = "") -> Page[Vpc]:
+    async def page(
+        self, *, skip: int = 0, size: int = SIZE, name_contains: str = "", ids: Sequence[str] = ()
+    ) -> Page[Vpc]:
         """So many of those with this in their name, behind as many others, and how many there are."""
-        request = rpc.ListVpcsRequest(page_size=size, skip=skip, want_total=True, name_contains=name_contains)
+        request = rpc.ListVpcsRequest(page_size=size, skip=skip, want_total=True, name_contains=name_contains, ids=ids)
         answer = await self._caller.ask(self._stub.ListVpcs, request)
         return Page(answer.vpcs, answer.total_size)
 

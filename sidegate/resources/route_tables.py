@@ -9,6 +9,7 @@ from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceSt
 from sidegate.api.registry.v1.vpc_pb2 import RouteTable
 from sidegate.api.registry.v1.watch_pb2 import RESOURCE_KIND_ROUTE_TABLE, WatchResponse
 from sidegate.resources.changes import watch_registry
+from sidegate.resources.paging import SIZE, Page
 from sidegate.transport import Caller
 from sidegate.watching import Begin, Interrupted, Watch
 
@@ -36,6 +37,14 @@ class RouteTables:
         async for page in self._caller.pages(self._stub.ListRouteTables, request):
             for table in page.route_tables:
                 yield table
+
+    async def page(
+        self, *, skip: int = 0, size: int = SIZE, vpc_id: str = "", ids: Sequence[str] = ()
+    ) -> Page[RouteTable]:
+        """So many, behind as many others, and how many there are."""
+        request = rpc.ListRouteTablesRequest(page_size=size, skip=skip, want_total=True, vpc_id=vpc_id, ids=ids)
+        answer = await self._caller.ask(self._stub.ListRouteTables, request)
+        return Page(answer.route_tables, answer.total_size)
 
     async def update(
         self,

@@ -137,6 +137,7 @@ class Services:
         full_name_contains: str = "",
         server_type: ServerType = EndpointService.SERVER_TYPE_UNSPECIFIED,
         vpc_id: str = "",
+        ids: Collection[str] = (),
         tags: TagFilter | None = None,
         newest_first: bool = False,
     ) -> Page[EndpointService]:
@@ -149,6 +150,7 @@ class Services:
             full_name_contains=full_name_contains,
             server_type=server_type,
             vpc_id=vpc_id,
+            ids=ids,
             tags=tags,
             newest_first=newest_first,
         )

@@ -1,0 +1,30 @@
+"""What the forms of networks have in common."""
+
+from typing import Annotated
+
+from fastapi import Path
+
+from services.console.pages.forms import Typed
+from services.console.pages.problems import Problem, problem_of
+from sidegate import errors
+
+UUID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
+
+Id = Annotated[str, Path(pattern=UUID)]
+"""An id in a path. What is none is a page that is not there."""
+
+
+def problem_with(error: errors.SidegateError | None) -> Problem | None:
+    """As the form is to show it. Raises Unauthenticated again: nobody is there to show it to."""
+    if isinstance(error, errors.Unauthenticated):
+        raise error
+    return problem_of(error) if error else None
+
+
+def etag_with(error: errors.SidegateError | None, form: Typed, now: str) -> str:
+    """What a change is to be one of: what the page first showed, or, once its reader was told of another, that."""
+    return now if error is None or isinstance(error, errors.Outdated) else form.etag
+
+
+def status_of(problem: Problem | None) -> int:
+    return problem.status if problem else 200
