@@ -5,7 +5,6 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.console.sessions.session import Session
-from sidegate import errors
 from sidegate.client import Client
 
 UUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -64,11 +63,7 @@ async def _attachment(client: Client, id_: str) -> str:
 
 
 async def _endpoint(client: Client, id_: str) -> str:
-    try:
-        await client.endpoints.get(id_)
-    except errors.NotFound:
-        return ""
-    return f"/endpoints/{id_}"
+    return f"/endpoints/{id_}" if (await client.endpoints.page(ids=[id_])).items else ""
 
 
 async def _connection(client: Client, id_: str) -> str:

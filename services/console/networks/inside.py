@@ -93,6 +93,6 @@ async def _attachments(session: Session, vpc_id: str) -> Sequence[Attachment] | 
 
 async def _endpoints(session: Session, vpc_id: str) -> Page[Endpoint] | None:
     try:
-        return Page(*await session.client.endpoints.page(MOST_SHOWN, vpc_id=vpc_id))
+        return await session.client.endpoints.page(size=MOST_SHOWN, vpc_id=vpc_id)
     except errors.Unavailable:
         return None
