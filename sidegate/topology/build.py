@@ -6,6 +6,8 @@ from ipaddress import ip_network
 
 from sidegate.api.endpoint.v1.backend_health_pb2 import BackendHealth
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint as EndpointMessage
+from sidegate.api.endpoint.v1.gateways_service_pb2 import Gateway as Known
+from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse
 from sidegate.api.registry.v1 import vpc_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend as BackendMessage
 from sidegate.api.registry.v1.endpoint_service_pb2 import ConnectableService, EndpointService, PortMapping, PrivateName
@@ -192,10 +194,15 @@ class _Building:
     def _cells(self) -> Iterator[Cell]:
         gateways: dict[str, list[Gateway]] = {each.cell: [] for each in self._seen.attachments}
         for each in self._seen.gateways:
-            state = ("in sync", Tone.GOOD) if each.in_sync else ("not in sync", Tone.WAITING)
-            gateways.setdefault(each.cell, []).append(Gateway(each.gateway_id, *state))
+            gateways.setdefault(each.cell, []).append(Gateway(each.gateway_id, *_heard(each)))
         for name in sorted(gateways):
             yield Cell(name, tuple(sorted(gateways[name], key=lambda each: each.id)))
+
+
+def _heard(gateway: Known | GetStatusResponse) -> tuple[str, Tone]:
+    if isinstance(gateway, Known) and gateway.state == Known.STATE_LOST:
+        return "lost", Tone.BAD
+    return ("in sync", Tone.GOOD) if gateway.in_sync else ("not in sync", Tone.WAITING)
 
 
 def target(attachment: vpc_pb2.Attachment) -> str:

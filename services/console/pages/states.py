@@ -25,6 +25,8 @@ WORDS: Mapping[str, str] = {
     "unknown": _("not known"),
     "in sync": _("in sync"),
     "not in sync": _("not in sync"),
+    "lost": _("nothing is heard of it"),
+    "draining": _("draining"),
 }
 """By the word of `sidegate.topology.states`; those of connections are also what the HTTPS API calls them."""
 
