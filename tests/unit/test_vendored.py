@@ -2,6 +2,9 @@
 
 import base64
 import hashlib
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -38,3 +41,18 @@ def test_what_is_inside_another_file_is_inside_it() -> None:
 
 def test_no_browser_is_sent_to_look_for_a_source_map() -> None:
     assert [name for name in FILES if b"sourceMappingURL" in (VENDOR / name).read_bytes()] == []
+
+
+def test_a_package_that_is_another_than_its_pin_changes_nothing(tmp_path: Path) -> None:
+    """npm is played by a program that packs something else."""
+    npm = tmp_path / "npm"
+    npm.write_text('#!/bin/sh\nfor into in "$@"; do [ "$last" = --pack-destination ] && break; last=$into; done\n'
+                   'echo other > "$into/other.tgz"; echo other.tgz\n')  # fmt: skip
+    npm.chmod(0o755)
+    before = {path.name: path.read_bytes() for path in VENDOR.iterdir()}
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, str(VENDOR.parents[3] / "deploy" / "vendor")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "integrity" in done.stderr
+    assert {path.name: path.read_bytes() for path in VENDOR.iterdir()} == before
