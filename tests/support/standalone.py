@@ -47,6 +47,7 @@ class Standalone:
     """`async with Standalone(tmp_path) as sidegate:`. With `rootless` its programs believe that they are not root.
 
     The HTTPS API, which takes as long to start as all others, runs only with `http`, and the console with `console`.
+    Settings that standalone does not have reach its programs by the `environment`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Standalone:
         start_seconds: float = START_SECONDS,
         http: bool = False,
         console: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data = directory / "data"
         self.ready_file = directory / "ready.json"
@@ -65,6 +67,7 @@ class Standalone:
         fronts = ("--http" if http else "--no-http", "--console" if console else "--no-console")
         self._arguments = (*arguments, *fronts)
         self._databases = databases or {}
+        self._told = environment or {}
         self._start_seconds = start_seconds
         # A user namespace without a mapping: files are still ours, but nothing may be done that needs root.
         self._prefix = [shutil.which("unshare") or "unshare", "--user"] if rootless else []
@@ -132,7 +135,8 @@ class Standalone:
         return self._databases.get(program, str(self.data / f"{program}.sqlite"))
 
     def _environment(self) -> Mapping[str, str]:
-        return {f"SIDEGATE_{program.upper()}_DATABASE": url for program, url in self._databases.items()}
+        databases = {f"SIDEGATE_{program.upper()}_DATABASE": url for program, url in self._databases.items()}
+        return {**databases, **self._told}
 
     async def _is_ready(self) -> bool:
         assert self._process is not None
