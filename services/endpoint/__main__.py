@@ -37,12 +37,15 @@ from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
 from services.endpoint.source_numbers import SourceNumbers
 from services.endpoint.token_trust import TokenTrust
 from services.endpoint.trace_servicer import TraceServicer
+from services.endpoint.traffic_servicer import GatewaysServicer, TrafficServicer
 from services.endpoint.wire.stored import subject
 from services.endpoint.wire.views import VIEWS
 from sidegate.access import Certified
 from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2_grpc as internal_grpc
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as endpoint_grpc
+from sidegate.api.endpoint.v1 import gateways_service_pb2_grpc as gateways_grpc
 from sidegate.api.endpoint.v1 import trace_service_pb2_grpc as trace_grpc
+from sidegate.api.endpoint.v1 import traffic_pb2_grpc as traffic_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.transport import Caller
 
@@ -57,9 +60,11 @@ def limits_of(settings: EndpointSettings) -> Limits:
     )
 
 
-def public_of(application: EndpointApplication) -> list[Hosted]:
-    endpoints = EndpointsServicer(application.requests, application.endpoints, application.reachability)
-    connections = ConnectionsServicer(application.connections, application.reachability, application.health)
+def public_of(application: EndpointApplication, store: SqlStore) -> list[Hosted]:
+    seen, tested = application.traffic, application.reachability
+    endpoints = EndpointsServicer(application.requests, application.endpoints, tested, seen)
+    connections = ConnectionsServicer(application.connections, tested, application.health, seen)
+    traffic, gateways = TrafficServicer(seen), GatewaysServicer(application.gateways, store)
     traces = TraceServicer(PacketTraces(application.reachability))
     api = "sidegate.api"
     return [
@@ -76,6 +81,14 @@ def public_of(application: EndpointApplication) -> list[Hosted]:
             f"{api}.endpoint.v1.TraceService",
             lambda server: trace_grpc.add_TraceServiceServicer_to_server(traces, server),
         ),
+        Hosted(
+            f"{api}.endpoint.v1.TrafficService",
+            lambda server: traffic_grpc.add_TrafficServiceServicer_to_server(traffic, server),
+        ),
+        Hosted(
+            f"{api}.endpoint.v1.GatewaysService",
+            lambda server: gateways_grpc.add_GatewaysServiceServicer_to_server(gateways, server),
+        ),
     ]
 
 
@@ -84,7 +97,14 @@ def internal_of(
 ) -> list[Hosted]:
     internal = EndpointInternalServicer(application.endpoints)
     gateways = GatewayServicer(
-        store, application.cells, application.feed, limits, application.probes, flows=flows, joined=readers.nudge
+        store,
+        application.cells,
+        application.feed,
+        limits,
+        application.probes,
+        flows=flows,
+        traffic=application.reports,
+        joined=readers.nudge,
     )
     api = "sidegate.api"
     return [
@@ -133,7 +153,7 @@ async def serve(settings: EndpointSettings) -> None:
     try:
         verifier = Verifier(trust, trust.ended)
         interfaces = Interfaces(
-            public_of(application), internal_of(application, store, limits, readers, flows), verifier
+            public_of(application, store), internal_of(application, store, limits, readers, flows), verifier
         )
         await host(
             settings,

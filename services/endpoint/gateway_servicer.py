@@ -16,13 +16,16 @@ from services.endpoint.application.feed import Feed
 from services.endpoint.application.flows import Flows
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.probes import Probes
+from services.endpoint.application.traffic import TrafficReports
 from services.endpoint.wire.backend_health import backends_of
 from services.endpoint.wire.reachability import finding_of, probe_message
 from services.endpoint.wire.request import statement_of
+from services.endpoint.wire.traffic import told_of
 from sidegate.api.events.v1 import log_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
+from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 
 
 class GatewayServicer(gateway_grpc.GatewayServiceServicer):
@@ -37,10 +40,11 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
         probes: Probes,
         *,
         flows: Flows,
+        traffic: TrafficReports,
         joined: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._cells, self._feed, self._limits = store, cells, feed, limits
-        self._probes, self._flows, self._joined = probes, flows, joined
+        self._probes, self._flows, self._traffic, self._joined = probes, flows, traffic, joined
 
     async def Join(self, request: gateway_pb.JoinRequest, context: Context) -> gateway_pb.JoinResponse:
         session = await self._cells.join(request.gateway_id, request.cell)
@@ -103,6 +107,11 @@ class GatewayServicer(gateway_grpc.GatewayServiceServicer):
     ) -> gateway_pb.ReportFlowsResponse:
         told = await self._flows.tell(request.gateway_id, request.cell, request.flows)
         return gateway_pb.ReportFlowsResponse(told=told)
+
+    async def ReportTraffic(
+        self, request: traffic_pb.ReportTrafficRequest, context: Context
+    ) -> traffic_pb.ReportTrafficResponse:
+        return traffic_pb.ReportTrafficResponse(joined=await self._traffic.take(request.gateway_id, told_of(request)))
 
 
 def _duration(nanoseconds: int) -> Duration:

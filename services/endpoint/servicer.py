@@ -18,6 +18,7 @@ from services.endpoint.application.connections import Connections
 from services.endpoint.application.endpoints import Endpoints
 from services.endpoint.application.reachability import Reachability
 from services.endpoint.application.requests import Requests, Wanted
+from services.endpoint.application.traffic import Traffic
 from services.endpoint.domain.endpoint_commands import Accept, Delete, Note, Reject
 from services.endpoint.wire.backend_health import gateway_health
 from services.endpoint.wire.labels import parse_tags, whitelist_of
@@ -38,20 +39,25 @@ from services.endpoint.wire.request import (
     versions_of,
 )
 from services.endpoint.wire.stored import endpoint_stream
+from services.endpoint.wire.traffic import SPANS
+from services.endpoint.wire.traffic_answers import endpoint_traffic, service_traffic
 from sidegate.api.endpoint.v1 import backend_health_pb2 as health_pb
 from sidegate.api.endpoint.v1 import endpoint_pb2 as endpoint_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as service_pb
 from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc as service_grpc
 from sidegate.api.endpoint.v1 import reachability_pb2 as reachability_pb
+from sidegate.api.endpoint.v1 import traffic_pb2 as traffic_pb
 from sidegate.api.endpoint.v1 import watch_pb2 as watch_pb
 from sidegate.api.registry.v1 import quota_pb2
 
+USUAL_LIMIT = 100
 WATCHED_ENDPOINTS, WATCHED_CONNECTIONS = frozenset({"endpoint"}), frozenset({"connection"})
 
 
 class EndpointsServicer(service_grpc.EndpointsServiceServicer):
-    def __init__(self, requests: Requests, endpoints: Endpoints, reachability: Reachability) -> None:
+    def __init__(self, requests: Requests, endpoints: Endpoints, reachability: Reachability, traffic: Traffic) -> None:
         self._requests, self._endpoints, self._reachability = requests, endpoints, reachability
+        self._traffic = traffic
 
     async def CreateEndpoint(self, request: service_pb.CreateEndpointRequest, context: Context) -> endpoint_pb.Endpoint:
         wanted = Wanted(
@@ -117,10 +123,20 @@ class EndpointsServicer(service_grpc.EndpointsServiceServicer):
         steps = map(step_message, tested.steps)
         return reachability_pb.TestEndpointResponse(endpoint_id=endpoint, reachable=tested.passed, steps=steps)
 
+    async def GetEndpointTraffic(
+        self, request: traffic_pb.GetEndpointTrafficRequest, context: Context
+    ) -> traffic_pb.GetEndpointTrafficResponse:
+        endpoint = uuid_of(request.id, "id")
+        seen = await self._traffic.of_endpoint(endpoint, principal(), SPANS[request.span])
+        return endpoint_traffic(endpoint, seen)
+
 
 class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
-    def __init__(self, connections: Connections, reachability: Reachability, health: BackendHealths) -> None:
+    def __init__(
+        self, connections: Connections, reachability: Reachability, health: BackendHealths, traffic: Traffic
+    ) -> None:
         self._connections, self._reachability, self._health = connections, reachability, health
+        self._traffic = traffic
 
     async def GetConnection(self, request: service_pb.GetConnectionRequest, context: Context) -> endpoint_pb.Connection:
         service, endpoint = _ids(request)
@@ -199,6 +215,17 @@ class ConnectionsServicer(service_grpc.ConnectionsServiceServicer):
         service = uuid_of(request.service_id, "service_id")
         found = await self._health.of(service, principal())
         return health_pb.GetServiceHealthResponse(service_id=service, gateways=starmap(gateway_health, found.items()))
+
+    async def GetServiceTraffic(
+        self, request: traffic_pb.GetServiceTrafficRequest, context: Context
+    ) -> traffic_pb.GetServiceTrafficResponse:
+        service, span = uuid_of(request.service_id, "service_id"), SPANS[request.span]
+        if request.endpoint_id:
+            endpoint = uuid_of(request.endpoint_id, "endpoint_id")
+            found = await self._traffic.of_connection(service, endpoint, principal(), span)
+        else:
+            found = self._traffic.of_service(service, principal(), span, request.limit or USUAL_LIMIT)
+        return service_traffic(service, found)
 
 
 def _decided(endpoint: str, outcome: endpoint_pb.Connection | BaseException) -> service_pb.DecidedConnection:

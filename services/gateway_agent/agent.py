@@ -3,6 +3,7 @@
 import asyncio
 import os
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from services.common.clock import Clock as WallClock
@@ -40,8 +41,10 @@ from services.gateway_agent.table_servicer import TableServicer
 from services.gateway_agent.tap_servicer import TapServicer
 from services.gateway_agent.traces import Traces
 from services.gateway_agent.tracker import Tracker
+from services.gateway_agent.traffic_report import TrafficReport
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import add_TableServiceServicer_to_server
 from sidegate.api.gateway.v1.tap_service_pb2_grpc import add_TapServiceServicer_to_server
+from sidegate.api.gateway.v1.traffic_pb2 import GatewayCondition
 from sidegate.transport import Caller
 
 TABLE_SERVICE = "sidegate.api.gateway.v1.TableService"
@@ -94,6 +97,7 @@ class Agent:
         control = ControlPlane(settings.gateway_id, settings.cell, caller, fence)
         self._reporter = Reporter(control, desired, facts, pace, traces)
         self.meter = Meter(dataplane, tracker, needs, idle=facts.idle, changed=self._reporter.note, pace=pace)
+        self._traffic = TrafficReport(control, dataplane, self.meter, condition=self._condition, pace=pace)
         self.reconciler = Reconciler(
             dataplane,
             self._reporter,
@@ -155,6 +159,7 @@ class Agent:
                     self._reporter.run,
                     self._prober.run,
                     self.meter.run,
+                    self._traffic.run,
                     self.resolvers.run,
                     self.health.run,
                     self.flow_log.run,
@@ -168,6 +173,14 @@ class Agent:
 
     def _progress(self) -> Progress:
         return Progress(self.reconciler.position, self.feed.lag, in_sync=self.reconciler.in_sync)
+
+    def _condition(self) -> GatewayCondition:
+        return GatewayCondition(
+            position=self.reconciler.position,
+            in_sync=self.reconciler.in_sync,
+            version=version("sidegate"),
+            session_capacity=self._dataplane.session_capacity(),
+        )
 
     async def figures(self) -> Figures:
         """How this gateway is doing."""

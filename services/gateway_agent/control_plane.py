@@ -20,6 +20,7 @@ from services.gateway_agent.wire_probe import answer_to, probe_of
 from sidegate import errors
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
+from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 from sidegate.api.gateway.v1.flow_pb2 import Flow
 from sidegate.api.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from sidegate.transport import LONGEST_TIMEOUT_SECONDS, Caller
@@ -176,6 +177,10 @@ class ControlPlane:
         """Tells of sessions that are over; again is no harm."""
         request = gateway_pb.ReportFlowsRequest(gateway_id=self.gateway, cell=self.cell, flows=flows)
         await self._caller.ask(self._stub.ReportFlows, request)
+
+    async def report_traffic(self, request: traffic_pb.ReportTrafficRequest) -> bool:
+        """Tells what has passed by now; False where the membership is void. Again, with its number, is no harm."""
+        return (await self._caller.ask(self._stub.ReportTraffic, request)).joined
 
     async def digest(self, position: int) -> TableDigest:
         """The digest of the cell's table at a position. Raises WrongState where the log does not reach it."""

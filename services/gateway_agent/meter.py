@@ -68,6 +68,8 @@ class Meter:
         self._ground, self._as_of = Ground(), -1
         self._services: Mapping[str, Service] = {}
         self._beside = Beside()
+        self.cost = 0.0  # seconds that the last reading took
+        self.parted: Callable[[str, Traffic | None], None] = _nobody  # hears who was taken out, and what it had passed
         self._inherited: frozenset[str] = frozenset()
         self._parted: list[Parted] = []
         self._reading = asyncio.Lock()
@@ -94,11 +96,16 @@ class Meter:
         entry, passed = self._tracker.entry(Key(Kind.ENDPOINT, endpoint)), None
         with suppress(DataplaneError):  # nothing must keep it from being taken out
             passed = await self._dataplane.traffic_of(endpoint)
-        if passed is None or not isinstance(entry, Endpoint):
+        if not isinstance(entry, Endpoint):
             return lambda: None
         if is_beside(entry, self._tracker.entry(Key(Kind.SERVICE, entry.service))):
             return lambda: None
-        return partial(self._parted.append, (entry, passed))
+        return partial(self._part, entry, passed)
+
+    def _part(self, endpoint: Endpoint, passed: Traffic | None) -> None:
+        if passed is not None:
+            self._parted.append((endpoint, passed))
+        self.parted(endpoint.id, passed)
 
     async def read(self) -> Reading:
         """How it is now."""
@@ -113,7 +120,7 @@ class Meter:
             self._counters, ground = counters, await self._found()
             reading, changed = await asyncio.to_thread(self._judge, traffic, ground, parted, began)
             ended = time.monotonic()
-            took = ended - began
+            took = self.cost = ended - began
             self._may, self._due = ended + PRESSED * took, ended + max(self._pace.collect, SHARE * took)
         if changed:
             self._changed([Key(Kind.ENDPOINT, id_) for id_ in changed])
@@ -145,6 +152,10 @@ class Meter:
         before, now = self._counters, await self._dataplane.counters()
         opened = now.get(OPENED, 0) - before.get(OPENED, 0)
         return opened >= MANY or now.get(REFUSED, 0) > before.get(REFUSED, 0)
+
+
+def _nobody(_endpoint: str, _passed: Traffic | None) -> None:
+    """Hears of it."""
 
 
 def _indexed(table: ForwardingTable, found: Collection[Key]) -> tuple[Ground, Mapping[str, Service], frozenset[str]]:

@@ -1,7 +1,7 @@
 """A control plane that follows a script: a log in memory, served to gateway agents over real gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -22,6 +22,7 @@ from sidegate.api.events.v1 import log_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
 from sidegate.api.gateway.v1 import probe_pb2 as probe_pb
+from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 from tests.support import identity
 from tests.support.nats import DEADLINE
 
@@ -75,6 +76,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
     broken_snapshots: int = 0
     refuse_reports: bool = False
     refuse_flows: bool = False
+    lose_traffic_answers: int = 0
     refused: int = 0
     address: str = "127.0.0.1:0"
 
@@ -85,6 +87,7 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
         self.probes: asyncio.Queue[probe_pb.Probe] = asyncio.Queue()
         self.answers: asyncio.Queue[probe_pb.AnswerProbeRequest] = asyncio.Queue()
         self.flows: asyncio.Queue[gateway_pb.ReportFlowsRequest] = asyncio.Queue()
+        self.traffic: list[traffic_pb.ReportTrafficRequest] = []
         self._news = asyncio.Condition()
         self._server: RpcServer | None = None
 
@@ -245,6 +248,23 @@ class ControlPlane(gateway_grpc.GatewayServiceServicer):
             raise Unavailable("NATS_AWAY", "flow records cannot be told")
         await self.flows.put(request)
         return gateway_pb.ReportFlowsResponse(told=len(request.flows))
+
+    async def ReportTraffic(
+        self, request: traffic_pb.ReportTrafficRequest, context: Context
+    ) -> traffic_pb.ReportTrafficResponse:
+        async with self._news:
+            self.traffic.append(request)
+            self._news.notify_all()
+        if self.lose_traffic_answers:
+            self.lose_traffic_answers -= 1
+            raise Unavailable("AWAY", "its answer is lost")
+        return traffic_pb.ReportTrafficResponse(joined=request.session_id in self.valid)
+
+    async def told_traffic(self, found: Callable[[traffic_pb.ReportTrafficRequest], bool]) -> int:
+        """Waits for such a report; gives its place among all."""
+        async with asyncio.timeout(DEADLINE), self._news:
+            await self._news.wait_for(lambda: any(map(found, self.traffic)))
+        return next(place for place, request in enumerate(self.traffic) if found(request))
 
     async def _events(self, after: int, through: int) -> list[RecordedEvent]:
         return [event for event in await self.log.read(after, 2**31, CELL) if event.position <= through]

@@ -199,9 +199,8 @@ async def two_services(
         stack.push_async_callback(client.close)
         trust = TokenTrust(client)
         application = await EndpointApplication.open(endpoint_store, client, limits)
-        _, endpoint_address = await _start(
-            stack, identity.public(verified_by=Verifier(trust, trust.ended)), endpoint_public(application)
-        )
+        public = endpoint_public(application, endpoint_store)
+        _, endpoint_address = await _start(stack, identity.public(verified_by=Verifier(trust, trust.ended)), public)
         told: list[tuple[str, bytes]] = []
 
         async def publish(messages: Sequence[tuple[str, bytes]]) -> None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -23,7 +23,7 @@ R = TypeVar("R")
 Step = int | str
 
 
-class TagsRequest(Protocol):
+class PageRequest(Protocol):
     @property
     def page_size(self) -> int: ...
     @property
@@ -77,12 +77,33 @@ class AskedTags:
         return found[: self.size], token
 
 
-def asked_of_tags(request: TagsRequest) -> AskedTags:
+def asked_of_tags(request: PageRequest) -> AskedTags:
     """Raises Invalid for a token of another list."""
     query = query_of(request)
     place = decode(request.page_token, query, ("", ""))
     after = (str(place[0]), str(place[1])) if place else ("", "")
     return AskedTags(query, page_size(request.page_size), after)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedById:
+    """A page of what is in order of its ids."""
+
+    query: str
+    size: int
+    after: str
+
+    def cut(self, found: Sequence[R], id_of: Callable[[R], str]) -> tuple[Sequence[R], str]:
+        """What the page shows, and the token of the next."""
+        token = encode((id_of(found[self.size - 1]),), self.query) if len(found) > self.size else ""
+        return found[: self.size], token
+
+
+def asked_by_id(request: PageRequest) -> AskedById:
+    """Raises Invalid for a token of another list."""
+    query = query_of(request)
+    place = decode(request.page_token, query, ("",))
+    return AskedById(query, page_size(request.page_size), str(place[0]) if place else "")
 
 
 def page_size(request_size: int) -> int:

@@ -20,6 +20,7 @@ from services.endpoint.domain.endpoint import Absent, Creating, Deleting, Known,
 from services.endpoint.domain.endpoint_commands import ConfirmAbsence, ConfirmForwarding, Expire, SystemCommand
 from services.endpoint.domain.membership import Membership
 from services.endpoint.domain.presence import Readiness, Reports, Standing, Statement, behind, standing
+from services.endpoint.domain.traffic_board import Board
 from services.endpoint.projections import CREATING, DELETING, ENDPOINT, GATEWAY
 from services.endpoint.wire.endpoint import state_of
 from services.endpoint.wire.gateway import member_of
@@ -47,8 +48,9 @@ class Cells:
         membership: Membership,
         clock: Callable[[], int],
         resolvers: Resolvers,
+        board: Board,
     ) -> None:
-        self._resolvers = resolvers
+        self._resolvers, self._board = resolvers, board
         self._streams = streams
         self._rows = rows
         self._agenda = agenda
@@ -70,6 +72,7 @@ class Cells:
         limits: Limits,
         clock: Callable[[], int],
         resolvers: Resolvers,
+        board: Board,
     ) -> "Cells":
         """Knows the members from the log; each has one lease to come back."""
         members = [member_of(row.data) async for batch in rows.batches(GATEWAY) for row in batch]
@@ -86,6 +89,7 @@ class Cells:
             membership=membership,
             clock=clock,
             resolvers=resolvers,
+            board=board,
         )
 
     def joined(self, cell: str) -> frozenset[str]:
@@ -94,6 +98,17 @@ class Cells:
     def readers(self) -> dict[str, str]:
         """Those that were not retired, each with its cell."""
         return self._membership.gateways()
+
+    def members(self) -> Sequence[gateways.Joined | gateways.Lost]:
+        """Those that are joined or lost."""
+        return self._membership.members()
+
+    def holds(self, gateway: str, session: str) -> bool:
+        return self._membership.holds(gateway, session)
+
+    def heard_at(self, gateway: str) -> int:
+        """When it last joined or reported (nanoseconds since the epoch); 0: not since this program began."""
+        return self._membership.heard_at(gateway)
 
     def show(self, state: State) -> endpoint_pb.Endpoint:
         """The endpoint for its owner, with what its gateways say of it."""
@@ -135,6 +150,7 @@ class Cells:
         """Takes a gateway away for good: nothing waits for it any more."""
         await self._change(gateway, gateways.Retire(gateway), "RetireGateway")
         self._health.forget_gateway(gateway)
+        self._board.retire(gateway, self._clock())
         await self._settle_deleting()
 
     async def report(
@@ -183,6 +199,7 @@ class Cells:
         if isinstance(command, ConfirmAbsence):
             self._reports.forget_endpoint(state.facts.id)
             self._demand.forget_endpoint(state.facts.id)
+            self._board.forget(state.facts.id, self._clock())
 
     def _consequence(self, state: Known) -> SystemCommand | None:
         facts, now = state.facts, self._clock()
@@ -226,3 +243,4 @@ class Cells:
             self._membership.become(outcome.state)
         if not isinstance(outcome.state, gateways.Joined):
             self._demand.forget_gateway(gateway)
+            self._board.lose(gateway, self._clock())

@@ -16,6 +16,7 @@ from services.endpoint.application.endpoints import Endpoints
 from services.endpoint.application.expiries import Expiries
 from services.endpoint.application.feed import Feed
 from services.endpoint.application.forwarding import Forwarding
+from services.endpoint.application.gateways import Gateways
 from services.endpoint.application.growth import Growth
 from services.endpoint.application.limits import Limits
 from services.endpoint.application.names import Names
@@ -29,8 +30,10 @@ from services.endpoint.application.routes import Routes
 from services.endpoint.application.rows import Rows
 from services.endpoint.application.sources import Sources, random_marker
 from services.endpoint.application.streams import Streams
+from services.endpoint.application.traffic import Traffic, TrafficReports
 from services.endpoint.domain.demand import Demand
 from services.endpoint.domain.names import zone_of
+from services.endpoint.domain.traffic_board import Board
 from services.endpoint.wire.sights import Change, sights_of
 
 WATCHING = WatchLimits()
@@ -54,6 +57,10 @@ class EndpointApplication:
     probes: Probes
     reachability: Reachability
     health: BackendHealths
+    board: Board
+    reports: TrafficReports
+    traffic: Traffic
+    gateways: Gateways
 
     @classmethod
     async def open(
@@ -73,7 +80,10 @@ class EndpointApplication:
         watching = Watching(store, sights_of, watch_limits)
         resolvers, names = Resolvers(streams, rows, clock), Names(store, registry, zone_of(region))
         await resolvers.begin()
-        cells = await Cells.open(streams, rows, agenda, demand, limits=limits, clock=clock, resolvers=resolvers)
+        board = Board(clock())
+        cells = await Cells.open(
+            streams, rows, agenda, demand, limits=limits, clock=clock, resolvers=resolvers, board=board
+        )
         routes = Routes(store, streams, rows, registry, clock)
         forwarding = Forwarding(store, streams, rows, registry, resolvers=resolvers, routes=routes, clock=clock)
         sources = Sources(store, streams, rows, clock)
@@ -110,5 +120,9 @@ class EndpointApplication:
             watching=watching,
             probes=probes,
             health=BackendHealths(rows, cells),
+            board=board,
+            reports=TrafficReports(board, rows, cells, clock),
+            traffic=Traffic(board, rows, clock),
+            gateways=Gateways(cells, board, clock),
             reachability=Reachability(streams, cells, probes, limits.tests),
         )

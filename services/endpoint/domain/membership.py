@@ -43,6 +43,20 @@ class Membership:
         held.ends_at = now + self._lease
         return True
 
+    def holds(self, gateway: str, session: str) -> bool:
+        """Whether the session is the gateway's; its lease stays as it is."""
+        held = self._sessions.get(gateway)
+        return bool(session) and held is not None and held.id == session
+
+    def heard_at(self, gateway: str) -> int:
+        """When its lease last began anew; 0 where it has not since a restart, or is lost."""
+        held = self._sessions.get(gateway)
+        return held.ends_at - self._lease if held is not None and held.id else 0
+
+    def members(self) -> tuple[Joined | Lost, ...]:
+        """Those that are joined or lost."""
+        return tuple(member for member in self._members.values() if isinstance(member, Joined | Lost))
+
     def overdue(self, now: int) -> tuple[str, ...]:
         """Joined gateways whose lease ran out."""
         return tuple(

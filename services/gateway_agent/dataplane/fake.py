@@ -101,6 +101,9 @@ class FakeDataplane:
     async def traffic(self) -> Mapping[str, Traffic]:
         return self._kernel.traffic()
 
+    def counting(self) -> str:
+        return self._kernel.counting
+
     async def traffic_of(self, endpoint: str) -> Traffic | None:
         passed = self._kernel.traffic().get(endpoint)
         return replace(passed, refused={}) if passed else None

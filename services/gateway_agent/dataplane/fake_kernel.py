@@ -129,6 +129,7 @@ class FakeKernel:
         self.unhealthy: dict[tuple[str, Address], Failure] = {}  # what hosts answer to health checks
         self.left_out: dict[str, frozenset[Address]] = {}  # by service, backends that are found and not well
         self.flows = FakeFlows()
+        self.counting = "0"  # another word where `passed` has begun anew
 
     def check_reach(self, vpc: str, target: Target) -> None:
         """Raises NotReady if the target is not there, or its device carries another VPC."""

@@ -66,12 +66,7 @@ class KernelDataplane:
     maps that are there already keep their size.
     """
 
-    def __init__(
-        self,
-        gateway_id: str,
-        bpffs: Path,
-        max_sessions: int = DEFAULT_SESSIONS,
-    ) -> None:
+    def __init__(self, gateway_id: str, bpffs: Path, max_sessions: int = DEFAULT_SESSIONS) -> None:
         self._pins = Pins(bpffs, gateway_id)
         self._devices = Devices(gateway_id, Hooks(self._pins.directory))
         self._max_sessions = max_sessions
@@ -154,6 +149,9 @@ class KernelDataplane:
             return self._kernel.passed.of(endpoint)
         except BpfError as error:
             raise DataplaneError(f"what has passed for endpoint {endpoint} cannot be read: {error}") from error
+
+    def counting(self) -> str:
+        return self._kernel.passed.counting()
 
     async def collect(self) -> int:
         async with self._collecting:

@@ -320,6 +320,13 @@ def _describe(each: int) -> Map:
     )
 
 
+def map_id(fd: int) -> int:
+    """The kernel's number of a map: no other has had it since the machine started."""
+    info, length = ctypes.create_string_buffer(8), c_uint32(8)  # type, id
+    _checked(_library().bpf_obj_get_info_by_fd(fd, info, ctypes.byref(length)), "reading a map")
+    return int.from_bytes(info.raw[4:8], "little")
+
+
 def pinned_size(pin: Path) -> int | None:
     """How many entries the map that is pinned there was made for."""
     fd = _library().bpf_obj_get(str(pin).encode())

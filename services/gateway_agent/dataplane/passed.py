@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 
 from services.gateway_agent.dataplane.kernel_table import KernelTable
-from services.gateway_agent.dataplane.libbpf import Map
+from services.gateway_agent.dataplane.libbpf import Map, map_id
 from services.gateway_agent.dataplane.maps import COUNT, NUMBER, Counter, EndpointValue, endpoint_key
 from services.gateway_agent.dataplane.session_maps import REFUSAL_KEY, TRAFFIC, USAGE
 from services.gateway_agent.traffic import Traffic
 
 PREFIX = "refused_"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Passed:
@@ -25,6 +27,10 @@ class Passed:
         slots = self._table.slots()
         refused = self._read_refusals()
         return {endpoint: self._of(slot, refused.get(slot, {})) for endpoint, slot in slots.items()}
+
+    def counting(self) -> str:
+        """Another word where the counters are others, which began at 0."""
+        return f"{BOOT_ID.read_text().strip()}/{map_id(self._traffic.fd)}"
 
     def of(self, endpoint: str) -> Traffic | None:
         """Of one, without what was refused."""

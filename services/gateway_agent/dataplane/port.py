@@ -66,6 +66,9 @@ class Dataplane(FlowSource, Protocol):
     async def traffic(self) -> Mapping[str, Traffic]:
         """What has passed for every endpoint in the table, by its id."""
 
+    def counting(self) -> str:
+        """Names the life of what counts for endpoints: under another name, all of it began at 0."""
+
     async def traffic_of(self, endpoint: str) -> Traffic | None:
         """What has passed for one, but not what was refused, at a small cost; None if it is not in the table."""
 

@@ -127,7 +127,9 @@ Global___Traffic: _TypeAlias = Traffic  # noqa: Y015
 
 @_typing.final
 class TrafficRates(_message.Message):
-    """What passes in a second, as it was in the last five to ten."""
+    """What passes in a second, as gateways last reported: over about two seconds, over more on a gateway that has many
+    endpoints. Nothing of a gateway that does not report.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -242,7 +244,9 @@ class GetEndpointTrafficResponse(_message.Message):
     """The endpoint (UUID)."""
     @_builtins.property
     def begin_time(self) -> _timestamp_pb2.Timestamp:
-        """Since when it is counted: since it was requested, or since the endpoint service was last started."""
+        """Since when it is counted: since it was requested, or since the endpoint service was last started. What passed before
+        is in nothing of this.
+        """
 
     @_builtins.property
     def total(self) -> Global___Traffic:
@@ -326,7 +330,7 @@ class GetServiceTrafficResponse(_message.Message):
     """How many more there are of which something was seen."""
     @_builtins.property
     def begin_time(self) -> _timestamp_pb2.Timestamp:
-        """Since when it is counted: since its first packet, or since the endpoint service was last started."""
+        """Since when it is counted: since the endpoint service was last started."""
 
     @_builtins.property
     def total(self) -> Global___Traffic:

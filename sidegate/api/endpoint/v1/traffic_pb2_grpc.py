@@ -48,7 +48,7 @@ class TrafficServiceServicer:
 
     def ListTraffic(self, request, context):
         """Lists what passes now, of the project's endpoints and of the connections of its services, each once, in order of
-        their endpoints' ids. Those that have no session, and had no packet in the last seconds, are left out.
+        their endpoints' ids. Those that have no session, and had no packet of late, are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,7 +18,7 @@ class TrafficServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTraffic: _aio.UnaryUnaryMultiCallable[_traffic_pb2.ListTrafficRequest, _traffic_pb2.ListTrafficResponse]
     """Lists what passes now, of the project's endpoints and of the connections of its services, each once, in order of
-    their endpoints' ids. Those that have no session, and had no packet in the last seconds, are left out.
+    their endpoints' ids. Those that have no session, and had no packet of late, are left out.
     """
 
 class TrafficServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -31,7 +31,7 @@ class TrafficServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_traffic_pb2.ListTrafficRequest, _abc.Awaitable[_traffic_pb2.ListTrafficResponse]],
     ) -> _abc.Awaitable[_traffic_pb2.ListTrafficResponse]:
         """Lists what passes now, of the project's endpoints and of the connections of its services, each once, in order of
-        their endpoints' ids. Those that have no session, and had no packet in the last seconds, are left out.
+        their endpoints' ids. Those that have no session, and had no packet of late, are left out.
         """
 
 def add_TrafficServiceServicer_to_server(servicer: TrafficServiceServicer, server: _aio.Server) -> None: ...

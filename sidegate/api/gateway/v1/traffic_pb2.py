@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from sidegate.api.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sidegate/api/gateway/v1/traffic.proto\x12\x17sidegate.api.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\"\xe4\x01\n\x11GetTrafficRequest\x12I\n\x05order\x18\x01 \x01(\x0e\x32\x30.sidegate.api.gateway.v1.GetTrafficRequest.OrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"i\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bORDER_BYTES\x10\x01\x12\x12\n\x0eORDER_SESSIONS\x10\x02\x12\x11\n\rORDER_REFUSED\x10\x03\x12\x11\n\rORDER_SOURCES\x10\x04\"\xd0\x01\n\x12GetTrafficResponse\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12;\n\tendpoints\x18\x03 \x03(\x0b\x32(.sidegate.api.gateway.v1.EndpointTraffic\x12\x10\n\x08left_out\x18\x04 \x01(\x03\x12/\n\x05total\x18\x05 \x01(\x0b\x32 .sidegate.api.gateway.v1.Traffic\x12\x18\n\x10session_capacity\x18\x06 \x01(\x03\"\xa8\x01\n\x0f\x45ndpointTraffic\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x31\n\x07traffic\x18\x04 \x01(\x0b\x32 .sidegate.api.gateway.v1.Traffic\x12\x0f\n\x07sources\x18\x05 \x01(\x05\x12\x17\n\x0fsource_capacity\x18\x06 \x01(\x03\"\xf0\x01\n\x07Traffic\x12\x10\n\x08sessions\x18\x01 \x01(\x03\x12\x15\n\rsessions_made\x18\x02 \x01(\x03\x12\x12\n\npackets_in\x18\x03 \x01(\x03\x12\x10\n\x08\x62ytes_in\x18\x04 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x05 \x01(\x03\x12\x11\n\tbytes_out\x18\x06 \x01(\x03\x12>\n\x07refused\x18\x07 \x03(\x0b\x32-.sidegate.api.gateway.v1.Traffic.RefusedEntry\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xb6\x02\n\x14ReportTrafficRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x1b\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\x06number\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\x08\x63ounting\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x45\n\tendpoints\x18\x05 \x03(\x0b\x32\'.sidegate.api.gateway.v1.CountedTrafficB\t\xbaH\x06\x92\x01\x03\x10\xd0\x0f\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x12<\n\tcondition\x18\x07 \x01(\x0b\x32).sidegate.api.gateway.v1.GatewayCondition\"b\n\x0e\x43ountedTraffic\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x07traffic\x18\x02 \x01(\x0b\x32 .sidegate.api.gateway.v1.Traffic\"\x99\x02\n\x10GatewayCondition\x12\x19\n\x08position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07in_sync\x18\x02 \x01(\x08\x12\x18\n\x07version\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x19\n\x08sessions\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x10session_capacity\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12Q\n\x07refused\x18\x06 \x03(\x0b\x32\x36.sidegate.api.gateway.v1.GatewayCondition.RefusedEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x64\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\'\n\x15ReportTrafficResponse\x12\x0e\n\x06joined\x18\x01 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sidegate/api/gateway/v1/traffic.proto\x12\x17sidegate.api.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe4\x01\n\x11GetTrafficRequest\x12I\n\x05order\x18\x01 \x01(\x0e\x32\x30.sidegate.api.gateway.v1.GetTrafficRequest.OrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"i\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bORDER_BYTES\x10\x01\x12\x12\n\x0eORDER_SESSIONS\x10\x02\x12\x11\n\rORDER_REFUSED\x10\x03\x12\x11\n\rORDER_SOURCES\x10\x04\"\xd0\x01\n\x12GetTrafficResponse\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x02 \x01(\t\x12;\n\tendpoints\x18\x03 \x03(\x0b\x32(.sidegate.api.gateway.v1.EndpointTraffic\x12\x10\n\x08left_out\x18\x04 \x01(\x03\x12/\n\x05total\x18\x05 \x01(\x0b\x32 .sidegate.api.gateway.v1.Traffic\x12\x18\n\x10session_capacity\x18\x06 \x01(\x03\"\xa8\x01\n\x0f\x45ndpointTraffic\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x31\n\x07traffic\x18\x04 \x01(\x0b\x32 .sidegate.api.gateway.v1.Traffic\x12\x0f\n\x07sources\x18\x05 \x01(\x05\x12\x17\n\x0fsource_capacity\x18\x06 \x01(\x03\"\xf0\x01\n\x07Traffic\x12\x10\n\x08sessions\x18\x01 \x01(\x03\x12\x15\n\rsessions_made\x18\x02 \x01(\x03\x12\x12\n\npackets_in\x18\x03 \x01(\x03\x12\x10\n\x08\x62ytes_in\x18\x04 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x05 \x01(\x03\x12\x11\n\tbytes_out\x18\x06 \x01(\x03\x12>\n\x07refused\x18\x07 \x03(\x0b\x32-.sidegate.api.gateway.v1.Traffic.RefusedEntry\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xe5\x02\n\x14ReportTrafficRequest\x12\x34\n\ngateway_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,31}$\x12\x1b\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\x06number\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\x08\x63ounting\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x45\n\tendpoints\x18\x05 \x03(\x0b\x32\'.sidegate.api.gateway.v1.CountedTrafficB\t\xbaH\x06\x92\x01\x03\x10\xd0\x0f\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x12<\n\tcondition\x18\x07 \x01(\x0b\x32).sidegate.api.gateway.v1.GatewayCondition\x12-\n\nsince_last\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"b\n\x0e\x43ountedTraffic\x12\x1d\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x07traffic\x18\x02 \x01(\x0b\x32 .sidegate.api.gateway.v1.Traffic\"\x99\x02\n\x10GatewayCondition\x12\x19\n\x08position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07in_sync\x18\x02 \x01(\x08\x12\x18\n\x07version\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x19\n\x08sessions\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x10session_capacity\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12Q\n\x07refused\x18\x06 \x03(\x0b\x32\x36.sidegate.api.gateway.v1.GatewayCondition.RefusedEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x64\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\'\n\x15ReportTrafficResponse\x12\x0e\n\x06joined\x18\x01 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,26 +63,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GATEWAYCONDITION'].fields_by_name['session_capacity']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_GATEWAYCONDITION'].fields_by_name['refused']._loaded_options = None
   _globals['_GATEWAYCONDITION'].fields_by_name['refused']._serialized_options = b'\272H\005\232\001\002\020d'
-  _globals['_GETTRAFFICREQUEST']._serialized_start=96
-  _globals['_GETTRAFFICREQUEST']._serialized_end=324
-  _globals['_GETTRAFFICREQUEST_ORDER']._serialized_start=219
-  _globals['_GETTRAFFICREQUEST_ORDER']._serialized_end=324
-  _globals['_GETTRAFFICRESPONSE']._serialized_start=327
-  _globals['_GETTRAFFICRESPONSE']._serialized_end=535
-  _globals['_ENDPOINTTRAFFIC']._serialized_start=538
-  _globals['_ENDPOINTTRAFFIC']._serialized_end=706
-  _globals['_TRAFFIC']._serialized_start=709
-  _globals['_TRAFFIC']._serialized_end=949
-  _globals['_TRAFFIC_REFUSEDENTRY']._serialized_start=903
-  _globals['_TRAFFIC_REFUSEDENTRY']._serialized_end=949
-  _globals['_REPORTTRAFFICREQUEST']._serialized_start=952
-  _globals['_REPORTTRAFFICREQUEST']._serialized_end=1262
-  _globals['_COUNTEDTRAFFIC']._serialized_start=1264
-  _globals['_COUNTEDTRAFFIC']._serialized_end=1362
-  _globals['_GATEWAYCONDITION']._serialized_start=1365
-  _globals['_GATEWAYCONDITION']._serialized_end=1646
-  _globals['_GATEWAYCONDITION_REFUSEDENTRY']._serialized_start=903
-  _globals['_GATEWAYCONDITION_REFUSEDENTRY']._serialized_end=949
-  _globals['_REPORTTRAFFICRESPONSE']._serialized_start=1648
-  _globals['_REPORTTRAFFICRESPONSE']._serialized_end=1687
+  _globals['_GETTRAFFICREQUEST']._serialized_start=128
+  _globals['_GETTRAFFICREQUEST']._serialized_end=356
+  _globals['_GETTRAFFICREQUEST_ORDER']._serialized_start=251
+  _globals['_GETTRAFFICREQUEST_ORDER']._serialized_end=356
+  _globals['_GETTRAFFICRESPONSE']._serialized_start=359
+  _globals['_GETTRAFFICRESPONSE']._serialized_end=567
+  _globals['_ENDPOINTTRAFFIC']._serialized_start=570
+  _globals['_ENDPOINTTRAFFIC']._serialized_end=738
+  _globals['_TRAFFIC']._serialized_start=741
+  _globals['_TRAFFIC']._serialized_end=981
+  _globals['_TRAFFIC_REFUSEDENTRY']._serialized_start=935
+  _globals['_TRAFFIC_REFUSEDENTRY']._serialized_end=981
+  _globals['_REPORTTRAFFICREQUEST']._serialized_start=984
+  _globals['_REPORTTRAFFICREQUEST']._serialized_end=1341
+  _globals['_COUNTEDTRAFFIC']._serialized_start=1343
+  _globals['_COUNTEDTRAFFIC']._serialized_end=1441
+  _globals['_GATEWAYCONDITION']._serialized_start=1444
+  _globals['_GATEWAYCONDITION']._serialized_end=1725
+  _globals['_GATEWAYCONDITION_REFUSEDENTRY']._serialized_start=935
+  _globals['_GATEWAYCONDITION_REFUSEDENTRY']._serialized_end=981
+  _globals['_REPORTTRAFFICRESPONSE']._serialized_start=1727
+  _globals['_REPORTTRAFFICRESPONSE']._serialized_end=1766
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ What has passed a gateway, endpoint by endpoint."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -249,6 +250,7 @@ class ReportTrafficRequest(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
+    SINCE_LAST_FIELD_NUMBER: _builtins.int
     gateway_id: _builtins.str
     """The gateway."""
     session_id: _builtins.str
@@ -269,6 +271,10 @@ class ReportTrafficRequest(_message.Message):
     def condition(self) -> Global___GatewayCondition:
         """How the gateway is doing."""
 
+    @_builtins.property
+    def since_last(self) -> _duration_pb2.Duration:
+        """How long after the reading that was told before this one was made; not set where none was."""
+
     def __init__(
         self,
         *,
@@ -279,10 +285,11 @@ class ReportTrafficRequest(_message.Message):
         endpoints: _abc.Iterable[Global___CountedTraffic] | None = ...,
         complete: _builtins.bool = ...,
         condition: Global___GatewayCondition | None = ...,
+        since_last: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "since_last", b"since_last"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "condition", b"condition", "counting", b"counting", "endpoints", b"endpoints", "gateway_id", b"gateway_id", "number", b"number", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "condition", b"condition", "counting", b"counting", "endpoints", b"endpoints", "gateway_id", b"gateway_id", "number", b"number", "session_id", b"session_id", "since_last", b"since_last"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
