@@ -14,7 +14,12 @@ from google.protobuf.message import Message
 
 from services.common.identity.certificates import Certificates
 from services.common.identity.pki import CA_FILE
-from sidegate.api.endpoint.v1 import endpoint_service_pb2_grpc, trace_service_pb2_grpc
+from sidegate.api.endpoint.v1 import (
+    endpoint_service_pb2_grpc,
+    gateways_service_pb2_grpc,
+    trace_service_pb2_grpc,
+    traffic_pb2_grpc,
+)
 from sidegate.api.events.v1 import history_pb2_grpc, log_pb2_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc, tap_service_pb2_grpc
 from sidegate.api.registry.v1 import account_service_pb2_grpc, registry_service_pb2_grpc
@@ -30,6 +35,7 @@ from tests.support.fake_sidegate.script import Script, status
 from tests.support.fake_sidegate.tap import FakeTap
 from tests.support.fake_sidegate.tokens import CREDENTIAL, FakeTokens
 from tests.support.fake_sidegate.traces import FakeTraces
+from tests.support.fake_sidegate.traffic import FakeGateways, FakeTraffic
 
 DEADLINE_SECONDS = 10.0
 
@@ -50,11 +56,13 @@ class FakeSidegate:
     gateway: FakeGateway = field(default_factory=FakeGateway)
     tap: FakeTap = field(default_factory=FakeTap)
     traces: FakeTraces = field(default_factory=FakeTraces)
+    gateways: FakeGateways = field(default_factory=FakeGateways)
     registry_address: str = ""
     endpoint_address: str = ""
 
     def __post_init__(self) -> None:
         self.connections = FakeConnections(self.endpoints)
+        self.traffic = FakeTraffic(self.endpoints.endpoints)
         self.socket = self.directory / "gateway.sock"
         self.ready_file = self.directory / "ready.json"
         self.credential_file = self.directory / "operator.json"
@@ -80,6 +88,8 @@ class FakeSidegate:
         endpoint_service_pb2_grpc.add_EndpointsServiceServicer_to_server(self.endpoints, endpoint)
         endpoint_service_pb2_grpc.add_ConnectionsServiceServicer_to_server(self.connections, endpoint)
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self.traces, endpoint)
+        traffic_pb2_grpc.add_TrafficServiceServicer_to_server(self.traffic, endpoint)
+        gateways_service_pb2_grpc.add_GatewaysServiceServicer_to_server(self.gateways, endpoint)
         log_pb2_grpc.add_AuditServiceServicer_to_server(self.endpoint_log, endpoint)
         gateway_service_pb2_grpc.add_TableServiceServicer_to_server(self.gateway, gateway)
         tap_service_pb2_grpc.add_TapServiceServicer_to_server(self.tap, gateway)

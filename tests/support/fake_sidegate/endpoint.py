@@ -12,10 +12,12 @@ from sidegate.api.endpoint.v1 import (
     endpoint_service_pb2,
     endpoint_service_pb2_grpc,
     reachability_pb2,
+    traffic_pb2,
     watch_pb2,
 )
 from sidegate.api.endpoint.v1.backend_health_pb2 import BackendHealth
 from sidegate.api.endpoint.v1.endpoint_pb2 import Connection, Endpoint
+from tests.support.fake_sidegate import traffic
 from tests.support.fake_sidegate.shelf import Context, Feed, Shelf, page, replace
 
 Step = reachability_pb2.ReachabilityStep
@@ -93,6 +95,12 @@ class FakeEndpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
         return reachability_pb2.TestEndpointResponse(
             endpoint_id=endpoint.id, reachable=step.outcome == Step.OUTCOME_PASSED, steps=[step]
         )
+
+    async def GetEndpointTraffic(
+        self, request: traffic_pb2.GetEndpointTrafficRequest, context: Context
+    ) -> traffic_pb2.GetEndpointTrafficResponse:
+        await self.endpoints.find(request.id, context)
+        return traffic.of_endpoint(request)
 
 
 class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
@@ -216,3 +224,10 @@ class FakeConnections(endpoint_service_pb2_grpc.ConnectionsServiceServicer):
         asked = any(each.service == request.service_id for each in self._all.endpoints.values())
         gateways = [health_pb2.GatewayHealth(gateway_id="gw-1", backends=backends)] if asked else []
         return health_pb2.GetServiceHealthResponse(service_id=request.service_id, gateways=gateways)
+
+    async def GetServiceTraffic(
+        self, request: traffic_pb2.GetServiceTrafficRequest, context: Context
+    ) -> traffic_pb2.GetServiceTrafficResponse:
+        if request.endpoint_id:
+            await self._all.endpoints.find(request.endpoint_id, context)
+        return traffic.of_service(request, [e for e in self._all.endpoints.values() if e.service == request.service_id])
