@@ -1,14 +1,33 @@
-"""Endpoint services: its pages."""
+"""Endpoint services: all pages of the room."""
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter
 
-from services.console.pages.rendering import page
-from services.console.sessions.access import Signed
+from services.console.publishing import (
+    backends,
+    connection,
+    connections,
+    deleting,
+    editing,
+    events,
+    listing,
+    making,
+    permissions,
+    settings,
+    traffic,
+)
 
 router = APIRouter()
-
-
-@router.get("/services")
-async def index(request: Request, _session: Signed) -> Response:
-    return page(request, "publishing/index.html")
+for each in (
+    listing,
+    making,
+    connections,
+    connection,
+    backends,
+    permissions,
+    settings,
+    editing,
+    traffic,
+    events,
+    deleting,
+):
+    router.include_router(each.router)

@@ -19,7 +19,7 @@ document.addEventListener("submit", (event) => {
 });
 
 // A field that was refused is where its reader goes on.
-document.querySelector(".is-invalid, #problem")?.focus?.();
+(document.querySelector(".is-invalid") ?? document.getElementById("problem"))?.focus();
 
 const banner = document.getElementById("connection");
 const away = new Set();

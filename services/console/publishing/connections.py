@@ -1,0 +1,68 @@
+"""A service's connections: the list, and decisions on one or many."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from services.console.pages import states
+from services.console.pages.forms import Typed, typed
+from services.console.pages.paging import paging, skipped
+from services.console.pages.paths import inside
+from services.console.pages.problems import Problem
+from services.console.pages.rendering import to
+from services.console.publishing import options, said
+from services.console.publishing.about import tab
+from services.console.publishing.decisions import carry_out, decision_of
+from services.console.sessions.access import Signed
+from services.console.sessions.session import Session
+from sidegate.topology import states as topology_states
+
+STATES = {word: state for state, (word, _tone) in topology_states.CONNECTIONS.items()}
+
+router = APIRouter()
+
+
+@router.get("/services/{id_}")
+async def connections(request: Request, id_: str, session: Signed) -> Response:
+    return await _listed(request, session, id_, Typed())
+
+
+@router.post("/services/{id_}/connections/decide")
+async def decide(request: Request, id_: str, session: Signed) -> Response:
+    """`endpoint_ids`, `decision` (accept, reject or note), for each `etag-ID`; `next` is where to go on."""
+    form = await typed(request)
+    try:
+        decision = decision_of(form)
+    except said.Wrong as wrong:
+        return await _listed(request, session, id_, form, wrong.problem)
+    await carry_out(session, id_, decision)
+    return to(inside(form.text("next"), f"/services/{id_}"))
+
+
+async def _listed(
+    request: Request, session: Session, id_: str, form: Typed, problem: Problem | None = None
+) -> Response:
+    service = await session.client.services.get(id_)
+    asked = request.query_params
+    state, marker = STATES.get(asked.get("state", "")), asked.get("marker", "").strip()
+    found = await session.client.connections.page(
+        id_,
+        skip=skipped(request),
+        states=[] if state is None else [state],
+        marker_id=int(marker) if marker.isdecimal() and len(marker) < 16 else 0,
+        newest_first=True,
+    )
+    return tab(
+        request,
+        session,
+        service,
+        "connections",
+        problem.status if problem else 200,
+        connections=found.items,
+        paging=paging(request, found.total),
+        states=[(word, states.said(word)) for word in options.CONNECTION_STATES],
+        asked=asked,
+        back=f"/services/{id_}" + (f"?{asked}" if asked else ""),
+        form=form,
+        chosen=set(form.all("endpoint_ids")),
+        problem=problem,
+    )
