@@ -21,6 +21,7 @@ from sidegate.resources.history import History
 from sidegate.resources.inventory import Ports, Subnets, Vpcs
 from sidegate.resources.logs import Audit
 from sidegate.resources.programs import Program
+from sidegate.resources.quotas import Quotas
 from sidegate.resources.route_tables import RouteTables
 from sidegate.resources.services import Services
 from sidegate.resources.traces import Traces
@@ -127,6 +128,10 @@ class Client:
     @cached_property
     def traffic(self) -> Traffic:
         return Traffic(self._caller("endpoint"))
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        return Quotas(self._caller("registry"), self._caller("endpoint"))
 
     @cached_property
     def gateways(self) -> Gateways:

@@ -30,6 +30,8 @@ POLLED = frozenset({"endpoint", "health", "gateway"})
 """What gateways say of these is in no watch."""
 
 ALL = WATCHED | POLLED
+TRAFFIC = "traffic"
+"""Is asked for by whoever wants it."""
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
@@ -51,6 +53,8 @@ class Seen:
     health: dict[str, GetServiceHealthResponse] = field(default_factory=dict)
     lookups: dict[str, ConnectableService] = field(default_factory=dict)
     gateways: list[Gateway | GetStatusResponse] = field(default_factory=list)
+    traffic: dict[str, float] = field(default_factory=dict)
+    """Bytes in a second, both ways, by endpoint; of those through which anything passes."""
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Own:
     endpoints: Sequence[Endpoint] = ()
     connections: Mapping[str, Sequence[Connection]] = field(default_factory=dict)
     health: Mapping[str, GetServiceHealthResponse] = field(default_factory=dict)
+    traffic: Mapping[str, float] = field(default_factory=dict)
 
 
 async def gather(sidegate: Client) -> Seen:
@@ -93,7 +98,7 @@ class Gathering:
         """Asks for these kinds anew; the first time for all. Raises SidegateError, and keeps what it had."""
         if not self._viewer:
             await self._introduce()
-            kinds = ALL
+            kinds = ALL.union(kinds)
         if "vpc" in kinds:
             self._vpcs = await self._all(self._sidegate.vpcs.list())
         await asyncio.gather(self._of_operator(kinds), *(self._project(*each, kinds) for each in self._clients()))
@@ -139,7 +144,7 @@ class Gathering:
         return [await self._sidegate.gateway.status()]
 
     async def _project(self, owner: tuple[str, str], client: Client, kinds: Collection[str]) -> None:
-        own, kinds = (self._owns[owner], kinds) if owner in self._owns else (Own(), ALL)
+        own, kinds = (self._owns[owner], kinds) if owner in self._owns else (Own(), ALL.union(kinds))
 
         async def keep(kind: str, name: str, listed: AsyncIterator[M]) -> None:
             if kind in kinds:
@@ -151,6 +156,7 @@ class Gathering:
             keep("route_table", "route_tables", client.route_tables.list()),
             keep("endpoint", "endpoints", client.endpoints.list()),
             self._services(client, own, kinds),
+            self._traffic(client, own, kinds),
         )
         self._owns[owner] = own
 
@@ -168,6 +174,16 @@ class Gathering:
         )
         own.connections = _now(own.connections, connections, every)
         own.health = _now(own.health, health, checked)
+
+    async def _traffic(self, client: Client, own: Own, kinds: Collection[str]) -> None:
+        """None where nobody counts it: the picture is of all else."""
+        if TRAFFIC not in kinds:
+            return
+        try:
+            found = await self._all(client.traffic.list())
+        except errors.SidegateError:
+            found = []
+        own.traffic = {each.endpoint_id: round(each.rates.bytes_in + each.rates.bytes_out) for each in found}
 
     async def _connections(self, client: Client, services: Sequence[str]) -> Mapping[str, Sequence[Connection]]:
         """Where there are many services, only those that have any are asked for them."""
@@ -215,6 +231,7 @@ class Gathering:
             {id_: each for own in owns for id_, each in own.health.items()},
             {id_: each for id_, each in self._lookups.items() if each is not None},
             list(self._gateways),
+            {id_: each for own in owns for id_, each in own.traffic.items()},
         )
 
     async def _all(self, listed: AsyncIterator[R]) -> Sequence[R]:

@@ -14,6 +14,7 @@ from sidegate.watching import Interrupted, Watch
 LOST, BACK = "lost", "back"
 """Words beside kinds: a service does not answer; it answers again, and everything may have changed meanwhile."""
 
+SOURCES = ("registry", "endpoint", "connection")
 AGAIN_SECONDS = 1.0
 
 Watches = Watch[WatchResponse] | Watch[WatchEndpointsResponse] | Watch[WatchConnectionsResponse]
@@ -37,6 +38,10 @@ class Listener:
                 await self.news.wait()
         except TimeoutError:
             return frozenset()
+        return self.heard()
+
+    def heard(self) -> frozenset[str]:
+        """What has changed since this was asked last."""
         said, self.words = frozenset(self.words), set()
         self.news.clear()
         return said
@@ -53,13 +58,19 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: set[str] = set()
+        self._begun: set[str] = set()
+
+    @property
+    def watching(self) -> bool:
+        """Whether all watches have begun: nothing that happens from now on is missed."""
+        return len(self._begun) == len(SOURCES)
 
     @contextmanager
     def listening(self) -> Iterator[Listener]:
         listener = Listener()
         self._listeners.add(listener)
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._follow(each)) for each in ("registry", "endpoint", "connection")]
+            self._tasks = [asyncio.create_task(self._follow(each)) for each in SOURCES]
         if self._lost:
             listener.tell({LOST})
         try:
@@ -72,7 +83,7 @@ class Hub:
     def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        self._tasks, self._lost = [], set()
+        self._tasks, self._lost, self._begun = [], set(), set()
 
     def _watch(self, source: str, told: Interrupted) -> Watches:
         match source:
@@ -101,6 +112,7 @@ class Hub:
         self._tell({LOST})
 
     def _find(self, source: str) -> None:
+        self._begun.add(source)
         if source in self._lost:
             self._lost.discard(source)
             if not self._lost:

@@ -63,7 +63,12 @@ def _environment() -> Environment:
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
     )
     environment.install_gettext_callables(words.gettext, words.ngettext, newstyle=False)  # type: ignore[attr-defined]
-    environment.globals |= {"static": static, "request_id": lambda: str(uuid.uuid4()), "state_of": states.of}
+    environment.globals |= {
+        "static": static,
+        "request_id": lambda: str(uuid.uuid4()),
+        "state_of": states.of,
+        "state_word": states.said,
+    }
     environment.filters |= {"moment": moment, "number": number, "size": size}
     return environment
 

@@ -13,6 +13,9 @@ from services.console.sessions.store import Sessions
 COOKIE = "__Host-sidegate-session"
 VISIT = "__Host-sidegate-visit"
 FIELD, HEADER = "csrf", "x-csrf-token"
+POLL = "x-sidegate-poll"
+"""What a page asks by itself, by this header, keeps no session alive."""
+
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -31,7 +34,7 @@ class OperatorsAlone(Exception):
 def session_of(request: Request) -> Session | None:
     """Whose request it is, if anybody's."""
     sessions: Sessions = request.app.state.sessions
-    session = sessions.find(request.cookies.get(COOKIE, ""))
+    session = sessions.find(request.cookies.get(COOKIE, ""), touch=POLL not in request.headers)
     if session is not None:
         request.state.who = {"access_key": session.access_key, "account": session.account, "project": session.project}
     return session

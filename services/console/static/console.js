@@ -13,6 +13,11 @@ function localise(root) {
 localise(document);
 document.body.addEventListener("htmx:afterSettle", (event) => localise(event.detail.elt));
 
+// What a page asks by itself, because of the clock or of news, keeps no session alive: only what its reader does.
+document.body.addEventListener("htmx:configRequest", (event) => {
+  if (!event.detail.triggeringEvent?.isTrusted) event.detail.headers["X-Sidegate-Poll"] = "1";
+});
+
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.sure || event.target.dataset.sure;
   if (question && !confirm(question)) event.preventDefault();

@@ -1,0 +1,128 @@
+"""What a session sees, kept between two looks: asked for again when it has changed, by whoever looks next."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from services.console.live.hub import BACK, Hub, Listener
+from services.console.live.routes import hub_of
+from services.console.sessions.session import Session
+from sidegate import errors
+from sidegate.api.registry.v1.quota_pb2 import Quota
+from sidegate.client import Client
+from sidegate.topology.build import build
+from sidegate.topology.gather import ALL, POLLED, TRAFFIC, WATCHED, Gathering, Seen
+from sidegate.topology.graph import Graph
+
+POLL_SECONDS = 1.9
+"""A page asks every two seconds."""
+
+SHARE = 0.1
+"""Of the time, how much goes into asking again by the clock: what takes long is asked for less often."""
+
+FORGET_SECONDS = 30.0
+EVERYTHING = ALL | {TRAFFIC}
+BY_THE_CLOCK = POLLED | {TRAFFIC}
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What was seen: another `version` is another. `drawn` is by language."""
+
+    version: str
+    seen: Seen
+    quotas: Mapping[str, Quota]
+    drawn: dict[str, bytes] = field(default_factory=dict)
+
+    @cached_property
+    def graph(self) -> Graph:
+        return build(self.seen)
+
+
+class Kept:
+    """Of one client. Where nobody looks for a while, it stops watching, and begins anew when somebody does."""
+
+    def __init__(self, client: Client, hub: Hub, *, tenant: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._hub, self._tenant, self._clock = client, hub, tenant, clock
+        self._turn = asyncio.Lock()
+        self._listening = ExitStack()
+        self._listener: Listener | None = None
+        self._gathering = Gathering(client)
+        self._owed: frozenset[str] = frozenset()
+        self._sure = False
+        self._next_poll, self._count = 0.0, 0
+        self._forgetting: asyncio.TimerHandle | None = None
+        self.latest: View | None = None
+
+    async def look(self) -> View:
+        """As it is now. Raises SidegateError where that cannot be asked for."""
+        self._remember()
+        async with self._turn:
+            kinds = self._due()
+            if self.latest is None or kinds:
+                self.latest = await self._asked(kinds)
+            return self.latest
+
+    def _due(self) -> frozenset[str]:
+        """What is to be asked for: until the watches had begun, changes may have been missed."""
+        if self._listener is None:
+            self._listener, self._sure = self._listening.enter_context(self._hub.listening()), False
+            return EVERYTHING
+        heard, again = self._listener.heard(), not self._sure and self._hub.watching
+        if BACK in heard or again:
+            return EVERYTHING
+        clock = BY_THE_CLOCK if self._clock() >= self._next_poll else frozenset[str]()
+        return (heard & WATCHED) | self._owed | clock
+
+    async def _asked(self, kinds: frozenset[str]) -> View:
+        began, self._owed, sure = self._clock(), kinds, self._hub.watching
+        seen, quotas = await asyncio.gather(self._gathering.refresh(kinds), self._quotas())
+        self._owed, now = frozenset(), self._clock()
+        self._sure = self._sure or (sure and kinds == EVERYTHING)
+        self._next_poll = now + max(POLL_SECONDS, (now - began) / SHARE)
+        if self.latest is not None and (self.latest.seen, self.latest.quotas) == (seen, quotas):
+            return self.latest
+        self._count += 1
+        return View(f"{id(self):x}-{self._count}", seen, quotas)
+
+    async def _quotas(self) -> Mapping[str, Quota]:
+        """Of a project; the operator has none of its own."""
+        if not self._tenant:
+            return {}
+        services, endpoints = await asyncio.gather(self._client.quotas.services(), self._client.quotas.endpoints())
+        return {"service": services, "endpoint": endpoints}
+
+    def _remember(self) -> None:
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = asyncio.get_running_loop().call_later(FORGET_SECONDS, self._forget)
+
+    def _forget(self) -> None:
+        self._listening.close()
+        self._listening, self._listener = ExitStack(), None
+        closing, self._gathering = self._gathering, Gathering(self._client)
+        _CLOSING.add(task := asyncio.create_task(_close(closing)))
+        task.add_done_callback(_CLOSING.discard)
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
+"""Held, or they would be collected before they have ended."""
+
+
+async def _close(gathering: Gathering) -> None:
+    with suppress(errors.SidegateError):
+        await gathering.aclose()
+
+
+def kept_of(session: Session) -> Kept:
+    """The one of its client of the moment: who acts for another sees another's."""
+    kept = session.kept.get("overview")
+    if not isinstance(kept, tuple) or kept[0] is not session.client:
+        made = Kept(session.client, hub_of(session), tenant=session.is_tenant)
+        kept = session.kept["overview"] = (session.client, made)
+    found = kept[1]
+    assert isinstance(found, Kept)  # noqa: S101 # it was put there above
+    return found
