@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 from services.console.drawing.grouping import grouped
-from services.console.drawing.picture import Line, Node, Picture, of
+from services.console.drawing.picture import NOTHING, Line, Node, Picture, of
 from services.console.pages.states import said
 from services.console.pages.words import gettext as _
 from services.console.pages.words import ngettext
@@ -23,24 +23,18 @@ from sidegate.topology.graph import Graph
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 Found = dict[str, Json]
-NOTHING: Mapping[str, float] = {}
 
 
 def document(graph: Graph, traffic: Mapping[str, float] = NOTHING) -> Found:
     """The graph, grouped. `traffic` is by endpoint."""
-    picture = of(graph)
-    return document_of(grouped(picture), _by_line(picture, traffic))
+    return document_of(grouped(of(graph, traffic)))
 
 
-def _by_line(picture: Picture, traffic: Mapping[str, float]) -> Mapping[str, float]:
-    return {line.id: traffic.get(line.tail.partition(":")[2], 0.0) for line in picture.lines} if traffic else {}
-
-
-def document_of(picture: Picture, traffic: Mapping[str, float] = NOTHING) -> Found:
+def document_of(picture: Picture) -> Found:
     labels = {node.id: label(node) for node in picture.nodes}
     return {
         "nodes": [_node(each) for each in picture.nodes],
-        "lines": [_line(each, labels, traffic) for each in picture.lines],
+        "lines": [_line(each, labels) for each in picture.lines],
     }
 
 
@@ -61,7 +55,7 @@ def _node(node: Node) -> Found:
     }
 
 
-def _line(line: Line, labels: Mapping[str, str], traffic: Mapping[str, float]) -> Found:
+def _line(line: Line, labels: Mapping[str, str]) -> Found:
     return {
         "id": line.id,
         "kind": line.kind,
@@ -72,7 +66,7 @@ def _line(line: Line, labels: Mapping[str, str], traffic: Mapping[str, float]) -
         "tone": line.tone.value,
         "reason": line.reason,
         "count": line.count,
-        "traffic": traffic.get(line.id, 0),
+        "traffic": line.traffic,
         "said": _joined(f"{labels[line.tail]} → {labels[line.head]}", said(line.state), line.reason),
     }
 

@@ -150,4 +150,9 @@ def _between(line: Line, groups: Mapping[str, str]) -> Line:
 
 def _one_line(alike: Sequence[Line]) -> Line:
     reasons = {each.reason for each in alike}
-    return replace(alike[0], count=sum(each.count for each in alike), reason=reasons.pop() if len(reasons) == 1 else "")
+    return replace(
+        alike[0],
+        count=sum(each.count for each in alike),
+        traffic=sum(each.traffic for each in alike),
+        reason=reasons.pop() if len(reasons) == 1 else "",
+    )

@@ -1,8 +1,9 @@
 """From the graph to nodes and lines: what is drawn, before anybody says it in words. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 
 from sidegate.topology.graph import Backend, Cell, Connection, Endpoint, Graph, Service, Tone, Vpc
 
@@ -35,7 +36,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What leads from a node to another, or `count` of such. Kinds: connection, backend, outside, attachment."""
+    """What leads from a node to another, or `count` of such. Kinds: connection, backend, outside, attachment.
+
+    `traffic` is in bytes per second.
+    """
 
     id: str
     kind: str
@@ -45,6 +49,7 @@ class Line:
     tone: Tone = Tone.PLAIN
     reason: str = ""
     count: int = 1
+    traffic: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,18 @@ def worst(tones: Sequence[Tone]) -> Tone:
     return max(tones, key=WORST.index, default=Tone.PLAIN)
 
 
-def of(graph: Graph) -> Picture:
-    return _Drawing(graph).picture()
+NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+def of(graph: Graph, traffic: Mapping[str, float] = NOTHING) -> Picture:
+    """`traffic` is by endpoint."""
+    return _Drawing(graph, traffic).picture()
 
 
 @dataclass
 class _Drawing:
     graph: Graph
+    traffic: Mapping[str, float]
     vpcs: set[str] = field(init=False)
     subnets: set[str] = field(init=False)
     health: dict[str, list[Backend]] = field(init=False)
@@ -84,7 +94,7 @@ class _Drawing:
         nodes += map(self._endpoint, graph.endpoints)
         nodes += chain.from_iterable(map(_cell, graph.cells))
         nodes += self._remote()
-        lines = [*map(_connection, graph.connections), *chain.from_iterable(map(_backends, graph.services))]
+        lines = [*map(self._connection, graph.connections), *chain.from_iterable(map(_backends, graph.services))]
         nodes += _outside(graph.endpoints)
         lines += chain.from_iterable(map(_from_outside, graph.endpoints))
         lines += [
@@ -153,6 +163,13 @@ class _Drawing:
             endpoint.vpc_id,
         )
 
+    def _connection(self, found: Connection) -> Line:
+        ends = (f"endpoint:{found.endpoint_id}", f"service:{found.service_id}")
+        traffic = self.traffic.get(found.endpoint_id, 0)
+        return Line(
+            f"connection:{found.endpoint_id}", "connection", *ends, found.state, found.tone, found.reason, 1, traffic
+        )
+
     def _remote(self) -> Iterator[Node]:
         known = {each.id for each in self.graph.endpoints}
         for each in self.graph.connections:
@@ -176,11 +193,6 @@ def _cell(cell: Cell) -> Iterator[Node]:
         yield Node(
             f"gateway:{cell.name}:{each.id}", "gateway", each.id, f"cell:{cell.name}", (), "", each.state, each.tone
         )
-
-
-def _connection(found: Connection) -> Line:
-    ends = (f"endpoint:{found.endpoint_id}", f"service:{found.service_id}")
-    return Line(f"connection:{found.endpoint_id}", "connection", *ends, found.state, found.tone, found.reason)
 
 
 def _place(service: Service, backend: Backend) -> str:
