@@ -12,7 +12,9 @@ from sidegate.client import Client
 from sidegate.watching import Interrupted, Watch
 
 LOST, BACK = "lost", "back"
-"""Words beside kinds: a service does not answer; it answers again, and everything may have changed meanwhile."""
+"""Words beside kinds: a service does not answer; it answers again, and everything may have changed meanwhile. BACK also
+comes once at the beginning: what a page shows was asked for before anybody watched for it.
+"""
 
 SOURCES = ("registry", "endpoint", "connection")
 AGAIN_SECONDS = 1.0
@@ -73,6 +75,8 @@ class Hub:
             self._tasks = [asyncio.create_task(self._follow(each)) for each in SOURCES]
         if self._lost:
             listener.tell({LOST})
+        elif self.watching:
+            listener.tell({BACK})
         try:
             yield listener
         finally:
@@ -112,11 +116,11 @@ class Hub:
         self._tell({LOST})
 
     def _find(self, source: str) -> None:
+        was_well = self.watching and not self._lost
         self._begun.add(source)
-        if source in self._lost:
-            self._lost.discard(source)
-            if not self._lost:
-                self._tell({BACK})
+        self._lost.discard(source)
+        if not was_well and self.watching and not self._lost:
+            self._tell({BACK})
 
     def _tell(self, words: set[str]) -> None:
         for listener in self._listeners:

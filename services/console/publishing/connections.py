@@ -18,6 +18,8 @@ from sidegate.topology import states as topology_states
 
 STATES = {word: state for state, (word, _tone) in topology_states.CONNECTIONS.items()}
 
+LONGEST_MARKER = 16
+
 router = APIRouter()
 
 
@@ -48,7 +50,7 @@ async def _listed(
         id_,
         skip=skipped(request),
         states=[] if state is None else [state],
-        marker_id=int(marker) if marker.isdecimal() and len(marker) < 16 else 0,
+        marker_id=int(marker) if marker.isdecimal() and len(marker) <= LONGEST_MARKER else 0,
         newest_first=True,
     )
     return tab(

@@ -26,6 +26,15 @@ document.addEventListener("submit", (event) => {
 // A field that was refused is where its reader goes on.
 (document.querySelector(".is-invalid") ?? document.getElementById("problem"))?.focus();
 
+// A region that is fetched anew stays the element that it is: what happens meanwhile would be told to one that is gone.
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const region = detail.target;
+  if (region.id && region === detail.requestConfig.elt && region.getAttribute("hx-select") === `#${region.id}`) {
+    detail.swapOverride = "innerHTML";
+    detail.selectOverride = `#${region.id} > *`;
+  }
+});
+
 const banner = document.getElementById("connection");
 const away = new Set();
 

@@ -89,6 +89,9 @@ document.addEventListener("htmx:afterSwap", (event) => {
   const all = document.getElementById(event.detail.target.id)?.querySelectorAll("details") ?? [];
   if (all.length === opened.length) all.forEach((details, index) => { details.open = opened[index]; });
   for (const box of boxes()) if (chosen.get(box.value) === box.dataset.etag) box.checked = true;
+  for (const field of document.querySelectorAll("[data-follows]")) {
+    field.value = document.querySelector(field.dataset.follows)?.dataset.etag ?? field.value;
+  }
   prepare(document);
   count();
 });
