@@ -14,9 +14,9 @@ class Accounts:
         self._caller, self._stub = caller, AccountsServiceStub(caller.channel)
         self._tokens = TokenServiceStub(caller.channel)
 
-    async def create(self, name: str) -> rpc.CreateAccountResponse:
+    async def create(self, name: str, *, request_id: str = "") -> rpc.CreateAccountResponse:
         """An account with a project `default`, and its first key: the answer alone shows the secret."""
-        request = rpc.CreateAccountRequest(account=Account(name=name))
+        request = rpc.CreateAccountRequest(account=Account(name=name), request_id=request_id)
         return await self._caller.write(self._stub.CreateAccount, request)
 
     async def get(self, name: str) -> Account:
@@ -34,14 +34,17 @@ class Accounts:
         answer = await self._caller.ask(self._stub.ListAccounts, request)
         return Page(answer.accounts, answer.total_size)
 
-    async def create_project(self, account: str, project: str) -> Account:
-        request = rpc.CreateProjectRequest(account=account, project=project)
+    async def create_project(self, account: str, project: str, *, request_id: str = "") -> Account:
+        request = rpc.CreateProjectRequest(account=account, project=project, request_id=request_id)
         return await self._caller.write(self._stub.CreateProject, request)
 
-    async def create_key(self, account: str, project: str, role: Role.ValueType) -> rpc.AccessKeySecret:
+    async def create_key(
+        self, account: str, project: str, role: Role.ValueType, *, request_id: str = ""
+    ) -> rpc.AccessKeySecret:
         """A key of a project: the answer alone shows the secret."""
         key = AccessKey(account=account, project=project, role=role)
-        return await self._caller.write(self._stub.CreateAccessKey, rpc.CreateAccessKeyRequest(key=key))
+        request = rpc.CreateAccessKeyRequest(key=key, request_id=request_id)
+        return await self._caller.write(self._stub.CreateAccessKey, request)
 
     async def keys(self, account: str) -> AsyncIterator[AccessKey]:
         """An account's keys in order of creation, revoked ones too."""
@@ -50,13 +53,15 @@ class Accounts:
             for key in page.keys:
                 yield key
 
-    async def rotate_key(self, id_: str) -> rpc.AccessKeySecret:
+    async def rotate_key(self, id_: str, *, request_id: str = "") -> rpc.AccessKeySecret:
         """Another secret for a key; the one before, and its tokens, end at once."""
-        return await self._caller.write(self._stub.RotateAccessKey, rpc.RotateAccessKeyRequest(id=id_))
+        request = rpc.RotateAccessKeyRequest(id=id_, request_id=request_id)
+        return await self._caller.write(self._stub.RotateAccessKey, request)
 
-    async def revoke_key(self, id_: str) -> AccessKey:
+    async def revoke_key(self, id_: str, *, request_id: str = "") -> AccessKey:
         """Ends a key and its tokens, for good."""
-        return await self._caller.write(self._stub.RevokeAccessKey, rpc.RevokeAccessKeyRequest(id=id_))
+        request = rpc.RevokeAccessKeyRequest(id=id_, request_id=request_id)
+        return await self._caller.write(self._stub.RevokeAccessKey, request)
 
     async def who_am_i(self) -> rpc.Identity:
         return await self._caller.ask(self._tokens.GetIdentity, rpc.GetIdentityRequest())

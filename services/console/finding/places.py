@@ -71,7 +71,7 @@ async def _connection(client: Client, id_: str) -> str:
     found = (await client.services.page(size=MOST_SERVICES)).items
     asked = (client.connections.page(each.id, endpoint_ids=[id_], size=1) for each in found)
     connections = [page.items[0] for page in await asyncio.gather(*asked) if page.items]
-    return f"/services/{connections[0].service_id}#connection-{id_}" if connections else ""
+    return f"/services/{connections[0].service_id}/connections/{id_}" if connections else ""
 
 
 async def _account(client: Client, name: str) -> str:

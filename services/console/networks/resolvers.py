@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from services.console.networks.asking import Id, etag_with, problem_with, status_of
 from services.console.networks.inside import MOST_SUBNETS
+from services.console.pages.asking import Id, etag_with, problem_with, status_of
 from services.console.pages.forms import Typed, typed
 from services.console.pages.rendering import page, to
 from services.console.pages.words import gettext as _

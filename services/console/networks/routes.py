@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.console.networks import ports, removal, resolvers, route_tables, subnets
-from services.console.networks.asking import Id, etag_with, problem_with, status_of
 from services.console.networks.inside import Wanted, inside, is_own
+from services.console.pages.asking import Id, etag_with, problem_with, status_of
 from services.console.pages.forms import Typed, typed
 from services.console.pages.paging import paging, skipped
 from services.console.pages.rendering import page, to

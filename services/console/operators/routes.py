@@ -1,14 +1,20 @@
-"""Operator: its pages."""
+"""What only the operator has: its pages are not there for others."""
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter
 
-from services.console.pages.rendering import page
-from services.console.sessions.access import Operator
+from services.console.operators import (
+    accounts,
+    attachments,
+    defaults,
+    gateways,
+    keys,
+    platform,
+    programs,
+    quotas,
+    refusals,
+    tables,
+)
 
 router = APIRouter()
-
-
-@router.get("/operator")
-async def index(request: Request, _session: Operator) -> Response:
-    return page(request, "operators/index.html")
+for room in (programs, accounts, keys, attachments, defaults, gateways, tables, platform, quotas, refusals):
+    router.include_router(room.router)

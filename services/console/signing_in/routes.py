@@ -13,6 +13,7 @@ from services.console.pages.rendering import THEMES, page, to
 from services.console.pages.words import TAGS
 from services.console.pages.words import gettext as _
 from services.console.sessions.access import COOKIE, Operator, Signed, session_of
+from services.console.sessions.session import Session
 from services.console.signing_in.keys import Door, TooMany
 from sidegate import errors
 
@@ -93,11 +94,19 @@ async def choose(request: Request) -> Response:
 
 @router.post("/act-for")
 async def act_for(request: Request, session: Operator) -> Response:
-    """The operator goes on as an account's project, or, where none is named, as itself again."""
+    """The operator goes on as an account's project, or, where none is named, as itself again. Raises NotFound."""
     form = await typed(request)
     account, _slash, project = form.text("owner").partition("/")
+    if account:
+        await _check(session, account, project or "default")
     await session.act_for(account, project or "default")
-    return to("/")
+    return to(_inside(form.text("next", "/")))
+
+
+async def _check(session: Session, account: str, project: str) -> None:
+    """Whether there is this project: services answer for one that is not, too, as for one that has nothing."""
+    if project not in (await session.own.accounts.get(account)).projects:
+        raise errors.NotFound(f"account {account} has no project {project[:63]}", reason="NOT_FOUND")
 
 
 def _inside(path: str) -> str:

@@ -1,4 +1,4 @@
-"""What the forms of networks have in common."""
+"""What forms of several rooms have in common: ids in their paths, and how they are shown again."""
 
 from typing import Annotated
 
