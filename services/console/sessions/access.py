@@ -78,7 +78,7 @@ async def genuine(request: Request) -> None:
         return
     origin = request.headers.get("origin", "")
     ours = (request.headers.get("host", ""), urlsplit(request.app.state.public_url).netloc)
-    if origin and urlsplit(origin).netloc not in ours:
+    if origin and (urlsplit(origin).netloc or "null") not in ours:
         raise Forged
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forged
