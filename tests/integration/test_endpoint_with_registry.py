@@ -741,6 +741,7 @@ async def test_an_endpoint_and_a_deletion_are_only_validated_across_both_logs(st
     assert (await story.payments.ask(delete, ending)).id == story.service
     after = [await store.head() for store in (story.services.registry_store, story.services.endpoint_store)]
     assert after == before
+    assert (await story.create(name="b")).address == tried.address
 
     await story.accept(made.id)
     with pytest.raises(errors.WrongState) as refused:

@@ -36,7 +36,10 @@ class CreateEndpointRequest(_message.Message):
     request_id: _builtins.str
     """Makes a retry safe; up to 64 characters, a UUID by preference."""
     validate_only: _builtins.bool
-    """Only say what would come of it: everything is checked, and nothing is changed or remembered."""
+    """Only say what would come of it: everything is checked, and nothing is changed or remembered. The answer shows the
+    address that it would have now, which is not reserved: who asks first gets it. In an IPv6 subnet it is an example, for
+    one is drawn anew each time.
+    """
     @_builtins.property
     def endpoint(self) -> _endpoint_pb2.Endpoint:
         """The endpoint to create; output-only fields are ignored."""
