@@ -318,7 +318,7 @@ async def test_the_health_of_a_service_that_no_gateway_asks_for_is_empty(scene: 
         assert (await http.get(scene.own(scene.payments, "services/web/health"))).status_code == 400
 
 
-async def test_the_logs_are_for_the_operator_and_read_as_not_there_by_others(scene: Scene) -> None:
+async def test_the_logs_are_for_the_operator_and_a_project_reads_of_them_its_own_past_alone(scene: Scene) -> None:
     operator = Key.of(json.loads(Path(scene.sidegate.ready["credential"]).read_text()))
     async with scene.http(operator) as http, scene.http(scene.shop) as other:
         records = (await http.get("/sidegate/v1/audit/registry/records", params={"account": "shop"})).json()["records"]
@@ -327,7 +327,15 @@ async def test_the_logs_are_for_the_operator_and_read_as_not_there_by_others(sce
         owned = await http.get("/sidegate/v1/audit/registry/state", params={"account": "shop"})
         assert "vpc" in {each["kind"] for each in owned.json()["resources"]}
         assert (await http.get("/sidegate/v1/audit/endpoint/refusals")).status_code == 200
-        for path in ("registry/records", "registry/refusals", "registry/state?account=shop"):
+        theirs = await other.get("/sidegate/v1/audit/registry/state", params={"account": "shop"})
+        assert theirs.json()["resources"] == owned.json()["resources"]
+        refused = [
+            await other.get(f"/sidegate/v1/audit/{path}")
+            for path in ("registry/state?account=payments", "registry/state?account=nobody")
+        ]
+        assert [answer.status_code for answer in refused] == [404, 404]
+        assert len({answer.json()["error_code"] for answer in refused}) == 1
+        for path in ("registry/records", "registry/refusals", "registry/state?account=shop&project=another"):
             assert (await other.get(f"/sidegate/v1/audit/{path}")).status_code == 404
 
 
