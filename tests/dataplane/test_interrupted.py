@@ -154,7 +154,7 @@ async def scene(world: KernelWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     """All agents have the program that the first has loaded: to load it takes longer than all the rest."""
     loaded = world.dataplane._kernel._loaded
     monkeypatch.setattr(loaded, "close", lambda: None)
-    monkeypatch.setattr(kernel, "load", lambda _pins, _max_sessions: loaded)
+    monkeypatch.setattr(kernel, "load", lambda *_: loaded)
     shop, payments = await world.vpc("shop", "10.0.0.10"), await world.vpc("payments", BACKEND, OTHER_BACKEND)
     service = await world.publish(payments, BACKEND)
     endpoint = await world.lead(shop, service)

@@ -49,7 +49,7 @@ from tests.support.wire import Wire
 
 PATIENCE = 10.0  # seconds, for what should come
 REFUSAL_SECONDS = 0.3  # for what should not: a packet that passes takes well below a millisecond
-SESSIONS = 4096
+SESSIONS, ENDPOINTS = 4096, 4096
 ENDPOINT = "10.0.0.100"
 SOURCE = "198.19.128.7"  # of an endpoint's connections, as the backend sees them
 WEB = PortMapping(80, 8080, Protocol.TCP)
@@ -320,7 +320,7 @@ class KernelWorld(World):
         self.dataplane = self.new_dataplane()
 
     def new_dataplane(self) -> KernelDataplane:
-        return KernelDataplane(self.gateway_id, self.bpffs, self._max_sessions)
+        return KernelDataplane(self.gateway_id, self.bpffs, self._max_sessions, ENDPOINTS)
 
     @property
     def maps(self) -> Maps:

@@ -48,6 +48,7 @@ from services.gateway_agent.traffic import Traffic
 PROGRAM = "forward"
 LONGEST_WHY = 300
 DEFAULT_SESSIONS = 131_072
+MOST_ENDPOINTS = 131_072
 ENTRIES_PER_SESSION = 2
 V6_SHARE = 4  # of the sessions that the machine has room for, IPv6 gets one in so many more
 LEAST_ENTRIES = 1024
@@ -62,14 +63,16 @@ log = structlog.get_logger(__name__)
 class KernelDataplane:
     """Implements `port.Dataplane` with the program of bpf/forward.bpf.c.
 
-    Maps are pinned under `bpffs`, which is mounted there if need be. `max_sessions` counts when the maps are made;
-    maps that are there already keep their size.
+    Maps are pinned under `bpffs`, which is mounted there if need be. `max_sessions` and `max_endpoints` count when the
+    maps are made; maps that are there already keep their size.
     """
 
-    def __init__(self, gateway_id: str, bpffs: Path, max_sessions: int = DEFAULT_SESSIONS) -> None:
+    def __init__(
+        self, gateway_id: str, bpffs: Path, max_sessions: int = DEFAULT_SESSIONS, max_endpoints: int = MOST_ENDPOINTS
+    ) -> None:
         self._pins = Pins(bpffs, gateway_id)
         self._devices = Devices(gateway_id, Hooks(self._pins.directory))
-        self._max_sessions = max_sessions
+        self._most = max_sessions, max_endpoints
         self._difficulties = Difficulties()
         self._changing = asyncio.Lock()
         self._collecting = asyncio.Lock()
@@ -80,7 +83,7 @@ class KernelDataplane:
     async def open(self) -> None:
         if self._opened is not None:
             raise DataplaneError("the data plane is open already")
-        loaded = await asyncio.to_thread(load, self._pins, self._max_sessions)
+        loaded = await asyncio.to_thread(load, self._pins, *self._most)
         self._opened = _Opened(loaded, self._devices, self._difficulties)
         self._was_read = False
         try:
@@ -306,7 +309,7 @@ class _Opened:
             self.attachments.check_namespaces()
 
 
-def load(pins: Pins, max_sessions: int) -> LoadedObject:
+def load(pins: Pins, max_sessions: int, max_endpoints: int) -> LoadedObject:
     """The program and its maps, made or found pinned. Raises Unusable."""
     if os.geteuid() != 0:
         raise Unusable("forwarding needs root (CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)")
@@ -316,7 +319,8 @@ def load(pins: Pins, max_sessions: int) -> LoadedObject:
     try:
         _renew_counters(pins.directory / "counters")
         entries = max_sessions * ENTRIES_PER_SESSION
-        sizes = {"sessions": entries, "sessions6": max(entries // V6_SHARE, LEAST_ENTRIES)}
+        # What passed is counted by each CPU for itself: of all maps this one takes longest to make.
+        sizes = {"sessions": entries, "sessions6": max(entries // V6_SHARE, LEAST_ENTRIES), "traffic": max_endpoints}
         loaded = _load_best(pins, sizes)
     except LibbpfMissing as error:
         raise Unusable(str(error)) from error
