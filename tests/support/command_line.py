@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from typer import main, testing
 from typer.testing import CliRunner, Result
 
 from sidegate.cli.main import app
+
+testing._get_command = cache(main.get_command)  # type: ignore[attr-defined] # made for each call, it took most of it
+RUNNER = CliRunner()
 
 CLEAN = {"SIDEGATE_CONFIG": None, "SIDEGATE_ACCOUNT": None, "SIDEGATE_PROJECT": None, "COLUMNS": "100"}
 
@@ -28,7 +33,7 @@ class CommandLine:
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
         """What the command printed and how it ended; nothing may escape from it but an exit code."""
         config = () if environment else ("--config", str(self._sidegate.ready_file))
-        done = CliRunner().invoke(app, [*config, *arguments], env={**CLEAN, **(environment or {})})
+        done = RUNNER.invoke(app, [*config, *arguments], env={**CLEAN, **(environment or {})})
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import typer.main
 from typer.core import TyperCommand, TyperGroup
-from typer.testing import CliRunner
 
 from sidegate.cli import main
 from sidegate.cli.outcome import MEANINGS, Exit
 from sidegate.cli.reference import reference
+from tests.support.command_line import RUNNER
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 
@@ -66,7 +66,7 @@ def test_every_noun_has_its_verbs() -> None:
 
 @pytest.mark.parametrize(("noun", "verb"), COMMANDS)
 def test_every_help_text_says_what_and_shows_how(noun: str, verb: str) -> None:
-    done = CliRunner().invoke(main.app, [noun, *verb.split(), "--help"], env={"COLUMNS": "200"})
+    done = RUNNER.invoke(main.app, [noun, *verb.split(), "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     said, _, examples = done.stdout.partition("Examples")
     assert any(line.strip().endswith(".") for line in said.splitlines())
@@ -91,7 +91,7 @@ def test_every_example_is_a_command_line_that_can_be_read(noun: str, verb: str, 
 
 
 def test_the_help_names_the_exit_codes() -> None:
-    said = CliRunner().invoke(main.app, ["--help"], env={"COLUMNS": "200"}).stdout
+    said = RUNNER.invoke(main.app, ["--help"], env={"COLUMNS": "200"}).stdout
     for code, meaning in MEANINGS.items():
         assert f"{code.value}  {meaning}" in said
     assert set(MEANINGS) == set(Exit)
