@@ -53,31 +53,33 @@ router = APIRouter()
 
 @router.get("/services/{id_}/connections/{endpoint_id}")
 async def connection(request: Request, id_: str, endpoint_id: str, session: Signed) -> Response:
-    return await _shown(request, session, id_, endpoint_id)
+    return await shown(request, session, id_, endpoint_id)
 
 
 @router.post("/services/{id_}/connections/{endpoint_id}/test")
 async def test(request: Request, id_: str, endpoint_id: str, session: Signed) -> Response:
     """The part of the page that says what came of it, or the whole of it."""
-    tested: TestConnectionResponse | None = None
-    problem: Problem | None = None
+    came: Came = (None, None)
     try:
-        tested = await session.client.connections.test(id_, endpoint_id)
+        came = (await session.client.connections.test(id_, endpoint_id), None)
     except errors.SidegateError as error:
-        problem = problem_of(error)
+        came = (None, problem_of(error))
     if "hx-request" in request.headers:
-        return page(request, "publishing/tested.html", problem=problem, **_said(tested))
-    return await _shown(request, session, id_, endpoint_id, (tested, problem))
+        return page(request, "publishing/tested.html", **_said(came))
+    return await shown(request, session, id_, endpoint_id, came=came)
 
 
-async def _shown(
+async def shown(
     request: Request,
     session: Session,
     id_: str,
     endpoint_id: str,
+    *,
     came: Came = (None, None),
+    form: Typed | None = None,
+    problem: Problem | None = None,
 ) -> Response:
-    tested, problem = came
+    """`problem` is of the decision in the form, which shows what was typed."""
     service = await session.client.services.get(id_)
     found = await session.client.connections.get(id_, endpoint_id)
     happenings: Sequence[Happening] = await happenings_of_connection(session.client, id_, endpoint_id)
@@ -90,20 +92,21 @@ async def _shown(
         problem.status if problem else 200,
         connection=found,
         happenings=happenings,
-        form=Typed(),
+        form=form or Typed(),
         problem=problem,
         **traffic_shown(passed, unknown),
-        **_said(tested),
+        **_said(came),
     )
 
 
-def _said(tested: TestConnectionResponse | None) -> dict[str, object]:
+def _said(came: Came) -> dict[str, object]:
     """Words for each step, and for what each backend answered."""
+    tested, problem = came
     if tested is None:
-        return {"tested": None, "steps": [], "answers": []}
+        return {"tested": None, "test_problem": problem, "steps": [], "answers": []}
     steps = [(gettext(SUBJECTS.get(each.subject, "")), *_word(OUTCOMES, each.outcome), each) for each in tested.steps]
     answers = [(*_word(ANSWERS, each.outcome), each) for each in tested.backends]
-    return {"tested": tested, "steps": steps, "answers": answers}
+    return {"tested": tested, "test_problem": None, "steps": steps, "answers": answers}
 
 
 def _word(table: Mapping[Outcome, tuple[str, Tone]], outcome: Outcome) -> tuple[str, Tone]:

@@ -11,6 +11,7 @@ from services.console.pages.problems import Problem
 from services.console.pages.rendering import to
 from services.console.publishing import options, said
 from services.console.publishing.about import tab
+from services.console.publishing.connection import shown
 from services.console.publishing.decisions import carry_out, decision_of
 from services.console.sessions.access import Signed
 from services.console.sessions.session import Session
@@ -30,11 +31,16 @@ async def connections(request: Request, id_: str, session: Signed) -> Response:
 
 @router.post("/services/{id_}/connections/decide")
 async def decide(request: Request, id_: str, session: Signed) -> Response:
-    """`endpoint_ids`, `decision` (accept, reject or note), for each `etag-ID`; `next` is where to go on."""
+    """`endpoint_ids`, `decision` (accept, reject or note), for each `etag-ID`; `next` is where to go on.
+
+    `of_page` is the endpoint whose page has the form: that is shown again where something in it is wrong.
+    """
     form = await typed(request)
     try:
         decision = decision_of(form)
     except said.Wrong as wrong:
+        if (alone := form.text("of_page")) in form.all("endpoint_ids"):
+            return await shown(request, session, id_, alone, form=form, problem=wrong.problem)
         return await _listed(request, session, id_, form, wrong.problem)
     await carry_out(session, id_, decision)
     return to(inside(form.text("next"), f"/services/{id_}"))
