@@ -11,7 +11,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import changes, commands, dataplane, front, latency, machine, packets, past, sessions, store, stored
+from benchmarks import (
+    changes,
+    commands,
+    console,
+    dataplane,
+    front,
+    latency,
+    machine,
+    packets,
+    past,
+    sessions,
+    store,
+    stored,
+)
 from benchmarks.figures import Figure, table, write
 from benchmarks.plan import Plan, Step
 from benchmarks.processes import Failed
@@ -38,6 +51,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "commands": Subject("Commands", commands.steps, commands.measure, packets=True),
     "stored": Subject("Many endpoints", stored.steps, stored.measure, packets=True),
     "http": Subject("HTTPS API", front.steps, front.measure, packets=True),
+    "console": Subject("Console", console.steps, console.measure, packets=True),
     "past": Subject("Reading the log", past.steps, past.measure, packets=False),
     "latency": Subject("Latency of the whole system", latency.steps, latency.measure, packets=True),
     "dataplane": Subject("Data plane", dataplane.steps, dataplane.measure, packets=True),

@@ -70,6 +70,7 @@ SECTIONS = (
         "The HTTPS API beside the gRPC that it calls",
         ("http_",),
     ),
+    Section("console", "Console", "Milliseconds until pages are there, in a real browser", ("console_",)),
     Section(
         "latency",
         "Latency of the whole system",

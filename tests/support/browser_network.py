@@ -23,10 +23,25 @@ class Ways:
     def __init__(self, namespace: Namespace, loop: asyncio.AbstractEventLoop) -> None:
         self.namespace, self._loop = namespace, loop
         self._servers: dict[int, asyncio.Server] = {}
+        self._forwarding: dict[int, set[asyncio.Task[None]]] = {}
 
     def lead_to(self, port: int) -> None:
         """The same port, of this machine, is there from now on."""
         asyncio.run_coroutine_threadsafe(self._listen(port), self._loop).result()
+
+    @contextmanager
+    def cut(self, port: int) -> Iterator[None]:
+        """Within, the port is not there, and what was connected to it no longer is."""
+        asyncio.run_coroutine_threadsafe(self._cut(port), self._loop).result()
+        try:
+            yield
+        finally:
+            self.lead_to(port)
+
+    async def _cut(self, port: int) -> None:
+        self._servers.pop(port).close()
+        for task in self._forwarding.pop(port, set()):
+            task.cancel()
 
     def close(self) -> None:
         async def all_of_them() -> None:
@@ -42,7 +57,12 @@ class Ways:
     async def _listen(self, port: int) -> None:
         if port not in self._servers:
             ear = self.namespace.tcp_listener(LOOPBACK, port)
-            self._servers[port] = await asyncio.start_server(lambda *near: _forward(port, *near), sock=ear)
+            self._servers[port] = await asyncio.start_server(lambda *near: self._forward(port, *near), sock=ear)
+
+    def _forward(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks = self._forwarding.setdefault(port, set())
+        tasks.add(task := asyncio.create_task(_forward(port, reader, writer)))
+        task.add_done_callback(tasks.discard)
 
 
 async def _forward(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,7 +15,8 @@ document.body.addEventListener("htmx:afterSettle", (event) => localise(event.det
 
 // What a page asks by itself, because of the clock or of news, keeps no session alive: only what its reader does.
 document.body.addEventListener("htmx:configRequest", (event) => {
-  if (!event.detail.triggeringEvent?.isTrusted) event.detail.headers["X-Sidegate-Poll"] = "1";
+  const cause = event.detail.triggeringEvent;
+  if (!cause?.isTrusted) event.detail.headers["X-Sidegate-Poll"] = cause?.type?.startsWith("sse:") ? "news" : "clock";
 });
 
 document.addEventListener("submit", (event) => {

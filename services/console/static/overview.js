@@ -5,22 +5,24 @@ import { list } from "/static/topology-list.js";
 const POLL_MILLISECONDS = 2000;
 const KINDS = ["vpc", "subnet", "port", "attachment", "service", "route_table", "endpoint", "connection", "back"];
 const frame = document.getElementById("topology");
-let version = "", asking = false, again = false;
+let version = "", asking = false, again = "";
 
 /** One question at a time; whatever happens meanwhile is asked about afterwards. */
-async function load(first = false) {
-  if (asking) { again = true; return; }
+async function load(cause) {
+  if (asking) { again = cause; return; }
   asking = true;
   try {
-    const headers = first ? {} : { "X-Sidegate-Poll": "1" };
-    const answer = await fetch(first ? "/topology.json" : `/topology.json?seen=${encodeURIComponent(version)}`, { headers, credentials: "same-origin" });
+    const headers = cause ? { "X-Sidegate-Poll": cause } : {};
+    const answer = await fetch(cause ? `/topology.json?seen=${encodeURIComponent(version)}` : "/topology.json", { headers, credentials: "same-origin" });
     if (answer.status === 200 && !answer.redirected) show(await answer.json());
   } catch {
     // The banner says that the connection is lost.
   } finally {
     asking = false;
   }
-  if (again) { again = false; load(); }
+  const next = again;
+  again = "";
+  if (next) load(next);
 }
 
 function show(document) {
@@ -30,7 +32,9 @@ function show(document) {
   list(frame, document);
 }
 
-load(true);
-for (const kind of KINDS) document.body.addEventListener(`sse:${kind}`, () => load());
-setInterval(() => { if (!document.hidden) load(); }, POLL_MILLISECONDS);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) load(); });
+const look = () => { if (!document.hidden) load("clock"); };
+
+load();
+for (const kind of KINDS) document.body.addEventListener(`sse:${kind}`, () => load("news"));
+setInterval(look, POLL_MILLISECONDS);
+document.addEventListener("visibilitychange", look);

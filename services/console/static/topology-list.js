@@ -22,23 +22,26 @@ function group(all, by) {
 
 function branch(id, graph) {
   const items = (graph.inside.get(id) ?? []).map((node) => {
-    const children = graph.inside.get(node.id), lines = [...(graph.out.get(node.id) ?? []), ...(graph.into.get(node.id) ?? [])];
-    const said = name(node), rest = [];
-    if (lines.length) rest.push(element("ul", {}, ...lines.map((each) => line(each, node.id, graph.labels))));
-    if (children) rest.push(branch(node.id, graph));
-    if (!rest.length) return element("li", {}, said);
-    const details = element("details", { open: !graph.closed.has(node.id) }, element("summary", {}, said), ...rest);
+    const lines = [...(graph.out.get(node.id) ?? []), ...(graph.into.get(node.id) ?? [])].map((each) => line(each, node.id, graph.labels));
+    const below = lines.length ? [element("ul", {}, ...lines)] : [];
+    if (!graph.inside.has(node.id)) return element("li", {}, mark(node), name(node, node.said), ...below);
+    const details = element("details", { open: !graph.closed.has(node.id) }, element("summary", {}, node.said), ...below, branch(node.id, graph));
     details.dataset.id = node.id;
     return element("li", {}, details);
   });
+  const own = graph.labels.get(id);
+  if (own?.href) items.unshift(element("li", {}, name(own, own.label)));
   return element("ul", {}, ...items);
 }
 
-function name(node) {
-  const said = node.href ? element("a", { href: node.href }, node.said) : element("span", {}, node.said);
-  said.dataset.at = node.id;
-  const mark = element("span", { className: `topology-mark topology-${node.tone}`, ariaHidden: "true" }, MARKS[node.tone] ?? MARKS.plain);
-  return element("span", {}, mark, " ", said);
+function mark(node) {
+  return element("span", { className: `topology-mark topology-${node.tone}`, ariaHidden: "true" }, `${MARKS[node.tone] ?? MARKS.plain} `);
+}
+
+function name(node, said) {
+  const made = node.href ? element("a", { href: node.href }, said) : element("span", {}, said);
+  made.dataset.at = node.id;
+  return made;
 }
 
 function line(each, id, labels) {

@@ -1,0 +1,290 @@
+"""The overview: everything in one picture that is live, what waits for its reader, and what to do when all is empty."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, Route, expect
+
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
+from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.credentials import Credential
+from tests.support import namespaces
+from tests.support.browser import PHONE, Chromium, People, no_axe_violations
+from tests.support.standalone import Standalone, until
+from tests.support.world import Site, eventually_answers, machine, site
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
+
+HEAVIEST = 300_000
+"""Bytes of a page, with all that belongs to it, as they are sent."""
+
+ELEMENTS = """() => {
+    const cy = document.querySelector(".topology-picture")._cyreg.cy;
+    const node = each => ({...each.data(), at: each.position(), seen: each.renderedPosition()});
+    const line = each => ({...each.data(), colour: each.style("line-color"), look: each.style("line-style")});
+    return {nodes: cy.nodes().map(node), lines: cy.edges().map(line)};
+}"""
+
+
+@dataclass
+class Pair:
+    """A provider with a machine that answers, a consumer, and both of their keys."""
+
+    provider: Site
+    consumer: Site
+    key: Credential
+    consumers_key: Credential
+
+    async def publish(self, name: str, *, approval: bool = True) -> EndpointService:
+        service = await self.provider.publish(name, approval=approval)
+        return await self.provider.client.services.permit(service.id, [f"iam:domain::{self.consumer.account}"])
+
+    async def connected(self, service: EndpointService, name: str) -> Endpoint:
+        return await self.consumer.accepted(await self.consumer.request(service, name=name))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def pair(sidegate: Standalone, tenant: Callable[[str], Credential]) -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        made = stack.enter_context(namespaces.make("bank", "shop"))
+        keys = [tenant("bank"), tenant("shop")]
+        sites = [
+            await stack.enter_async_context(site(sidegate, key.account, namespace))
+            for key, namespace in zip(keys, made, strict=True)
+        ]
+        await stack.enter_async_context(machine(made[0], "bank"))
+        yield Pair(sites[0], sites[1], keys[0], keys[1])
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="package")
+async def nothing_is_left(pair: Pair) -> AsyncIterator[None]:
+    """A project may have so many services and endpoints."""
+    yield
+    async for endpoint in pair.consumer.client.endpoints.list():
+        await pair.consumer.client.endpoints.delete(endpoint.id)
+    async for service in pair.provider.client.services.list(states=[EndpointService.STATE_AVAILABLE]):
+        await pair.provider.client.services.delete(service.id, force=True)
+
+
+async def drawn(page: Page, nodes: int = 1) -> Any:
+    """What the picture has, once it has been drawn with so many nodes."""
+
+    async def ask() -> Any:
+        found = await page.evaluate(ELEMENTS)
+        return found if len(found["nodes"]) >= nodes else None
+
+    await expect(page.locator("[data-drawn]")).to_be_visible()
+    return await until(f"{nodes} nodes to be drawn", ask)
+
+
+async def line(page: Page, endpoint: str, state: str) -> Any:
+    """The line of a connection, once it is drawn in this state."""
+
+    async def ask() -> Any:
+        lines = (await page.evaluate(ELEMENTS))["lines"]
+        return next((each for each in lines if each["id"] == f"connection:{endpoint}" and each["state"] == state), None)
+
+    return await until(f"the connection to be drawn as {state}", ask)
+
+
+async def hears_of_news_alone(page: Page) -> None:
+    """From now on nothing is asked by the clock: what changes on the page does because it was told."""
+
+    async def answer(route: Route) -> None:
+        if route.request.headers.get("x-sidegate-poll") == "clock":
+            await route.fulfill(status=204)
+        else:
+            await route.continue_()
+
+    await page.route(re.compile("/waiting|/topology.json"), answer)
+
+
+async def test_who_has_nothing_yet_reads_what_to_do_next(people: People, tenant: Callable[[str], Credential]) -> None:
+    page = await people.signed_in(tenant("new"))
+    steps = page.locator("#waiting ol a")
+    await expect(steps).to_have_text(["Create a VPC", "Publish a service", "Request an endpoint"])
+    await expect(page.locator("#topology")).to_be_hidden()
+    assert await no_axe_violations(page)
+    await steps.first.click()
+    await expect(page).to_have_url(f"{people.url}/vpcs/new")
+
+
+async def test_provider_and_consumer_see_each_their_own_side_of_a_connection(people: People, pair: Pair) -> None:
+    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
+    theirs = await drawn(await people.signed_in(pair.consumers_key), 5)
+    kinds = {node["kind"]: node for node in theirs["nodes"]}
+    assert set(kinds) == {"vpc", "subnet", "machine", "endpoint", "foreign"}
+    assert kinds["endpoint"]["text"].splitlines() == ["buy", endpoint.address]
+    assert (kinds["endpoint"]["parent"], kinds["subnet"]["parent"]) == (kinds["subnet"]["id"], kinds["vpc"]["id"])
+    ours = await drawn(await people.signed_in(pair.key), 5)
+    kinds = {node["kind"]: node for node in ours["nodes"]}
+    assert set(kinds) == {"vpc", "subnet", "machine", "service", "remote"}
+    said = json.dumps(ours)
+    assert not [secret for secret in ("buy", pair.consumer.vpc_id, pair.consumer.subnet_id) if secret in said]
+    assert {each["kind"] for each in ours["lines"]} == {"connection", "backend"}
+
+
+async def test_a_request_is_there_as_it_is_made_is_accepted_in_two_clicks_and_its_line_changes(
+    people: People, pair: Pair
+) -> None:
+    service = await pair.publish("orders")
+    page, theirs = await people.signed_in(pair.key), await people.signed_in(pair.consumers_key)
+    await drawn(page, 4)
+    await drawn(theirs, 3)
+    await hears_of_news_alone(page)
+    await hears_of_news_alone(theirs)
+    endpoint = await pair.consumer.request(service, name="buy")
+    request = page.locator(f'[data-waits="request:{endpoint.id}"]')
+    await expect(request).to_contain_text(f"{pair.consumer.account} asks to connect")
+    await expect(page.locator("[data-total]")).to_have_text("1")
+    before = await line(page, endpoint.id, "pendingAcceptance")
+    assert (await line(theirs, endpoint.id, "pendingAcceptance"))["look"] == before["look"] == "dashed"
+    assert before["text"] == "waits for acceptance"
+    assert await no_axe_violations(page)
+    await request.get_by_role("button", name="Accept").click()
+    await expect(page).to_have_url(f"{people.url}/")
+    await expect(request).to_have_count(0)
+    after = await line(theirs, endpoint.id, "accepted")
+    assert after["look"] == "solid"
+    assert after["colour"] != before["colour"]
+    assert await eventually_answers(pair.consumer.namespace, endpoint.address, 80) == "bank"
+
+
+async def test_a_request_that_is_rejected_shows_its_consumer_that_no_packet_passes(people: People, pair: Pair) -> None:
+    endpoint = await pair.consumer.request(await pair.publish("orders"), name="buy")
+    page, theirs = await people.signed_in(pair.key), await people.signed_in(pair.consumers_key)
+    await drawn(theirs, 5)
+    await hears_of_news_alone(theirs)
+    await page.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Reject").click()
+    blocked = theirs.locator(f'[data-waits="endpoint:{endpoint.id}"]')
+    await expect(blocked).to_contain_text("No packet passes endpoint buy to orders")
+    await blocked.get_by_role("link").click()
+    await expect(theirs).to_have_url(f"{people.url}/endpoints/{endpoint.id}")
+
+
+async def test_two_who_decide_at_once_see_the_first_decision(people: People, pair: Pair) -> None:
+    endpoint = await pair.consumer.request(await pair.publish("orders"), name="buy")
+    page, another = await people.signed_in(pair.key), await people.signed_in(pair.key)
+    accept = page.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Accept")
+    await expect(accept).to_be_visible()
+    await hears_of_news_alone(page)
+    await another.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Reject").click()
+    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_have_count(0)
+    assert await pair.consumer.state(endpoint) == ConnectionState.CONNECTION_STATE_REJECTED
+
+
+async def test_the_picture_is_used_by_keyboard_and_says_what_it_shows(people: People, pair: Pair) -> None:
+    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
+    page = await people.signed_in(pair.consumers_key)
+    await drawn(page, 5)
+    picture = page.get_by_role("application", name="Topology")
+    await picture.focus()
+    said = page.locator(".topology-said")
+    await picture.press("ArrowRight")
+    for _ in range(8):
+        if "Endpoint buy" in (await said.inner_text()):
+            break
+        await picture.press("ArrowRight")
+    await expect(said).to_have_text(f"Endpoint buy · {endpoint.address} · accepted · {pair.consumer.account}/default")
+    await picture.press("Enter")
+    await expect(page).to_have_url(f"{people.url}/endpoints/{endpoint.id}")
+
+
+async def test_a_click_on_a_thing_goes_to_its_page_and_so_does_a_link_of_the_list(people: People, pair: Pair) -> None:
+    service = await pair.publish("orders", approval=False)
+    endpoint = await pair.connected(service, "buy")
+    page = await people.signed_in(pair.key)
+    found = await drawn(page, 5)
+    at = next(node["seen"] for node in found["nodes"] if node["kind"] == "service")
+    await page.locator(".topology-picture").click(position={"x": at["x"], "y": at["y"]})
+    await expect(page).to_have_url(f"{people.url}/services/{service.id}")
+    await page.goto("/")
+    await page.get_by_text("The same as a list").click()
+    listed = page.locator(".topology-list-body")
+    await expect(listed.get_by_role("link", name="Service orders")).to_have_attribute("href", f"/services/{service.id}")
+    await expect(listed).to_contain_text(f"← {endpoint.id[:8]} · accepted")
+    assert await no_axe_violations(page)
+
+
+async def test_one_more_endpoint_leaves_all_others_where_they_are(people: People, pair: Pair) -> None:
+    service = await pair.publish("orders", approval=False)
+    for number in range(3):
+        await pair.connected(service, f"buy{number}")
+    page = await people.signed_in(pair.consumers_key)
+    before = {
+        node["id"]: node["at"] for node in (await drawn(page, 7))["nodes"] if node["kind"] not in ("vpc", "subnet")
+    }
+    await pair.consumer.request(service, name="one-more")
+    after = {node["id"]: node["at"] for node in (await drawn(page, 8))["nodes"]}
+    assert {id_: after[id_] for id_ in before} == before
+
+
+async def test_colours_of_the_picture_follow_light_and_dark(people: People, pair: Pair) -> None:
+    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
+    page = await people.signed_in(pair.consumers_key)
+    light = await line(page, endpoint.id, "accepted")
+    await page.emulate_media(color_scheme="dark")
+
+    async def ask() -> bool:
+        return bool((await line(page, endpoint.id, "accepted"))["colour"] != light["colour"])
+
+    await until("another colour", ask)
+
+
+async def test_in_chinese_on_a_phone_in_the_dark(people: People, pair: Pair) -> None:
+    endpoint = await pair.consumer.request(await pair.publish("orders"), name="buy")
+    page = await people.signed_in(pair.key, "zh-CN", dark=True, size=PHONE)
+    await expect(page.get_by_role("heading", name="待您处理")).to_be_visible()
+    assert "待接受" in (await line(page, endpoint.id, "pendingAcceptance"))["text"]
+    await page.get_by_text("以列表显示").click()
+    await expect(page.locator(".topology-list-body")).to_contain_text("终端节点服务 orders")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await no_axe_violations(page)
+
+
+async def test_the_operator_sees_everybodys_networks_and_the_gateways(
+    people: People, pair: Pair, operator: Credential
+) -> None:
+    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
+    page = await people.signed_in(operator)
+    found = await drawn(page, 8)
+    kinds = {node["kind"] for node in found["nodes"]}
+    assert {"vpc", "endpoint", "service", "attachment", "cell", "gateway"} <= kinds
+    await line(page, endpoint.id, "accepted")
+    assert await no_axe_violations(page)
+
+
+async def test_a_lost_connection_shows_itself_and_what_happened_meanwhile_is_there_afterwards(
+    people: People, chromium: Chromium, pair: Pair
+) -> None:
+    service = await pair.publish("orders")
+    page = await people.signed_in(pair.key)
+    await drawn(page, 4)
+    people.faults.expect("ERR_", "object Event", "htmx:")
+    with chromium.ways.cut(urlsplit(people.url).port or 443):
+        await expect(page.locator("#connection")).to_contain_text("Connection lost")
+        endpoint = await pair.consumer.request(service, name="buy")
+    await expect(page.locator("#connection")).to_be_hidden()
+    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_be_visible()
+    await line(page, endpoint.id, "pendingAcceptance")
+
+
+async def test_the_page_is_light(people: People, pair: Pair) -> None:
+    await pair.connected(await pair.publish("orders", approval=False), "buy")
+    page = await people.signed_in(pair.consumers_key)
+    network = await page.context.new_cdp_session(page)
+    await network.send("Network.enable")
+    await network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    sent: list[int] = []
+    network.on("Network.loadingFinished", lambda told: sent.append(int(told["encodedDataLength"])))
+    await page.goto("/")
+    await drawn(page, 5)
+    assert len(sent) > 10
+    assert sum(sent) < HEAVIEST
