@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast, get_type_hints
 
 from sidegate.evidence import Fault, Flaw, Link, RecordedEvent, Verdict, Verifier
+from sidegate.proof import concluded
 
 LONGEST_LINE = 8 * 1024 * 1024
 COLUMNS = get_type_hints(RecordedEvent)
@@ -81,10 +82,7 @@ def verify(path: Path, verifier_of: Callable[[Header], Verifier]) -> tuple[Heade
 
 def conclude(header: Header, verdict: Verdict) -> Verdict:
     """The verdict at the end, once the place that was reached is held against the head that was promised."""
-    if not verdict.ok or verdict.head == header.head:
-        return verdict
-    text = f"the log ends at position {verdict.head.position}, its head is at {header.position} with another hash"
-    return Verdict(verdict.log_id, verdict.head, verdict.count, Fault(verdict.head.position + 1, Flaw.POSITION, text))
+    return concluded(verdict, header.head)
 
 
 @contextmanager

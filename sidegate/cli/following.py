@@ -8,10 +8,10 @@ from sidegate.api.events.v1.log_pb2 import FollowLogResponse, LogRecord
 from sidegate.cli import chronicle
 from sidegate.cli.chronicle import Deed
 from sidegate.cli.outcome import Complaint, Exit
-from sidegate.cli.proof import recorded
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Line, lines_of
 from sidegate.evidence import ORIGIN, Link, Verifier
+from sidegate.proof import recorded
 from sidegate.resources.logs import LogName
 from sidegate.watching import Place
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from google.protobuf.message import Message
-
 from sidegate.api.events.v1.history_pb2 import ResourceState, StateHeader
 from sidegate.cli import facts, tables, words
+from sidegate.cli.differences import Key, resource_of
 from sidegate.cli.facts import Json
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.parsing import Place
@@ -18,9 +17,6 @@ from sidegate.resources.logs import LogName
 TITLES = ("kind", "id", "what", "made at", "changed at")
 TOLD = ("name", "address", "cidr", "cidrs", "cell", "state")
 UNTOLD = ("version", "generation", "marker_id", "admission", "vpc_id", "service_id", "endpoint_id")
-
-Key = tuple[str, str]
-"""Kind and id: ids are of one log only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +71,6 @@ async def _ask(session: Session, scope: Scope, log: LogName, place: Place) -> St
     if scope.project is not None:
         return await history.project(log, *scope.project, when)
     return await history.cell(scope.cell, when)
-
-
-def resource_of(state: ResourceState) -> Message:
-    """The resource, or the entry of its kind, that a state is of."""
-    found = getattr(state, state.WhichOneof("resource") or "entry")
-    entry = found.WhichOneof("entry") if state.HasField("entry") else None
-    message = getattr(found, entry) if entry else found
-    if not isinstance(message, Message):
-        raise TypeError(f"{state.kind} {state.id} has no resource")
-    return message
 
 
 def view(past: Past, scope: Scope) -> View:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sidegate.api.events.v1.log_pb2 import LogRecord
 from sidegate.cli import exports
 from sidegate.cli.exports import Header
 from sidegate.cli.facts import Json
@@ -13,11 +12,11 @@ from sidegate.cli.outcome import Complaint, Exit, printable
 from sidegate.cli.session import Session
 from sidegate.cli.testimony import Testimony
 from sidegate.cli.view import View, table
-from sidegate.evidence import RecordedEvent, Verdict
+from sidegate.evidence import Verdict
+from sidegate.proof import TELL_EVERY, follow, recorded
 from sidegate.resources.logs import LogName
 
 TITLES = ("log", "records", "head", "verdict")
-TELL_EVERY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,12 @@ async def of_log(session: Session, name: LogName, testimony: Testimony) -> Exami
     """Follows a live log to the head that it has now."""
     header = await _header(session, name)
     verifier = testimony.verifier(header.log, header.log_id)
-    if header.position > (after := verifier.verdict.head.position):
-        async for record in session.sidegate.audit.log(name).read(after, header.position):
-            if record.position % TELL_EVERY == 0:
-                session.progress(f"verifying {name}", record.position, header.position)
-            if verifier.follow(recorded(record)):
-                break
-    return Examined("server", header, exports.conclude(header, verifier.end()))
+
+    def tell(position: int) -> None:
+        session.progress(f"verifying {name}", position, header.position)
+
+    verdict = await follow(session.sidegate.audit.log(name), header.head, verifier, tell)
+    return Examined("server", header, verdict)
 
 
 def of_file(path: Path, testimony: Testimony) -> Examined:
@@ -100,23 +98,6 @@ async def _write(session: Session, name: LogName, file: IO[bytes]) -> Header:
             if record.position % TELL_EVERY == 0:
                 session.progress(f"exporting {name}", record.position, header.position)
     return header
-
-
-def recorded(record: LogRecord) -> RecordedEvent:
-    return RecordedEvent(
-        record.position,
-        record.stream,
-        record.version,
-        record.event_id,
-        record.type,
-        record.schema_version,
-        record.recorded_at,
-        record.partition,
-        record.prev,
-        record.data,
-        record.meta,
-        record.hash,
-    )
 
 
 def view(examined: Sequence[Examined]) -> View:

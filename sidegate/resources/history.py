@@ -1,7 +1,6 @@
 """The past of a region's logs, as the operator asks for it, and a project for its own."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -30,8 +29,12 @@ class When:
 NOW = When()
 
 
-class TooMuch(Exception):
-    """There was more than was asked for at most."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many resources of an answer (0: all), without the first `skip`."""
+
+    limit: int = 0
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Sought:
     start: Timestamp | None = None
     end: Timestamp | None = None
     oldest_first: bool = False
+    below: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +70,19 @@ class History:
         name = rpc.ResourceName(kind=kind, id=id)
         return await self._read(LOGS.get(kind, LogName.REGISTRY), when, rpc.ReadStateRequest(resource=name))
 
-    async def project(self, log: LogName, account: str, project: str, when: When = NOW) -> State:
+    async def project(
+        self, log: LogName, account: str, project: str, when: When = NOW, part: Part | None = None
+    ) -> State:
         """All that a project had in a log, as Get and List showed it."""
-        return await self._read(log, when, rpc.ReadStateRequest(owner=f"{account}/{project}"))
+        return await self._read(log, when, rpc.ReadStateRequest(owner=f"{account}/{project}"), part)
 
-    async def cell(self, cell: str, when: When = NOW) -> State:
+    async def cell(self, cell: str, when: When = NOW, part: Part | None = None) -> State:
         """The forwarding table of a cell."""
-        return await self._read(LogName.ENDPOINT, when, rpc.ReadStateRequest(cell=cell))
+        return await self._read(LogName.ENDPOINT, when, rpc.ReadStateRequest(cell=cell), part)
 
-    async def everything(self, log: LogName, when: When = NOW, most: int = 0) -> State:
-        """What all projects had in a log: for the operator. Raises TooMuch for more than `most` resources (0: any)."""
-        return await self._read(log, when, rpc.ReadStateRequest(everything=True), most)
+    async def everything(self, log: LogName, when: When = NOW, part: Part | None = None) -> State:
+        """What all projects had in a log: for the operator."""
+        return await self._read(log, when, rpc.ReadStateRequest(everything=True), part)
 
     async def deeds(self, log: LogName, sought: Sought, size: int = 0, page_token: str = "") -> rpc.ListDeedsResponse:
         """A page of what has happened; it may be empty and yet have a next one."""
@@ -90,6 +96,7 @@ class History:
             start_time=sought.start,
             end_time=sought.end,
             oldest_first=sought.oldest_first,
+            below=sought.below,
         )
         caller = self._callers[log]
         return await caller.ask(HistoryServiceStub(caller.channel).ListDeeds, request)
@@ -103,19 +110,16 @@ class History:
                 yield deed
             token, more = page.next_page_token, bool(page.next_page_token)
 
-    async def _read(self, log: LogName, when: When, request: rpc.ReadStateRequest, most: int = 0) -> State:
+    async def _read(self, log: LogName, when: When, request: rpc.ReadStateRequest, part: Part | None = None) -> State:
+        if part is not None:
+            request.limit, request.skip = part.limit, part.skip
         request.position, request.log_id, request.epoch = when.position, when.log_id, when.epoch
         if when.time is not None:
             request.time.CopyFrom(when.time)
         caller = self._callers[log]
         header, states = rpc.StateHeader(), list[rpc.ResourceState]()
-        stream: AsyncGenerator[rpc.ReadStateResponse, None]
-        stream = caller.stream(HistoryServiceStub(caller.channel).ReadState, request)
-        async with aclosing(stream) as parts:
-            async for part in parts:
-                if part.HasField("header"):
-                    header = part.header
-                states += part.states
-                if most and len(states) > most:
-                    raise TooMuch(f"there was more than {most}")
+        async for answer in caller.stream(HistoryServiceStub(caller.channel).ReadState, request):
+            if answer.HasField("header"):
+                header = answer.header
+            states += answer.states
         return State(header, states)

@@ -17,8 +17,8 @@ from sidegate.api.events.v1.registry_events_pb2 import PermissionsAdded, Registr
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.api.registry.v1.vpc_pb2 import Subnet, Vpc
 from sidegate.cli import exports
-from sidegate.cli.proof import recorded
 from sidegate.evidence import Verifier
+from sidegate.proof import recorded
 from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate

@@ -48,7 +48,8 @@ class Deeds(NamedTuple):
         )
         token = paging.encode((found.onward,), query) if found.onward else ""
         shown = [shown_to(caller, deed) for deed in found.deeds]
-        return ListDeedsResponse(deeds=shown, next_page_token=token), found.looked
+        reached = found.onward + (-1 if request.oldest_first else 1) if found.onward else 0
+        return ListDeedsResponse(deeds=shown, next_page_token=token, reached=reached), found.looked
 
     async def _span(self, request: ListDeedsRequest) -> tuple[int, int]:
         """The positions between the moments that are named, both included."""
@@ -58,7 +59,7 @@ class Deeds(NamedTuple):
             low = await self.history.moment(request.start_time.ToNanoseconds() - 1, end) + 1
         if request.HasField("end_time"):
             high = await self.history.moment(request.end_time.ToNanoseconds() - 1, end)
-        return low, high
+        return low, min(high, request.below - 1) if request.below else high
 
 
 def sought(request: ListDeedsRequest, caller: Reader) -> Sought:

@@ -61,10 +61,12 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 spend, head = self._spending(caller), await self._store.head()
                 position = await self._position(request, head)
                 header = await self._header(head, position, timed=caller.reads_all)
-                yield history_pb2.ReadStateResponse(header=header)
                 index = await self._history.at(position, spend)
                 spend(FOR_A_PLACE * len(index))
                 rows = self._chosen(index, request, "" if caller.reads_all else str(caller))
+                header.total = len(rows)
+                yield history_pb2.ReadStateResponse(header=header)
+                rows = rows[request.skip : request.skip + request.limit if request.limit else None]
                 spend(len(rows))
                 for start in range(0, len(rows), BATCH):
                     yield history_pb2.ReadStateResponse(

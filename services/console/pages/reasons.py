@@ -143,6 +143,7 @@ REASONS = (
     _("TARGET_TAKEN"),
     _("TOO_MANY_CIDRS"),
     _("TOO_MANY_PREFIXES"),
+    _("TOO_MANY_QUESTIONS"),
     _("TOO_MANY_ROUTE_TABLES"),
     _("TOO_MANY_TAGS"),
     _("TOO_MANY_TESTS"),

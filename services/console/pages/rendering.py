@@ -25,7 +25,12 @@ THEMES = ("auto", "light", "dark")
 
 def page(request: Request, template: str, status: int = 200, /, **context: object) -> Response:
     """A whole page, or a part of one: whatever the template makes. Everything that is put in is escaped."""
-    return HTMLResponse(_environment().get_template(template).render(_around(request) | context), status)
+    return HTMLResponse(render(request, template, **context), status)
+
+
+def render(request: Request, template: str, /, **context: object) -> str:
+    """What a template makes, for an answer that has more than that."""
+    return _environment().get_template(template).render(_around(request) | context)
 
 
 def to(path: str) -> Response:

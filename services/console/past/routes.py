@@ -1,14 +1,9 @@
 """Past: its pages."""
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter
 
-from services.console.pages.rendering import page
-from services.console.sessions.access import Signed
+from services.console.past import auditing, proofs, sliding
 
 router = APIRouter()
-
-
-@router.get("/past")
-async def index(request: Request, _session: Signed) -> Response:
-    return page(request, "past/index.html")
+for part in (sliding, auditing, proofs):
+    router.include_router(part.router)

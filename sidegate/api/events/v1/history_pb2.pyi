@@ -39,6 +39,8 @@ class ReadStateRequest(_message.Message):
     OWNER_FIELD_NUMBER: _builtins.int
     CELL_FIELD_NUMBER: _builtins.int
     EVERYTHING_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """At this position, that event included."""
     log_id: _builtins.str
@@ -51,6 +53,10 @@ class ReadStateRequest(_message.Message):
     """The forwarding table of a cell; empty in the registry's log."""
     everything: _builtins.bool
     """All resources of all projects, and attachments: for the operator."""
+    limit: _builtins.int
+    """So many resources at most; 0 is all of them."""
+    skip: _builtins.int
+    """Without the first so many."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """At this moment, where no position is given. With neither: as it is now."""
@@ -70,10 +76,12 @@ class ReadStateRequest(_message.Message):
         owner: _builtins.str = ...,
         cell: _builtins.str = ...,
         everything: _builtins.bool = ...,
+        limit: _builtins.int = ...,
+        skip: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "everything", b"everything", "owner", b"owner", "resource", b"resource", "scope", b"scope", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "epoch", b"epoch", "everything", b"everything", "log_id", b"log_id", "owner", b"owner", "position", b"position", "resource", b"resource", "scope", b"scope", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "epoch", b"epoch", "everything", b"everything", "limit", b"limit", "log_id", b"log_id", "owner", b"owner", "position", b"position", "resource", b"resource", "scope", b"scope", "skip", b"skip", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["resource", "owner", "cell", "everything"]  # noqa: Y015
     _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
@@ -148,6 +156,7 @@ class StateHeader(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """The log's name: "registry" or "endpoint"."""
     log_id: _builtins.str
@@ -156,6 +165,8 @@ class StateHeader(_message.Message):
     """Counts the times that the log was restored to an earlier state."""
     position: _builtins.int
     """The position of the last event that the answer holds."""
+    total: _builtins.int
+    """How many resources there were, with those beyond the request's limit."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When that event was recorded; not set at position 0, nor for a project: the event may be another's."""
@@ -168,10 +179,11 @@ class StateHeader(_message.Message):
         epoch: _builtins.int = ...,
         position: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        total: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "log", b"log", "log_id", b"log_id", "position", b"position", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "log", b"log", "log_id", b"log_id", "position", b"position", "time", b"time", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,6 +294,7 @@ class ListDeedsRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     OLDEST_FIRST_FIELD_NUMBER: _builtins.int
+    BELOW_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 100 where it is 0, never more than 1000. What one event tells is on one page: where it tells of an
     endpoint and of its connection, there may be one more.
@@ -298,6 +311,8 @@ class ListDeedsRequest(_message.Message):
     """Only of the resource with this id."""
     oldest_first: _builtins.bool
     """Oldest first."""
+    below: _builtins.int
+    """Only of events below this position; 0 is all."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only from this moment on."""
@@ -318,10 +333,11 @@ class ListDeedsRequest(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         oldest_first: _builtins.bool = ...,
+        below: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "end_time", b"end_time", "id", b"id", "kind", b"kind", "oldest_first", b"oldest_first", "owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "below", b"below", "end_time", b"end_time", "id", b"id", "kind", b"kind", "oldest_first", b"oldest_first", "owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,8 +351,11 @@ class ListDeedsResponse(_message.Message):
 
     DEEDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
+    reached: _builtins.int
+    """The last position that was looked at, where there is a next page: a list that begins anew below it goes on here."""
     @_builtins.property
     def deeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deed]:
         """In the order that was asked for."""
@@ -346,10 +365,11 @@ class ListDeedsResponse(_message.Message):
         *,
         deeds: _abc.Iterable[Global___Deed] | None = ...,
         next_page_token: _builtins.str = ...,
+        reached: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deeds", b"deeds", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deeds", b"deeds", "next_page_token", b"next_page_token", "reached", b"reached"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
