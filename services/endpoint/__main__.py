@@ -37,6 +37,7 @@ from services.endpoint.servicer import ConnectionsServicer, EndpointsServicer
 from services.endpoint.source_numbers import SourceNumbers
 from services.endpoint.token_trust import TokenTrust
 from services.endpoint.trace_servicer import TraceServicer
+from services.endpoint.traffic_numbers import TrafficNumbers
 from services.endpoint.traffic_servicer import GatewaysServicer, TrafficServicer
 from services.endpoint.wire.stored import subject
 from services.endpoint.wire.views import VIEWS
@@ -148,8 +149,9 @@ async def serve(settings: EndpointSettings) -> None:
         growth=application.growth,
         expiries=application.expiries,
     )
-    numbers = SourceNumbers(application.demand)
-    REGISTRY_OF_NUMBERS.register(numbers)
+    numbers = SourceNumbers(application.demand), TrafficNumbers(application.board)
+    for each in numbers:
+        REGISTRY_OF_NUMBERS.register(each)
     try:
         verifier = Verifier(trust, trust.ended)
         interfaces = Interfaces(
@@ -167,7 +169,8 @@ async def serve(settings: EndpointSettings) -> None:
             follower=follow_registry,
         )
     finally:
-        REGISTRY_OF_NUMBERS.unregister(numbers)
+        for each in numbers:
+            REGISTRY_OF_NUMBERS.unregister(each)
         await caller.close()
         await registry.close()
 

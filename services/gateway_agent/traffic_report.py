@@ -17,7 +17,7 @@ from services.gateway_agent.wire_traffic import traffic_to_proto
 from sidegate.api.gateway.v1 import traffic_pb2 as traffic_pb
 from sidegate.errors import SidegateError, TimedOut, Unavailable
 
-MOST_AT_ONCE = 2000
+MOST_AT_ONCE = 500  # it is added up in one go
 PREFIX = "refused_"
 LONG_SECONDS = 60.0
 """Until it is tried again where the control plane will not hear of it: an older one, say."""

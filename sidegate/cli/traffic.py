@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from sidegate.api.endpoint.v1 import traffic_pb2
 from sidegate.api.gateway.v1.traffic_pb2 import EndpointTraffic, GetTrafficResponse, Traffic
 from sidegate.cli import facts
 from sidegate.cli.outcome import printable
@@ -66,7 +67,7 @@ def _used(each: EndpointTraffic) -> Text:
     return Text(share(used), BAD if used > TOO_MUCH else WAITING if used > MUCH else "")
 
 
-def reasons(passed: Traffic) -> str:
+def reasons(passed: Traffic | traffic_pb2.Traffic) -> str:
     """37 no_port, 2 ttl, and 1 others: the reasons with the most first; empty where nothing was refused."""
     ordered = sorted(passed.refused.items(), key=lambda reason: (-reason[1], reason[0]))
     named = [f"{number} {printable(reason)}" for reason, number in ordered[:MOST_REASONS]]

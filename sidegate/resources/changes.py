@@ -39,5 +39,5 @@ class Changes:
         after: Begin = None,
         interrupted: Interrupted | None = None,
     ) -> Watch[WatchResponse]:
-        """What happens to the project's resources of these kinds; of all that the caller may see where there are none."""
+        """What happens to the resources of these kinds; of all that the caller may see where there are none."""
         return watch_registry(self._caller, kinds, after=after, interrupted=interrupted)

@@ -318,6 +318,25 @@ async def test_the_health_of_a_service_that_no_gateway_asks_for_is_empty(scene: 
         assert (await http.get(scene.own(scene.payments, "services/web/health"))).status_code == 400
 
 
+async def test_the_traffic_of_what_is_the_callers_is_read_and_of_anothers_nothing(scene: Scene) -> None:
+    service = await scene.service("passing")
+    endpoint = await scene.endpoint(service)
+    async with scene.http(scene.shop) as http, scene.http(scene.payments) as other:
+        mine = await http.get(scene.own(scene.shop, f"endpoints/{endpoint}/traffic"), params={"over": "3h"})
+        assert (mine.status_code, mine.json()["endpoint_id"]) == (200, endpoint)
+        assert (mine.json()["total"]["bytes_in"], mine.json()["series"]["step"]) == (0, "60s")
+        theirs = await other.get(scene.own(scene.payments, f"services/{service.id}/traffic"))
+        assert (theirs.json()["service_id"], theirs.json()["connections"]) == (service.id, [])
+        one = {"endpoint_id": endpoint}
+        connected = await other.get(scene.own(scene.payments, f"services/{service.id}/traffic"), params=one)
+        assert [each["endpoint_id"] for each in connected.json()["connections"]] == [endpoint]
+        assert (await other.get(scene.own(scene.payments, f"endpoints/{endpoint}/traffic"))).status_code == 404
+        stranger = await http.get(scene.own(scene.shop, f"services/{service.id}/traffic"), params=one)
+        assert stranger.status_code == 404
+        bad = await http.get(scene.own(scene.shop, f"endpoints/{endpoint}/traffic"), params={"over": "1y"})
+        assert bad.status_code == 400
+
+
 async def test_the_logs_are_for_the_operator_and_a_project_reads_of_them_its_own_past_alone(scene: Scene) -> None:
     operator = Key.of(json.loads(Path(scene.sidegate.ready["credential"]).read_text()))
     async with scene.http(operator) as http, scene.http(scene.shop) as other:

@@ -23,10 +23,10 @@ EXPECTED = {
     "port": {"create", "get", "list", "delete"},
     "attachment": {"create", "get", "list", "delete"} | {"set-default", "list-defaults", "delete-default"},
     "service": {"watch", "create", "get", "list", "update", "drain", "undrain", "weigh", "verify-name"}
-    | {"permit", "forbid", "lookup", "list-platform", "delete", "health"},
+    | {"permit", "forbid", "lookup", "list-platform", "delete", "health", "traffic"},
     "connection": {"get", "list", "watch", "accept", "reject", "note"} | {"accept-all", "reject-all", "test"},
-    "endpoint": {"create", "get", "list", "test", "trace", "watch", "update", "delete"},
-    "gateway": {"show", "status", "traffic", "trace", "flows", "capture"},
+    "endpoint": {"create", "get", "list", "test", "trace", "traffic", "watch", "update", "delete"},
+    "gateway": {"list", "show", "status", "traffic", "trace", "flows", "capture"},
     "route-table": {"create", "get", "list", "update", "delete"},
     "health": {""},
     "replay": {""},

@@ -4,9 +4,9 @@ A gateway tells reasons of its own; here they are causes. The endpoint's owner r
 service's side one word; the service's owner reads nothing of the consumer's whitelist and policy.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum, auto
+from types import MappingProxyType
 from typing import TypeVar
 
 
@@ -49,6 +49,7 @@ CAUSES: Mapping[str, Cause] = {
 
 N = TypeVar("N", int, float)
 Refused = Mapping[Cause, int]
+NONE: Refused = MappingProxyType({})
 SERVICE = "service"
 """What the endpoint's owner reads of the service's side."""
 
@@ -58,11 +59,12 @@ _CONSUMERS_ALONE = frozenset({Cause.WHITELIST, Cause.POLICY, Cause.SPOOFED, Caus
 
 def causes_of(reasons: Mapping[str, int]) -> Refused:
     """What a gateway tells, by cause."""
-    found: Counter[Cause] = Counter()
+    found: dict[Cause, int] = {}
     for reason, number in reasons.items():
         if number > 0:
-            found[CAUSES.get(reason, Cause.OTHER)] += number
-    return found
+            cause = CAUSES.get(reason, Cause.OTHER)
+            found[cause] = found.get(cause, 0) + number
+    return found or NONE
 
 
 def for_consumer(refused: Mapping[Cause, N]) -> dict[str, N]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import sub
+from operator import add, sub
 from typing import NamedTuple, TypeVar
 
 from services.endpoint.domain.refusals import Cause, Refused
@@ -23,7 +23,8 @@ class Passed(NamedTuple):
     bytes_out: int = 0
 
     def __add__(self, more: tuple[int, ...]) -> "Passed":  # type: ignore[override] # of counts, not of tuples
-        return Passed(*(min(MOST, ours + theirs) for ours, theirs in zip(self, more, strict=True)))
+        total = tuple(map(add, self, more))
+        return Passed._make(total if max(total) <= MOST else (min(MOST, each) for each in total))
 
 
 NOTHING = Passed()
@@ -50,7 +51,7 @@ def since(before: Counted, now: Counted) -> tuple[Passed, dict[Cause, int]]:
     more = tuple(map(sub, now.passed, before.passed))
     if min(more) < 0:
         return now.passed, dict(now.refused)
-    return Passed(*more), refused_since(before.refused, now.refused)
+    return Passed._make(more) if any(more) else NOTHING, refused_since(before.refused, now.refused)
 
 
 def refused_since(before: Mapping[K, int], now: Mapping[K, int]) -> dict[K, int]:

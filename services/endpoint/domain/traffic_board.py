@@ -5,10 +5,10 @@ Kept in memory alone. What a gateway had counted before it was first heard is in
 
 import heapq
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
-from services.endpoint.domain.refusals import Cause
-from services.endpoint.domain.traffic import NOTHING, UNCOUNTED, Counted, Passed, since
+from services.endpoint.domain.traffic import NOTHING, UNCOUNTED, Counted, since
 from services.endpoint.domain.traffic_rates import Rate, rate
 from services.endpoint.domain.traffic_series import Room
 from services.endpoint.domain.traffic_tallies import (
@@ -19,6 +19,7 @@ from services.endpoint.domain.traffic_tallies import (
     Owned,
     Passing,
     ServiceTally,
+    Tally,
     Told,
 )
 
@@ -29,6 +30,8 @@ GONE_FOR = 60 * SECOND
 """So long after an endpoint is gone gateways may still tell what passed at last."""
 
 K = TypeVar("K")
+Changes = dict[str, Tally]
+"""What comes for services, with one report."""
 
 
 class Board:
@@ -60,22 +63,27 @@ class Board:
         tally.number, self.reports = told.number, self.reports + 1
         if told.counting != tally.counting:
             self._begin_anew(tally, told.counting, now)
+        changes: Changes = {}
         for id_, counted in told.endpoints:
             endpoint = self._endpoints.get(id_) or self._begun(owned.get(id_), counted)
             if endpoint is not None and endpoint.of.cell == cell:
-                self._count(tally, endpoint, counted, now)
+                self._count(tally, endpoint, counted, changes, now)
                 if tally.fresh:
                     tally.told.add(id_)
-        tally.hear(told.condition)
+        if told.complete and tally.fresh:
+            for id_ in tally.counted.keys() - tally.told:
+                self._count(tally, self._endpoints[id_], UNCOUNTED, changes, now)
+        self._change_services(changes, now)
+        came = tally.coming.add_services(changes)
+        tally.total.add(came.passed, came.refused, 0)
         if told.complete:
-            self._finish(tally, told.interval, now)
+            self._finish(tally, told, now)
 
     def lose(self, gateway: str, now: int) -> None:
         """Nothing is heard of it: its sessions are none, until it is back."""
         if tally := self._gateways.get(gateway):
-            for id_, counted in list(tally.counted.items()):
-                self._settle(id_, -counted.sessions, now)
-                tally.counted[id_] = Counted(0, counted.passed, counted.refused)
+            self._end_sessions(tally, now)
+            tally.counted = {id_: replace(counted, sessions=0) for id_, counted in tally.counted.items()}
             tally.passing, tally.total.sessions = Passing(), 0
 
     def retire(self, gateway: str, now: int) -> None:
@@ -96,8 +104,7 @@ class Board:
 
     def _begin_anew(self, tally: GatewayTally, counting: str, now: int) -> None:
         """Other counters count, from 0 on."""
-        for id_, counted in tally.counted.items():
-            self._settle(id_, -counted.sessions, now)
+        self._end_sessions(tally, now)
         tally.counted, tally.counting, tally.condition = {}, counting, Condition()
 
     def _begun(self, of: Owned | None, counted: Counted) -> EndpointTally | None:
@@ -110,42 +117,51 @@ class Board:
         self._providers.setdefault(of.provider, {})[of.service] = service
         return tally
 
-    def _count(self, tally: GatewayTally, endpoint: EndpointTally, counted: Counted, now: int) -> None:
-        of, known = endpoint.of, tally.counted.get(endpoint.of.endpoint)
+    def _count(
+        self, tally: GatewayTally, endpoint: EndpointTally, counted: Counted, changes: Changes, now: int
+    ) -> None:
+        id_ = endpoint.of.endpoint
+        known = tally.counted.get(id_)
         before = known or UNCOUNTED
         passed, refused = (NOTHING, {}) if known is None and tally.learning else since(before, counted)
-        more = counted.sessions - before.sessions
         if counted.is_nothing:
-            tally.counted.pop(of.endpoint, None)
+            tally.counted.pop(id_, None)
         else:
-            tally.counted[of.endpoint] = counted
-        if any(passed) or refused:
-            tally.coming.add(of, passed, refused)
-            tally.total.add(passed, refused, 0)
-        if more or any(passed) or refused:
-            self._add(endpoint, passed, refused, more, now)
+            tally.counted[id_] = counted
+        if passed is not NOTHING or refused:
+            tally.coming.add(id_, passed, refused)
+        sessions = counted.sessions - before.sessions
+        if sessions or refused or passed is not NOTHING:
+            self._add(endpoint, Tally(sessions, passed, {**refused}), changes, now)
 
-    def _add(
-        self, endpoint: EndpointTally, passed: Passed, refused: Mapping[Cause, int], sessions: int, now: int
-    ) -> None:
-        of, service = endpoint.of, self._services[endpoint.of.service]
-        endpoint.add(passed, refused, sessions)
-        service.add(passed, refused, sessions)
-        self.of_endpoints.add(of.endpoint, now, passed, refused, endpoint.sessions)
-        self.of_services.add(of.service, now, passed, refused, service.sessions)
+    def _add(self, endpoint: EndpointTally, change: Tally, changes: Changes, now: int) -> None:
+        of = endpoint.of
+        endpoint.join(change)
+        self.of_endpoints.add(of.endpoint, now, change.passed, change.refused, endpoint.sessions)
+        if of.service in changes:
+            changes[of.service].join(change)
+        else:
+            changes[of.service] = change
 
-    def _settle(self, id_: str, sessions: int, now: int) -> None:
-        if sessions and (endpoint := self._endpoints.get(id_)):
-            self._add(endpoint, NOTHING, {}, sessions, now)
+    def _change_services(self, changes: Changes, now: int) -> None:
+        for id_, change in changes.items():
+            service = self._services[id_]
+            service.join(change)
+            self.of_services.add(id_, now, change.passed, change.refused, service.sessions)
 
-    def _finish(self, tally: GatewayTally, interval: int, now: int) -> None:
-        if tally.fresh:
-            for id_ in tally.counted.keys() - tally.told:
-                self._count(tally, self._endpoints[id_], UNCOUNTED, now)
+    def _end_sessions(self, tally: GatewayTally, now: int) -> None:
+        changes: Changes = {}
+        for id_, counted in tally.counted.items():
+            if counted.sessions:
+                self._add(self._endpoints[id_], Tally(-counted.sessions), changes, now)
+        self._change_services(changes, now)
+
+    def _finish(self, tally: GatewayTally, told: Told, now: int) -> None:
+        tally.hear(told.condition)
         tally.learning = tally.fresh = False
         tally.told, tally.heard_at = set(), now
         tally.passing, tally.coming = tally.coming, Passing()
-        tally.passing.interval = interval
+        tally.passing.interval = told.interval
         self._purge(now)
 
     def _purge(self, now: int) -> None:

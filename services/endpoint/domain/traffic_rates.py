@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from services.endpoint.domain.refusals import Cause
-from services.endpoint.domain.traffic_tallies import SECOND, Tally
+from services.endpoint.domain.traffic_tallies import SECOND, Came, Tally
 
 LEAST_INTERVAL = SECOND // 10
 
@@ -20,7 +20,7 @@ class Rate:
     refused: Mapping[Cause, float] = field(default_factory=dict)
 
 
-def rate(came: Iterable[tuple[Tally | None, int]]) -> Rate:
+def rate(came: Iterable[tuple[Came | Tally | None, int]]) -> Rate:
     """Of what came from each gateway in so many nanoseconds; 0 is not known."""
     bytes_in = bytes_out = packets_in = packets_out = 0.0
     refused: dict[Cause, float] = {}

@@ -1,5 +1,6 @@
 """What is kept of traffic: by endpoint, by service, and by gateway with what it has told. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -36,10 +37,14 @@ class Tally:
     refused: dict[Cause, int] = field(default_factory=dict)
 
     def add(self, passed: Passed, refused: Mapping[Cause, int], sessions: int) -> None:
-        self.passed += passed
+        if passed is not NOTHING:
+            self.passed += passed
         self.sessions += sessions
         for cause, more in refused.items():
             self.refused[cause] = min(MOST, self.refused.get(cause, 0) + more)
+
+    def join(self, change: "Tally") -> None:
+        self.add(change.passed, change.refused, change.sessions)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,22 +89,35 @@ class Told:
     condition: Condition
 
 
+class Came(NamedTuple):
+    """What came for one thing."""
+
+    passed: Passed
+    refused: Mapping[Cause, int]
+
+
 @dataclass(slots=True)
 class Passing:
     """What came with one round of reports: by endpoint, by service, and in all; `interval` is what it took."""
 
-    endpoints: dict[str, Tally] = field(default_factory=dict)
+    endpoints: dict[str, Came] = field(default_factory=dict)
     services: dict[str, Tally] = field(default_factory=dict)
     total: Tally = field(default_factory=Tally)
     interval: int = 0
 
-    def add(self, of: Owned, passed: Passed, refused: Mapping[Cause, int]) -> None:
-        for tally in (
-            self.endpoints.setdefault(of.endpoint, Tally()),
-            self.services.setdefault(of.service, Tally()),
-            self.total,
-        ):
-            tally.add(passed, refused, 0)
+    def add(self, endpoint: str, passed: Passed, refused: Mapping[Cause, int]) -> None:
+        if before := self.endpoints.get(endpoint):
+            passed, refused = before.passed + passed, Counter(before.refused) + Counter(refused)
+        self.endpoints[endpoint] = Came(passed, refused)
+
+    def add_services(self, changes: Mapping[str, Tally]) -> Tally:
+        """Gives the sum of the changes."""
+        came = Tally()
+        for service, change in changes.items():
+            self.services.setdefault(service, Tally()).add(change.passed, change.refused, 0)
+            came.add(change.passed, change.refused, 0)
+        self.total.add(came.passed, came.refused, 0)
+        return came
 
 
 @dataclass(slots=True)

@@ -1,13 +1,21 @@
-"""Connections decided on many at once, endpoints tried out, and how backends are."""
+"""Connections decided on many at once, endpoints tried out, how backends are, and what passes."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from services.http_api.auth.caller import ProjectCaller, SignedRoute
-from services.http_api.own.models import ConnectionReachability, Decide, DecidedAnswer, Reachability, ServiceHealth
-from sidegate.api.endpoint.v1 import backend_health_pb2, reachability_pb2
+from services.http_api.own.models import (
+    ConnectionReachability,
+    Decide,
+    DecidedAnswer,
+    EndpointTraffic,
+    Reachability,
+    ServiceHealth,
+    ServiceTraffic,
+)
+from sidegate.api.endpoint.v1 import backend_health_pb2, reachability_pb2, traffic_pb2
 from sidegate.api.endpoint.v1 import endpoint_service_pb2 as rpc
 from sidegate.cli import facts
 
@@ -19,6 +27,10 @@ DECISIONS = {
 }
 Service = Annotated[UUID, Path(description="the id of an endpoint service of the project")]
 Endpoint = Annotated[UUID, Path(description="the id of an endpoint")]
+Over = Annotated[
+    Literal["10m", "3h"], Query(description="samples of ten minutes by 5 seconds, or of three hours by the minute")
+]
+SPANS = {"10m": traffic_pb2.TRAFFIC_SPAN_TEN_MINUTES, "3h": traffic_pb2.TRAFFIC_SPAN_THREE_HOURS}
 
 
 @router.post("/{project_id}/services/{service_id}/connections/decide", operation_id="DecideConnections")
@@ -55,3 +67,27 @@ async def service_health(caller: ProjectCaller, service_id: Service) -> ServiceH
     request = backend_health_pb2.GetServiceHealthRequest(service_id=str(service_id))
     answer = await caller.ask(caller.upstream.connections.GetServiceHealth, request)
     return ServiceHealth.model_validate(facts.of(answer))
+
+
+@router.get("/{project_id}/endpoints/{endpoint_id}/traffic", operation_id="GetEndpointTraffic")
+async def endpoint_traffic(caller: ProjectCaller, endpoint_id: Endpoint, over: Over = "10m") -> EndpointTraffic:
+    """What has passed for an endpoint of the project, and what was refused: in all, now, and over time."""
+    request = traffic_pb2.GetEndpointTrafficRequest(id=str(endpoint_id), span=SPANS[over])
+    answer = await caller.ask(caller.upstream.endpoints.GetEndpointTraffic, request)
+    return EndpointTraffic.model_validate(facts.of(answer))
+
+
+@router.get("/{project_id}/services/{service_id}/traffic", operation_id="GetServiceTraffic")
+async def service_traffic(
+    caller: ProjectCaller,
+    service_id: Service,
+    endpoint_id: Annotated[UUID | None, Query(description="only this connection, by its endpoint")] = None,
+    over: Over = "10m",
+    limit: Annotated[int, Query(ge=1, le=1000, description="how many connections, those with the most bytes")] = 100,
+) -> ServiceTraffic:
+    """What has passed for a service of the project, and for its connections; of another's, nothing."""
+    request = traffic_pb2.GetServiceTrafficRequest(
+        service_id=str(service_id), endpoint_id=str(endpoint_id or ""), span=SPANS[over], limit=limit
+    )
+    answer = await caller.ask(caller.upstream.connections.GetServiceTraffic, request)
+    return ServiceTraffic.model_validate(facts.of(answer))

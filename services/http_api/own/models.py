@@ -150,6 +150,69 @@ class ServiceHealth(BaseModel):
     gateways: list[GatewayHealth]
 
 
+class Passed(BaseModel):
+    """What has passed, and what has not, on all gateways together."""
+
+    sessions: int = Field(description="that are there now; of a sample, that were there at its end")
+    sessions_made: int
+    packets_in: int = Field(description="from the consumer")
+    bytes_in: int = Field(description="of IP packets")
+    packets_out: int = Field(description="to the consumer")
+    bytes_out: int
+    refused: dict[str, int] = Field(description="packets by reason, as far as it is the caller's to know")
+
+
+class Rates(BaseModel):
+    """What passes in a second, as gateways last reported."""
+
+    bytes_in: float
+    bytes_out: float
+    packets_in: float
+    packets_out: float
+    refused: float
+
+
+class Series(BaseModel):
+    """What has passed over time: samples without a gap, the last of which has not ended yet."""
+
+    start_time: str = Field(description="RFC 3339, of the first sample")
+    step: str = Field(description="seconds, such as 5s")
+    samples: list[Passed]
+
+
+class EndpointTraffic(BaseModel):
+    """What has passed for an endpoint since a moment."""
+
+    endpoint_id: str
+    begin_time: str = Field(description="RFC 3339")
+    total: Passed
+    rates: Rates
+    series: Series
+
+
+class ConnectionTraffic(BaseModel):
+    """What has passed for one connection of a service."""
+
+    endpoint_id: str
+    marker_id: int
+    account: str
+    begin_time: str
+    total: Passed
+    rates: Rates
+
+
+class ServiceTraffic(BaseModel):
+    """What has passed for a service, and for those of its connections that have the most of it."""
+
+    service_id: str
+    begin_time: str
+    total: Passed
+    rates: Rates
+    series: Series
+    connections: list[ConnectionTraffic]
+    left_out: int = Field(description="connections with less")
+
+
 class Record(BaseModel):
     """An event of a log, and who did it."""
 

@@ -8,7 +8,7 @@ import typer
 from sidegate import errors
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
-from sidegate.cli import completing, happenings, parsing, resolve, tables, tested, traced
+from sidegate.cli import completing, happenings, parsing, passing, resolve, tables, tested, traced
 from sidegate.cli.command import Noun
 from sidegate.cli.options import (
     Allow,
@@ -31,6 +31,7 @@ from sidegate.cli.options import (
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.packets import FromClient, OfProtocol, ToAddress, ToPort, Transport, opening
 from sidegate.cli.parsing import connection_states
+from sidegate.cli.passing import Over, OverOption
 from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
@@ -183,6 +184,13 @@ async def list_(
 async def test(session: Session, endpoint: OneEndpoint) -> View:
     """Try out whether packets pass, step by step; the exit code is 1 if they do not. Takes up to four seconds."""
     return tested.view(await session.sidegate.endpoints.test(await resolve.endpoint(session.sidegate, endpoint)))
+
+
+@noun.verb("traffic", "sidegate endpoint traffic to-web", "sidegate endpoint traffic to-web --over 3h -o json")
+async def traffic(session: Session, endpoint: OneEndpoint, *, over: OverOption = Over.TEN_MINUTES) -> View:
+    """Show what passes for an endpoint and what is refused: in all, now, and over time."""
+    id = await resolve.endpoint(session.sidegate, endpoint)
+    return passing.endpoint(await session.sidegate.endpoints.traffic(id, span=passing.SPANS[over]))
 
 
 @noun.verb(

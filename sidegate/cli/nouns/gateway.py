@@ -1,4 +1,4 @@
-"""`sidegate gateway`: what a gateway forwards, asked on its own machine; and what gateways make of a packet."""
+"""`sidegate gateway`: all gateways; what one forwards, asked on its own machine; what gateways make of a packet."""
 
 import os
 from enum import StrEnum
@@ -8,7 +8,7 @@ import typer
 
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetStatusResponse, GetTableRequest
 from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
-from sidegate.cli import forwarding, taps, traced
+from sidegate.cli import forwarding, passing, taps, traced
 from sidegate.cli import traffic as told_traffic
 from sidegate.cli.command import Noun
 from sidegate.cli.packets import FromClient, OfProtocol, ToAddress, ToPort, Transport, opening
@@ -16,7 +16,7 @@ from sidegate.cli.session import Session
 from sidegate.cli.streaming import Running
 from sidegate.cli.view import View
 
-noun = Noun("gateway", "The gateway of this machine.")
+noun = Noun("gateway", "Gateways: all of them, and the one of this machine.")
 
 
 class Source(StrEnum):
@@ -42,6 +42,14 @@ ORDERS = {
     Order.SOURCES: GetTrafficRequest.ORDER_SOURCES,
 }
 SOURCES = {Source.KERNEL: GetTableRequest.SOURCE_KERNEL, Source.DESIRED: GetTableRequest.SOURCE_DESIRED}
+
+
+@noun.verb("list", "sidegate gateway list", "sidegate gateway list --cell default -o json")
+async def list_(
+    session: Session, *, cell: Annotated[str, typer.Option(metavar="CELL", help="Only those of this cell.")] = ""
+) -> View:
+    """List the gateways of all cells, with what passes and what they refuse; for the operator."""
+    return passing.gateways([each async for each in session.sidegate.gateways.list(cell=cell)])
 
 
 @noun.verb("show", "sidegate gateway show", "sidegate gateway show --source desired -o json")

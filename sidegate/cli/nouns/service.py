@@ -13,8 +13,7 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import (
     EndpointService,
     SessionSettings,
 )
-from sidegate.cli import backends as backend_views
-from sidegate.cli import completing, happenings, parsing, resolve
+from sidegate.cli import completing, happenings, parsing, resolve, service_sights
 from sidegate.cli.command import Noun
 from sidegate.cli.identities import IDENTITIES, Identity
 from sidegate.cli.offers import (
@@ -56,7 +55,6 @@ from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.session import Session
 from sidegate.cli.session_options import HealthOptions, SessionOptions
 from sidegate.cli.streaming import Running
-from sidegate.cli.view import View
 from sidegate.resources.service_changes import Changes
 
 noun = Noun("service", "Endpoint services: what a provider publishes from one of his VPCs.")
@@ -326,12 +324,7 @@ async def _backends(
     return [*(by_address or ()), *(by_port or ())]
 
 
-@noun.verb("health", "sidegate service health web", "sidegate service health web -o json")
-async def health(session: Session, service: OneService) -> View:
-    """Show how gateways find the backends of a service that asks for health checks; the exit code is 1 if one is
-    unhealthy."""
-    id = await resolve.service(session.sidegate, service)
-    return backend_views.view(await session.sidegate.connections.health(id))
+service_sights.add_to(noun)
 
 
 @noun.endless("watch", "sidegate service watch", "sidegate service watch web -o json")
