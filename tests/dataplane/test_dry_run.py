@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -110,10 +111,13 @@ async def test_a_limit_that_is_reached_is_foretold_and_traces_take_nothing_of_it
     for _ in range(3):
         trace = await scene.trace()
         assert (trace.verdict, trace.agrees) == ("forwarded", True)
-    other = Segment(CLIENT, ENDPOINT, 40001, 80).pack()
-    await scene.world.counts_one(Counter.SESSION_NEW, scene.wire.send_ipv4(other))
-    traffic = await scene.world.dataplane.traffic()
-    trace = await scene.trace()
+    for port in range(40_001, 40_030):
+        begun, other = monotonic(), Segment(CLIENT, ENDPOINT, port, 80).pack()
+        await scene.world.counts_one(Counter.SESSION_NEW, scene.wire.send_ipv4(other))
+        traffic = await scene.world.dataplane.traffic()
+        trace = await scene.trace()
+        if trace.verdict == reason.value or monotonic() - begun < 1:
+            break  # else a second has passed, as it does on a busy machine, and another session may open
     assert (trace.verdict, trace.agrees) == (reason.value, True)
     assert await scene.world.dataplane.traffic() == traffic
     step = next(step for step in trace.steps if step.subject is Subject.LIMITS)
