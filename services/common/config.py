@@ -228,8 +228,14 @@ class ConsoleSettings(ProgramSettings):
     sign_ins_per_key: int = Field(5, ge=1, description="attempts in vain with one access key in a minute")
     oidc_issuer: str = Field(
         "",
-        pattern=r"^(https?://\S+)?$",
+        pattern=r"^(https://\S+)?$",
         description="the OpenID provider that people may sign in with, by its issuer URL; empty: access keys alone",
+    )
+    oidc_name: str = Field(
+        "", max_length=40, description="what people call the OpenID provider, on the button; its host's name otherwise"
+    )
+    oidc_ca: Path | None = Field(
+        None, description="what the OpenID provider's certificate is verified with (PEM), instead of the system's"
     )
     oidc_client_id: str = Field("", description="what the OpenID provider knows the console by")
     oidc_client_secret_file: Path | None = Field(

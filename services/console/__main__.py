@@ -19,7 +19,11 @@ from services.console.app import Console, Ports
 from services.console.bounds import Bounded, Manners, bounds_of
 from services.console.numbers import SESSIONS, Numbers
 from services.console.sessions.store import Bounds
+from services.console.signing_in.by_provider import ByProvider
 from services.console.signing_in.keys import Attempts, Places
+from services.console.signing_in.people import People, Unreadable, require_private
+from services.console.signing_in.provider import Known, Provider
+from services.console.signing_in.ways import Ways
 from sidegate.channels import channel_to
 
 
@@ -37,7 +41,23 @@ def ports_of(settings: ConsoleSettings) -> Ports:
         of_all=settings.sessions,
     )
     attempts = Attempts(settings.sign_ins_per_key, settings.sign_ins_per_address)
-    return Ports(places, settings.region, bounds, attempts, settings.public_url)
+    return Ports(places, settings.region, bounds, attempts, settings.public_url, provider_of(settings))
+
+
+def provider_of(settings: ConsoleSettings) -> ByProvider | None:
+    """Raises Unreadable: what is amiss is said now, and not to the first who would come in."""
+    if not settings.oidc_client_secret_file or not settings.oidc_accounts:
+        return None
+    require_private(settings.oidc_client_secret_file)
+    People.read(settings.oidc_accounts)
+    known = Known(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret_file.read_text(encoding="utf-8").strip(),
+        settings.oidc_name,
+        str(settings.oidc_ca) if settings.oidc_ca else None,
+    )
+    return ByProvider(Provider(known), settings.oidc_accounts, Ways())
 
 
 async def serve(settings: ConsoleSettings) -> None:
@@ -78,7 +98,7 @@ def main() -> int:
     tracing.configure("console")
     try:
         run(serve(settings))
-    except (CannotListen, NoCertificate, OSError) as error:
+    except (CannotListen, NoCertificate, Unreadable, OSError) as error:
         print(f"console: {error}", file=sys.stderr)
         return 1
     return 0

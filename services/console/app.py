@@ -21,6 +21,7 @@ from services.console.publishing import routes as publishing
 from services.console.sessions.access import genuine
 from services.console.sessions.store import Bounds, Sessions
 from services.console.signing_in import routes as signing_in
+from services.console.signing_in.by_provider import ByProvider
 from services.console.signing_in.keys import Attempts, Door, Places
 
 SMALLEST_COMPRESSED = 1000
@@ -37,13 +38,14 @@ class Ports:
     bounds: Bounds = field(default_factory=Bounds)
     attempts: Attempts = field(default_factory=Attempts)
     public_url: str = ""
+    by_provider: ByProvider | None = None
 
 
 class Console:
     """`asgi` is what is served; `run` goes on beside it until it is cancelled."""
 
     def __init__(self, ports: Ports) -> None:
-        self.sessions = Sessions(ports.bounds)
+        self.sessions, self._by_provider = Sessions(ports.bounds), ports.by_provider
         self.app = application(ports, self.sessions)
         self.asgi: ASGIApp = Around(GZipMiddleware(self.app, SMALLEST_COMPRESSED))
 
@@ -53,12 +55,14 @@ class Console:
     async def close(self) -> None:
         """Ends all sessions, and with them the streams of their pages."""
         await self.sessions.close()
+        if self._by_provider is not None:
+            await self._by_provider.provider.close()
 
 
 def application(ports: Ports, sessions: Sessions) -> FastAPI:
     app = FastAPI(title="Sidegate", openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(genuine)])
     app.state.sessions, app.state.region = sessions, ports.region
-    app.state.public_url = ports.public_url
+    app.state.public_url, app.state.by_provider = ports.public_url, ports.by_provider
     app.state.door = Door(ports.places, sessions, ports.attempts)
     answer_refusals(app)
     for room in ROOMS:

@@ -24,7 +24,10 @@ class Buckets:
 
     def empty(self, key: str) -> bool:
         """Whether none is left; takes none."""
-        return self._filled(key) < 1
+        return self.left(key) < 1
+
+    def left(self, key: str) -> float:
+        return self._filled(key)
 
     def _filled(self, key: str) -> float:
         left, at = self._left.get(key, (self._burst, self._clock()))

@@ -1,6 +1,6 @@
 """What is answered where no route does: refusals, what is not there, who is not signed in."""
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import structlog
 from fastapi import FastAPI, Request
@@ -37,7 +37,9 @@ async def _not_signed_in(request: Request, _error: Exception) -> Response:
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     back = f"/sign-in?next={quote(path, safe='')}" if request.method in SAFE else "/sign-in"
     if "hx-request" in request.headers:
-        return Response(status_code=401, headers={"hx-redirect": "/sign-in"})
+        seen = urlsplit(request.headers.get("hx-current-url", ""))
+        onward = quote(seen.path + (f"?{seen.query}" if seen.query else ""), safe="")
+        return Response(status_code=401, headers={"hx-redirect": f"/sign-in?next={onward}" if onward else "/sign-in"})
     if request.url.path.endswith((".json", "/live")):
         return Response(status_code=401)
     return RedirectResponse(back, 303)

@@ -36,7 +36,7 @@ def session_of(request: Request) -> Session | None:
     sessions: Sessions = request.app.state.sessions
     session = sessions.find(request.cookies.get(COOKIE, ""), touch=POLL not in request.headers)
     if session is not None:
-        request.state.who = {"access_key": session.access_key, "account": session.account, "project": session.project}
+        request.state.who = session.who
     return session
 
 

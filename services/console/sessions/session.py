@@ -30,8 +30,9 @@ class Notice:
 
 @dataclass(eq=False)
 class Session:
-    """`began` and `seen` are of a monotonic clock, in seconds. `own` speaks as the key itself. `streams` are those that
-    pages have open; rooms put into `kept` what they would rather not make again.
+    """`began` and `seen` are of a monotonic clock, in seconds. `own` speaks as the key itself. `person` is whom an
+    OpenID provider has named, if the key is used for him. `streams` are those that pages have open; rooms put into
+    `kept` what they would rather not make again.
     """
 
     identity: Identity
@@ -39,6 +40,7 @@ class Session:
     own: Client = field(repr=False)
     began: float
     seen: float
+    person: str = ""
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     acting: Client | None = field(default=None, repr=False)
     acting_as: tuple[str, str] | None = None
@@ -72,6 +74,12 @@ class Session:
     def reads_only(self) -> bool:
         """Only to leave out buttons that the services would refuse."""
         return self.identity.role == ROLE_VIEWER
+
+    @property
+    def who(self) -> dict[str, str]:
+        """As logs name who asked."""
+        person = {"person": self.person} if self.person else {}
+        return {"access_key": self.access_key, "account": self.account, "project": self.project, **person}
 
     def say(self, text: str, tone: Tone = Tone.DONE) -> None:
         self.notices.append(Notice(text, tone))

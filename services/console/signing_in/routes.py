@@ -1,6 +1,5 @@
 """The door's pages."""
 
-import re
 from typing import Annotated
 
 import structlog
@@ -8,19 +7,22 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from services.console.pages.forms import Typed, typed
+from services.console.pages.paths import inside
 from services.console.pages.problems import Problem
-from services.console.pages.rendering import THEMES, page, to
+from services.console.pages.rendering import THEMES, to
 from services.console.pages.words import TAGS
 from services.console.pages.words import gettext as _
-from services.console.sessions.access import COOKIE, Operator, Signed, session_of
+from services.console.sessions.access import Operator, Signed, session_of
 from services.console.sessions.session import Session
+from services.console.signing_in import by_provider
+from services.console.signing_in.entering import door, entered, forget, peer_of
 from services.console.signing_in.keys import Door, TooMany
 from sidegate import errors
 
 YEAR = 31_536_000
-INSIDE = re.compile(r"/(?![/\\])[!-~]*")
 
 router = APIRouter()
+router.include_router(by_provider.router)
 log = structlog.get_logger(__name__)
 
 Next = Annotated[str, Query(alias="next", max_length=2000)]
@@ -29,28 +31,25 @@ Next = Annotated[str, Query(alias="next", max_length=2000)]
 @router.get("/sign-in")
 async def ask(request: Request, onward: Next = "/") -> Response:
     if session_of(request) is not None:
-        return to(_inside(onward))
-    return page(request, "signing_in/sign_in.html", form=Typed(), onward=_inside(onward))
+        return to(inside(onward))
+    return door(request, Typed(), inside(onward))
 
 
 @router.post("/sign-in")
 async def enter(request: Request) -> Response:
     form = await typed(request)
-    onward, key, secret = _inside(form.text("next", "/")), form.text("access_key"), form.text("secret_key")
-    door: Door = request.app.state.door
-    peer = request.client.host if request.client else ""
+    onward, key, secret = inside(form.text("next", "/")), form.text("access_key"), form.text("secret_key")
+    keys: Door = request.app.state.door
+    peer = peer_of(request)
     try:
         if not key or not secret:
             raise errors.InvalidRequest("", field="secret_key" if key else "access_key")
-        session, cookie = await door.enter(key, secret, peer)
+        session, cookie = await keys.enter(key, secret, peer)
     except (errors.SidegateError, TooMany) as error:
         log.warning("nobody was let in", access_key=key[:64], peer=peer, why=type(error).__name__)
-        problem = _why_not(error)
-        return page(request, "signing_in/sign_in.html", problem.status, form=form, onward=onward, problem=problem)
+        return door(request, form, onward, _why_not(error))
     log.info("signed in", access_key=key, account=session.account, project=session.project, peer=peer)
-    answer = to(onward)
-    answer.set_cookie(COOKIE, cookie, path="/", secure=True, httponly=True, samesite="lax")
-    return answer
+    return entered(request, cookie, onward)
 
 
 def _why_not(error: errors.SidegateError | TooMany) -> Problem:
@@ -76,7 +75,7 @@ def _why_not(error: errors.SidegateError | TooMany) -> Problem:
 async def leave(request: Request, session: Signed) -> Response:
     request.app.state.sessions.end(session)
     answer = to("/sign-in")
-    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    forget(answer)
     answer.headers["clear-site-data"] = '"cache"'
     return answer
 
@@ -85,7 +84,7 @@ async def leave(request: Request, session: Signed) -> Response:
 async def choose(request: Request) -> Response:
     """A language or a theme: kept in the browser, for a year."""
     form = await typed(request)
-    answer = to(_inside(form.text("next", "/")))
+    answer = to(inside(form.text("next", "/")))
     for name, known in (("language", tuple(TAGS.values())), ("theme", THEMES)):
         if (value := form.text(name)) in known:
             answer.set_cookie(f"sidegate-{name}", value, YEAR, path="/", secure=True, httponly=True, samesite="lax")
@@ -100,15 +99,10 @@ async def act_for(request: Request, session: Operator) -> Response:
     if account:
         await _check(session, account, project or "default")
     await session.act_for(account, project or "default")
-    return to(_inside(form.text("next", "/")))
+    return to(inside(form.text("next", "/")))
 
 
 async def _check(session: Session, account: str, project: str) -> None:
     """Whether there is this project: services answer for one that is not, too, as for one that has nothing."""
     if project not in (await session.own.accounts.get(account)).projects:
         raise errors.NotFound(f"account {account} has no project {project[:63]}", reason="NOT_FOUND")
-
-
-def _inside(path: str) -> str:
-    """A path of ours, whatever was asked for: never another host."""
-    return path if INSIDE.fullmatch(path) else "/"

@@ -17,7 +17,7 @@ from sidegate.api.registry.v1.account_pb2 import ROLE_ADMIN
 from sidegate.api.registry.v1.account_service_pb2 import Identity
 from sidegate.client import Client
 
-OPEN = {"/sign-in", "/choose"}
+OPEN = {"/sign-in", "/sign-in/provider", "/sign-in/provider/back", "/choose"}
 """What nobody may ask for, too; what these change is the visitor's own."""
 
 
