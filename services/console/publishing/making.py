@@ -18,12 +18,15 @@ from services.console.sessions.session import Session, Tone
 from sidegate import errors
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 
+FILLED_IN = ("vpc_id", "server_type", "permissions")
+
 router = APIRouter()
 
 
 @router.get("/services/new")
-async def new(request: Request, session: Signed, vpc_id: str = "") -> Response:
-    return await _asked(request, session, Typed(FormData([("vpc_id", vpc_id)])))
+async def new(request: Request, session: Signed) -> Response:
+    """What the address says is filled in."""
+    return await _asked(request, session, Typed(FormData({n: request.query_params.get(n, "") for n in FILLED_IN})))
 
 
 @router.post("/services/new")

@@ -10,6 +10,7 @@ from sidegate.api.registry.v1.account_service_pb2 import Identity
 from sidegate.client import Client
 
 MOST_NOTICES = 10
+MOST_ACTED = 5
 
 
 class Tone(StrEnum):
@@ -44,6 +45,7 @@ class Session:
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     acting: Client | None = field(default=None, repr=False)
     acting_as: tuple[str, str] | None = None
+    acted: dict[tuple[str, str], Client] = field(default_factory=dict, repr=False)
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     streams: int = 0
     kept: dict[str, object] = field(default_factory=dict, repr=False)
@@ -91,13 +93,20 @@ class Session:
         return said
 
     async def act_for(self, account: str, project: str) -> None:
-        """From now on pages are of this project, or, without an account, the operator's own. Raises SidegateError."""
-        before, self.acting, self.acting_as = self.acting, None, None
-        if before is not None:
-            await before.close()
+        """From now on pages are of this project, or, without an account, the operator's own. Raises SidegateError.
+
+        Clients of the last few stay open: pages of before are still being answered, and often their reader comes back.
+        """
+        self.acting, self.acting_as = None, None
         if account:
-            self.acting, self.acting_as = self.own.acting_for(account, project), (account, project)
+            who = (account, project)
+            self.acting = self.acted.pop(who, None) or self.own.acting_for(account, project)
+            self.acted[who], self.acting_as = self.acting, who
+        for oldest in list(self.acted)[:-MOST_ACTED]:
+            await self.acted.pop(oldest).close()
 
     async def close(self) -> None:
-        await self.act_for("", "")
-        await self.own.close()
+        self.acting, self.acting_as = None, None
+        for client in (*self.acted.values(), self.own):
+            await client.close()
+        self.acted.clear()

@@ -1,0 +1,131 @@
+"""Pages of the operator are not there for others, and what its forms say is what the contract is told."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.datastructures import FormData
+
+from services.console.operators.refusals import Told
+from services.console.operators.targets import target, template
+from services.console.pages.forms import Typed
+from services.console.sessions.access import COOKIE
+from services.console.sessions.session import MOST_ACTED, Session
+from sidegate import errors
+from sidegate.api.events.v1.log_pb2 import Refusal
+from sidegate.api.registry.v1.account_pb2 import ROLE_ADMIN, ROLE_OPERATOR, ROLE_VIEWER, Role
+from sidegate.api.registry.v1.account_service_pb2 import Identity
+from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsPattern, NetnsTarget, VxlanRange, VxlanTarget
+from sidegate.client import Client
+from sidegate.resources.logs import LogName
+from tests.unit.console.test_every_route import console, routes
+
+OPERATORS = ("/operator", "/act-for")
+
+
+@pytest.fixture
+async def others() -> AsyncIterator[tuple[httpx.AsyncClient, dict[Role.ValueType, Session]]]:
+    """Sessions of tenants, of which no service may be asked: one that is would say that it is away."""
+    made = console()
+    sessions = {}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made.asgi), base_url="https://console.test") as client:
+        for role in (ROLE_ADMIN, ROLE_VIEWER):
+            identity = Identity(account="shop", project="default", role=role, access_key="AK1")
+            sessions[role] = Session(identity, "AK1", Client(), made.sessions.now(), made.sessions.now())
+            client.cookies.set(COOKIE, made.sessions.keep(sessions[role]))
+        yield client, sessions
+    await made.close()
+
+
+Others = tuple[httpx.AsyncClient, dict[Role.ValueType, Session]]
+
+
+def test_there_are_pages_of_the_operator() -> None:
+    assert len([path for path in set(routes("GET")) if path.startswith(OPERATORS)]) > 8
+    assert len([path for path in set(routes("POST")) if path.startswith(OPERATORS)]) > 6
+
+
+@pytest.mark.parametrize("path", sorted(path for path in set(routes("GET")) if path.startswith(OPERATORS)))
+async def test_no_page_of_the_operator_is_there_for_a_tenant(others: Others, path: str) -> None:
+    client, _ = others
+    answer = await client.get(path)
+    assert answer.status_code == 404, answer.text
+    assert "There is no such page." in answer.text
+
+
+@pytest.mark.parametrize("path", sorted(path for path in set(routes("POST")) if path.startswith(OPERATORS)))
+async def test_no_tenant_changes_anything_there(others: Others, path: str) -> None:
+    client, sessions = others
+    answer = await client.post(path, data={"csrf": sessions[ROLE_VIEWER].csrf, "owner": "bank/default", "name": "mine"})
+    assert answer.status_code == 404, answer.text
+    assert sessions[ROLE_VIEWER].acting_as is None
+
+
+def form(**fields: str) -> Typed:
+    return Typed(FormData(list(fields.items())))
+
+
+SEGMENT = {"remotes": "192.0.2.1, 192.0.2.2", "port": "", "local": "", "mtu": "1400"}
+
+
+def test_a_form_says_what_is_reached() -> None:
+    assert target(form(kind="netns", namespace="shop")) == NetnsTarget(namespace="shop")
+    segment = VxlanTarget(vni=7, remotes=["192.0.2.1", "192.0.2.2"], mtu=1400)
+    assert target(form(kind="vxlan", vni="7", **SEGMENT)) == segment
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("eth1", InterfaceTarget(name="eth1")),
+        ("02:42:0a:00:00:05", InterfaceTarget(mac="02:42:0a:00:00:05")),
+        ("192.0.2.7", InterfaceTarget(address="192.0.2.7")),
+    ],
+)
+def test_a_device_is_found_by_what_is_typed(said: str, meant: InterfaceTarget) -> None:
+    assert target(form(kind="interface", interface=said)) == meant
+
+
+def test_a_form_says_what_each_vpc_gets() -> None:
+    assert template(form(kind="netns", namespace="{vpc_id}")) == NetnsPattern(namespace="{vpc_id}")
+    numbers = VxlanRange(first_vni=7, last_vni=9, remotes=["192.0.2.1", "192.0.2.2"], mtu=1400)
+    assert template(form(kind="vxlan", first_vni="7", last_vni="9", **SEGMENT)) == numbers
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"kind": "tunnel"}, "kind"),
+        ({"kind": "vxlan", "vni": "many"}, "vni"),
+        ({"kind": "vxlan", "vni": "7", "mtu": "-1"}, "mtu"),
+        ({"kind": "vxlan", "vni": "7", "port": "99999999999"}, "port"),
+    ],
+)
+def test_what_is_no_number_names_its_field(fields: dict[str, str], field: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as refused:
+        target(form(**fields))
+    assert refused.value.field == field
+
+
+def test_refusals_are_found_by_whatever_is_shown_of_them() -> None:
+    told = Told(
+        LogName.REGISTRY,
+        Refusal(method="a.B/GetVpc", reason="NOT_FOUND", account="shop", project="blue", peer="192.0.2.1:5"),
+    )
+    assert all(told.has(text) for text in ("getvpc", "shop/blue", "not_found", "192.0.2"))
+    assert not told.has("bank")
+    assert Told(LogName.REGISTRY, Refusal(method="a.B/GetVpc")).who == ""
+
+
+async def test_pages_of_before_are_still_answered_when_the_operator_acts_for_another() -> None:
+    operator = Session(Identity(account="operator", role=ROLE_OPERATOR), "AK1", Client(), 0.0, 0.0)
+    await operator.act_for("bank", "default")
+    first = operator.client
+    for number in range(MOST_ACTED):
+        assert first in operator.acted.values()
+        await operator.act_for("shop", f"p{number}")
+    assert first not in operator.acted.values()
+    await operator.act_for("", "")
+    assert operator.client is operator.own
+    await operator.close()
+    assert not operator.acted
