@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 from fastapi import Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from services.console.endpoints import routes as endpoints
@@ -15,6 +14,7 @@ from services.console.operators import routes as operators
 from services.console.overview import routes as overview
 from services.console.pages.answers import answer_refusals
 from services.console.pages.around import Around
+from services.console.pages.files import Files
 from services.console.pages.rendering import STATIC
 from services.console.past import routes as past
 from services.console.publishing import routes as publishing
@@ -67,5 +67,5 @@ def application(ports: Ports, sessions: Sessions) -> FastAPI:
     answer_refusals(app)
     for room in ROOMS:
         app.include_router(room.router)
-    app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount("/static", Files(directory=STATIC))
     return app

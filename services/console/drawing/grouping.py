@@ -101,7 +101,9 @@ def _named(kind: str, key: tuple[str, ...]) -> str:
 
 def _merged(picture: Picture, groups: Mapping[str, str]) -> Picture:
     """With all that `groups` maps to the same id as one node, which holds what they held."""
-    nodes = [replace(node, parent=groups.get(node.parent, node.parent)) for node in picture.nodes]
+    if not groups:
+        return picture
+    nodes = [replace(each, parent=groups[each.parent]) if each.parent in groups else each for each in picture.nodes]
     lines = [_between(line, groups) for line in picture.lines]
     together = _gathered((groups.get(node.id, node.id), node) for node in nodes)
     joined = _gathered((line.id, line) for line in lines if line.tail != line.head)

@@ -66,16 +66,25 @@ class Kept:
                 self.latest = await self._asked(kinds)
             return self.latest
 
+    def begin(self) -> None:
+        """Has the first look begin before somebody waits for it."""
+        if self.latest is None and not self._turn.locked():
+            _hold(asyncio.create_task(self._tried()))
+
+    async def _tried(self) -> None:
+        with suppress(errors.SidegateError):
+            await self.look()
+
     def _due(self) -> frozenset[str]:
         """What is to be asked for: until the watches had begun, changes may have been missed."""
         if self._listener is None:
             self._listener, self._sure = self._listening.enter_context(self._hub.listening()), False
+            self._listener.heard()
             return EVERYTHING
-        heard, again = self._listener.heard(), not self._sure and self._hub.watching
-        if BACK in heard or again:
+        heard, by_now = self._listener.heard(), self._clock() >= self._next_poll
+        if (BACK in heard and self._sure) or (by_now and not self._sure and self._hub.watching):
             return EVERYTHING
-        clock = BY_THE_CLOCK if self._clock() >= self._next_poll else frozenset[str]()
-        return (heard & WATCHED) | self._owed | clock
+        return (heard & WATCHED) | self._owed | (BY_THE_CLOCK if by_now else frozenset())
 
     async def _asked(self, kinds: frozenset[str]) -> View:
         began, self._owed, sure = self._clock(), kinds, self._hub.watching
@@ -104,12 +113,16 @@ class Kept:
         self._listening.close()
         self._listening, self._listener = ExitStack(), None
         closing, self._gathering = self._gathering, Gathering(self._client)
-        _CLOSING.add(task := asyncio.create_task(_close(closing)))
-        task.add_done_callback(_CLOSING.discard)
+        _hold(asyncio.create_task(_close(closing)))
 
 
-_CLOSING: set[asyncio.Task[None]] = set()
-"""Held, or they would be collected before they have ended."""
+_HELD: set[asyncio.Task[None]] = set()
+"""Or they would be collected before they have ended."""
+
+
+def _hold(task: asyncio.Task[None]) -> None:
+    _HELD.add(task)
+    task.add_done_callback(_HELD.discard)
 
 
 async def _close(gathering: Gathering) -> None:

@@ -23,7 +23,9 @@ router = APIRouter()
 @router.get("/")
 async def index(request: Request, session: Signed) -> Response:
     """At once, with what was seen last; the page asks for what is now."""
-    latest = kept_of(session).latest
+    kept = kept_of(session)
+    kept.begin()
+    latest = kept.latest
     return page(request, "overview/index.html", view=latest, **(_told(session, latest) if latest else {}))
 
 
