@@ -64,8 +64,10 @@ async def _done(session: Session, id_: str, form: Typed) -> None:
             await services.revise(id_, lambda service: {"backends": [*service.backends, *added]})
             session.say(_("The backend is in."))
         case "weigh":
-            await services.weigh(id_, _weights(form))
-            session.say(_("The weights are changed."))
+            weights = _weights(form)
+            if weights:
+                await services.weigh(id_, weights)
+            session.say(_("The weights are changed.") if weights else _("There was nothing to change."))
         case _other:
             raise errors.InvalidRequest(_("This is none of the choices."))
 
@@ -75,11 +77,13 @@ def _without(service: EndpointService, address: str) -> Changes:
 
 
 def _weights(form: Typed) -> Mapping[str, int]:
-    """Numbered, since an address has dots, which a field's path has other uses for."""
-    return {
-        address: said.number(form.text(f"weight-{index}"), f"weight-{index}", 1, 100)
-        for index, address in enumerate(form.all("weighed"))
-    }
+    """Those that are another than the page showed. Numbered, since an address has dots, which mean more in a path."""
+    found: dict[str, int] = {}
+    for index, address in enumerate(form.all("weighed")):
+        name = f"weight-{index}"
+        if form.text(name) != form.text(f"was-{index}"):
+            found[address] = said.number(form.text(name), name, 1, 100)
+    return found
 
 
 async def _shown(

@@ -1,6 +1,7 @@
 """One connection: what it is, decisions on it, whether packets pass, what passed, what happened to it."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Mapping
 from typing import TypeVar
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from services.console.pages.rendering import page
 from services.console.pages.words import gettext
 from services.console.pages.words import marked as _
 from services.console.publishing.about import tab
-from services.console.publishing.happened import Happening, happenings_of_connection
+from services.console.publishing.happened import happenings_of_connection
 from services.console.publishing.traffic import shown as traffic_shown
 from services.console.publishing.traffic import traffic_of
 from services.console.sessions.access import Signed
@@ -80,10 +81,13 @@ async def shown(
     problem: Problem | None = None,
 ) -> Response:
     """`problem` is of the decision in the form, which shows what was typed."""
-    service = await session.client.services.get(id_)
-    found = await session.client.connections.get(id_, endpoint_id)
-    happenings: Sequence[Happening] = await happenings_of_connection(session.client, id_, endpoint_id)
-    passed, unknown = await traffic_of(session.client, id_, endpoint_id, request)
+    client = session.client
+    service, found, happenings, (passed, unknown) = await asyncio.gather(
+        client.services.get(id_),
+        client.connections.get(id_, endpoint_id),
+        happenings_of_connection(client, id_, endpoint_id),
+        traffic_of(client, id_, endpoint_id, request),
+    )
     return tab(
         request,
         session,

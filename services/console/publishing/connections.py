@@ -1,5 +1,7 @@
 """A service's connections: the list, and decisions on one or many."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -49,16 +51,16 @@ async def decide(request: Request, id_: str, session: Signed) -> Response:
 async def _listed(
     request: Request, session: Session, id_: str, form: Typed, problem: Problem | None = None
 ) -> Response:
-    service = await session.client.services.get(id_)
     asked = request.query_params
     state, marker = STATES.get(asked.get("state", "")), asked.get("marker", "").strip()
-    found = await session.client.connections.page(
+    page = session.client.connections.page(
         id_,
         skip=skipped(request),
         states=[] if state is None else [state],
         marker_id=int(marker) if marker.isdecimal() and len(marker) <= LONGEST_MARKER else 0,
         newest_first=True,
     )
+    service, found = await asyncio.gather(session.client.services.get(id_), page)
     return tab(
         request,
         session,

@@ -56,9 +56,10 @@ def _bounded(number: int) -> int:
 
 
 def owned_of(row: ResourceRow) -> Owned:
-    """Of an endpoint's row."""
-    created = EndpointEvent.FromString(row.data).endpoint.create_time
-    return Owned(row.id, row.project, row.counterpart, row.parent, row.partition, row.number, created.ToNanoseconds())
+    """Of an endpoint's row, which is read without its number."""
+    said = EndpointEvent.FromString(row.data).endpoint
+    began = said.create_time.ToNanoseconds()
+    return Owned(row.id, row.project, row.counterpart, row.parent, row.partition, said.marker_id, began)
 
 
 def traffic_message(tally: Tally | Sample, read: Read) -> traffic_pb.Traffic:

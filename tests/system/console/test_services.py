@@ -19,7 +19,6 @@ from tests.support.world import Site, eventually_answers, machine, site
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
 
-PENDING = ConnectionState.CONNECTION_STATE_PENDING_ACCEPTANCE
 LIVE = (ConnectionState.CONNECTION_STATE_CREATING, ConnectionState.CONNECTION_STATE_ACCEPTED)
 TABS = ("", "/backends", "/permissions", "/traffic", "/events", "/settings", "/edit", "/delete")
 
@@ -251,7 +250,7 @@ async def test_a_connection_gets_a_note_an_end_and_is_tried_out_with_each_backen
     await expect(page.locator("#happenings")).to_contain_text("Note changed")
     assert await no_axe_violations(page)
     await page.goto(f"/services/{service.id}/traffic")
-    await expect(page.locator(f"tr[data-traffic='{endpoint.id}']")).to_contain_text(town.consumer.account)
+    await expect(page.locator(f"tr[data-traffic='{endpoint.id}']")).to_contain_text(str(endpoint.marker_id))
     await expect(page.locator("[data-chart-of=bytes] canvas")).to_be_visible()
     await expect(page.locator("[data-chart-of=bytes] tbody tr").last).not_to_be_empty()
     assert await no_axe_violations(page)
