@@ -10,7 +10,7 @@ from services.gateway_agent.dataplane.fake_kernel import FakeKernel, Flow, Packe
 from services.gateway_agent.numbers import GatewayNumbers
 from services.gateway_agent.table import Protocol
 from services.gateway_agent.traffic import Traffic
-from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest
+from sidegate.api.gateway.v1.traffic_pb2 import GetTrafficRequest, ReportTrafficRequest
 from tests.support.agent import BASE, CLIENT, PAYMENTS, SHOP, WEB, Recorded, address, agent, endpoint, eventually, id_of
 from tests.support.control_plane import ABSENT, FORWARDING, control_plane
 from tests.support.metrics import value
@@ -165,3 +165,74 @@ async def test_a_scrape_tells_of_endpoints_and_services_what_passed(tmp_path: Pa
             assert value(text, "sidegate_service_rx_byte_total", service_id=WEB) == 5 * 40, "a sum never goes back"
             assert value(text, "sidegate_service_act_connections", service_id=WEB) == 2
             assert value(text, "sidegate_endpoint_connections_total", endpoint_id=id_of("1")) == 2
+
+
+def packets(request: ReportTrafficRequest, name: str = "1") -> int:
+    """Of an endpoint, as it is told; -1 where nothing is."""
+    told = [each.traffic.packets_in for each in request.endpoints if each.endpoint_id == id_of(name)]
+    return told[-1] if told else -1
+
+
+async def test_what_passes_is_told_once_and_only_what_has_changed(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint("1"), endpoint("2"))
+        async with agent(control, small(), tmp_path) as gateway:
+            await control.reported(id_of("2"), FORWARDING)
+            assert await opened(gateway.dataplane, 40000, 3) == [True] * 3
+            place = await control.told_traffic(lambda request: packets(request) == 3)
+            request = control.traffic[place]
+            assert (request.gateway_id, request.counting, request.complete) == ("gw-1", "0", True)
+            assert (request.condition.sessions, request.condition.session_capacity) == (3, 1_000_000)
+            assert request.condition.version
+            assert packets(request, "2") == -1, "nothing was seen of it"
+            await control.told_traffic(lambda other: other.number >= request.number + 2)
+            assert not [packets(each) for each in control.traffic[place + 1 :] if packets(each) != -1]
+            assert all(each.HasField("since_last") for each in control.traffic[place + 1 :])
+            numbers = [each.number for each in control.traffic]
+            assert numbers == sorted(set(numbers))
+
+
+async def test_a_report_whose_answer_is_lost_is_told_again_as_it_was(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, small(), tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            control.lose_traffic_answers = 2
+            assert await opened(gateway.dataplane, 40000, 3) == [True] * 3
+            place = await control.told_traffic(lambda request: packets(request) == 3)
+            number = control.traffic[place].number
+            await control.told_traffic(lambda request: request.number > number)
+            same = [each for each in control.traffic if each.number == number]
+            assert all(each == same[0] for each in same)
+
+
+async def test_all_is_told_again_after_a_join_and_an_agent_that_begins_anew_goes_on_counting(tmp_path: Path) -> None:
+    kernel = small()
+    async with control_plane(lease=0.3) as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, kernel, tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            await opened(gateway.dataplane, 40000, 3)
+            await control.told_traffic(lambda request: packets(request) == 3)
+            first = control.sessions[-1]
+            control.forget()
+            await control.told_traffic(lambda request: packets(request) == 3 and request.session_id != first)
+        session = control.sessions[-1]
+        async with agent(control, kernel, tmp_path) as gateway:
+            place = await control.told_traffic(lambda request: request.session_id not in {first, session})
+            assert packets(control.traffic[place]) == 3
+            await opened(gateway.dataplane, 50000, 2)
+            await control.told_traffic(lambda request: packets(request) == 5)
+
+
+async def test_of_an_endpoint_that_is_taken_out_the_last_counts_are_told_and_then_none(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        await control.tell(*BASE, endpoint())
+        async with agent(control, small(), tmp_path) as gateway:
+            await control.reported(id_of("1"), FORWARDING)
+            await opened(gateway.dataplane, 40000, 3)
+            await control.tell(endpoint("1", 2, removed=True))
+            await control.reported(id_of("1"), ABSENT, generation=2)
+            await control.told_traffic(lambda request: packets(request) == 0)
+            told = [each.traffic.packets_in for request in control.traffic for each in request.endpoints]
+            assert (max(told), told[-1]) == (3, 0)

@@ -26,6 +26,7 @@ from sidegate.api.endpoint.v1 import endpoint_internal_service_pb2 as endpoint_i
 from sidegate.api.events.v1 import log_pb2, log_pb2_grpc
 from sidegate.api.gateway.v1 import gateway_service_pb2 as gateway_pb2
 from sidegate.api.gateway.v1 import gateway_service_pb2_grpc as gateway_grpc
+from sidegate.api.gateway.v1 import traffic_pb2
 from sidegate.api.registry.v1 import account_pb2, account_service_pb2, account_service_pb2_grpc, vpc_pb2
 from sidegate.api.registry.v1 import endpoint_service_pb2 as service_pb2
 from sidegate.api.registry.v1 import registry_internal_service_pb2 as internal_pb2
@@ -428,6 +429,7 @@ async def test_a_gateway_gets_nothing_of_another_cell_and_speaks_for_no_other(se
         anext(caller.stream(stub.Events, gateway_pb2.EventsRequest(cell="west"))),
         caller.ask(stub.ReportFlows, gateway_pb2.ReportFlowsRequest(gateway_id="gw-2", cell="east")),
         caller.ask(stub.ReportFlows, gateway_pb2.ReportFlowsRequest(gateway_id="gw-1", cell="west")),
+        caller.ask(stub.ReportTraffic, traffic_pb2.ReportTrafficRequest(gateway_id="gw-2", number=1, counting="boot")),
     ]
     for call in calls:
         with pytest.raises(errors.NotFound):

@@ -39,7 +39,14 @@ from tests.support.nats import DEADLINE
 GATEWAY = "gw-1"
 NO_FLOWS = FlowSettings()
 QUICK = Pace(
-    poll=0.02, audit=3600.0, compare=3600.0, collect=0.05, look=0.02, retry=(0.02, 0.1), reconnect=(0.01, 0.05)
+    poll=0.02,
+    audit=3600.0,
+    compare=3600.0,
+    collect=0.05,
+    look=0.02,
+    tell=0.02,
+    retry=(0.02, 0.1),
+    reconnect=(0.01, 0.05),
 )
 """Nothing is compared or audited unless a test is about that."""
 

@@ -121,6 +121,9 @@ class Reader:
             "GetConnection": lambda: own.connections.get(service, endpoint),
             "TestConnection": lambda: own.connections.test(service, endpoint),
             "GetServiceHealth": lambda: own.connections.health(service),
+            "GetEndpointTraffic": lambda: own.endpoints.traffic(endpoint),
+            "GetServiceTraffic": lambda: own.connections.traffic(service),
+            "GetServiceTraffic of a connection": lambda: own.connections.traffic(service, endpoint),
             "NoteConnection": lambda: own.connections.note(service, endpoint, ""),
             "WhoAmI": own.accounts.who_am_i,
             "GetHead": own.audit.log(LogName.ENDPOINT).head,
@@ -141,6 +144,8 @@ class Reader:
             "ListEndpoints of a VPC": lambda: own.endpoints.list(vpc_id=about.vpc),
             "ListConnections": lambda: own.connections.list(about.service),
             "ListAccounts": own.accounts.list,
+            "ListTraffic": own.traffic.list,
+            "ListGateways": own.gateways.list,
         }
 
     def _watches(self) -> Mapping[str, Callable[[], Watch[Any]]]:
@@ -154,6 +159,7 @@ class Reader:
 
     async def _over_https(self, about: Targets) -> dict[str, str]:
         project = f"/v1/{self.key.project_id}"
+        own = f"/sidegate{project}"
         services, endpoints = f"{project}/vpc-endpoint-services", f"{project}/vpc-endpoints"
         paths = [
             services,
@@ -166,6 +172,9 @@ class Reader:
             endpoints,
             f"{endpoints}/{about.endpoint}",
             f"{project}/quotas",
+            f"{own}/endpoints/{about.endpoint}/traffic",
+            f"{own}/services/{about.service}/traffic",
+            f"{own}/services/{about.service}/traffic?endpoint_id={about.endpoint}",
             f"{project}/vpcs/{about.vpc}",
             f"{project}/subnets/{about.subnet}",
             f"{project}/ports/{about.port}",

@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from nats.js import JetStreamContext
 from pcapng import FileScanner, blocks
 
 from services.common.messaging.connection import Unsettled, connect
+from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+from sidegate.api.endpoint.v1.gateways_service_pb2 import Gateway as GatewayPb
 from sidegate.api.gateway.v1.flow_pb2 import Flow
 from sidegate.api.gateway.v1.traffic_pb2 import EndpointTraffic
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
@@ -296,3 +299,94 @@ async def test_an_endpoint_with_many_sessions_gets_another_source_address_and_lo
         assert value(text, "sidegate_sources_added_total") == 1
         replayed = await asyncio.to_thread(sidegate.cli, "audit", "replay", "-o", "json")
         assert replayed.returncode == 0, json.loads(replayed.stdout)
+
+
+async def test_owners_read_what_passes_within_seconds_and_nothing_counts_twice(
+    sidegate: Standalone, sites: Sequence[Site]
+) -> None:
+    anna, bert, pia = sites
+    async with answering(pia.namespace), sidegate.client("operator") as operator:
+        service = await pia.publish("told", udp(ASKED, 53), approval=False)
+        endpoint = await connected(anna, service, pia)
+
+        async def told(packets: int) -> bool:
+            return (await anna.client.endpoints.traffic(endpoint.id)).total.packets_in == packets
+
+        async def read_of_both(packets: int, refused: int) -> None:
+            mine = await anna.client.endpoints.traffic(endpoint.id)
+            theirs = await pia.client.connections.traffic(service.id)
+            expected = (packets, packets * (HEADERS + len(SAID)), packets, packets * (HEADERS + len(ANSWER)))
+            (connection,) = theirs.connections
+            for seen in (mine, theirs, connection):
+                total = seen.total
+                assert (total.packets_in, total.bytes_in, total.packets_out, total.bytes_out) == expected
+                assert dict(total.refused) == {"port": refused}
+            for seen in (mine, theirs):
+                assert sum(each.bytes_in for each in seen.series.samples) == expected[1]
+            assert (connection.endpoint_id, connection.marker_id) == (endpoint.id, endpoint.marker_id)
+            assert connection.account == anna.account
+
+        await asyncio.to_thread(ask_from, anna, endpoint, range(30_000, 30_007), UNPUBLISHED)
+        began = asyncio.get_running_loop().time()
+        await ask(anna, endpoint, 25)
+        await until("both sides to read it", lambda: told(25))
+        assert asyncio.get_running_loop().time() - began < 20
+        await read_of_both(25, 7)
+        (line,) = [each async for each in anna.client.traffic.list()]
+        assert (line.endpoint_id, line.own_endpoint, line.own_service, line.sessions) == (endpoint.id, True, False, 1)
+        (line,) = [each async for each in pia.client.traffic.list()]
+        assert (line.endpoint_id, line.own_endpoint, line.own_service) == (endpoint.id, False, True)
+
+        for packets in (35, 45):
+            await sidegate.kill_program("gateway")
+            await ask(anna, endpoint, 10)  # forwarding needs no agent
+            await until("what passed meanwhile to be told", partial(told, packets))
+            await read_of_both(packets, 7)
+
+        (gateway,) = [each async for each in operator.gateways.list()]
+        assert (gateway.state, gateway.in_sync, gateway.cell) == (GatewayPb.STATE_JOINED, True, "default")
+        assert gateway.total.packets_in >= 45
+        assert gateway.total.refused["no_port"] >= 7
+        assert gateway.session_capacity > gateway.total.sessions > 0
+
+        assert [each async for each in bert.client.traffic.list()] == []
+        assert not (await bert.client.connections.traffic(service.id)).connections
+        for ask_for in (
+            lambda: bert.client.endpoints.traffic(endpoint.id),
+            lambda: pia.client.endpoints.traffic(endpoint.id),
+            lambda: bert.client.connections.traffic(service.id, endpoint.id),
+        ):
+            with pytest.raises(errors.NotFound):
+                await ask_for()
+        with pytest.raises(errors.Forbidden):  # the operator, acting for bert
+            _ = [each async for each in bert.client.gateways.list()]
+
+        await ask(anna, endpoint, 5)
+        await anna.client.endpoints.delete(endpoint.id)
+
+        async def all_of_it() -> bool:
+            return (await pia.client.connections.traffic(service.id)).total.packets_in == 50
+
+        await until("its last packets to count for the service", all_of_it)
+
+
+async def test_an_endpoint_service_that_starts_again_begins_to_count_anew(
+    sidegate: Standalone, sites: Sequence[Site]
+) -> None:
+    anna, _, pia = sites
+    async with answering(pia.namespace):
+        service = await pia.publish("anew", udp(ASKED, 53), approval=False)
+        endpoint = await connected(anna, service, pia)
+        await ask(anna, endpoint, 20)
+
+        async def told(packets: int, sessions: int) -> bool:
+            total = (await anna.client.endpoints.traffic(endpoint.id)).total
+            return (total.packets_in, total.sessions) == (packets, sessions)
+
+        await until("it to be told", lambda: told(20, 1))
+        before = (await anna.client.endpoints.traffic(endpoint.id)).begin_time.ToNanoseconds()
+        await sidegate.kill_program("endpoint")
+        await until("the gateway to tell all", lambda: told(0, 1))
+        assert (await anna.client.endpoints.traffic(endpoint.id)).begin_time.ToNanoseconds() > before
+        await ask(anna, endpoint, 3)
+        await until("what came since to be told", lambda: told(3, 2))

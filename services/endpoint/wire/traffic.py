@@ -57,9 +57,16 @@ def _bounded(number: int) -> int:
 
 def owned_of(row: ResourceRow) -> Owned:
     """Of an endpoint's row, which is read without its number."""
-    said = EndpointEvent.FromString(row.data).endpoint
-    began = said.create_time.ToNanoseconds()
-    return Owned(row.id, row.project, row.counterpart, row.parent, row.partition, said.marker_id, began)
+    resource = EndpointEvent.FromString(row.data).endpoint
+    return Owned(
+        endpoint=row.id,
+        owner=row.project,
+        provider=row.counterpart,
+        service=row.parent,
+        cell=row.partition,
+        marker=resource.marker_id,
+        created_at=resource.create_time.ToNanoseconds(),
+    )
 
 
 def traffic_message(tally: Tally | Sample, read: Read) -> traffic_pb.Traffic:
