@@ -35,7 +35,7 @@ async def sites(sidegate: Standalone) -> AsyncIterator[Sequence[Site]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def connected(sites: Sequence[Site]) -> AsyncIterator[tuple[EndpointService, Endpoint]]:
+async def connected(sidegate: Standalone, sites: Sequence[Site]) -> AsyncIterator[tuple[EndpointService, Endpoint]]:
     """An endpoint through which packets have passed."""
     shop, payments = sites
     async with machine(payments.namespace, "payments"):
@@ -45,7 +45,13 @@ async def connected(sites: Sequence[Site]) -> AsyncIterator[tuple[EndpointServic
         await payments.client.connections.accept(service.id, endpoint.id)
         accepted = await shop.accepted(endpoint)
         assert await eventually_answers(shop.namespace, endpoint.address, 80) == "payments"
+        await until("the gateway to have nothing more to do", lambda: in_sync(sidegate))
         yield service, accepted
+
+
+async def in_sync(sidegate: Standalone) -> bool:
+    async with sidegate.client("operator") as operator:
+        return (await operator.gateway.status()).in_sync
 
 
 async def test_the_operator_sees_both_sides_and_the_gateway_between_them(
