@@ -199,7 +199,8 @@ async def _gone_in_time(consumer: Site, endpoint: Endpoint, name: str, there: An
 
     async def gone() -> bool:
         told = await dig(consumer.namespace, name)
-        answers.append((told, await who_answers(consumer.namespace, endpoint.address, 80, patience=0.2)))
+        served = await who_answers(consumer.namespace, endpoint.address, 80, patience=2.0) if told == there else None
+        answers.append((told, served))
         return told == Answer("NXDOMAIN")
 
     await until("the name to be gone", gone)
