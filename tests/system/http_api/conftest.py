@@ -1,6 +1,5 @@
 """One running Sidegate with the HTTPS API for all of these tests, and two accounts of each module's own."""
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -36,9 +35,10 @@ def networks() -> Iterator[ExitStack]:
 async def _tenant(sidegate: Standalone, networks: ExitStack, name: str) -> Tenant:
     """An account with a VPC that is attached, a subnet and two machines."""
     account = f"{name}{next(NAMES)}"
-    key = Key.of(await asyncio.to_thread(sidegate.answer, "account", "create", account))
     [namespace] = networks.enter_context(namespaces.make(account))
     async with sidegate.client(account) as client, sidegate.client("operator") as operator:
+        made = (await operator.accounts.create(account)).key
+        key = Key(made.key.id, made.secret_key, account)
         vpc = await client.vpcs.create("net", [CIDR])
         subnet = await client.subnets.create("main", vpc.id, CIDR)
         await operator.attachments.create(vpc.id, NetnsTarget(namespace=namespace.name))
