@@ -56,6 +56,7 @@ AIMS = (
     Aim("console_overview_sent", "at most", 300.0),
     Aim("console_overview_news", "at most", 1000.0),
     Aim("console_list_p99", "at most", 200.0),
+    Aim("console_past_redraw_p99", "at most", 500.0),
     Aim("past_state_p99", "at most", 3.0),
     Aim("commit_to_agent_p50", "at most", 1.2),
     Aim("commit_to_agent_p99", "at most", 2.0),

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from benchmarks import console_lists, console_overview
+from benchmarks import console_lists, console_overview, console_past
 from benchmarks.figures import Figure
 from benchmarks.plan import Plan, Step
 
-PARTS = (console_overview, console_lists)
+PARTS = (console_overview, console_lists, console_past)
 
 
 def steps(plan: Plan) -> int:

@@ -87,14 +87,18 @@ def _owner(number: int) -> tuple[bytes, bytes]:
     return ours, ours if number < OURS else ours[:-5] + b"%05x" % (number // 20)
 
 
-def write(log: str, events: Iterator[RecordedEvent]) -> None:
-    """A log with a true chain, in one transaction: what is measured is reading."""
+def write(log: str, events: Iterator[RecordedEvent], begin: int = 0, apart: int = 1) -> None:
+    """A log with a true chain, in one transaction: what is measured is reading.
+
+    It begins at a moment (0: now); its events are so many nanoseconds apart.
+    """
     if "://" in log:
         _write_to_postgres(log, events)
         return
     with closing(sqlite3.connect(log)) as connection:
         (log_id,) = connection.execute(LOG_ID).fetchone()
-        connection.executemany(f"INSERT INTO events VALUES ({','.join('?' * 12)})", _chained(log_id, events))  # noqa: S608 # question marks only
+        chained = _chained(log_id, events, begin, apart)
+        connection.executemany(f"INSERT INTO events VALUES ({','.join('?' * 12)})", chained)  # noqa: S608 # question marks only
         connection.commit()
 
 
@@ -107,11 +111,14 @@ def _write_to_postgres(log: str, events: Iterator[RecordedEvent]) -> None:
         cursor.execute("ANALYZE events")
 
 
-def _chained(log_id: str, events: Iterator[RecordedEvent]) -> Iterator[RecordedEvent]:
-    link, now = GENESIS, time.time_ns()
+def _chained(log_id: str, events: Iterator[RecordedEvent], begin: int = 0, apart: int = 1) -> Iterator[RecordedEvent]:
+    link, begin = GENESIS, begin or time.time_ns()
     for position, event in enumerate(events, 1):
         placed = event._replace(
-            position=position, event_id=position.to_bytes(16, "big"), recorded_at=now + position, prev=position - 1
+            position=position,
+            event_id=position.to_bytes(16, "big"),
+            recorded_at=begin + position * apart,
+            prev=position - 1,
         )
         link = link_hash(log_id, link, placed)
         yield placed._replace(hash=link)

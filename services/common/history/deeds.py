@@ -60,11 +60,15 @@ class Sought:
 
 
 class Page(NamedTuple):
-    """`onward` is the position that the next page begins at; 0 where there is none. `looked` counts events."""
+    """`onward` is the position that the next page begins at; 0 where there is none. `looked` counts events.
+
+    The event before `onward`, in the order of the page, was recorded at `reached_at`.
+    """
 
     deeds: Sequence[Deed]
     onward: int
     looked: int
+    reached_at: int = 0
 
 
 async def page(
@@ -75,21 +79,22 @@ async def page(
     All that is told of one event is on one page.
     """
     low, high = span
-    found, looked = list[Deed](), 0
+    found, looked, reached_at = list[Deed](), 0, 0
     while low <= high and looked < SCAN:
         count = min(WINDOW, high - low + 1)
         after = low - 1 if oldest_first else high - count
         events = await store.read(after, count)
         ordered = events if oldest_first else events[::-1]
         looked += len(events)
+        reached_at = ordered[-1].recorded_at if ordered else reached_at
         found += await asyncio.to_thread(_all_of, sought, ordered, happenings)
         low, high = (low + count, high) if oldest_first else (low, high - count)
         if len(found) >= size:
             shown = found[:size]
-            last = shown[-1].event.position
-            shown += [each for each in found[size:] if each.event.position == last]
-            return Page(shown, _onward(last, span, oldest_first=oldest_first), looked)
-    return Page(found, (low if oldest_first else high) if low <= high else 0, looked)
+            last = shown[-1].event
+            shown += [each for each in found[size:] if each.event.position == last.position]
+            return Page(shown, _onward(last.position, span, oldest_first=oldest_first), looked, last.recorded_at)
+    return Page(found, (low if oldest_first else high) if low <= high else 0, looked, reached_at)
 
 
 def _all_of(sought: Sought, events: Sequence[RecordedEvent], happenings: HappeningsOf) -> list[Deed]:

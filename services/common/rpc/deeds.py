@@ -49,7 +49,10 @@ class Deeds(NamedTuple):
         token = paging.encode((found.onward,), query) if found.onward else ""
         shown = [shown_to(caller, deed) for deed in found.deeds]
         reached = found.onward + (-1 if request.oldest_first else 1) if found.onward else 0
-        return ListDeedsResponse(deeds=shown, next_page_token=token, reached=reached), found.looked
+        answer = ListDeedsResponse(deeds=shown, next_page_token=token, reached=reached)
+        if reached and caller.reads_all:
+            answer.reached_time.FromNanoseconds(found.reached_at)
+        return answer, found.looked
 
     async def _span(self, request: ListDeedsRequest) -> tuple[int, int]:
         """The positions between the moments that are named, both included."""

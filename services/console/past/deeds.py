@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sidegate.api.events.v1.history_pb2 import Deed
+from sidegate.api.events.v1.history_pb2 import Deed, ListDeedsResponse
 from sidegate.api.events.v1.log_pb2 import Refusal
 from sidegate.client import Client
 from sidegate.resources.history import Sought
@@ -15,6 +15,7 @@ from sidegate.resources.logs import LogName
 
 DONE, REFUSED = "done", "refused"
 MOST_REFUSALS = 1000
+LAST = 2**63 - 1
 MOST_CALLS, MOST_OF_TENANTS = 10, 3
 """Of one log for one page: a filter that fits nothing must not read all of it, nor take all that a project may ask."""
 
@@ -95,22 +96,26 @@ class Page:
     short: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Reading has stopped above this position, before it was at the beginning: what is left is not after `at`."""
+
+    position: int
+    at: int
+
+
 class _Source:
     """One log, or what was refused: the next entry is at hand, so that several can be put in order."""
 
-    def __init__(self, entries: AsyncGenerator[Entry | int, None]) -> None:
+    def __init__(self, entries: AsyncGenerator[Entry | Cut, None]) -> None:
         self._entries = entries
         self.next: Entry | None = None
-        self.cut_at = 0
-        """The position that reading has stopped above, before it was at the beginning."""
+        self.cut: Cut | None = None
 
     async def step(self) -> None:
         found = await anext(self._entries, None)
-        self.next = None
-        if isinstance(found, Entry):
-            self.next = found
-        elif found is not None:
-            self.cut_at = found
+        self.next = found if isinstance(found, Entry) else None
+        self.cut = found if isinstance(found, Cut) else None
 
     async def close(self) -> None:
         await self._entries.aclose()
@@ -159,13 +164,15 @@ def _sources(client: Client, wanted: Wanted, place: Place, size: int, calls: int
 
 
 def _newest(sources: Mapping[str, _Source]) -> _Source | None:
+    """Which source has the next entry; none where a log that was not read far enough may have a newer one."""
     ready = [(each.next.at, name) for name, each in sources.items() if each.next is not None]
-    return sources[max(ready)[1]] if ready else None
+    unread = max((each.cut.at for each in sources.values() if each.cut is not None), default=0)
+    return sources[max(ready)[1]] if ready and max(ready)[0] >= unread else None
 
 
 def _onward(sources: Mapping[str, _Source], place: Place, found: Sequence[Entry]) -> tuple[Place | None, bool]:
     """Where the page after what was found begins, and whether so much reading has ended it, not so many entries."""
-    if not any(each.next or each.cut_at for each in sources.values()):
+    if not any(each.next or each.cut for each in sources.values()):
         return None, False
     onward = place
     for log in LogName:
@@ -173,32 +180,32 @@ def _onward(sources: Mapping[str, _Source], place: Place, found: Sequence[Entry]
         onward = onward.below(log, _next_place(sources.get(log.value), (shown or [place.of(log)])[-1]))
     times = [each.at for each in found if each.result == REFUSED]
     onward = replace(onward, refused=_next_place(sources.get(REFUSED), (times or [place.refused])[-1]))
-    return onward, not any(each.next for each in sources.values())
+    return onward, any(each.cut for each in sources.values())
 
 
 def _next_place(source: _Source | None, last: int) -> int:
-    if source is None or (source.next is None and not source.cut_at):
+    if source is None or (source.next is None and source.cut is None):
         return -1
-    return last if source.next is not None else source.cut_at
+    return last if source.cut is None else source.cut.position
 
 
 async def _of_log(
     client: Client, log: LogName, sought: Sought, size: int, calls: int | None
-) -> AsyncGenerator[Entry | int, None]:
-    """Its deeds; at last the position that it would go on below, where that is not the beginning."""
-    token, size, reached = "", min(size, 1000), 1
+) -> AsyncGenerator[Entry | Cut, None]:
+    """Its deeds; at last where reading has stopped, where that is not the beginning."""
+    token, size, page = "", min(size, 1000), ListDeedsResponse()
     while calls is None or calls > 0:
         page = await client.history.deeds(log, sought, size, token)
         for deed in page.deeds:
             yield entry_of(log, deed)
-        token, reached = page.next_page_token, page.reached
+        token = page.next_page_token
         if not token:
             return
         calls = None if calls is None else calls - 1
-    yield reached
+    yield Cut(page.reached, page.reached_time.ToNanoseconds() if page.HasField("reached_time") else LAST)
 
 
-async def _refusals(client: Client, sought: Sought, before: int) -> AsyncGenerator[Entry | int, None]:
+async def _refusals(client: Client, sought: Sought, before: int) -> AsyncGenerator[Entry | Cut, None]:
     asked = await asyncio.gather(*(client.audit.log(log).refused(MOST_REFUSALS) for log in LogName))
     found = [refusal_of(log, each) for log, those in zip(LogName, asked, strict=True) for each in those]
     for entry in sorted(found, key=lambda each: -each.at):

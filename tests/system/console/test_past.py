@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -305,3 +306,38 @@ async def test_the_chains_are_checked_from_a_button_while_the_page_says_how_far_
     for log in ("registry", "endpoint"):
         await expect(page.locator(f"[data-check={log}][data-verdict=verified]")).to_contain_text("records fit")
     assert await no_axe_violations(page)
+
+
+@contextmanager
+def tampered(database: str, position: int) -> Iterator[None]:
+    """Somebody has the database, and makes another account the one that did it; in the end it is as it was."""
+    with closing(sqlite3.connect(database, timeout=30)) as log:
+        triggers = log.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        ((meta,),) = log.execute("SELECT meta FROM events WHERE position = ?", (position,)).fetchall()
+        write = "UPDATE events SET meta = ? WHERE position = ?"
+        for name, _ in triggers:
+            log.execute(f"DROP TRIGGER {name}")
+        log.execute(write, (meta[:-1] + bytes([meta[-1] ^ 1]), position))
+        log.commit()
+        try:
+            yield
+        finally:
+            log.execute(write, (meta, position))
+            for _, made in triggers:
+                log.execute(made)
+            log.commit()
+
+
+async def test_a_log_that_was_tampered_with_is_found_out_with_the_first_record_that_does_not_fit(
+    people: People, operator: Credential, story: Story, sidegate: Standalone
+) -> None:
+    page = await people.signed_in(operator)
+    await page.goto("/past/proof")
+    with tampered(sidegate.database("endpoint"), 3):
+        await page.get_by_role("button", name="Check the chains").click()
+        found = page.locator("[data-check=endpoint][data-verdict=hash]")
+        await expect(found).to_contain_text("Position 3 is the first that does not fit; the 2 records before it do.")
+        await expect(page.locator("[data-check=registry][data-verdict=verified]")).to_have_count(1)
+        assert await no_axe_violations(page)
+    await page.get_by_role("button", name="Check the chains").click()
+    await expect(page.locator("[data-verdict=verified]")).to_have_count(2)

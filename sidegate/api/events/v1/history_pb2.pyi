@@ -352,6 +352,7 @@ class ListDeedsResponse(_message.Message):
     DEEDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     REACHED_FIELD_NUMBER: _builtins.int
+    REACHED_TIME_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty where this is the last."""
     reached: _builtins.int
@@ -360,16 +361,21 @@ class ListDeedsResponse(_message.Message):
     def deeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deed]:
         """In the order that was asked for."""
 
+    @_builtins.property
+    def reached_time(self) -> _timestamp_pb2.Timestamp:
+        """When that event was recorded; to a project not set: the event may be another's."""
+
     def __init__(
         self,
         *,
         deeds: _abc.Iterable[Global___Deed] | None = ...,
         next_page_token: _builtins.str = ...,
         reached: _builtins.int = ...,
+        reached_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reached_time", b"reached_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deeds", b"deeds", "next_page_token", b"next_page_token", "reached", b"reached"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deeds", b"deeds", "next_page_token", b"next_page_token", "reached", b"reached", "reached_time", b"reached_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
