@@ -14,6 +14,11 @@ from tests.support import namespaces, postgres, standalone, sweeping
 pytest.register_assert_rewrite("tests.support.models", "tests.system.scenarios")
 
 PATIENCE_SECONDS = 10.0
+BYTECODE = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(__file__).resolve().parents[1] / "build" / "bytecode"),
+}
+os.environ.update(BYTECODE)  # programs and workers that this run starts find compiled what others have compiled
 RUN = f"SIDEGATE_TEST_RUN={uuid.uuid4()}"
 """In the environment of every process that this run starts, so that it can tell its own from others'."""
 
