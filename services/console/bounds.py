@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common.config import ConsoleSettings
@@ -14,6 +14,10 @@ from services.common.https.bodies import Gone, TooLarge, TooSlow, replayed, whol
 from services.common.https.bounds import Bounds
 from services.common.https.protocol import Farewell
 from services.console.numbers import LIMITED, STREAMS
+from services.console.pages.around import Around
+from services.console.pages.rendering import alone
+from services.console.pages.words import TAGS, language
+from services.console.pages.words import gettext as _
 
 EVENT_STREAM = b"text/event-stream"
 TEXT = "text/plain; charset=utf-8"
@@ -66,7 +70,7 @@ class Bounded:
         try:
             await self._admit(scope, receive, send)
         except (TooLarge, TooSlow, Full) as error:
-            await _refusal(error)(scope, receive, send)
+            await _refusal(error, self._settings.body_bytes)(scope, receive, send)
         except Gone:
             return
 
@@ -91,7 +95,7 @@ class Bounded:
             self._in_flight >= self._settings.in_flight
             or self._of_address[address] >= self._settings.in_flight_per_address
         ):
-            raise Full("Too many requests are being answered; try again in a moment.")
+            raise Full
         self._in_flight += 1
         self._of_address[address] += 1
         try:
@@ -148,8 +152,27 @@ def _is_stream(message: Message) -> bool:
     return any(name == b"content-type" and value.startswith(EVENT_STREAM) for name, value in message["headers"])
 
 
-def _refusal(error: TooLarge | TooSlow | Full) -> Response:
+def _words(error: Exception, most: int) -> tuple[str, str]:
+    """What is the matter, and what to do."""
+    match error:
+        case TooLarge():
+            text = _("This is more than the console takes: %(most)s bytes at most.", most=str(most))
+            return text, _("Go back, and send less at a time.")
+        case TooSlow():
+            return _("What you sent took too long to come."), _("Go back, and try again.")
+        case _:
+            return _("Too many requests are being answered."), _("Try again in a moment.")
+
+
+def _refusal(error: TooLarge | TooSlow | Full, most: int) -> ASGIApp:
+    """A page in the reader's language, with the headers of all pages."""
     status, limit = MET[type(error)]
     LIMITED.labels(limit).inc()
     headers = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return PlainTextResponse(f"{error}\n", status, headers)
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        text, way_out = _words(error, most)
+        content = alone("limit.html", text=text, way_out=way_out, tag=TAGS[language()])
+        await HTMLResponse(content, status, headers)(scope, receive, send)
+
+    return Around(told)

@@ -4,17 +4,28 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import httpx
 
 from sidegate.credentials import Credential
-from tests.support.standalone import Standalone
+
+
+class Console(Protocol):
+    """A running one, and what its certificate is verified with (PEM)."""
+
+    @property
+    def console_url(self) -> str: ...
+
+    @property
+    def ca(self) -> bytes: ...
+
 
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 
 
 @asynccontextmanager
-async def visiting(sidegate: Standalone, timeout: float = 20.0) -> AsyncIterator[httpx.AsyncClient]:
+async def visiting(sidegate: Console, timeout: float = 20.0) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who is not signed in; TLS is verified."""
     trust = ssl.create_default_context(cadata=sidegate.ca.decode())
     async with httpx.AsyncClient(base_url=sidegate.console_url, verify=trust, timeout=timeout) as browser:
@@ -36,7 +47,7 @@ async def token(browser: httpx.AsyncClient, path: str) -> str:
 
 
 @asynccontextmanager
-async def signed_in(sidegate: Standalone, credential: Credential) -> AsyncIterator[httpx.AsyncClient]:
+async def signed_in(sidegate: Console, credential: Credential) -> AsyncIterator[httpx.AsyncClient]:
     async with visiting(sidegate) as browser:
         answer = await enter(browser, credential)
         assert answer.status_code == 303, answer.text

@@ -33,6 +33,11 @@ def render(request: Request, template: str, /, **context: object) -> str:
     return _environment().get_template(template).render(_around(request) | context)
 
 
+def alone(template: str, /, **context: object) -> str:
+    """What a template makes where there is no application to ask around in."""
+    return _environment().get_template(template).render(context)
+
+
 def to(path: str) -> Response:
     """Where the browser goes on after a form: a reload of that page sends nothing again."""
     return RedirectResponse(path, 303)

@@ -65,11 +65,13 @@ async def back(request: Request, code: Said = "", state: Said = "", error: Said 
     """From the provider, with a code for which it says who somebody is."""
     by, onward = _configured(request), inside(unquote(request.cookies.get(ONWARD, "/")))
     try:
+        if error:  # it lets nobody in, whoever says so: providers leave out the state here
+            raise Denied(error)
         way = by.ways.back(state, request.cookies.get(VISIT, ""))
         if iss not in ("", by.provider.known.issuer):
             raise Astray("it comes from another provider")
-        if error or not code:
-            raise Denied(error)
+        if not code:
+            raise Denied
         keys: Door = request.app.state.door
         async with keys.attempt(peer_of(request)):
             claims = await by.provider.who(code, way, _back(request))

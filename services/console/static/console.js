@@ -1,4 +1,5 @@
 // What every page does: times in the reader's zone, questions before what cannot be undone, and how the connection is.
+import "/static/stream.js";
 
 const language = document.documentElement.lang;
 const times = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
@@ -44,7 +45,24 @@ function show() {
   banner.textContent = away.has("console") ? banner.dataset.lost : away.size ? banner.dataset.away : "";
 }
 
-document.body.addEventListener("htmx:sseError", () => { away.add("console"); show(); });
+function door() {
+  location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+}
+
+/** What ended a stream: a session that is over, after which nothing comes any more, or a connection that is lost. */
+async function look() {
+  const enough = new AbortController();
+  try {
+    const answer = await fetch("/live", { headers: { "X-Sidegate-Poll": "clock" }, signal: enough.signal });
+    if (answer.status === 401) door();
+  } catch {
+    // The banner says that the connection is lost.
+  } finally {
+    enough.abort();
+  }
+}
+
+document.body.addEventListener("htmx:sseError", () => { away.add("console"); show(); look(); });
 document.body.addEventListener("htmx:sseOpen", () => {
   if (away.delete("console")) htmx.trigger(document.body, "sse:back");
   show();
@@ -52,7 +70,7 @@ document.body.addEventListener("htmx:sseOpen", () => {
 document.body.addEventListener("htmx:sseMessage", (event) => {
   if (event.detail.type === "lost") away.add("service");
   if (event.detail.type === "back") away.delete("service");
-  if (event.detail.type === "ended") location.assign("/sign-in");
+  if (event.detail.type === "ended") door();
   show();
 });
 
