@@ -1,6 +1,6 @@
 # Verbs of one line each; `make` alone lists them. What they need they set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo scenario up logs test test-compose check format protos vendor bench bench-docs soak clean
+.PHONY: help setup setup-test setup-bench demo scenario up logs test pictures test-compose check format protos vendor bench bench-docs soak clean
 
 # What Python compiles is kept, whatever the environment says of that: programs start in half the time.
 export PYTHONDONTWRITEBYTECODE :=
@@ -35,6 +35,9 @@ logs: setup  ## follow the logs of a running `make up` (ARGS="--level warning", 
 
 test: setup-test  ## run the whole test suite, on a process more than there are cores (they wait more than they compute), four at most
 	@$(PYTHON) -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+pictures: setup-test  ## make the pictures of docs/console.md anew, by the tests that look at the console
+	@SIDEGATE_PICTURES=1 $(PYTHON) -m pytest -q -n 0 tests/system/console/test_story.py
 
 test-compose: setup  ## build docker-compose.yml, run it, and test it with packets (in CI with an engine of its own)
 	@$(PYTHON) -m pytest -m compose -v tests/compose $(ARGS)

@@ -12,7 +12,7 @@ function localise(root) {
 }
 
 localise(document);
-document.body.addEventListener("htmx:afterSettle", (event) => localise(event.detail.elt));
+document.body.addEventListener("htmx:load", (event) => localise(event.detail.elt));
 
 // What a page asks by itself, because of the clock or of news, keeps no session alive: only what its reader does.
 document.body.addEventListener("htmx:configRequest", (event) => {
