@@ -83,6 +83,7 @@ class Reader:
     async def everything(self, about: Targets) -> dict[str, str]:
         """What was answered, or refused, by what was asked."""
         said = {f"gRPC {name}": answer for name, answer in (await self.answers(about)).items()}
+        said |= {f"gRPC {name}": await _told(ask) for name, ask in self._counts(about).items()}
         said |= {f"gRPC {name}": await _told(partial(_all, ask)) for name, ask in self._lists(about).items()}
         said |= {f"gRPC {name}": await _told(partial(_so_far, ask)) for name, ask in self._watches().items()}
         said |= await self._over_https(about)
@@ -121,12 +122,18 @@ class Reader:
             "GetConnection": lambda: own.connections.get(service, endpoint),
             "TestConnection": lambda: own.connections.test(service, endpoint),
             "GetServiceHealth": lambda: own.connections.health(service),
-            "GetEndpointTraffic": lambda: own.endpoints.traffic(endpoint),
-            "GetServiceTraffic": lambda: own.connections.traffic(service),
-            "GetServiceTraffic of a connection": lambda: own.connections.traffic(service, endpoint),
             "NoteConnection": lambda: own.connections.note(service, endpoint, ""),
             "WhoAmI": own.accounts.who_am_i,
             "GetHead": own.audit.log(LogName.ENDPOINT).head,
+        }
+
+    def _counts(self, about: Targets) -> Mapping[str, Callable[[], Awaitable[Message]]]:
+        """What is another answer with each packet."""
+        own, service, endpoint = self.client, about.service, about.endpoint
+        return {
+            "GetEndpointTraffic": lambda: own.endpoints.traffic(endpoint),
+            "GetServiceTraffic": lambda: own.connections.traffic(service),
+            "GetServiceTraffic of a connection": lambda: own.connections.traffic(service, endpoint),
         }
 
     def _lists(self, about: Targets) -> Mapping[str, Callable[[], AsyncIterator[Message]]]:
