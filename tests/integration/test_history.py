@@ -140,3 +140,18 @@ async def test_a_moment_is_the_last_position_that_was_recorded_by_then(kind: str
             for time in (event.recorded_at - 1, event.recorded_at, event.recorded_at + 1):
                 expected = sum(each.recorded_at <= time for each in events)
                 assert await history.moment(time, len(events)) == expected
+
+
+async def test_who_asks_of_moments_beside_each_other_has_a_page_of_events_folded_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.common.history.history.PAGE", 10)
+    chance = random.Random(1)
+    async with STORES["memory"](tmp_path) as store:
+        await live_a_while(store, chance)
+        events, asked, spent = await whole_log(store), History(store, REDUCER), list[int]()
+        await asked.at(EVENTS, spent.append)
+        assert spent == [EVENTS]
+        for position in [chance.randint(1, EVENTS) for _ in range(50)]:
+            assert await asked.at(position, spent.append) == folded(events, position)
+        assert max(spent[1:]) <= 10

@@ -61,9 +61,12 @@ async def test_questions_of_one_project_are_worked_on_one_after_another_and_few_
 def test_of_indices_the_nearest_below_is_found_and_no_more_are_kept_than_there_is_room_for() -> None:
     memory = Memory(most=2, places=10)
     for position in (10, 20, 30):
-        memory.keep(Remembered(position, b"h", {}))
+        memory.passes(Remembered(position, b"h", {}))
     assert (len(memory), memory.nearest(15), memory.nearest(25).position) == (2, NOTHING, 20)
-    memory.keep(Remembered(40, b"h", {}))  # 30 was longest of no use
+    memory.passes(Remembered(40, b"h", {}))  # 30 was longest of no use
     assert [memory.nearest(each).position for each in (39, 40)] == [20, 40]
+    memory.ends_at(Remembered(25, b"h", {}))
+    assert [memory.nearest(each).position for each in (24, 39, 40)] == [20, 25, 40]
     memory.forget(memory.nearest(40))
+    memory.forget(memory.nearest(39))
     assert memory.nearest(99).position == 20

@@ -52,9 +52,9 @@ class History:
             # In a thread of its own: the event loop has others to serve.
             await asyncio.to_thread(fold, index, events, self._reducer)
             start = events[-1].position
-            if asked and start < position:
-                self._memory.keep(Remembered(start, events[-1].hash, dict(index)))
-        self._memory.keep(Remembered(position, await self._hash_at(position), index))
+            if asked and start % PAGE == 0:
+                self._memory.passes(Remembered(start, events[-1].hash, dict(index)))
+        self._memory.ends_at(Remembered(position, await self._hash_at(position), index))
         return index
 
     async def events(self, positions: Sequence[int]) -> dict[int, RecordedEvent]:

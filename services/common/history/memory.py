@@ -21,11 +21,12 @@ NOTHING = Remembered(0, b"", {})
 
 
 class Memory:
-    """The last ones that were of use."""
+    """The last one that was asked for, and, of those that were passed on the way, the last that were of use."""
 
     def __init__(self, most: int = MOST, places: int = MOST_PLACES) -> None:
         self._most, self._places = most, places
         self._kept: dict[int, Remembered] = {}
+        self._last = NOTHING
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -33,20 +34,26 @@ class Memory:
     def nearest(self, position: int) -> Remembered:
         """At or below the position; before the first event where none is."""
         below = [each for each in self._kept if each <= position]
-        if not below:
-            return NOTHING
-        found = self._kept.pop(max(below))
-        self._kept[found.position] = found
+        found = self._kept[max(below)] if below else NOTHING
+        if found.position < self._last.position <= position:
+            return self._last
+        if below:
+            self._kept[found.position] = self._kept.pop(found.position)
         return found
 
-    def keep(self, index: Remembered) -> None:
+    def ends_at(self, index: Remembered) -> None:
+        self._last = index
+
+    def passes(self, index: Remembered) -> None:
         self._kept.pop(index.position, None)
         self._kept[index.position] = index
-        while len(self._kept) > 1 and (len(self._kept) > self._most or self._size() > self._places):
+        while len(self._kept) > self._most or self._size() > self._places:
             del self._kept[next(iter(self._kept))]
 
     def forget(self, index: Remembered) -> None:
         self._kept.pop(index.position, None)
+        if self._last.position == index.position:
+            self._last = NOTHING
 
     def _size(self) -> int:
         return sum(len(each.there) for each in self._kept.values())

@@ -1,7 +1,7 @@
 """The chain's verification: what the logs' heads are now, and a check that goes on beside its reader."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -66,6 +66,7 @@ class Check:
     """One log, being read: `reached` of `head.link.position`, then a verdict, or a refusal that has ended it."""
 
     head: Head
+    kept: Mapping[int, bytes] = field(default_factory=dict)
     reached: int = 0
     verdict: Verdict | None = None
     refused: errors.SidegateError | None = None
@@ -84,7 +85,7 @@ class Check:
 
         try:
             async with AT_ONCE:
-                verifier = Verifier(self.head.log_id, heads=_trusted(self.head))
+                verifier = Verifier(self.head.log_id, heads={**_trusted(self.head), **self.kept})
                 self.verdict = await follow(client.audit.log(self.head.log), self.head.link, verifier, tell)
         except errors.SidegateError as error:
             self.refused = error
@@ -116,12 +117,13 @@ class Proof:
                 await self.task
 
 
-async def begin(session: Session) -> Proof:
-    """Begins a check, unless one goes on. Raises SidegateError."""
+async def begin(session: Session, kept: Callable[[Head], Mapping[int, bytes]]) -> Proof:
+    """Begins a check, unless one goes on. `kept` are heads that a log must lead to. Raises SidegateError."""
     before = proof_of(session)
     if before is not None and before.goes_on:
         return before
-    proof = Proof([Check(await head_of(session.client, log)) for log in LogName])
+    heads = [await head_of(session.client, log) for log in LogName]
+    proof = Proof([Check(head, kept(head)) for head in heads])
     session.kept[KEPT] = proof
     proof.task = asyncio.create_task(proof.run(session))
     return proof

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -306,6 +307,25 @@ async def test_the_chains_are_checked_from_a_button_while_the_page_says_how_far_
     for log in ("registry", "endpoint"):
         await expect(page.locator(f"[data-check={log}][data-verdict=verified]")).to_contain_text("records fit")
     assert await no_axe_violations(page)
+
+
+async def test_the_chains_are_held_against_heads_that_were_kept_elsewhere(
+    people: People, operator: Credential, story: Story, sidegate: Standalone, tmp_path: Path
+) -> None:
+    sidegate.answer("audit", "head", "--append", str(tmp_path / "heads"))
+    keys = [sidegate.answer("audit", "key", log)["pem"] for log in ("registry", "endpoint")]
+    page = await people.signed_in(operator)
+    await page.goto("/past/proof")
+    await page.get_by_text("With heads that were kept elsewhere").click()
+    await page.get_by_label("Signed heads").fill((tmp_path / "heads").read_text())
+    await page.get_by_label("Public keys").fill(keys[0])
+    await page.get_by_role("button", name="Check the chains").click()
+    await expect(page.locator("#heads-wrong")).to_contain_text("signed by none of these keys")
+    await expect(page.get_by_label("Signed heads")).to_have_value((tmp_path / "heads").read_text().strip())
+    assert await no_axe_violations(page)
+    await page.get_by_label("Public keys").fill("\n".join(keys))
+    await page.get_by_role("button", name="Check the chains").click()
+    await expect(page.get_by_text("It leads to every head that was kept.")).to_have_count(2)
 
 
 @contextmanager
