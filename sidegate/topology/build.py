@@ -257,7 +257,7 @@ def _short(full_name: str, id_: str) -> str:
 
 def _outside(clients: Sequence[str], vpc: vpc_pb2.Vpc | None) -> Iterator[str]:
     """Ranges that lie beyond the VPC's own: a data centre's, for instance."""
-    if vpc is None:
+    if vpc is None or not clients:
         return
     own = [ip_network(each) for each in vpc.cidrs]
     for client in clients:

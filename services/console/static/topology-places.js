@@ -3,20 +3,43 @@
 const GAP = 18;
 const APART = 40;
 const NARROW = 600;
+const MOST_ROWS = 8;
 const LARGEST_CHANGE = 0.35;
 
 /** Everything anew, from clients on the left (on a phone: above) to backends on the right; what is not joined, in rows. */
 export function arrange(cy, canvas) {
   const narrow = canvas.clientWidth < NARROW;
-  const parts = components(cy);
-  const helped = cy.add(leads(cy));
+  const bundles = bundled(cy, narrow), alone = cy.nodes().not(cy.collection(bundles.flatMap(({ nodes }) => nodes.slice(1))));
+  const parts = components(cy), helped = cy.add(leads(cy.nodes(".subnet"), alone));
+  for (const { nodes, width, height } of bundles) nodes[0].style({ width, height });
   for (const part of parts) {
-    const lines = part.connectedEdges().filter((each) => !each.hasClass("attachment"));
-    part.union(lines).layout({ name: "dagre", rankDir: narrow ? "TB" : "LR", nodeSep: 14, rankSep: narrow ? 50 : 80, edgeSep: 6, fit: false, animate: false }).run();
+    const nodes = part.and(alone), lines = nodes.edgesWith(nodes).filter((each) => !each.hasClass("attachment"));
+    nodes.union(lines).layout({ name: "dagre", rankDir: narrow ? "TB" : "LR", nodeSep: 14, rankSep: narrow ? 50 : 80, edgeSep: 6, fit: false, animate: false }).run();
   }
   helped.remove();
-  for (const part of parts) separate(part.filter((each) => each.isOrphan()));
+  bundles.forEach(spread);
+  for (const part of parts) separate(part.filter((each) => each.isOrphan()), narrow);
   pack(parts, narrow ? 0.6 : canvas.clientWidth / Math.max(1, canvas.clientHeight));
+}
+
+/** Nodes of a box that lead to the same places stand together in rows, in their own order: dagre sees one of them. */
+function bundled(cy, narrow) {
+  const found = new Map();
+  for (const node of cy.nodes(":childless")) {
+    const key = [node.data("parent") ?? "", node.data("kind"), ...node.neighborhood("node").map((each) => each.id()).sort()].join("|");
+    if (node.isChild() || node.degree(false)) found.set(key, [...(found.get(key) ?? []), node]);
+  }
+  return [...found.values()].filter((nodes) => nodes.length > 1).map((nodes) => {
+    const columns = narrow ? Math.min(3, nodes.length) : Math.ceil(nodes.length / MOST_ROWS), rows = Math.ceil(nodes.length / columns);
+    const wide = Math.max(...nodes.map((each) => each.width())) + GAP, high = Math.max(...nodes.map((each) => each.height())) + GAP;
+    return { nodes, columns, wide, high, width: columns * wide - GAP, height: rows * high - GAP };
+  });
+}
+
+function spread({ nodes, columns, wide, high, width, height }) {
+  const { x, y } = nodes[0].position(), left = x - width / 2 + (wide - GAP) / 2, above = y - height / 2 + (high - GAP) / 2;
+  nodes[0].removeStyle("width height");
+  nodes.forEach((each, place) => each.position({ x: left + (place % columns) * wide, y: above + Math.floor(place / columns) * high }));
 }
 
 /** Nodes that lines or the same box join; largest first. */
@@ -36,11 +59,11 @@ function components(cy) {
 }
 
 /** Lines that nobody sees: machines that nothing leads to stand before the endpoints of their subnet. */
-function leads(cy) {
+function leads(subnets, alone) {
   const lines = [];
   const lead = (from, to) => lines.push({ group: "edges", data: { source: from.id(), target: to.id(), text: "", width: 1 } });
-  for (const subnet of cy.nodes(".subnet")) {
-    const idle = subnet.children(".machine").filter((each) => each.degree(false) === 0), endpoints = subnet.children(".endpoint");
+  for (const subnet of subnets) {
+    const idle = subnet.children(".machine").and(alone).filter((each) => each.degree(false) === 0), endpoints = subnet.children(".endpoint").and(alone);
     if (idle.empty() || endpoints.empty()) continue;
     idle.forEach((each) => lead(each, endpoints[0]));
     endpoints.forEach((each) => lead(idle[0], each));
@@ -51,17 +74,19 @@ function leads(cy) {
 const box = (node) => node.boundingBox({ includeLabels: true, includeEdges: false, includeOverlays: false, includeUnderlays: false });
 const meet = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
 
-/** Boxes that are on each other move apart, from within outwards. */
-function separate(siblings) {
-  siblings.filter(":parent").forEach((each) => separate(each.children()));
+/** Boxes that are on each other move apart, from within outwards; on a phone only downwards. */
+function separate(siblings, narrow) {
+  const parents = siblings.filter(":parent");
+  if (parents.empty()) return;
+  parents.forEach((each) => separate(each.children(), narrow));
   const done = [];
-  for (const each of [...siblings].sort((a, b) => box(a).y1 - box(b).y1)) {
-    for (let again = true; again;) {
-      const own = box(each), other = done.find((before) => meet(own, before));
-      again = Boolean(other);
-      if (other) each.shift("y", other.y2 - own.y1 + GAP);
+  for (const each of [...siblings].map((node) => ({ node, at: box(node) })).sort((a, b) => a.at.y1 - b.at.y1)) {
+    for (let other; (other = done.find((before) => meet(each.at, before.at)));) {
+      const right = !narrow && each.at.x1 > other.at.x1 ? other.at.x2 - each.at.x1 : Infinity, down = other.at.y2 - each.at.y1;
+      each.node.shift(right < down ? { x: right + APART, y: 0 } : { x: 0, y: down + GAP });
+      each.at = box(each.node);
     }
-    done.push(box(each));
+    done.push(each);
   }
 }
 

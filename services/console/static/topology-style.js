@@ -24,7 +24,7 @@ function colours() {
 function ground({ ink, paper, box, edge, plain, font, focus }) {
   const text = { "font-family": font, "font-size": SIZE, color: ink, label: "data(text)", "text-wrap": "wrap" };
   return [
-    { selector: "node", style: { ...text, shape: "rectangle", width: wide(font), height: high, "text-valign": "center", "text-halign": "center", "background-color": paper, "border-width": 1.5, "border-color": plain, "line-height": 1.2 } },
+    { selector: "node", style: { ...text, shape: "rectangle", width: "data(wide)", height: "data(high)", "text-valign": "center", "text-halign": "center", "background-color": paper, "border-width": 1.5, "border-color": plain, "line-height": 1.2 } },
     ...Object.entries(SHAPES).map(([kind, shape]) => ({ selector: `node.${kind}`, style: { shape } })),
     { selector: ":parent", style: { shape: "round-rectangle", "background-color": box, "border-color": edge, "text-valign": "top", "text-halign": "center", "text-margin-y": -2, padding: 14 } },
     { selector: "node.vpc:childless, node.subnet:childless", style: { shape: "round-rectangle", "background-color": box, "border-color": edge } },
@@ -57,14 +57,20 @@ function marks({ good, waiting, bad }) {
   ];
 }
 
+const ROOM = { endpoint: 34, remote: 34, cell: 40, outside: 44 };
 const ruler = document.createElement("canvas").getContext("2d");
-const lines = (node) => (node.data("text") ?? "").split("\n");
-const high = (node) => Math.round(lines(node).length * SIZE * 1.2 + 12);
+const measured = new Map();
 
-function wide(font) {
-  return (node) => {
-    ruler.font = `${SIZE}px ${font}`;
-    const room = { endpoint: 34, remote: 34, cell: 40, outside: 44 }[node.data("kind")] ?? 18;
-    return Math.ceil(Math.max(...lines(node).map((each) => ruler.measureText(each).width)) + room);
-  };
+/** How large a thing is that says this. */
+export function size(text, kind) {
+  const lines = text.split("\n");
+  return { wide: Math.ceil(Math.max(...lines.map(width)) + (ROOM[kind] ?? 18)), high: Math.round(lines.length * SIZE * 1.2 + 12) };
+}
+
+function width(line) {
+  if (!measured.has(line)) {
+    if (measured.size === 0) ruler.font = `${SIZE}px ${getComputedStyle(document.body).fontFamily}`;
+    measured.set(line, ruler.measureText(line).width);
+  }
+  return measured.get(line);
 }

@@ -3,7 +3,7 @@
 // Called again on the same container it changes the picture: what stays keeps its place. With `diff`, what is in
 // `previous` and not in `document` stays as a ghost, and what was added, removed or changed is marked.
 import { arrange, settle } from "./topology-places.js";
-import { paint } from "./topology-style.js";
+import { paint, size } from "./topology-style.js";
 import { keys } from "./topology-keys.js";
 
 const pictures = new WeakMap();
@@ -103,8 +103,8 @@ class Picture {
   fit(slowly = false) {
     if (this.cy.nodes().empty()) return;
     const padding = Math.min(24, this.canvas.clientWidth / 20);
-    if (slowly && !calm.matches) this.cy.animate({ fit: { eles: this.cy.elements(), padding } }, { duration: 200, queue: false });
-    else this.cy.fit(this.cy.elements(), padding);
+    if (slowly && !calm.matches) this.cy.animate({ fit: { eles: this.cy.nodes(), padding } }, { duration: 200, queue: false });
+    else this.cy.fit(this.cy.nodes(), padding);
     if (this.cy.zoom() > 1.2) { this.cy.zoom(1.2); this.cy.center(); }
   }
 
@@ -140,14 +140,14 @@ function node(each, marks) {
   const { parent, ...rest } = each;
   return {
     group: "nodes",
-    data: { ...rest, ...(parent ? { parent } : {}), text },
+    data: { ...rest, ...(parent ? { parent } : {}), text, ...size(text, each.kind) },
     classes: [each.kind, each.tone, mark, each.count > 1 ? "many" : "", each.href ? "leads" : ""].filter(Boolean).join(" "),
   };
 }
 
 function line(each, marks, labelled) {
   const mark = marked(each.id, marks);
-  const word = labelled || ["waiting", "bad"].includes(each.tone) ? each.word : "";
+  const word = labelled ? each.word : "";
   const text = `${SIGNS[mark] ?? ""}${[word, each.count > 1 ? `×${each.count}` : ""].filter(Boolean).join(" ")}`.trim();
   const { from, to, ...rest } = each;
   return {

@@ -18,13 +18,14 @@ from sidegate.credentials import Credential
 from tests.support import namespaces
 from tests.support.browser import PHONE, Chromium, People, no_axe_violations
 from tests.support.standalone import Standalone, until
-from tests.support.world import Site, eventually_answers, machine, site
+from tests.support.world import Site, call, eventually_answers, machine, site
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
 
 HEAVIEST = 300_000
 """Bytes of a page, with all that belongs to it, as they are sent."""
 
+PATIENCE = 30.0
 ELEMENTS = """() => {
     const cy = document.querySelector(".topology-picture")._cyreg.cy;
     const node = each => ({...each.data(), at: each.position(), seen: each.renderedPosition()});
@@ -224,6 +225,22 @@ async def test_one_more_endpoint_leaves_all_others_where_they_are(people: People
     await pair.consumer.request(service, name="one-more")
     after = {node["id"]: node["at"] for node in (await drawn(page, 8))["nodes"]}
     assert {id_: after[id_] for id_ in before} == before
+
+
+async def test_a_line_is_the_wider_the_more_passes(people: People, pair: Pair) -> None:
+    service = await pair.publish("orders", approval=False)
+    busy, idle = await pair.connected(service, "busy"), await pair.connected(service, "idle")
+    talk = await call(pair.consumer.namespace, busy.address, 80, patience=PATIENCE)
+    assert talk is not None
+    page = await people.signed_in(pair.consumers_key)
+
+    async def is_wide() -> bool:
+        assert await talk.goes_on(PATIENCE)
+        return float((await line(page, busy.id, "accepted"))["width"]) > 3
+
+    await until("the line to become wider", is_wide, PATIENCE)
+    assert (await line(page, idle.id, "accepted"))["width"] == 1.5
+    talk.close()
 
 
 async def test_colours_of_the_picture_follow_light_and_dark(people: People, pair: Pair) -> None:
