@@ -495,8 +495,10 @@ async def well(world: World, backends: int) -> None:
 
 
 def _still(said: dict[str, str]) -> dict[str, str]:
-    """Without moments and positions, which say that something happened in the region, and not what."""
-    still = {where: re.sub(CHANGING, "", text) for where, text in said.items() if where != "NATS refusals"}
+    """Without moments and positions, which say that something happened in the region, and not what; and without what
+    counts eve's own packets and sessions."""
+    compared = {where: text for where, text in said.items() if where != "NATS refusals" and "raffic" not in where}
+    still = {where: re.sub(CHANGING, "", text) for where, text in compared.items()}
     return {where: "\n".join(dict.fromkeys(filter(None, text.splitlines()))) for where, text in still.items()}
 
 
