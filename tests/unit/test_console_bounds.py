@@ -113,3 +113,15 @@ async def test_a_stream_takes_nobodys_place_and_is_complete_when_the_program_end
         await live
     assert said[0]["status"] == 200
     assert said[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+async def test_what_meets_a_limit_is_told_so_on_a_page_in_the_readers_language() -> None:
+    pages = Pages(body_bytes=1024)
+    async with pages.client() as browser:
+        asked = {"accept-language": "zh-CN,zh;q=0.9"}
+        refused = await browser.post("/", content=b"x" * 1025, headers=asked)
+        assert refused.status_code == 413
+        assert '<html lang="zh-CN">' in refused.text
+        assert "最多 1024 字节" in refused.text
+        assert "default-src 'none'" in refused.headers["content-security-policy"]
+        assert "1024 bytes at most" in (await browser.post("/", content=b"x" * 1025)).text

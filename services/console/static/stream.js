@@ -47,6 +47,7 @@ class Stream {
 
   #open() {
     const source = this.#source = new EventSource(this.url);
+    source.addEventListener("ended", () => this.close()); // nothing comes after it, and that is no error
     source.onopen = (event) => this.onopen?.(event);
     source.onerror = (event) => {
       if (source.readyState === EventSource.CLOSED) this.close();
