@@ -43,8 +43,10 @@ ARGUMENTS = (
     "--disable-background-networking",
 )
 
-ANSWERED = re.compile(r"status of 4\d\d|Response Status Error Code 4\d\d")
-"""What Chromium and htmx say on the console of an answer that is meant to be one."""
+ANSWERED = re.compile(r"status of 4\d\d|Response Status Error Code 4\d\d|htmx:sendAbort|htmx:afterRequest")
+"""What Chromium and htmx say on the console of an answer that is meant to be one, and of a question that was given
+up for another or for another page; one that failed is htmx:sendError as well.
+"""
 
 LOCAL_SCHEMES = frozenset({"data", "blob", "about"})
 
