@@ -27,6 +27,8 @@ router = APIRouter()
 
 @router.get("/services/{id_}/edit")
 async def edit(request: Request, id_: str, session: Signed) -> Response:
+    if session.reads_only:
+        return to(f"/services/{id_}/settings")
     service = await session.client.services.get(id_)
     return _asked(request, session, service, form_of(service))
 

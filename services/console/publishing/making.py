@@ -26,6 +26,8 @@ router = APIRouter()
 @router.get("/services/new")
 async def new(request: Request, session: Signed) -> Response:
     """What the address says is filled in."""
+    if session.reads_only:
+        return to("/services")
     return await _asked(request, session, Typed(FormData({n: request.query_params.get(n, "") for n in FILLED_IN})))
 
 
