@@ -71,7 +71,9 @@ async def is_reported(sidegate: Standalone, trace_id: str) -> bool:
 
 
 def lines(sidegate: Standalone, program: str) -> Iterator[Mapping[str, Any]]:
-    for line in (sidegate.data / "logs" / f"{program}.log").read_text().splitlines():
+    """What is being written just now is not yet one."""
+    written, _, _ = (sidegate.data / "logs" / f"{program}.log").read_text().rpartition("\n")
+    for line in written.splitlines():
         yield json.loads(line)
 
 
