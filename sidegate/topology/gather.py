@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -132,16 +132,14 @@ class Gathering:
             self._gateways = await self._known_gateways()
 
     async def _known_gateways(self) -> Sequence[Gateway | GetStatusResponse]:
-        """Those of all cells; where they cannot be asked for, the one of this machine."""
-        for ask in (lambda: self._all(self._sidegate.gateways.list()), self._nearest):
-            try:
-                return await ask()
-            except errors.SidegateError:
-                continue
-        return ()  # the picture is of all others
-
-    async def _nearest(self) -> Sequence[GetStatusResponse]:
-        return [await self._sidegate.gateway.status()]
+        """Of all cells as they last reported, and of this machine as it is now; those that can be asked for."""
+        told: dict[str, Gateway | GetStatusResponse] = {}
+        with suppress(errors.SidegateError):
+            told |= {each.gateway_id: each for each in await self._all(self._sidegate.gateways.list())}
+        with suppress(errors.SidegateError):
+            nearest = await self._sidegate.gateway.status()
+            told[nearest.gateway_id] = nearest
+        return list(told.values())
 
     async def _project(self, owner: tuple[str, str], client: Client, kinds: Collection[str]) -> None:
         own, kinds = (self._owns[owner], kinds) if owner in self._owns else (Own(), ALL.union(kinds))
