@@ -126,7 +126,7 @@ async def page(client: Client, wanted: Wanted, place: Place, size: int) -> Page:
     sources = _sources(client, wanted, place, size + 1, MOST_CALLS if wanted.refusals else MOST_OF_TENANTS)
     found = list[Entry]()
     try:
-        await asyncio.gather(*(each.step() for each in sources.values()))
+        await _begin(sources)
         while len(found) < size and (source := _newest(sources)):
             assert source.next is not None  # noqa: S101 # _newest has looked
             found.append(source.next)
@@ -141,7 +141,7 @@ async def all_of(client: Client, wanted: Wanted, most: int) -> AsyncIterator[Ent
     """One after another, newest first, `most` at most. Raises SidegateError."""
     sources = _sources(client, wanted, BEGINNING, 1000, None)
     try:
-        await asyncio.gather(*(each.step() for each in sources.values()))
+        await _begin(sources)
         while most > 0 and (source := _newest(sources)):
             assert source.next is not None  # noqa: S101 # _newest has looked
             yield source.next
@@ -161,6 +161,14 @@ def _sources(client: Client, wanted: Wanted, place: Place, size: int, calls: int
     if wanted.refusals and wanted.result != DONE and place.refused >= 0:
         made[REFUSED] = _Source(_refusals(client, wanted.sought, place.refused))
     return made
+
+
+async def _begin(sources: Mapping[str, _Source]) -> None:
+    """The first entry of each. All are waited for though one is refused: what is at work cannot be closed."""
+    begun = await asyncio.gather(*(each.step() for each in sources.values()), return_exceptions=True)
+    for error in begun:
+        if error is not None:
+            raise error
 
 
 def _newest(sources: Mapping[str, _Source]) -> _Source | None:

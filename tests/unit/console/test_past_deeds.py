@@ -1,5 +1,6 @@
 """Two logs and what was refused, as one list: in order, page by page, nothing twice or missing, never without end."""
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -131,3 +132,22 @@ async def test_an_export_that_is_refused_on_its_way_says_so_in_its_last_line() -
     assert len(lines) == 4
     assert "ended early" in lines[-1]
     assert "ask again in 3 s" in lines[-1]
+
+
+class _Refusing(Logs):
+    """One log has had enough of questions, while the other takes its time."""
+
+    async def deeds(self, log: LogName, sought: Sought, size: int = 0, page_token: str = "") -> ListDeedsResponse:
+        if log is LogName.REGISTRY:
+            raise errors.QuotaReached("ask again in 1 s")
+        await asyncio.sleep(0)
+        return await super().deeds(log, sought, size, page_token)
+
+
+async def test_a_log_that_refuses_while_another_is_at_work_is_a_refusal_and_nothing_else() -> None:
+    logs = _Refusing({LogName.REGISTRY: [1], LogName.ENDPOINT: [2]})
+    with pytest.raises(errors.QuotaReached):
+        await deeds.page(client(logs), Wanted(), BEGINNING, 10)
+    with pytest.raises(errors.QuotaReached):
+        async for _ in deeds.all_of(client(logs), Wanted(), 10):
+            pass
