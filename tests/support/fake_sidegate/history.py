@@ -27,3 +27,7 @@ class FakeHistory(history_pb2_grpc.HistoryServiceServicer):
         for state in self.at.get(place, []):  # one by one: whoever asks puts the parts together
             if request.WhichOneof("scope") != "resource" or state.id == request.resource.id:
                 yield history_pb2.ReadStateResponse(states=[state])
+
+    async def ListDeeds(self, request: history_pb2.ListDeedsRequest, context: Context) -> history_pb2.ListDeedsResponse:
+        """Nothing has happened."""
+        return history_pb2.ListDeedsResponse()
