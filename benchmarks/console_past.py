@@ -32,7 +32,7 @@ APART = 1_000_000_000
 
 FEWEST = 30
 CELL = "default"
-PATIENCE = 300
+PATIENCE = 900
 QUIET, QUIET_SECONDS = 0.2, 2.0
 OF = f"{CONSUMER.account}/{CONSUMER.project}"
 WHERE = (
@@ -163,7 +163,7 @@ def _within(event: RecordedEvent, ids: Mapping[bytes, bytes]) -> RecordedEvent:
 async def _is_published(sidegate: Standalone) -> bool:
     async with sidegate.client("operator") as operator:
         status = await operator.program("endpoint").status()
-    return status.position == EVENTS and status.lag == 0
+    return status.position >= EVENTS and status.lag == 0
 
 
 async def _is_quiet(sidegate: Standalone) -> bool:

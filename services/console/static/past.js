@@ -14,6 +14,7 @@ const times = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle
 /** `at` and `base` are moments as the server writes them, to the nanosecond; `at` is empty for now. */
 const state = { at: part.dataset.at, base: "", logs: part.dataset.logs, start: 0, end: Date.now() };
 let asking = false, wanted = null, soon = 0, seen = "";
+let refusedAtFirst = problem.children.length > 0; // stands until its reader does something
 
 const milliseconds = (text) => (text ? new Date(text).getTime() : state.end);
 const spoken = (text) => (text ? times.format(new Date(text)) : part.dataset.now);
@@ -52,7 +53,7 @@ async function next() {
   performance.mark("past:asked");
   try {
     const found = await ask("/past/moment.json", { at, base, seen: byItself ? seen : "" }, byItself);
-    if (!wanted && found) take(found, at);
+    if (!wanted && found) take(found, at, byItself);
   } catch (error) {
     if (!wanted) problem.replaceChildren(...refusal(error));
   }
@@ -60,8 +61,9 @@ async function next() {
   if (wanted) next();
 }
 
-function take(found, at) {
-  problem.replaceChildren();
+function take(found, at, byItself) {
+  refusedAtFirst &&= byItself;
+  if (!refusedAtFirst) problem.replaceChildren();
   state.logs = found.logs;
   seen = found.seen;
   draw(frame, found.document, { previous: found.previous, diff: Boolean(found.previous) });
@@ -161,5 +163,5 @@ document.body.addEventListener("htmx:sseMessage", (event) => { if (!["begun", "l
 document.addEventListener("visibilitychange", follow);
 if (part.dataset.polls) setInterval(follow, Number(part.dataset.polls));
 
-span(state.at ? Math.max(milliseconds(state.at), Date.now()) : Date.now());
-show(state.at);
+span(Date.now());
+show(state.at, "", true);
