@@ -18,6 +18,9 @@ from sidegate.client import Client
 ACCOUNTS = 10
 """To a page: each project is asked about in its own name."""
 
+AT_ONCE = 8
+"""Projects that are asked about: each by connections of its own."""
+
 router = APIRouter()
 
 
@@ -41,12 +44,13 @@ async def quotas(request: Request, session: Operator) -> Response:
 
 async def used_by(operator: Client, accounts: Sequence[Account]) -> Sequence[Used]:
     """Raises SidegateError."""
+    room = asyncio.Semaphore(AT_ONCE)
     asked = ((account.name, project) for account in accounts for project in account.projects)
-    return await asyncio.gather(*(_used(operator, account, project) for account, project in asked))
+    return await asyncio.gather(*(_used(operator, account, project, room) for account, project in asked))
 
 
-async def _used(operator: Client, account: str, project: str) -> Used:
-    async with operator.acting_for(account, project) as client:
+async def _used(operator: Client, account: str, project: str, room: asyncio.Semaphore) -> Used:
+    async with room, operator.acting_for(account, project) as client:
         services = await client.quotas.services()
         try:
             return Used(account, project, services, await client.quotas.endpoints())

@@ -137,6 +137,8 @@ async def test_the_operator_acts_for_a_project_that_there_is_and_is_itself_again
         vpc = await client.vpcs.create("theirs", ["10.9.0.0/16"])
         subnet = await client.subnets.create("inner", vpc.id, "10.9.1.0/24")
     page = await people.signed_in(operator)
+    found = await page.request.get(f"/find/{key.account}", max_redirects=0)
+    assert found.headers["location"] == f"/operator/accounts/{key.account}"
     await page.goto(f"/vpcs?name={vpc.name}")
     await page.get_by_role("row", name=key.account).get_by_role("link", name="theirs").click()
     await expect(page.locator("#vpc")).not_to_contain_text(subnet.name)
@@ -176,6 +178,9 @@ async def test_a_tenants_network_is_attached_and_let_go_by_hand(
     row = page.get_by_role("row", name="VXLAN 4711")
     await expect(row).to_contain_text("far")
     await expect(row).to_contain_text("by the operator")
+    place = await row.get_attribute("id") or ""
+    found = await page.request.get(f"/find/{place.removeprefix('attachment-')}", max_redirects=0)
+    assert found.headers["location"] == f"/vpcs/{vpc.id}#{place}"
 
     await page.goto("/operator/attachments?cell=far")
     await page.get_by_role("row", name="VXLAN 4711").get_by_role("button", name="Delete").click()
@@ -249,9 +254,7 @@ async def test_what_is_refused_is_there_within_seconds(people: People, operator:
     await expect(page.get_by_role("row", name="GetVpc")).to_have_count(0)
 
 
-async def test_quotas_programs_and_public_services_are_shown(
-    people: People, operator: Credential, tenant: Tenant
-) -> None:
+async def test_quotas_and_programs_are_shown(people: People, operator: Credential, tenant: Tenant) -> None:
     key = tenant("measured")
     page = await people.signed_in(operator)
     await page.goto("/operator")
@@ -259,9 +262,34 @@ async def test_quotas_programs_and_public_services_are_shown(
         await expect(page.locator(f"[data-program={program}]")).to_contain_text("serving")
     await page.goto(f"/operator/quotas?name={key.account}")
     await expect(page.get_by_role("row", name=key.account)).to_contain_text("0 of ")
-    await page.get_by_role("link", name="Public services").click()
+
+
+async def test_a_public_service_is_published_for_everybody(
+    people: People, operator: Credential, tenant: Tenant, sidegate: Standalone
+) -> None:
+    page = await people.signed_in(operator)
+    await page.goto("/vpcs")
+    await page.get_by_role("link", name="New VPC").click()
+    await page.get_by_label("Name").fill("platform")
+    await page.get_by_label("Ranges").fill("10.7.0.0/16")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("h1")).to_have_text("platform")
+    vpc = page.url.rpartition("/")[2]
+
+    await page.goto("/operator/services")
     await page.get_by_role("link", name="Publish for everybody").click()
-    await expect(page.get_by_label("Backends are")).to_have_value("SERVER_TYPE_CLOUD")
+    await expect(page.locator("#server_type")).to_have_value("SERVER_TYPE_CLOUD")
+    await expect(page.locator("#permissions")).to_have_value("*")
+    await page.goto(f"{page.url}&vpc_id={vpc}")
+    await page.locator("#name").fill("storage")
+    await page.locator("[name=client_port]").first.fill("443")
+    await page.locator("[name=backend_address]").first.fill("10.7.0.9")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("h1")).to_contain_text("storage")
+    await page.goto("/operator/services?name=storage")
+    name = await page.locator("#services").get_by_role("link").inner_text()
+    async with sidegate.client(tenant("anybody").account) as client:
+        assert (await client.services.lookup(name)).full_name == name
 
 
 async def test_every_page_can_be_heard_and_used_on_a_phone_in_chinese(people: People, operator: Credential) -> None:
