@@ -107,3 +107,15 @@ async def test_growing_counts_on(scene: Scene) -> None:
     before = await scene.traffic()
     await scene.world.put(replace(scene.endpoint, more_sources=MORE))
     assert await scene.traffic() == before
+
+
+async def test_a_restart_counts_on_and_what_is_made_anew_is_named_otherwise(scene: Scene) -> None:
+    await scene.dns()
+    before, counting = await scene.traffic(), scene.world.dataplane.counting()
+    await scene.world.restart()
+    assert (await scene.traffic(), scene.world.dataplane.counting()) == (before, counting)
+    assert 0 < len(counting) <= 64, "as the contract takes it"
+    await scene.world.dataplane.uninstall()
+    await scene.world.dataplane.open()
+    assert scene.world.dataplane.counting() != counting
+    assert await scene.world.dataplane.traffic() == {}

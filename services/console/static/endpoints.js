@@ -37,3 +37,6 @@ document.body.addEventListener("htmx:afterSwap", () => {
     if (opened.has(summary.textContent)) summary.parentElement.open = true;
   }
 });
+
+// What was refused is not wrong any more once it is another.
+document.getElementById("request")?.addEventListener("input", (event) => event.target.classList.remove("is-invalid"));

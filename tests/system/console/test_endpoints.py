@@ -1,12 +1,13 @@
 """Endpoints in the console: requested on one page, told of in sentences, tried out, changed, deleted."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService
@@ -165,6 +166,28 @@ async def test_what_was_typed_stays_when_it_is_refused_and_the_field_is_marked(p
     await page.locator("#service").fill("local.nothing.like-it")
     await page.locator("#name").click()
     await expect(page.locator("[data-not-found]")).to_contain_text("No service that you may connect to is called so")
+
+
+async def test_what_is_typed_stays_though_an_answer_to_an_earlier_choice_comes_late(people: People, town: Town) -> None:
+    service = await town.publish("late")
+    page = await people.signed_in(town.key)
+    await page.goto(f"/endpoints/new?service={service.id}")
+    typed = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    await page.route("**/endpoints/new/look", late)
+    await page.locator("#name").fill("late")
+    await page.locator("#address").click()
+    await page.keyboard.type("10.0.0.9")
+    async with page.expect_response("**/endpoints/new/look"):
+        typed.set()
+    await page.keyboard.type("9")
+    await expect(page.locator("#address")).to_have_value("10.0.0.99")
+    await page.locator("#description").click()
+    await expect(page.locator("#foreseen[data-address='10.0.0.99']")).to_be_visible()
 
 
 async def test_services_of_ones_own_are_found_by_a_part_of_their_name(people: People, town: Town) -> None:
