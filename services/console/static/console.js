@@ -62,17 +62,14 @@ async function look() {
   }
 }
 
+document.addEventListener("sidegate:ended", door);
 document.body.addEventListener("htmx:sseError", () => { away.add("console"); show(); look(); });
 document.body.addEventListener("htmx:sseOpen", () => {
   if (away.delete("console")) htmx.trigger(document.body, "sse:back");
   show();
 });
-document.body.addEventListener("htmx:sseMessage", (event) => {
-  if (event.detail.type === "lost") away.add("service");
-  if (event.detail.type === "back") away.delete("service");
-  if (event.detail.type === "ended") door();
-  show();
-});
+document.addEventListener("sidegate:lost", () => { away.add("service"); show(); });
+document.addEventListener("sidegate:back", () => { away.delete("service"); show(); });
 
 const file = document.getElementById("credential");
 file?.addEventListener("change", async () => {

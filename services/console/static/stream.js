@@ -1,6 +1,9 @@
 // The stream of a page that is looked at: a hidden one lets go of its own, for a browser has six connections to a host.
 // It is there again, with news of all that may have changed meanwhile, as soon as the page is shown.
 
+/** What a stream says of itself, and not of things: told to the page, whatever is on it. */
+const WORDS = ["lost", "back", "ended"];
+
 class Stream {
   onopen = null;
   onerror = null;
@@ -47,7 +50,12 @@ class Stream {
 
   #open() {
     const source = this.#source = new EventSource(this.url);
-    source.addEventListener("ended", () => this.close()); // nothing comes after it, and that is no error
+    for (const word of WORDS) {
+      source.addEventListener(word, () => {
+        if (word === "ended") this.close(); // nothing comes after it, and that is no error
+        document.dispatchEvent(new Event(`sidegate:${word}`));
+      });
+    }
     source.onopen = (event) => this.onopen?.(event);
     source.onerror = (event) => {
       if (source.readyState === EventSource.CLOSED) this.close();
