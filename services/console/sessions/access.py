@@ -17,6 +17,8 @@ POLL = "x-sidegate-poll"
 """What a page asks by itself, by this header, keeps no session alive."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+FORMS = ("", "application/x-www-form-urlencoded")
+"""What a page of ours sends, or nothing. A form in parts names a decoder itself: some take minutes for a megabyte."""
 
 
 class NotSignedIn(Exception):
@@ -81,6 +83,8 @@ async def genuine(request: Request) -> None:
     if origin and (urlsplit(origin).netloc or "null") not in ours:
         raise Forged
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Forged
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in FORMS:
         raise Forged
     expected = session.csrf if (session := session_of(request)) else request.cookies.get(VISIT, "")
     given = request.headers.get(HEADER, "") or str((await request.form(max_files=1, max_fields=2000)).get(FIELD, ""))

@@ -1,6 +1,7 @@
 """Every route of the console, walked: nobody gets a page, and nothing changes by what does not come from a page."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import httpx
@@ -103,6 +104,20 @@ async def test_nothing_changes_by_what_no_page_of_this_session_sends(
     answer = await client.post(path, data=sent, headers=headers)
     assert answer.status_code == 403, answer.text
     assert 'data-reason="FORGED"' in answer.text
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "punycode"])
+async def test_a_form_in_parts_is_read_by_nobody_for_it_names_what_decodes_it(served: Served, charset: str) -> None:
+    """A megabyte of punycode took three minutes, in which no other request was answered."""
+    made, client = served
+    token = sign_in(made, client).csrf
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n-' + b"aa" * 20_000 + b"\r\n--x--\r\n"
+    for headers in ({}, {"x-csrf-token": token}):
+        began = time.process_time()
+        answer = await client.post("/choose", content=part, headers={**headers, "content-type": kind})
+        assert 'data-reason="FORGED"' in answer.text
+        assert time.process_time() - began < 0.1
 
 
 async def test_the_token_of_one_session_is_none_of_anothers(served: Served) -> None:
