@@ -1,16 +1,18 @@
 """A project reads its own past: what it had, what happened, what it did itself; of others nothing, however it asks."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.history.turns import Allowance, Turns
-from services.common.principal import Principal
+from services.common.principal import Identity, Principal, Role
 from services.common.rpc.history import HistoryServicer
 from services.common.rpc.server import RpcServer
 from services.endpoint.application.past import PAST
@@ -182,3 +184,24 @@ async def test_a_project_that_asks_again_and_again_is_refused_for_a_while_and_th
             assert await deeds(provider, LogName.ENDPOINT)
             for _ in range(5):
                 assert await deeds(operator, LogName.ENDPOINT)
+
+
+async def test_who_takes_his_time_to_read_an_answer_holds_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two projects that stopped reading kept all others from their past, for as long as they went on asking."""
+
+    def asking(by: Principal) -> AsyncGenerator[history_pb2.ReadStateResponse, None]:
+        monkeypatch.setattr("services.common.rpc.history.identity", lambda: Identity(by, Role.ADMIN))
+        request = history_pb2.ReadStateRequest(owner=str(by))
+        return cast("AsyncGenerator[history_pb2.ReadStateResponse, None]", servicer.ReadState(request, Mock()))
+
+    async with endpoint_world(tmp_path) as world:
+        await world.join()
+        await world.create()
+        servicer = HistoryServicer(world.store, "endpoint", world.app.history, PAST, Turns(Allowance(at_once=1)))
+        async with aclosing(asking(CONSUMER)) as slow:
+            assert (await anext(slow)).header.total == 1
+            async with asyncio.timeout(10):
+                assert [part async for part in asking(PROVIDER)]
+            assert [state.kind for state in (await anext(slow)).states] == ["endpoint"]

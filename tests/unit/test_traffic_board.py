@@ -13,9 +13,11 @@ from services.endpoint.domain.refusals import Cause
 from services.endpoint.domain.traffic import MOST, NOTHING, UNCOUNTED, Counted, Passed
 from services.endpoint.domain.traffic_board import GONE_FOR, Board
 from services.endpoint.domain.traffic_series import QUIET, SECOND, Ring, Room
-from services.endpoint.domain.traffic_tallies import Condition, Owned, Told
+from services.endpoint.domain.traffic_tallies import MOST_REASONS, Condition, Owned, Told
+from services.endpoint.wire.traffic import told_of
 from services.gateway_agent.traffic import Traffic
 from services.gateway_agent.untold import Untold
+from sidegate.api.gateway.v1.traffic_pb2 import ReportTrafficRequest
 
 BEGAN = 1_700_000_000 * SECOND
 EAST, WEST = "east", "west"
@@ -214,6 +216,20 @@ def test_a_gateway_has_what_it_told_and_refused_since_it_was_first_heard(board: 
         counted(3).passed,
         9,
     )
+
+
+def test_a_gateway_that_has_another_word_for_what_it_refuses_each_time_fills_no_memory(board: Board) -> None:
+    gateway = Gateway(board)
+    gateway.tell()
+    for number in range(50):
+        request = ReportTrafficRequest(session_id="s1", number=number + 2, counting="boot-1", complete=True)
+        request.condition.refused.update({f"{number}-{each}-{'x' * 10_000}": 1 for each in range(10)})
+        gateway.take(told_of(request))
+    tally = board.gateway("gw-1")
+    assert tally is not None
+    assert sum(tally.refused.values()) == 500
+    assert len(tally.refused) <= MOST_REASONS + 1
+    assert max(map(len, tally.refused)) <= 32
 
 
 def test_no_count_grows_beyond_what_can_be_told(board: Board, gateway: Gateway) -> None:

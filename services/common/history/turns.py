@@ -16,8 +16,8 @@ MOST_PURSES = 10_000
 class Allowance:
     """What a project may have looked at, in events: `burst` at once, and `per_second`. A question is `least` at least.
 
-    `in_line` questions of a project may wait for the one that is worked on; `at_once` is of all projects, and as many
-    again are the operator's.
+    `in_line` questions of a project may wait for the one before; `at_once` are worked on of all projects, and as many
+    again of the operator's.
     """
 
     burst: float = 200_000
@@ -39,7 +39,14 @@ class Turns:
 
     @asynccontextmanager
     async def operators(self) -> AsyncIterator[None]:
+        """While one of the operator's questions is worked on."""
         async with self._operators:
+            yield
+
+    @asynccontextmanager
+    async def projects(self) -> AsyncIterator[None]:
+        """While one of a project's is, and not while its answer waits for whoever reads it: he would hold up others."""
+        async with self._projects:
             yield
 
     @asynccontextmanager
@@ -53,8 +60,7 @@ class Turns:
             async with self._alone.setdefault(project, asyncio.Lock()):
                 self._require(project)
                 self.pay(project, self._allowance.least)
-                async with self._projects:
-                    yield
+                yield
         finally:
             self._waiting[project] -= 1
             if not self._waiting[project]:

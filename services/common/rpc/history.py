@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -58,20 +58,13 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         _require_own(caller, request)
         try:
             async with asyncio.timeout(LONGEST_SECONDS), self._turn(caller):
-                spend, head = self._spending(caller), await self._store.head()
-                position = await self._position(request, head)
-                header = await self._header(head, position, timed=caller.reads_all)
-                index = await self._history.at(position, spend)
-                spend(FOR_A_PLACE * len(index))
-                rows = self._chosen(index, request, "" if caller.reads_all else str(caller))
-                header.total = len(rows)
+                async with self._work(caller):
+                    header, rows, index = await self._found(request, caller)
                 yield history_pb2.ReadStateResponse(header=header)
-                rows = rows[request.skip : request.skip + request.limit if request.limit else None]
-                spend(len(rows))
                 for start in range(0, len(rows), BATCH):
-                    yield history_pb2.ReadStateResponse(
-                        states=await self._states(rows[start : start + BATCH], request, index)
-                    )
+                    async with self._work(caller):
+                        states = await self._states(rows[start : start + BATCH], request, index)
+                    yield history_pb2.ReadStateResponse(states=states)
         except TimeoutError:
             text = f"this took more than {LONGEST_SECONDS:.0f} s: ask for less, a resource or a project"
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, text)
@@ -80,18 +73,37 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         caller = _caller()
         if not caller.reads_all and request.owner not in ("", str(caller)):
             raise NotAllowed("project", request.owner)
-        async with self._turn(caller):
+        async with self._turn(caller), self._work(caller):
             log = deeds.Deeds(self._store, self._history, self._past.happenings)
             answer, looked = await log.read(request, caller)
             self._spending(caller)(looked)
             return answer
 
     def _turn(self, caller: Reader) -> AbstractAsyncContextManager[None]:
-        return self._turns.operators() if caller.reads_all else self._turns.of(str(caller))
+        return nullcontext() if caller.reads_all else self._turns.of(str(caller))
+
+    def _work(self, caller: Reader) -> AbstractAsyncContextManager[None]:
+        return self._turns.operators() if caller.reads_all else self._turns.projects()
 
     def _spending(self, caller: Reader) -> Spend:
         """Who is told what a question of the caller's costs."""
         return lambda events: None if caller.reads_all else self._turns.pay(str(caller), events)
+
+    async def _found(
+        self, request: history_pb2.ReadStateRequest, caller: Reader
+    ) -> tuple[history_pb2.StateHeader, Sequence[Shown], Index]:
+        """What is asked for, and of the index no more than that needs: its reader may take his time."""
+        spend, head = self._spending(caller), await self._store.head()
+        position = await self._position(request, head)
+        header = await self._header(head, position, timed=caller.reads_all)
+        index = await self._history.at(position, spend)
+        spend(FOR_A_PLACE * len(index))
+        rows = self._chosen(index, request, "" if caller.reads_all else str(caller))
+        header.total = len(rows)
+        rows = rows[request.skip : request.skip + request.limit if request.limit else None]
+        spend(len(rows))
+        ids = {row.id for row in rows}
+        return header, rows, {key: place for key, place in index.items() if key[1] in ids}
 
     async def _position(self, request: history_pb2.ReadStateRequest, head: Head) -> int:
         _require_log(request, head)

@@ -12,6 +12,9 @@ SECOND = 1_000_000_000
 SILENT = 10 * SECOND
 """What passed for a gateway that has not told for so long is nothing that passes now."""
 
+MOST_REASONS, OTHER = 100, "other"
+"""So many of its own words for refusals are kept of a gateway; what it refuses for more of them is summed up in one."""
+
 SLOW = 3
 """So many times what it takes between two reports otherwise, where that is longer."""
 
@@ -149,6 +152,7 @@ class GatewayTally:
         """Of refusals it tells all, those of no endpoint, too."""
         if not self.learning:
             for reason, more in refused_since(self.condition.refused, condition.refused).items():
-                self.refused[reason] = min(MOST, self.refused.get(reason, 0) + more)
+                word = reason if reason in self.refused or len(self.refused) < MOST_REASONS else OTHER
+                self.refused[word] = min(MOST, self.refused.get(word, 0) + more)
         self.condition = condition
         self.total.sessions = condition.sessions

@@ -16,6 +16,7 @@ from sidegate.api.events.v1.endpoint_events_pb2 import EndpointEvent
 from sidegate.api.gateway.v1 import traffic_pb2 as reported_pb
 
 MOST_SESSIONS = 2**40
+LONGEST_REASON = 32
 SPANS = {
     traffic_pb.TRAFFIC_SPAN_UNSPECIFIED: "fine",
     traffic_pb.TRAFFIC_SPAN_TEN_MINUTES: "fine",
@@ -40,7 +41,9 @@ def told_of(request: reported_pb.ReportTrafficRequest) -> Told:
             version=condition.version,
             sessions=min(condition.sessions, MOST_SESSIONS),
             session_capacity=condition.session_capacity,
-            refused={reason: _bounded(number) for reason, number in condition.refused.items() if number > 0},
+            refused={
+                reason[:LONGEST_REASON]: _bounded(number) for reason, number in condition.refused.items() if number > 0
+            },
         ),
     )
 
