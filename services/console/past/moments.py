@@ -4,6 +4,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
+from weakref import WeakSet
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,7 +21,8 @@ MOST = 3000
 TABLE = 100
 """Entries of a forwarding table on a page."""
 
-MOST_KEPT, KEPT = 40_000, "moments"
+MOST_KEPT, MOST_OF_ALL, KEPT = 40_000, 200_000, "moments"
+"""Resources in the moments that one session keeps, and all of them: a thousand are about 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +119,41 @@ async def heads(session: Session) -> str:
 
 
 class Kept:
-    """Moments that a session has looked at lately: what was, stays. Now is never kept."""
+    """Moments that a session has looked at lately: what was, stays. Now is never kept.
+
+    Where all sessions keep more than there is room for, the one with the most makes it.
+    """
+
+    _everybodys: ClassVar[WeakSet["Kept"]] = WeakSet()
 
     def __init__(self, most: int = MOST_KEPT) -> None:
-        self._most = most
+        self._most, self._held = most, 0
         self._moments: OrderedDict[tuple[object, ...], Moment] = OrderedDict()
+        self._everybodys.add(self)
 
     async def at(self, session: Session, scope: Scope, time: Timestamp | None) -> Moment:
         if time is None:
             return await at(session, scope, None)
         key = (session.client, scope.owner, scope.cell, scope.skip, str(scope.logs), time.ToNanoseconds())
         if (found := self._moments.get(key)) is None:
-            found = await at(session, scope, time)
-            self._moments[key] = found
-        self._moments.move_to_end(key)
-        while len(self._moments) > 1 and sum(map(_size, self._moments.values())) > self._most:
-            self._moments.popitem(last=False)
+            self.keep(key, found := await at(session, scope, time))
+        else:
+            self._moments.move_to_end(key)
         return found
+
+    def keep(self, key: tuple[object, ...], moment: Moment) -> None:
+        if key in self._moments:  # two have asked for it at once
+            return
+        self._moments[key] = moment
+        self._held += _size(moment)
+        while len(self._moments) > 1 and self._held > self._most:
+            self._drop()
+        while sum(each._held for each in self._everybodys) > MOST_OF_ALL:
+            max(self._everybodys, key=lambda each: each._held)._drop()
+
+    def _drop(self) -> None:
+        _key, moment = self._moments.popitem(last=False)
+        self._held -= _size(moment)
 
 
 def _size(moment: Moment) -> int:
