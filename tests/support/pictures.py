@@ -3,15 +3,20 @@
 import os
 from pathlib import Path
 
-from playwright.async_api import Page
+from playwright.async_api import FloatRect, Page
+
+from tests.support.browser import DESK
 
 DIRECTORY = Path(__file__).resolve().parent.parent.parent / "docs" / "console"
+TALLEST = 1000
 WANTED = "SIDEGATE_PICTURES"
 
 
 async def picture(page: Page, name: str) -> None:
     """Takes docs/console/NAME.png of what is seen; where no pictures are wanted it is thrown away."""
-    taken = await page.screenshot(animations="disabled")
+    whole = await page.evaluate("document.documentElement.scrollHeight")
+    part: FloatRect = {"x": 0, "y": 0, "width": DESK[0], "height": min(whole, TALLEST)}
+    taken = await page.screenshot(animations="disabled", full_page=True, clip=part)
     if os.environ.get(WANTED):
         DIRECTORY.mkdir(parents=True, exist_ok=True)
         (DIRECTORY / f"{name}.png").write_bytes(taken)

@@ -11,6 +11,8 @@ const SHOWN = ["label", "about", "word", "tone", "reason", "count", "from", "to"
 const SIGNS = { added: "+ ", removed: "− ", changed: "± " };
 const MOST_LABELLED = 24;
 const LONGEST = 26;
+const LARGEST = 1.2;  // of the zoom that all of it is shown with
+const SETTLED = 320;  // milliseconds after which what moves has arrived
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** What differs between two documents: sets of ids, of nodes and lines alike. */
@@ -42,6 +44,7 @@ class Picture {
     this.canvas = container.querySelector(".topology-picture") ?? container;
     this.cy = cytoscape({ container: this.canvas, minZoom: 0.05, maxZoom: 3, autoungrabify: true, boxSelectionEnabled: false, autounselectify: true });
     this.touched = false;
+    this.settling = 0;
     this.repaint = () => paint(this.cy);
     this.repaint();
     globalThis.document.addEventListener("sidegate:theme", this.repaint);
@@ -66,7 +69,9 @@ class Picture {
     const fresh = this.change(wanted);
     if (first) arrange(this.cy, this.canvas);
     else settle(this.cy, this.canvas, fresh, !calm.matches);
-    if (first || !this.touched) this.fit(!first);
+    clearTimeout(this.settling);
+    if (first) this.fit();
+    else this.settling = setTimeout(() => { if (!this.touched) this.fit(true); }, calm.matches ? 0 : SETTLED);
     this.cy.one("render", () => {
       performance.mark("topology:drawn");
       this.canvas.dataset.drawn = Number(this.canvas.dataset.drawn ?? 0) + 1;
@@ -102,10 +107,16 @@ class Picture {
 
   fit(slowly = false) {
     if (this.cy.nodes().empty()) return;
-    const padding = Math.min(24, this.canvas.clientWidth / 20);
-    if (slowly && !calm.matches) this.cy.animate({ fit: { eles: this.cy.nodes(), padding } }, { duration: 200, queue: false });
-    else this.cy.fit(this.cy.nodes(), padding);
-    if (this.cy.zoom() > 1.2) { this.cy.zoom(1.2); this.cy.center(); }
+    if (slowly && !calm.matches) this.cy.animate(this.view(), { duration: 200, queue: false });
+    else this.cy.viewport(this.view());
+  }
+
+  /** All of it in the middle, and no larger than it is read well. */
+  view() {
+    const padding = Math.min(24, this.canvas.clientWidth / 20), width = this.cy.width(), height = this.cy.height();
+    const box = this.cy.nodes().boundingBox();
+    const zoom = Math.min(LARGEST, (width - 2 * padding) / box.w, (height - 2 * padding) / box.h);
+    return { zoom, pan: { x: (width - zoom * (box.x1 + box.x2)) / 2, y: (height - zoom * (box.y1 + box.y2)) / 2 } };
   }
 
   whole() { this.touched = false; this.fit(true); }
@@ -119,6 +130,7 @@ class Picture {
   }
 
   destroy() {
+    clearTimeout(this.settling);
     globalThis.document.removeEventListener("sidegate:theme", this.repaint);
     this.resized.disconnect();
     this.cy.destroy();

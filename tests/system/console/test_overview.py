@@ -305,3 +305,27 @@ async def test_the_page_is_light(people: People, pair: Pair) -> None:
     await drawn(page, 5)
     assert len(sent) > 10
     assert sum(sent) < HEAVIEST
+
+
+async def test_what_comes_while_the_picture_is_open_is_in_sight_all_of_it(
+    people: People, sidegate: Standalone, tenant: Callable[[str], Credential]
+) -> None:
+    """A picture of one thing is drawn large: it stayed so, whatever came, and the rest was beyond its edges."""
+    key = tenant("grows")
+    async with sidegate.client(key.account) as client:
+        vpc = await client.vpcs.create("net", ["10.0.0.0/16"])
+        page = await people.signed_in(key)
+        await drawn(page, 1)
+        subnets = [await client.subnets.create(f"part{number}", vpc.id, f"10.0.{number}.0/24") for number in range(4)]
+        for subnet in subnets:
+            for name in "ab":
+                await client.ports.create(subnet.id, f"machine/{name}")
+        await drawn(page, 13)
+
+        async def all_in_sight() -> bool:
+            nodes = (await page.evaluate(ELEMENTS))["nodes"]
+            box = await page.locator(".topology-picture").bounding_box()
+            assert box is not None
+            return all(0 < each["seen"]["x"] < box["width"] and 0 < each["seen"]["y"] < box["height"] for each in nodes)
+
+        await until("all nodes to be in sight", all_in_sight)

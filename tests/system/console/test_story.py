@@ -270,7 +270,7 @@ async def the_past_is_drawn(operator: Page, endpoint: str, consumer: Party) -> N
 
 async def the_chains_hold(operator: Page) -> None:
     await operator.goto("/past/proof")
-    await operator.locator(DONE).click()
+    await operator.locator('button[form="to-check"]').click()
     verified = operator.locator('#check [data-verdict="verified"]')
     await expect(verified).to_have_count(2)
     await picture(operator, "proof")
