@@ -246,7 +246,7 @@ class ConsoleSettings(ProgramSettings):
     )
     head_bytes: int = Field(32_768, ge=1024, description="of a request's line and headers")
     head_seconds: float = Field(10, gt=0, description="in which a request's head has to come")
-    body_bytes: int = Field(1_048_576, ge=1024, description="of a request's body")
+    body_bytes: int = Field(262_144, ge=1024, description="of a request's body")
     body_seconds: float = Field(20, gt=0, description="in which a request's body has to come")
     send_seconds: float = Field(20, gt=0, description="in which a browser has to read a part of an answer")
     connections: int = Field(800, ge=1, description="connections that may be open at once")

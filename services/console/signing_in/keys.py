@@ -15,6 +15,8 @@ from sidegate.client import Client
 from sidegate.credentials import Credential
 
 TIMEOUT_SECONDS = 10.0
+LONGEST_KEY = 64
+"""The registry takes no longer one, and refuses it for that: what counts attempts in vain would not count it."""
 
 
 class TooMany(Exception):
@@ -54,6 +56,8 @@ class Door:
 
     async def enter(self, access_key: str, secret: str, peer: str) -> tuple[Session, str]:
         """A session, and its cookie. Raises TooMany, and Unauthenticated and others of SidegateError."""
+        if len(access_key) > LONGEST_KEY:
+            raise errors.InvalidRequest("an access key has up to 64 characters", field="access_key")
         async with self.attempt(peer, access_key):
             return await self.admit(Credential("", "", access_key, secret))
 

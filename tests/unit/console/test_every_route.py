@@ -120,6 +120,20 @@ async def test_a_form_in_parts_is_read_by_nobody_for_it_names_what_decodes_it(se
         assert time.process_time() - began < 0.1
 
 
+async def test_what_is_no_access_key_is_refused_here_however_often_and_costs_nobody_a_connection(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry refused it as malformed, which counted as no attempt: without end, a connection to it for each."""
+    monkeypatch.setattr("services.console.signing_in.keys.Client", None)
+    _, client = served
+    await client.get("/sign-in")
+    form = {"csrf": client.cookies[VISIT], "access_key": "K" * 65, "secret_key": "x"}
+    for _ in range(30):
+        answer = await client.post("/sign-in", data=form)
+        assert answer.status_code == 422
+        assert 'id="access_key-wrong"' in answer.text
+
+
 async def test_the_token_of_one_session_is_none_of_anothers(served: Served) -> None:
     made, client = served
     other = sign_in(made, client)
