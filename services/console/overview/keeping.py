@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from services.console.live.hub import BACK, Hub, Listener
 from services.console.live.routes import hub_of
@@ -35,11 +34,8 @@ class View:
     version: str
     seen: Seen
     quotas: Mapping[str, Quota]
+    graph: Graph
     drawn: dict[str, bytes] = field(default_factory=dict)
-
-    @cached_property
-    def graph(self) -> Graph:
-        return build(self.seen)
 
 
 class Kept:
@@ -92,10 +88,11 @@ class Kept:
         self._owed, now = frozenset(), self._clock()
         self._sure = self._sure or (sure and kinds == EVERYTHING)
         self._next_poll = now + max(POLL_SECONDS, (now - began) / SHARE)
-        if self.latest is not None and (self.latest.seen, self.latest.quotas) == (seen, quotas):
+        # Of many thousands of things this takes so long that others would wait: in threads, which take turns with them.
+        if self.latest is not None and await asyncio.to_thread(_same, self.latest, seen, quotas):
             return self.latest
         self._count += 1
-        return View(f"{id(self):x}-{self._count}", seen, quotas)
+        return View(f"{id(self):x}-{self._count}", seen, quotas, await asyncio.to_thread(build, seen))
 
     async def _quotas(self) -> Mapping[str, Quota]:
         """Of a project; the operator has none of its own."""
@@ -114,6 +111,10 @@ class Kept:
         self._listening, self._listener = ExitStack(), None
         closing, self._gathering = self._gathering, Gathering(self._client)
         _hold(asyncio.create_task(_close(closing)))
+
+
+def _same(view: View, seen: Seen, quotas: Mapping[str, Quota]) -> bool:
+    return (view.seen, view.quotas) == (seen, quotas)
 
 
 _HELD: set[asyncio.Task[None]] = set()

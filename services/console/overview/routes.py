@@ -1,5 +1,6 @@
 """The overview: its page, the picture's data, and what waits, which the page asks for again and again."""
 
+import asyncio
 import json
 
 from fastapi import APIRouter, Request
@@ -44,7 +45,7 @@ async def topology(request: Request, session: Signed) -> Response:
     view = await kept_of(session).look()
     if request.query_params.get("seen") == view.version:
         return Response(status_code=204)
-    return Response(_drawn(view), media_type="application/json")
+    return Response(await asyncio.to_thread(_drawn, view), media_type="application/json")
 
 
 def _drawn(view: View) -> bytes:

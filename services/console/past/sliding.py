@@ -1,5 +1,6 @@
 """The time slider: its page, and what it asks for when it is dragged: a moment, changes beside it, the next one."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -70,15 +71,20 @@ async def moment(request: Request, session: Signed) -> Response:
     now = await kept.at(session, scope, at)
     before = await kept.at(session, scope, base) if base else None
     viewer = scope.owner or "operator"
+    # Of thousands of resources this takes so long that others would wait: in a thread, which takes turns with them.
+    shown = await asyncio.to_thread(_shown, now, before, at)
+    document, previous = await asyncio.to_thread(
+        lambda: [each and picturing.picture(each, viewer) for each in (now, before)]
+    )
     return JSONResponse(
         {
             "at": text_of(at) if at else "",
             "logs": now.logs,
             "seen": heads,
             "positions": {header.log: header.position for header in now.headers},
-            "document": picturing.picture(now, viewer),
-            "previous": picturing.picture(before, viewer) if before else None,
-            "html": render(request, "past/moment.html", **_shown(now, before, at), scope=scope),
+            "document": document,
+            "previous": previous,
+            "html": render(request, "past/moment.html", **shown, scope=scope),
         }
     )
 
