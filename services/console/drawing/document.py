@@ -51,8 +51,13 @@ def _node(node: Node) -> Found:
         "reason": node.reason,
         "count": node.count,
         "href": href(node),
-        "said": _joined(_titled(node), *node.about, said(node.state), node.reason, node.owner),
+        "said": _joined(_titled(node), *node.about, said(node.state), node.reason, _owner(node)),
     }
+
+
+def _owner(node: Node) -> str:
+    """Where it is not said already."""
+    return "" if node.owner in (node.name, *node.about) else node.owner
 
 
 def _line(line: Line, labels: Mapping[str, str]) -> Found:
@@ -82,7 +87,7 @@ ONE: Mapping[str, Callable[[str], str]] = {
     "address": lambda name: _("Address %(name)s", name=name),
     "outside": lambda name: _("Outside %(name)s", name=name),
     "endpoint": lambda name: _("Endpoint %(name)s", name=name),
-    "remote": lambda name: _("Endpoint %(name)s of another account", name=name),
+    "remote": lambda name: _("Endpoint of account %(name)s", name=name),
     "service": lambda name: _("Service %(name)s", name=name),
     "foreign": lambda name: _("Service %(name)s of another account", name=name),
     "attachment": lambda name: _("Attachment %(name)s", name=name),

@@ -177,7 +177,8 @@ class _Drawing:
                 yield Node(
                     f"endpoint:{each.endpoint_id}",
                     "remote",
-                    each.endpoint_id[:SHORT_ID],
+                    each.account or each.endpoint_id[:SHORT_ID],
+                    about=(str(each.marker),) if each.marker else (),
                     owner=each.account,
                     state=each.state,
                     tone=each.tone,

@@ -5,20 +5,21 @@
 
 const COLOURS = ["--bs-primary", "--bs-success", "--bs-danger", "--bs-warning", "--bs-info", "--bs-purple"];
 const HEIGHT = 180;
+const WIDE = 75; // what a time of day takes, with its seconds
 const UNITS = { bytes: { style: "unit", unit: "byte", notation: "compact", unitDisplay: "narrow" } };
 
 const drawn = new Map();
 
 function read(table) {
-  const heads = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent.trim());
+  const [time, ...heads] = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
   const rows = [...table.tBodies[0].rows];
   const times = rows.map((row) => Date.parse(row.cells[0].querySelector("time").dateTime) / 1000);
   const lines = heads.map((_, place) => rows.map((row) => Number(row.cells[place + 1].dataset.value)));
-  return { heads, data: [times, ...lines] };
+  return { time, heads, data: [times, ...lines] };
 }
 
 function draw(table) {
-  const { heads, data } = read(table);
+  const { time, heads, data } = read(table);
   const details = table.closest("details") ?? table;
   let place = details.previousElementSibling;
   if (!place?.classList.contains("chart")) {
@@ -33,17 +34,21 @@ function draw(table) {
   const colour = (name) => style.getPropertyValue(name).trim();
   const said = new Intl.NumberFormat(document.documentElement.lang, UNITS[table.dataset.unit] ?? { notation: "compact" });
   const axis = { stroke: colour("--bs-secondary-color"), grid: { stroke: colour("--bs-border-color"), width: 1 } };
-  const times = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "short" });
+  const clock = (timeStyle) => {
+    const times = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle });
+    return (at) => times.format(new Date(at * 1000));
+  };
+  const minutes = clock("short"), seconds = clock("medium");
   const options = {
     width: Math.max(place.clientWidth, 240),
     height: HEIGHT,
     scales: { y: { range: (_, low, high) => [Math.min(low, 0), high > 0 ? high : 1] } },
     axes: [
-      { ...axis, values: (_, at) => at.map((each) => times.format(new Date(each * 1000))) },
+      { ...axis, space: WIDE, values: (_, at, _axis, _space, step) => at.map(step < 60 ? seconds : minutes) },
       { ...axis, size: 64, values: (_, ticks) => ticks.map((each) => said.format(each)) },
     ],
     series: [
-      { value: (_, at) => (at == null ? "–" : times.format(new Date(at * 1000))) },
+      { label: time, value: (_, at) => (at == null ? "–" : seconds(at)) },
       ...heads.map((label, line) => ({
         label,
         stroke: colour(COLOURS[line % COLOURS.length]),

@@ -47,6 +47,10 @@ TEXTS = """() => {
   return found;
 }"""
 
+SQUEEZED = """() => [...document.querySelectorAll("td")]
+  .filter((cell) => cell.checkVisibility() && cell.clientWidth < 40)
+  .map((cell) => cell.innerText.trim()).filter((text) => text.length > 8)"""
+
 TRANSFERRED = """() => performance.getEntries().filter((each) => ["navigation", "resource"].includes(each.entryType)
   && !each.name.endsWith("/live")).reduce((sum, each) => sum + each.transferSize, 0)"""
 
@@ -120,6 +124,7 @@ async def test_every_page_is_in_chinese_can_be_heard_in_the_dark_and_fits_a_phon
         wrong += [f"{path}: in English: {text!r}" for text in left]
         if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
             wrong.append(f"{path}: scrolls sideways")
+        wrong += [f"{path}: a letter in a line: {text!r}" for text in await page.evaluate(SQUEEZED)]
         wrong += await heard(page, path)
     assert not wrong, "\n".join(wrong)
 

@@ -112,6 +112,8 @@ async def test_who_has_nothing_yet_reads_what_to_do_next(people: People, tenant:
     steps = page.locator("#waiting ol a")
     await expect(steps).to_have_text(["Create a VPC", "Publish a service", "Request an endpoint"])
     await expect(page.locator("#topology")).to_be_hidden()
+    await expect(page.locator("h2")).to_have_text(["What to do next", "Topology"])
+    await expect(page.locator("h2").last).to_be_hidden()
     assert await no_axe_violations(page)
     await steps.first.click()
     await expect(page).to_have_url(f"{people.url}/vpcs/new")
@@ -127,6 +129,7 @@ async def test_provider_and_consumer_see_each_their_own_side_of_a_connection(peo
     ours = await drawn(await people.signed_in(pair.key), 5)
     kinds = {node["kind"]: node for node in ours["nodes"]}
     assert set(kinds) == {"vpc", "subnet", "machine", "service", "remote"}
+    assert kinds["remote"]["text"].splitlines()[0] == pair.consumer.account
     said = json.dumps(ours)
     assert not [secret for secret in ("buy", pair.consumer.vpc_id, pair.consumer.subnet_id) if secret in said]
     assert {each["kind"] for each in ours["lines"]} == {"connection", "backend"}

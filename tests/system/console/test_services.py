@@ -373,7 +373,7 @@ async def test_lists_are_filtered_and_have_pages_with_numbers(people: People, to
     await expect(page.locator("[data-total='51']")).to_be_visible()
     await page.get_by_role("link", name="2", exact=True).click()
     await expect(page.locator("tr[data-connection]")).to_have_attribute("data-connection", first.id)
-    await page.get_by_label("Marker ID").fill(str(first.marker_id))
+    await page.get_by_label("Marker id").fill(str(first.marker_id))
     await page.get_by_role("button", name="Find").click()
     await expect(page.locator("tr[data-connection]")).to_have_count(1)
 

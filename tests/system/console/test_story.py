@@ -32,11 +32,12 @@ class Told:
     locale: str
     overview: str
     passes: str
+    time: str
 
 
 LANGUAGES = (
-    Told("en-GB", "Overview", "Packets pass"),
-    Told("zh-CN", "总览", "数据包可以通过"),
+    Told("en-GB", "Overview", "Packets pass", "Time"),
+    Told("zh-CN", "总览", "数据包可以通过", "时间"),
 )
 
 
@@ -211,6 +212,7 @@ async def test_the_story_is_told_to_its_end_in_two_browsers(sidegate: Standalone
     conversation = await held(consumer, address)
     assert await conversation.goes_on()
     await expect(consumer.page.locator("#traffic table[data-chart], [data-chart]").first).to_be_attached()
+    await expect(consumer.page.locator(".u-legend th").first).to_have_text(told.time)
     await picture(consumer.page, "endpoint")
 
     # Rejected, the conversation ends; accepted again, the same address serves again.

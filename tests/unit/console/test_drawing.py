@@ -98,6 +98,14 @@ def test_everything_of_a_graph_is_in_the_picture_and_lines_lead_to_what_is_there
     ]
 
 
+def test_an_endpoint_of_another_is_called_as_whoever_has_it() -> None:
+    """Its name and its network are not its provider's to know, and its id says nothing to people."""
+    drawn = {node["id"]: node for node in told(document(graph([], remote=8)), "nodes")}
+    remote = drawn["endpoint:r-7"]
+    assert (remote["label"], remote["about"]) == ("bank", ["7"])
+    assert remote["said"] == "Endpoint of account bank · 7 · accepted"
+
+
 def test_few_things_are_drawn_each_for_itself() -> None:
     picture = of(graph([endpoint(f"e-{number}") for number in range(MOST)], machines=MOST_IDLE + 1))
     assert grouped(picture) == picture
