@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 from uuid import uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.common.errors import QuotaReached
+from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.history.turns import Allowance, Turns
 from services.common.principal import Identity, Principal, Role
 from services.common.rpc.history import HistoryServicer
@@ -205,3 +207,28 @@ async def test_who_takes_his_time_to_read_an_answer_holds_up_nobody_else(
             async with asyncio.timeout(10):
                 assert [part async for part in asking(PROVIDER)]
             assert [state.kind for state in (await anext(slow)).states] == ["endpoint"]
+
+
+async def test_who_goes_away_while_events_are_looked_at_pays_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that was given up just before its end cost a twentieth of what it took."""
+    monkeypatch.setattr("services.common.rpc.history.identity", lambda: Identity(CONSUMER, Role.ADMIN))
+    monkeypatch.setattr("services.common.rpc.paging.principal", lambda: CONSUMER)
+    looking = asyncio.Event()
+
+    async def read(*_: object) -> Sequence[RecordedEvent]:
+        looking.set()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return] # it gives nothing
+
+    async with endpoint_world(tmp_path) as world:
+        store = Mock(head=AsyncMock(return_value=Head("log", 1, 5_000, b"")), read=read)
+        turns = Turns(Allowance(burst=2_500, per_second=0.001))
+        servicer = HistoryServicer(store, "endpoint", world.app.history, PAST, turns)
+        asking = asyncio.create_task(servicer.ListDeeds(history_pb2.ListDeedsRequest(), Mock()))
+        async with asyncio.timeout(10):
+            await looking.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        with pytest.raises(QuotaReached):
+            await asyncio.wait_for(servicer.ListDeeds(history_pb2.ListDeedsRequest(), Mock()), 10)

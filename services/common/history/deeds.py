@@ -72,17 +72,26 @@ class Page(NamedTuple):
 
 
 async def page(
-    store: PastStore, happenings: HappeningsOf, sought: Sought, span: tuple[int, int], size: int, *, oldest_first: bool
+    store: PastStore,
+    happenings: HappeningsOf,
+    sought: Sought,
+    span: tuple[int, int],
+    size: int,
+    *,
+    oldest_first: bool,
+    spend: Callable[[int], None] = lambda _: None,
 ) -> Page:
     """Of the positions `span` (both ends included) what is sought: so many deeds at most, of SCAN events at most.
 
-    All that is told of one event is on one page.
+    All that is told of one event is on one page. `spend` is told of events before they are looked at: who goes away
+    while they are pays for them, too.
     """
     low, high = span
     found, looked, reached_at = list[Deed](), 0, 0
     while low <= high and looked < SCAN:
         count = min(WINDOW, high - low + 1)
         after = low - 1 if oldest_first else high - count
+        spend(count)
         events = await store.read(after, count)
         ordered = events if oldest_first else events[::-1]
         looked += len(events)

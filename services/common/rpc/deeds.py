@@ -1,5 +1,6 @@
 """What has happened, as the contract has it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from services.common.eventsourcing.snapshots import PastStore
@@ -31,8 +32,10 @@ class Deeds(NamedTuple):
     history: History
     happenings: HappeningsOf
 
-    async def read(self, request: ListDeedsRequest, caller: Reader) -> tuple[ListDeedsResponse, int]:
-        """The page, and how many events were looked at."""
+    async def read(
+        self, request: ListDeedsRequest, caller: Reader, spend: Callable[[int], None] = lambda _: None
+    ) -> ListDeedsResponse:
+        """The page. `spend` is told how many events are looked at."""
         query = paging.query_of(request)
         place = paging.decode(request.page_token, query, (0,))
         low, high = await self._span(request)
@@ -45,6 +48,7 @@ class Deeds(NamedTuple):
             (low, high),
             paging.page_size(request.page_size),
             oldest_first=request.oldest_first,
+            spend=spend,
         )
         token = paging.encode((found.onward,), query) if found.onward else ""
         shown = [shown_to(caller, deed) for deed in found.deeds]
@@ -52,7 +56,7 @@ class Deeds(NamedTuple):
         answer = ListDeedsResponse(deeds=shown, next_page_token=token, reached=reached)
         if reached and caller.reads_all:
             answer.reached_time.FromNanoseconds(found.reached_at)
-        return answer, found.looked
+        return answer
 
     async def _span(self, request: ListDeedsRequest) -> tuple[int, int]:
         """The positions between the moments that are named, both included."""

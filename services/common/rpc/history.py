@@ -75,9 +75,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             raise NotAllowed("project", request.owner)
         async with self._turn(caller), self._work(caller):
             log = deeds.Deeds(self._store, self._history, self._past.happenings)
-            answer, looked = await log.read(request, caller)
-            self._spending(caller)(looked)
-            return answer
+            return await log.read(request, caller, self._spending(caller))
 
     def _turn(self, caller: Reader) -> AbstractAsyncContextManager[None]:
         return nullcontext() if caller.reads_all else self._turns.of(str(caller))
