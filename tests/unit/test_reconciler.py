@@ -86,6 +86,9 @@ class Switch:
     async def counters(self) -> Mapping[str, int]:
         return {}
 
+    def counting(self) -> str:
+        return "1"
+
     async def traffic(self) -> Mapping[str, Traffic]:
         return {}
 

@@ -26,6 +26,7 @@ from sidegate.api.endpoint.v1 import (
     endpoint_service_pb2,
     endpoint_service_pb2_grpc,
     reachability_pb2,
+    traffic_pb2,
     watch_pb2,
 )
 from sidegate.api.registry.v1 import quota_pb2
@@ -73,6 +74,9 @@ class Endpoints(endpoint_service_pb2_grpc.EndpointsServiceServicer):
 
     async def TestEndpoint(self, request: Any, context: Context) -> reachability_pb2.TestEndpointResponse:
         return reachability_pb2.TestEndpointResponse()
+
+    async def GetEndpointTraffic(self, request: Any, context: Context) -> traffic_pb2.GetEndpointTrafficResponse:
+        return traffic_pb2.GetEndpointTrafficResponse()
 
 
 def somebody() -> Metadata:
