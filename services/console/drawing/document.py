@@ -57,7 +57,7 @@ def _node(node: Node) -> Found:
 
 def _owner(node: Node) -> str:
     """Where it is not said already."""
-    return "" if node.owner in (node.name, *node.about) else node.owner
+    return "" if node.owner in node.name else node.owner
 
 
 def _line(line: Line, labels: Mapping[str, str]) -> Found:

@@ -105,8 +105,9 @@ class _Drawing:
         return _whole(nodes, lines)
 
     def _vpc(self, vpc: Vpc) -> Iterator[Node]:
-        here = f"vpc:{vpc.id}"
-        yield Node(here, "vpc", vpc.name, about=vpc.cidrs, owner=vpc.owner, of=vpc.id, vpc=vpc.id)
+        """Whose it is stands at its name where whoever looks is another: many are called alike."""
+        here, name = f"vpc:{vpc.id}", vpc.name if vpc.owner == self.graph.viewer else f"{vpc.name} ({vpc.owner})"
+        yield Node(here, "vpc", name, about=vpc.cidrs, owner=vpc.owner, of=vpc.id, vpc=vpc.id)
         for subnet in vpc.subnets:
             inside = f"subnet:{subnet.id}"
             yield Node(inside, "subnet", subnet.name, here, (subnet.cidr,), of=subnet.id, vpc=vpc.id)

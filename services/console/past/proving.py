@@ -75,10 +75,6 @@ class Check:
     def percent(self) -> int:
         return 100 * self.reached // max(1, self.head.link.position)
 
-    @property
-    def is_over(self) -> bool:
-        return self.verdict is not None or self.refused is not None
-
     async def run(self, client: Client) -> None:
         def tell(position: int) -> None:
             self.reached = position

@@ -106,6 +106,15 @@ def test_an_endpoint_of_another_is_called_as_whoever_has_it() -> None:
     assert remote["said"] == "Endpoint of account bank · 7 · accepted"
 
 
+def test_the_operator_sees_whose_a_network_is_and_its_owner_does_not_read_of_himself() -> None:
+    """Everybody's network may be called main, and have the same addresses."""
+    own = graph([])
+    (before,) = (node for node in told(document(own), "nodes") if node["kind"] == "vpc")
+    (after,) = (node for node in told(document(replace(own, viewer="operator")), "nodes") if node["kind"] == "vpc")
+    assert after["label"] == f"{before['label']} (shop/default)"
+    assert after["said"].count("shop/default") == 1
+
+
 def test_few_things_are_drawn_each_for_itself() -> None:
     picture = of(graph([endpoint(f"e-{number}") for number in range(MOST)], machines=MOST_IDLE + 1))
     assert grouped(picture) == picture
