@@ -156,12 +156,13 @@ async def test_a_timeline_is_exported_as_csv_and_as_json_lines_with_its_filters(
 
 async def test_a_project_reads_its_own_timeline_and_nothing_of_the_others(people: People, story: Story) -> None:
     page = await people.signed_in(story.key)
-    await page.goto("/past/audit")
-    await expect(page.locator("#timeline [data-kind=connection]").first).to_be_visible()
-    text = await page.content()
-    for secret in (story.consumer.account, "till-0", story.consumer.vpc_id, "log, position"):
-        assert secret not in text
-    assert await no_axe_violations(page)
+    for query, kind in (("", "service"), ("?kind=connection", "connection")):
+        await page.goto(f"/past/audit{query}")
+        await expect(page.locator(f"#timeline [data-kind={kind}]").first).to_be_visible()
+        text = await page.content()
+        for secret in (story.consumer.account, "till-0", story.consumer.vpc_id, "log, position"):
+            assert secret not in text
+        assert await no_axe_violations(page)
     assert (await page.goto(f"/past/audit?id={story.consumer.vpc_id}")) is not None
     await expect(page.get_by_text("Nothing that fits.")).to_be_visible()
     answer = await page.goto("/past/proof")
