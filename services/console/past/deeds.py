@@ -263,7 +263,7 @@ def refusal_of(log: LogName, refusal: Refusal) -> Entry:
         acting=refusal.acting,
         access_key=refusal.access_key,
         method=refusal.method.rpartition("/")[2],
-        reason=f"{refusal.code} {refusal.reason}".strip(),
+        reason=" ".join(dict.fromkeys(filter(None, (refusal.code, refusal.reason)))),
         peer=refusal.peer,
     )
 

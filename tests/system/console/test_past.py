@@ -136,6 +136,7 @@ async def test_what_was_refused_is_in_the_operators_timeline_with_its_reason(
     await page.goto(f"/past/audit?result=refused&actor={story.provider.account}")
     row = page.locator("#timeline tbody tr", has_text="NOT_FOUND").first
     await expect(row).to_have_attribute("data-result", "refused")
+    await expect(row.locator('td [lang="en"]')).to_have_text("NOT_FOUND")  # once, though it is the code, too
 
 
 async def test_a_timeline_is_exported_as_csv_and_as_json_lines_with_its_filters(people: People, story: Story) -> None:

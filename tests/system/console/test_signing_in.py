@@ -38,6 +38,14 @@ async def test_the_door_can_be_heard_and_used_on_a_phone(people: People, dark: b
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize(("dark", "other"), [(False, "dark"), (True, "light")], ids=["light", "dark"])
+async def test_the_theme_that_is_offered_is_another_than_is_seen(people: People, dark: bool, other: str) -> None:
+    page = await people.visitor(dark=dark)
+    await page.goto("/sign-in")
+    await page.locator('button[name="theme"]:visible').click()
+    await expect(page.locator("html")).to_have_attribute("data-bs-theme", other)
+
+
 async def test_a_secret_that_is_mistyped_lets_nobody_in_and_the_key_stays_typed(
     people: People, tenant: Callable[[str], Credential]
 ) -> None:
