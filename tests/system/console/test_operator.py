@@ -270,6 +270,7 @@ async def test_a_public_service_is_published_for_everybody(
     page = await people.signed_in(operator)
     await page.goto("/vpcs")
     await page.get_by_role("link", name="New VPC").click()
+    await expect(page.locator("h1")).to_have_text("New VPC")  # the list has a field for names, too
     await page.get_by_label("Name").fill("platform")
     await page.get_by_label("Ranges").fill("10.7.0.0/16")
     await page.get_by_role("button", name="Create").click()
