@@ -22,6 +22,7 @@ from playwright.async_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Locator,
     Page,
     Request,
     Response,
@@ -178,6 +179,14 @@ async def sign_in(page: Page, credential: Credential) -> None:
     await page.locator("#secret_key").fill(credential.secret_key)
     await page.locator("#secret_key").press("Enter")
     await page.wait_for_url(lambda url: urlsplit(url).path != "/sign-in")
+
+
+async def follow(link: Locator) -> None:
+    """Clicks it, and waits for the other page: what is typed at once would go into a field of the one before."""
+    page = link.page
+    before = page.url
+    await link.click()
+    await page.wait_for_url(lambda url: url != before)
 
 
 async def no_axe_violations(page: Page) -> bool:

@@ -10,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from sidegate.credentials import Credential
-from tests.support.browser import PHONE, People, no_axe_violations
+from tests.support.browser import PHONE, People, follow, no_axe_violations
 from tests.support.standalone import Standalone
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
@@ -32,7 +32,7 @@ def row(page: Page, name: str) -> Locator:
 async def make_vpc(page: Page, name: str, ranges: str = "10.0.0.0/16") -> str:
     """By the form; the path of its page."""
     await page.goto("/vpcs")
-    await page.get_by_role("link", name="New VPC").click()
+    await follow(page.get_by_role("link", name="New VPC"))
     await page.get_by_label("Name").fill(name)
     await page.get_by_label("Ranges").fill(ranges)
     await page.get_by_role("button", name="Create").click()
@@ -55,13 +55,13 @@ async def test_a_network_is_made_changed_and_taken_away_by_hand(people: People, 
     await make_subnet(page, vpc, "front", "10.0.1.0/24")
     await make_subnet(page, vpc, "back", "10.0.2.0/24")
 
-    await page.get_by_role("link", name="New port").click()
+    await follow(page.get_by_role("link", name="New port"))
     await page.get_by_label("Machine").fill("web-1")
     await page.get_by_label("Subnet").select_option(label="front · 10.0.1.0/24")
     await page.get_by_role("button", name="Create").click()
     await expect(page.get_by_role("row", name="machine/web-1")).to_contain_text("10.0.1.")
 
-    await page.get_by_role("link", name="Give it one").click()
+    await follow(page.get_by_role("link", name="Give it one"))
     await page.get_by_label("Address").fill("10.0.2.53")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_label("Address")).to_have_attribute("aria-invalid", "true")
@@ -70,7 +70,7 @@ async def test_a_network_is_made_changed_and_taken_away_by_hand(people: People, 
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#vpc")).to_contain_text("10.0.2.53")
 
-    await page.get_by_role("link", name="New route table").click()
+    await follow(page.get_by_role("link", name="New route table"))
     await page.get_by_label("Name", exact=True).fill("through")
     await page.get_by_label("back · 10.0.2.0/24").check()
     await page.get_by_role("button", name="Create").click()
@@ -199,7 +199,7 @@ async def test_many_ports_come_in_pages_and_are_found(people: People, sidegate: 
     page = await people.signed_in(key)
     await page.goto(f"/vpcs/{vpc.id}")
     await expect(page.locator("[data-total]")).to_have_text("1–50 of 60")
-    await page.get_by_role("link", name="Next").click()
+    await follow(page.get_by_role("link", name="Next"))
     await expect(page.locator("tr[id^=port-]")).to_have_count(10)
     await page.get_by_label("Holder has in it").fill("m59")
     await page.get_by_role("button", name="Filter").click()

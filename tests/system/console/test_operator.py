@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from sidegate.credentials import Credential
 from tests.support import namespaces
-from tests.support.browser import PHONE, People, no_axe_violations, sign_in
+from tests.support.browser import PHONE, People, follow, no_axe_violations, sign_in
 from tests.support.standalone import Standalone
 from tests.support.world import eventually_answers, machine, site
 
@@ -55,8 +55,8 @@ async def test_an_accounts_secret_is_in_one_answer_and_in_the_file_that_the_brow
 ) -> None:
     page = await people.signed_in(operator, accept_downloads=True)
     await page.goto("/operator")
-    await page.get_by_role("link", name="Accounts").click()
-    await page.get_by_role("link", name="New account").click()
+    await follow(page.get_by_role("link", name="Accounts"))
+    await follow(page.get_by_role("link", name="New account"))
     await page.get_by_label("Name").fill("not a name")
     await page.get_by_role("button", name="Create").click()
     await expect(page.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
@@ -110,7 +110,7 @@ async def test_a_key_gets_another_secret_and_ends(people: People, operator: Cred
     await page.get_by_label("Role").select_option(label="reads its project")
     await page.get_by_role("button", name="Create access key").click()
     await expect(page.locator("[data-part=project]")).to_have_text("blue")
-    await page.get_by_role("link", name="To the account").click()
+    await follow(page.get_by_role("link", name="To the account"))
     await expect(page.locator("[data-key]")).to_have_count(2)
 
     row = page.locator(f"[data-key={key.access_key}]")
@@ -121,7 +121,7 @@ async def test_a_key_gets_another_secret_and_ends(people: People, operator: Cred
     await expect(theirs.locator("#access_key")).to_be_visible()
     await sign_in(theirs, Credential(key.account, key.project, key.access_key, another))
 
-    await page.get_by_role("link", name="To the account").click()
+    await follow(page.get_by_role("link", name="To the account"))
     await row.get_by_role("button", name="Revoke").click()
     await expect(row).to_contain_text("revoked")
     await expect(row.get_by_role("button")).to_have_count(0)
@@ -163,7 +163,7 @@ async def test_a_tenants_network_is_attached_and_let_go_by_hand(
         vpc = await client.vpcs.create("wired", ["10.8.0.0/16"])
     page = await agrees(await people.signed_in(operator))
     await page.goto(f"/vpcs/{vpc.id}")
-    await page.get_by_role("link", name="New attachment").click()
+    await follow(page.get_by_role("link", name="New attachment"))
     await expect(page.get_by_label("VPC")).to_have_value(vpc.id)
     await page.get_by_label("What is reached").select_option("vxlan")
     await expect(page.get_by_label("Its name")).to_be_hidden()
@@ -190,7 +190,7 @@ async def test_a_tenants_network_is_attached_and_let_go_by_hand(
 async def test_a_cell_attaches_by_default_as_the_operator_says(people: People, operator: Credential) -> None:
     page = await agrees(await people.signed_in(operator))
     await page.goto("/operator/attachments")
-    await page.get_by_role("link", name="Attach by default in a cell").click()
+    await follow(page.get_by_role("link", name="Attach by default in a cell"))
     await page.get_by_label("Cell").fill("farther")
     await page.get_by_label("Its name").fill("no pattern")
     await page.get_by_role("button", name="Save").click()
@@ -230,7 +230,7 @@ async def test_gateways_show_what_passes_them_and_the_table_that_they_forward_by
     await expect(page.get_by_role("row", name="10.0.0.20")).to_be_visible()
     assert await no_axe_violations(page)
 
-    await page.get_by_role("link", name="Forwarding table").first.click()
+    await follow(page.get_by_role("link", name="Forwarding table").first)
     await page.get_by_label("Has in it").fill("10.0.0.20")
     await page.get_by_role("button", name="Filter").click()
     await expect(page.locator("[data-endpoint]")).to_have_count(1)
@@ -269,8 +269,7 @@ async def test_a_public_service_is_published_for_everybody(
 ) -> None:
     page = await people.signed_in(operator)
     await page.goto("/vpcs")
-    await page.get_by_role("link", name="New VPC").click()
-    await expect(page.locator("h1")).to_have_text("New VPC")  # the list has a field for names, too
+    await follow(page.get_by_role("link", name="New VPC"))
     await page.get_by_label("Name").fill("platform")
     await page.get_by_label("Ranges").fill("10.7.0.0/16")
     await page.get_by_role("button", name="Create").click()
@@ -278,7 +277,7 @@ async def test_a_public_service_is_published_for_everybody(
     vpc = page.url.rpartition("/")[2]
 
     await page.goto("/operator/services")
-    await page.get_by_role("link", name="Publish for everybody").click()
+    await follow(page.get_by_role("link", name="Publish for everybody"))
     await expect(page.locator("#server_type")).to_have_value("SERVER_TYPE_CLOUD")
     await expect(page.locator("#permissions")).to_have_value("*")
     await page.goto(f"{page.url}&vpc_id={vpc}")
