@@ -44,6 +44,10 @@ class Entry:
     peer: str = ""
 
 
+LARGEST = 2**63 - 1
+"""Of the contract's positions and moments."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a list goes on: below these positions of the logs, and before this moment of what was refused.
@@ -71,7 +75,7 @@ class Place:
         parts = text.split(".")
         with suppress(ValueError):
             if len(parts) == 3 and all(len(each) < 20 for each in parts):
-                return cls(*(max(-1, int(each)) for each in parts))
+                return cls(*(min(max(-1, int(each)), LARGEST) for each in parts))
         return cls()
 
 

@@ -1,6 +1,7 @@
 """What was there at a moment: of one project or of all, in both logs, and a cell's forwarding table."""
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from sidegate.api.events.v1.history_pb2 import ResourceState, StateHeader
 from sidegate.cli.differences import Key
 from sidegate.resources.history import Part, State, When
 from sidegate.resources.logs import LogName
+
+INT64 = re.compile(r"[0-9]{1,18}")
+"""A number that fits, and nothing larger: an address may say anything."""
 
 MOST = 3000
 """Resources of a log that are drawn; where there are more, a project is to be chosen."""
@@ -65,7 +69,7 @@ class Moment:
 def logs_of(text: str) -> Mapping[str, tuple[str, int]]:
     """What `Moment.logs` has written; nothing of anything else."""
     parts = [part.split(":") for part in text[:300].split(",")]
-    return {part[0]: (part[1], int(part[2])) for part in parts if len(part) == 3 and part[2].isdecimal()}
+    return {part[0]: (part[1], int(part[2])) for part in parts if len(part) == 3 and INT64.fullmatch(part[2])}
 
 
 async def at(session: Session, scope: Scope, time: Timestamp | None) -> Moment:

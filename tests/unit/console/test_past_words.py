@@ -14,6 +14,7 @@ from services.console.past.moments import logs_of
 from services.console.past.wanted import NoMoment, at_nanoseconds, moment_of, text_of
 from services.endpoint.wire import sights as endpoint_sights
 from services.registry.wire import sights as registry_sights
+from sidegate.api.events.v1.history_pb2 import ReadStateRequest
 
 AT = 1_764_000_000_123_456_789
 ENTRY = Entry(
@@ -66,3 +67,11 @@ def test_an_export_shows_a_formula_and_does_not_let_a_spreadsheet_compute_it() -
     (row,) = csv.DictReader(io.StringIO(exporting.FORMATS["csv"][1] + line))
     assert row["name"] == '\'=HYPERLINK("https://evil.test")'
     assert (row["time"], row["account"], row["position"]) == (text_of(ENTRY.time), "shop", "0")
+
+
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 19, "9" * 30, "-1", "\u0663", ""])
+def test_numbers_of_an_address_fit_the_contract_or_are_not_there(number: str) -> None:
+    """Larger ones met the contract's own check of ranges: their reader got an error of the console's."""
+    for _log, epoch in logs_of(f"registry:log:{number}").values():
+        ReadStateRequest(epoch=epoch)
+    ReadStateRequest(position=max(0, Place.read(f"{number}.{number}.{number}").registry))
