@@ -270,10 +270,10 @@ async def test_a_public_service_is_published_for_everybody(
     page = await people.signed_in(operator)
     await page.goto("/vpcs")
     await follow(page.get_by_role("link", name="New VPC"))
-    await page.get_by_label("Name").fill("platform")
+    await page.get_by_label("Name").fill("everybodys")
     await page.get_by_label("Ranges").fill("10.7.0.0/16")
     await page.get_by_role("button", name="Create").click()
-    await expect(page.locator("h1")).to_have_text("platform")
+    await expect(page.locator("h1")).to_have_text("everybodys")
     vpc = page.url.rpartition("/")[2]
 
     await page.goto("/operator/services")
