@@ -326,7 +326,7 @@ async def test_an_endpoint_with_routes_is_requested_with_a_table_and_a_policy(
     async with AsyncExitStack() as stack:
         (space,) = stack.enter_context(namespaces.make("platform"))
         operator = await stack.enter_async_context(sidegate.client("operator"))
-        platform = await operator.vpcs.create("platform", ["10.0.0.0/24"])
+        platform = await operator.vpcs.create("endpoints-platform", ["10.0.0.0/24"])
         await operator.attachments.create(platform.id, NetnsTarget(namespace=space.name))
         service = await operator.services.create(
             "storage",

@@ -404,7 +404,7 @@ async def test_services_of_the_platform_are_shown_to_everybody_with_a_way_to_an_
     people: People, town: Town, sidegate: Standalone
 ) -> None:
     async with sidegate.client("operator") as operator:
-        vpc = await operator.vpcs.create("platform", ["10.9.0.0/16"])
+        vpc = await operator.vpcs.create("services-platform", ["10.9.0.0/16"])
         subnet = await operator.subnets.create("main", vpc.id, "10.9.0.0/24")
         await operator.ports.create(subnet.id, "machine/store", "10.9.0.5")
     page = await people.signed_in(Credential.read(Path(sidegate.ready["credential"])))
