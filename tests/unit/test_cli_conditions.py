@@ -14,7 +14,7 @@ from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
-READING = ("get", "health", "list", "list-defaults", "list-platform", "lookup", "test", "trace", "watch")
+READING = ("get", "health", "list", "list-defaults", "list-platform", "lookup", "test", "trace", "traffic", "watch")
 NO_ETAG = ("create", "drain", "undrain", "weigh", "accept-all", "reject-all")
 ELSEWHERE = ("gateway", "audit")
 """Nouns of what is only read."""
