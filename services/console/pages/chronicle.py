@@ -30,7 +30,7 @@ SAID: Mapping[str, str] = {
     "deletion_started": _("Deletion begun"),
     "failed": _("Failed"),
     "requested": _("Requested"),
-    "approved": _("Approved by the service's owner"),
+    "approved": _("Approved"),
     "rejected": _("Rejected by the service's owner"),
     "activated": _("Accepted: gateways may let packets pass"),
     "noted": _("Note changed"),

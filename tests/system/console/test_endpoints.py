@@ -100,7 +100,7 @@ async def test_an_endpoint_is_requested_on_one_page_accepted_live_and_packets_pa
     await town.accept(endpoint)
     await expect(page.locator("#state")).to_contain_text("Accepted since")
     await expect(page.locator("#state")).to_contain_text("Packets pass.")
-    await expect(page.locator("#events")).to_contain_text("Approved by the service's owner")
+    await expect(page.locator("#events")).to_contain_text("Approved")
     await expect(page.locator("#facts")).to_contain_text(f"curl http://{foreseen}/")
     assert await eventually_answers(town.consumer.namespace, foreseen, 80) == "database"
     assert await no_axe_violations(page)
