@@ -122,7 +122,7 @@ async def _drawn(page: Page) -> float:
 async def _news(people: People, tenant: Tenant, samples: int) -> Sequence[float]:
     page = await people.signed_in(tenant.owners_key)
     await _drawn(page)
-    await page.wait_for_selector("#waiting[hx-trigger*=sse]")
+    await page.wait_for_selector("#waiting ul")
     taken = []
     for _ in range(samples):
         coming = asyncio.ensure_future(page.evaluate(APPEARS))

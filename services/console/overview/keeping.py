@@ -53,11 +53,11 @@ class Kept:
         self._forgetting: asyncio.TimerHandle | None = None
         self.latest: View | None = None
 
-    async def look(self) -> View:
-        """As it is now. Raises SidegateError where that cannot be asked for."""
+    async def look(self, seen: str = "") -> View:
+        """As it is now, for a page that shows this version. Raises SidegateError where that cannot be asked for."""
         self._remember()
         async with self._turn:
-            kinds = self._due()
+            kinds = self._due(seen)
             if self.latest is None or kinds:
                 self.latest = await self._asked(kinds)
             return self.latest
@@ -71,14 +71,18 @@ class Kept:
         with suppress(errors.SidegateError):
             await self.look()
 
-    def _due(self) -> frozenset[str]:
-        """What is to be asked for: until the watches had begun, changes may have been missed."""
+    def _due(self, seen: str) -> frozenset[str]:
+        """What is to be asked for. What was seen before the watches had begun may have changed unheard: it is asked for
+        again, but who has not even seen that much does not wait for it.
+        """
         if self._listener is None:
             self._listener, self._sure = self._listening.enter_context(self._hub.listening()), False
             self._listener.heard()
             return EVERYTHING
         heard, by_now = self._listener.heard(), self._clock() >= self._next_poll
-        if (BACK in heard and self._sure) or (by_now and not self._sure and self._hub.watching):
+        unsure = not self._sure and self._hub.watching
+        shown = self.latest is not None and seen == self.latest.version
+        if (BACK in heard and self._sure) or (unsure and (by_now or shown)):
             return EVERYTHING
         return (heard & WATCHED) | self._owed | (BY_THE_CLOCK if by_now else frozenset())
 

@@ -33,8 +33,9 @@ async def index(request: Request, session: Signed) -> Response:
 @router.get("/waiting")
 async def what_waits(request: Request, session: Signed) -> Response:
     """The top of the page; nothing where the page shows it already."""
-    view = await kept_of(session).look()
-    if request.query_params.get("seen") == view.version:
+    seen = request.query_params.get("seen", "")
+    view = await kept_of(session).look(seen)
+    if seen == view.version:
         return Response(status_code=204)
     return page(request, "overview/waiting.html", view=view, **_told(session, view))
 
@@ -42,8 +43,9 @@ async def what_waits(request: Request, session: Signed) -> Response:
 @router.get("/topology.json")
 async def topology(request: Request, session: Signed) -> Response:
     """What static/topology.js draws, and its version; nothing where the page has this one."""
-    view = await kept_of(session).look()
-    if request.query_params.get("seen") == view.version:
+    seen = request.query_params.get("seen", "")
+    view = await kept_of(session).look(seen)
+    if seen == view.version:
         return Response(status_code=204)
     return Response(await asyncio.to_thread(_drawn, view), media_type="application/json")
 

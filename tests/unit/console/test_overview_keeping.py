@@ -104,6 +104,18 @@ async def test_everything_is_asked_for_again_once_the_watches_have_begun_and_aft
     assert asked.kinds == [EVERYTHING] * 3
 
 
+async def test_who_shows_what_was_seen_before_the_watches_had_begun_gets_what_is_now_at_once(made: Made) -> None:
+    """It was asked for by the clock alone: what happened meanwhile was up to two seconds late."""
+    kept, asked, hub, _ = made
+    early = await kept.look()
+    hub.begin_all()
+    assert await kept.look() is early, "who has seen nothing yet does not wait"
+    asked.seen = Seen("shop/default", traffic={"e-1": 5.0})
+    assert (await kept.look(early.version)).seen is asked.seen
+    await kept.look(early.version)
+    assert asked.kinds == [EVERYTHING] * 2
+
+
 async def test_what_could_not_be_asked_for_is_asked_for_the_next_time(made: Made) -> None:
     kept, asked, hub, _ = made
     await kept.look()
