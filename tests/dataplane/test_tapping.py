@@ -10,6 +10,7 @@ import pytest
 
 from services.gateway_agent.captures import LONGEST_SNAP, Capture, Captured, Side
 from services.gateway_agent.dataplane.port import NotReady
+from services.gateway_agent.dataplane.tapping import Tapping
 from services.gateway_agent.table import Endpoint
 from tests.support.sites import IN_EVERY_WAY
 from tests.support.wire import IPV4, SYN, UDP, Segment, Wire, ethernet
@@ -107,6 +108,21 @@ async def test_what_is_refused_is_seen_coming_in_and_not_going_out(scene: Scene)
         packets = await take(capture, 3)
         assert [(packet.device, packet.outbound) for packet in packets if packet.device == 0] == [(0, False)] * 2
         assert [(len(packet.data), packet.length) for packet in packets if packet.length > 500] == [(40, 542)] * 2
+    finally:
+        capture.close()
+
+
+async def test_a_side_that_is_read_late_is_not_behind_the_other(scene: Scene) -> None:
+    """A capture of so many packets ended with those of one side, where its reader was held up between the two."""
+    capture = scene.capture(scene.endpoint)
+    assert isinstance(capture, Tapping)
+    try:
+        consumers_side, _ = capture._taps
+        asyncio.get_running_loop().remove_reader(consumers_side.socket)
+        await scene.shop.send_ipv4(Segment(CLIENT, ENDPOINT, 40000, 53, UDP, payload=b"question").pack())
+        async with asyncio.timeout(DEADLINE):
+            packets = await capture.batch()
+        assert [(packet.device, packet.outbound) for packet in packets] == [(0, False), (1, True)]
     finally:
         capture.close()
 

@@ -7,6 +7,8 @@ where both directions pass.
 
 import asyncio
 import socket
+import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -118,12 +120,20 @@ class Tapping:
             self._look()
         if not self._waiting:
             raise NotReady("a device that packets were taken on went away")
-        captured = sorted(self._waiting, key=lambda each: each.at)  # each side is read for itself
-        self._waiting.clear()
-        self._bytes = 0
-        if not self._gone:
+        return self._so_far()
+
+    def _so_far(self) -> Sequence[Captured]:
+        """What was seen on every side until now: each is read for itself, so that one may be ahead of the others."""
+        moment = time.time_ns()
+        for tap in self._taps:
+            self._read(tap)
+        captured = sorted(self._waiting, key=lambda each: each.at)
+        ahead = bisect_right(captured, moment, key=lambda each: each.at) or len(captured)  # a clock may be set back
+        self._waiting = deque(captured[ahead:])
+        self._bytes = sum(len(each.data) for each in self._waiting)
+        if not self._gone and not self._waiting:
             self._news.clear()
-        return captured
+        return captured[:ahead]
 
     def dropped(self) -> int:
         return self._left_out + sum(tap.dropped() for tap in self._taps)
