@@ -17,9 +17,11 @@ DEADLINE = 20.0
 
 
 @asynccontextmanager
-async def name_server(texts: Mapping[str, str], *, zones: tuple[str, ...] = ()) -> AsyncIterator[NameServer]:
+async def name_server(
+    texts: Mapping[str, str], *, zones: tuple[str, ...] = (), port: int = 0
+) -> AsyncIterator[NameServer]:
     """Serves TXT records by name; in `zones` it says of all others that they are not there, elsewhere it refuses."""
-    port = free_port()
+    port = port or free_port()
     options = ["--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=", "--pid-file=", "--bind-interfaces"]
     options += ["--user=", f"--port={port}", f"--listen-address={HERE}", "--log-facility=-"]
     options += [f"--local=/{zone}/" for zone in zones]

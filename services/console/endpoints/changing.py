@@ -45,14 +45,13 @@ async def confirm(id_: str, request: Request, session: Signed) -> Response:
 @router.post("/endpoints/{id_}/delete")
 async def delete(id_: str, request: Request, session: Signed) -> Response:
     form = await typed(request)
+    drain = form.length("drain")
     try:
-        endpoint = await session.client.endpoints.delete(
-            id_, drain=form.number("drain"), etag=form.etag, request_id=form.request_id
-        )
+        endpoint = await session.client.endpoints.delete(id_, drain=drain, etag=form.etag, request_id=form.request_id)
     except errors.SidegateError as error:
         return _delete_form(request, await read(session.client, id_), form, problem_of(error))
     session.say(_("Endpoint %(name)s is being deleted.", name=called(endpoint)))
-    return to(f"/endpoints/{id_}" if form.number("drain") else "/endpoints")
+    return to(f"/endpoints/{id_}" if drain else "/endpoints")
 
 
 async def _change(session: Session, known: Known, form: Typed) -> Endpoint:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from fastapi import Request
 from starlette.datastructures import FormData
 
+from services.console.pages.amounts import seconds
+
 LONGEST = 10_240
 WORD = re.compile(r"[\s,;，；、]+")
 
@@ -34,6 +36,13 @@ class Typed:
         if not said:
             return default
         return int(said) if re.fullmatch(r"\d{1,9}", said) else -1
+
+    def length(self, name: str) -> int:
+        """Seconds of a length such as 30s or 15m; 0 for nothing, -1, which every limit refuses, for what is none."""
+        try:
+            return seconds(self.text(name) or "0")
+        except ValueError:
+            return -1
 
     def checked(self, name: str) -> bool:
         return self.text(name) not in ("", "0", "false")

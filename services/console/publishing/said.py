@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from services.console.pages import amounts
 from services.console.pages.forms import Typed
 from services.console.pages.problems import Problem, at_fault
 from services.console.pages.words import gettext as _
-from services.console.publishing import amounts
 from services.console.publishing.rows import BACKENDS, MAPPINGS, Row
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
@@ -154,11 +154,7 @@ def permissions(form: Typed) -> Sequence[str]:
 
 def length(form: Typed, name: str, most: int = 366 * 86_400) -> int:
     """Seconds; 0 where nothing was typed."""
-    try:
-        found = amounts.seconds(form.text(name) or "0")
-    except ValueError:
-        found = most + 1
-    if found > most:
+    if not 0 <= (found := form.length(name)) <= most:
         raise Wrong(
             name, _("A length of time, such as 30s, 15m, 12h or 7d; %(most)s at most.", most=amounts.length(most))
         )

@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from services.console.pages import amounts
 from services.console.pages.forms import typed
 from services.console.pages.problems import Problem, problem_of
 from services.console.pages.rendering import to
 from services.console.pages.words import gettext as _
-from services.console.publishing import amounts, options
+from services.console.publishing import options
 from services.console.publishing.about import tab
 from services.console.sessions.access import Signed
 from services.console.sessions.session import Session

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from starlette.datastructures import FormData, UploadFile
 
+from services.console.pages import amounts
 from services.console.pages.forms import Typed
-from services.console.publishing import amounts, said
+from services.console.publishing import said
 from services.console.publishing.permits import called
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,

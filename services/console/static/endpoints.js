@@ -39,4 +39,14 @@ document.body.addEventListener("htmx:afterSwap", () => {
 });
 
 // What was refused is not wrong any more once it is another.
-document.getElementById("request")?.addEventListener("input", (event) => event.target.classList.remove("is-invalid"));
+const request = document.getElementById("request");
+request?.addEventListener("input", (event) => event.target.classList.remove("is-invalid"));
+
+// What was typed while the page was still loading, or was kept by the browser, nobody was told of.
+addEventListener("load", () => {
+  const typed = (field) => field.defaultValue !== undefined && field.value !== field.defaultValue;
+  const service = document.getElementById("service");
+  if (service && document.activeElement !== service && [...request.elements].some(typed)) {
+    service.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+});

@@ -9,16 +9,25 @@ import pytest_asyncio
 
 from sidegate.credentials import Credential
 from tests.support.browser import Chromium, People, chromium_runs
+from tests.support.name_server import HERE, free_port
 from tests.support.standalone import Standalone, require_root
+from tests.system.console.town import Town, town_of
 
 NAMES = itertools.count(1)
 
 
+@pytest.fixture(scope="package")
+def names_port() -> int:
+    """Where the registry looks private names up: a test that wants an answer has somebody give one."""
+    return free_port()
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def sidegate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
+async def sidegate(tmp_path_factory: pytest.TempPathFactory, names_port: int) -> AsyncIterator[Standalone]:
     """As root, so that gateways forward and endpoints are accepted."""
     require_root()
-    async with Standalone(tmp_path_factory.mktemp("sidegate"), console=True) as running:
+    asks = ("--name-servers", f"{HERE}:{names_port}")
+    async with Standalone(tmp_path_factory.mktemp("sidegate"), *asks, console=True) as running:
         yield running
 
 
@@ -48,3 +57,17 @@ def tenant(sidegate: Standalone) -> Callable[[str], Credential]:
         return Credential.of(sidegate.answer("account", "create", f"{name}{next(NAMES)}"))
 
     return made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def town(sidegate: Standalone, tenant: Callable[[str], Credential]) -> AsyncIterator[Town]:
+    """Of each module's own. What a test has made in it is gone after the test."""
+    async with town_of(sidegate, tenant) as living:
+        yield living
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="package")
+async def nothing_is_left_in_town(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    yield
+    if "town" in request.fixturenames:
+        await request.getfixturevalue("town").clear()

@@ -1,23 +1,19 @@
 """Endpoints in the console: requested on one page, told of in sentences, tried out, changed, deleted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
-from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, EndpointService
 from sidegate.api.registry.v1.tag_pb2 import Tag
 from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
-from sidegate.credentials import Credential
 from tests.support import namespaces
-from tests.support.browser import PHONE, People, no_axe_violations
-from tests.support.standalone import Standalone, until
-from tests.support.world import Site, eventually_answers, machine, site, tcp
+from tests.support.browser import PHONE, People, follow, no_axe_violations
+from tests.support.standalone import Standalone
+from tests.support.world import eventually_answers, tcp
+from tests.system.console.town import ANSWER, Town
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
 
@@ -29,59 +25,9 @@ MEASURED_MILLISECONDS = 30_000
 """Traffic is reported, added up and asked for every few seconds."""
 
 
-@dataclass
-class Town:
-    """A consumer with two keys, the second of which only looks, and a provider with a machine that answers."""
-
-    consumer: Site
-    provider: Site
-    key: Credential
-    viewers_key: Credential
-    providers_key: Credential
-
-    async def publish(self, name: str, *, approval: bool = True, backend: str = "10.0.0.10") -> EndpointService:
-        service = await self.provider.publish(name, approval=approval, backend=backend)
-        return await self.provider.client.services.permit(service.id, [f"iam:domain::{self.consumer.account}"])
-
-    async def accept(self, endpoint: Endpoint) -> None:
-        await self.provider.client.connections.accept(endpoint.service, endpoint.id)
-
-    async def only(self) -> Endpoint:
-        [endpoint] = [each async for each in self.consumer.client.endpoints.list()]
-        return endpoint
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def town(sidegate: Standalone, tenant: Callable[[str], Credential]) -> AsyncIterator[Town]:
-    async with AsyncExitStack() as stack:
-        made = stack.enter_context(namespaces.make("consumer", "provider"))
-        keys = [tenant("consumer"), tenant("provider")]
-        sites = [
-            await stack.enter_async_context(site(sidegate, key.account, namespace))
-            for key, namespace in zip(keys, made, strict=True)
-        ]
-        await stack.enter_async_context(machine(made[1], "database"))
-        viewer = Credential.of(sidegate.answer("key", "create", keys[0].account, "--role", "viewer"))
-        yield Town(sites[0], sites[1], keys[0], viewer, keys[1])
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="package")
-async def nothing_is_left(town: Town) -> AsyncIterator[None]:
-    yield
-    async for endpoint in town.consumer.client.endpoints.list():
-        await town.consumer.client.endpoints.delete(endpoint.id)
-
-    async def gone() -> bool:
-        return not [each async for each in town.consumer.client.endpoints.list()]
-
-    await until("endpoints to be gone", gone)
-    async for service in town.provider.client.services.list(states=[EndpointService.STATE_AVAILABLE]):
-        await town.provider.client.services.delete(service.id, force=True)
-
-
 async def test_an_endpoint_is_requested_on_one_page_accepted_live_and_packets_pass(people: People, town: Town) -> None:
     service = await town.publish("db")
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.consumers_key)
     await page.goto("/endpoints")
     await page.get_by_role("link", name="Request an endpoint").click()
     await page.locator("#service").fill(service.full_name)
@@ -102,7 +48,7 @@ async def test_an_endpoint_is_requested_on_one_page_accepted_live_and_packets_pa
     await expect(page.locator("#state")).to_contain_text("Packets pass.")
     await expect(page.locator("#events")).to_contain_text("Approved")
     await expect(page.locator("#facts")).to_contain_text(f"curl http://{foreseen}/")
-    assert await eventually_answers(town.consumer.namespace, foreseen, 80) == "database"
+    assert await eventually_answers(town.consumer.namespace, foreseen, 80) == ANSWER
     assert await no_axe_violations(page)
     await _is_tried_out(page, foreseen)
 
@@ -130,7 +76,7 @@ async def _is_tried_out(page: Page, address: str) -> None:
 
 async def test_without_a_script_an_endpoint_is_requested_and_tested_too(people: People, town: Town) -> None:
     service = await town.publish("plain", approval=False)
-    page = await people.signed_in(town.key, java_script_enabled=False)
+    page = await people.signed_in(town.consumers_key, java_script_enabled=False)
     await page.goto("/endpoints/new")
     await page.locator("#service").fill(service.id)
     await page.locator("#name").fill("by-hand")
@@ -146,7 +92,7 @@ async def test_without_a_script_an_endpoint_is_requested_and_tested_too(people: 
 
 async def test_what_was_typed_stays_when_it_is_refused_and_the_field_is_marked(people: People, town: Town) -> None:
     service = await town.publish("wrong")
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.consumers_key)
     await page.goto(f"/endpoints/new?service={service.id}")
     await page.locator("#address").fill("10.0.0.10")
     await page.locator("#name").fill("kept")
@@ -170,7 +116,7 @@ async def test_what_was_typed_stays_when_it_is_refused_and_the_field_is_marked(p
 
 async def test_what_is_typed_stays_though_an_answer_to_an_earlier_choice_comes_late(people: People, town: Town) -> None:
     service = await town.publish("late")
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.consumers_key)
     await page.goto(f"/endpoints/new?service={service.id}")
     typed = asyncio.Event()
 
@@ -188,6 +134,23 @@ async def test_what_is_typed_stays_though_an_answer_to_an_earlier_choice_comes_l
     await expect(page.locator("#address")).to_have_value("10.0.0.99")
     await page.locator("#description").click()
     await expect(page.locator("#foreseen[data-address='10.0.0.99']")).to_be_visible()
+
+
+async def test_what_is_typed_while_the_page_is_still_loading_is_looked_up_too(people: People, town: Town) -> None:
+    service = await town.publish("early")
+    page = await people.signed_in(town.consumers_key)
+    typed = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    await page.route("**/htmx.min.js*", late)
+    await page.goto("/endpoints/new", wait_until="commit")
+    await page.locator("#service").fill(service.id)
+    await page.locator("#name").click()
+    typed.set()
+    await expect(page.locator(f"[data-found='{service.id}']")).to_be_visible()
 
 
 async def test_services_of_ones_own_are_found_by_a_part_of_their_name(people: People, town: Town) -> None:
@@ -214,7 +177,7 @@ async def test_an_endpoint_without_packets_says_why_and_nothing_of_backends(
 ) -> None:
     service = await town.publish("away", approval=False, backend=NOBODY)
     endpoint = await town.consumer.request(service)
-    page = await people.signed_in(town.key, locale, size=PHONE, dark=locale == "zh-CN")
+    page = await people.signed_in(town.consumers_key, locale, size=PHONE, dark=locale == "zh-CN")
     await page.goto(f"/endpoints/{endpoint.id}")
     await expect(page.locator("#state")).to_contain_text(sentence)
     await page.locator("#test").click()
@@ -247,7 +210,7 @@ async def test_who_only_looks_has_no_buttons_and_others_have_no_page(people: Peo
 
 async def test_a_change_is_of_what_was_shown_and_what_was_typed_is_not_lost(people: People, town: Town) -> None:
     endpoint = await town.consumer.request(await town.publish("edited"), name="first")
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.consumers_key)
     await page.goto(f"/endpoints/{endpoint.id}/edit")
     await page.locator("#name").fill("mine")
     await page.locator("#whitelist").select_option("enabled")
@@ -268,14 +231,14 @@ async def test_a_rejection_is_told_and_a_deletion_is_confirmed_and_seen_by_other
 ) -> None:
     service = await town.publish("ended")
     endpoint = await town.consumer.request(service, name="ended")
-    page, other = await people.signed_in(town.key), await people.signed_in(town.key)
+    page, other = await people.signed_in(town.consumers_key), await people.signed_in(town.consumers_key)
     await page.goto(f"/endpoints/{endpoint.id}")
     await other.goto("/endpoints")
     await expect(other.locator(f"tr[data-id='{endpoint.id}'] [data-state=pendingAcceptance]")).to_be_visible()
     await town.provider.client.connections.reject(service.id, endpoint.id)
     await expect(page.locator("#state")).to_contain_text(f"The owner of {service.full_name} rejected it at")
     await expect(other.locator(f"tr[data-id='{endpoint.id}'] [data-state=rejected]")).to_be_visible()
-    await page.get_by_role("link", name="Delete").click()
+    await follow(page.get_by_role("link", name="Delete"))
     assert await no_axe_violations(page)
     await page.locator("#drain").fill("4000")
     await page.locator("#delete").click()
@@ -292,7 +255,7 @@ async def test_a_list_is_filtered_and_a_new_row_is_there_by_itself(people: Peopl
     made = await town.consumer.client.endpoints.create(
         service.full_name, town.consumer.subnet_id, name="shown", tags=[Tag(key="env", value="live")]
     )
-    page = await people.signed_in(town.key, "zh-CN", size=PHONE)
+    page = await people.signed_in(town.consumers_key, "zh-CN", size=PHONE)
     await page.goto("/endpoints?tag=env%3Dlive")
     rows = page.locator("tbody tr")
     await expect(rows).to_have_count(1)
@@ -338,7 +301,7 @@ async def test_an_endpoint_with_routes_is_requested_with_a_table_and_a_policy(
             public_prefixes=[PREFIX],
         )
         table = await town.consumer.client.route_tables.create("apart", town.consumer.vpc_id)
-        page = await people.signed_in(town.key)
+        page = await people.signed_in(town.consumers_key)
         await page.goto("/endpoints/new?service=storage")
         await expect(page.locator("#foreseen")).to_contain_text(PREFIX)
         await page.get_by_label("apart").check()

@@ -1,23 +1,20 @@
 """The overview: everything in one picture that is live, what waits for its reader, and what to do when all is empty."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
-from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
 from sidegate.credentials import Credential
-from tests.support import namespaces
 from tests.support.browser import PHONE, Chromium, People, no_axe_violations
 from tests.support.standalone import Standalone, until
-from tests.support.world import Site, call, eventually_answers, machine, site
+from tests.support.world import call, eventually_answers
+from tests.system.console.town import ANSWER, Town
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
 
@@ -38,46 +35,6 @@ NO_CLOCK = """for (const name of ["setInterval", "setTimeout"]) {
     window[name] = (work, wait, ...rest) => wait === 2000 ? 0 : own(work, wait, ...rest);
 }"""
 """Pages ask again every two seconds: these never do."""
-
-
-@dataclass
-class Pair:
-    """A provider with a machine that answers, a consumer, and both of their keys."""
-
-    provider: Site
-    consumer: Site
-    key: Credential
-    consumers_key: Credential
-
-    async def publish(self, name: str, *, approval: bool = True) -> EndpointService:
-        service = await self.provider.publish(name, approval=approval)
-        return await self.provider.client.services.permit(service.id, [f"iam:domain::{self.consumer.account}"])
-
-    async def connected(self, service: EndpointService, name: str) -> Endpoint:
-        return await self.consumer.accepted(await self.consumer.request(service, name=name))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def pair(sidegate: Standalone, tenant: Callable[[str], Credential]) -> AsyncIterator[Pair]:
-    async with AsyncExitStack() as stack:
-        made = stack.enter_context(namespaces.make("bank", "shop"))
-        keys = [tenant("bank"), tenant("shop")]
-        sites = [
-            await stack.enter_async_context(site(sidegate, key.account, namespace))
-            for key, namespace in zip(keys, made, strict=True)
-        ]
-        await stack.enter_async_context(machine(made[0], "bank"))
-        yield Pair(sites[0], sites[1], keys[0], keys[1])
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="package")
-async def nothing_is_left(pair: Pair) -> AsyncIterator[None]:
-    """A project may have so many services and endpoints."""
-    yield
-    async for endpoint in pair.consumer.client.endpoints.list():
-        await pair.consumer.client.endpoints.delete(endpoint.id)
-    async for service in pair.provider.client.services.list(states=[EndpointService.STATE_AVAILABLE]):
-        await pair.provider.client.services.delete(service.id, force=True)
 
 
 async def drawn(page: Page, nodes: int = 1) -> Any:
@@ -120,32 +77,32 @@ async def test_who_has_nothing_yet_reads_what_to_do_next(people: People, tenant:
     await expect(page).to_have_url(f"{people.url}/vpcs/new")
 
 
-async def test_provider_and_consumer_see_each_their_own_side_of_a_connection(people: People, pair: Pair) -> None:
-    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
-    theirs = await drawn(await people.signed_in(pair.consumers_key), 5)
+async def test_provider_and_consumer_see_each_their_own_side_of_a_connection(people: People, town: Town) -> None:
+    endpoint = await town.connected(await town.publish("orders", approval=False), "buy")
+    theirs = await drawn(await people.signed_in(town.consumers_key), 5)
     kinds = {node["kind"]: node for node in theirs["nodes"]}
     assert set(kinds) == {"vpc", "subnet", "machine", "endpoint", "foreign"}
     assert kinds["endpoint"]["text"].splitlines() == ["buy", endpoint.address]
     assert (kinds["endpoint"]["parent"], kinds["subnet"]["parent"]) == (kinds["subnet"]["id"], kinds["vpc"]["id"])
-    ours = await drawn(await people.signed_in(pair.key), 5)
+    ours = await drawn(await people.signed_in(town.providers_key), 5)
     kinds = {node["kind"]: node for node in ours["nodes"]}
     assert set(kinds) == {"vpc", "subnet", "machine", "service", "remote"}
-    assert kinds["remote"]["text"].splitlines()[0] == pair.consumer.account
+    assert kinds["remote"]["text"].splitlines()[0] == town.consumer.account
     said = json.dumps(ours)
-    assert not [secret for secret in ("buy", pair.consumer.vpc_id, pair.consumer.subnet_id) if secret in said]
+    assert not [secret for secret in ("buy", town.consumer.vpc_id, town.consumer.subnet_id) if secret in said]
     assert {each["kind"] for each in ours["lines"]} == {"connection", "backend"}
 
 
 async def test_a_request_is_there_as_it_is_made_is_accepted_in_two_clicks_and_its_line_changes(
-    people: People, pair: Pair
+    people: People, town: Town
 ) -> None:
-    service = await pair.publish("orders")
-    page, theirs = await people.signed_in(pair.key), await people.signed_in(pair.consumers_key)
+    service = await town.publish("orders")
+    page, theirs = await people.signed_in(town.providers_key), await people.signed_in(town.consumers_key)
     await hears_of_news_alone(page, 4)
     await hears_of_news_alone(theirs, 3)
-    endpoint = await pair.consumer.request(service, name="buy")
+    endpoint = await town.consumer.request(service, name="buy")
     request = page.locator(f'[data-waits="request:{endpoint.id}"]')
-    await expect(request).to_contain_text(f"{pair.consumer.account} asks to connect")
+    await expect(request).to_contain_text(f"{town.consumer.account} asks to connect")
     await expect(page.locator("[data-total]")).to_have_text("1")
     before = await line(page, endpoint.id, "pendingAcceptance")
     assert (await line(theirs, endpoint.id, "pendingAcceptance"))["look"] == before["look"] == "dashed"
@@ -157,12 +114,12 @@ async def test_a_request_is_there_as_it_is_made_is_accepted_in_two_clicks_and_it
     after = await line(theirs, endpoint.id, "accepted")
     assert after["look"] == "solid"
     assert after["colour"] != before["colour"]
-    assert await eventually_answers(pair.consumer.namespace, endpoint.address, 80) == "bank"
+    assert await eventually_answers(town.consumer.namespace, endpoint.address, 80) == ANSWER
 
 
-async def test_a_request_that_is_rejected_shows_its_consumer_that_no_packet_passes(people: People, pair: Pair) -> None:
-    endpoint = await pair.consumer.request(await pair.publish("orders"), name="buy")
-    page, theirs = await people.signed_in(pair.key), await people.signed_in(pair.consumers_key)
+async def test_a_request_that_is_rejected_shows_its_consumer_that_no_packet_passes(people: People, town: Town) -> None:
+    endpoint = await town.consumer.request(await town.publish("orders"), name="buy")
+    page, theirs = await people.signed_in(town.providers_key), await people.signed_in(town.consumers_key)
     await hears_of_news_alone(theirs, 5)
     await page.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Reject").click()
     blocked = theirs.locator(f'[data-waits="endpoint:{endpoint.id}"]')
@@ -171,20 +128,20 @@ async def test_a_request_that_is_rejected_shows_its_consumer_that_no_packet_pass
     await expect(theirs).to_have_url(f"{people.url}/endpoints/{endpoint.id}")
 
 
-async def test_two_who_decide_at_once_see_the_first_decision(people: People, pair: Pair) -> None:
-    endpoint = await pair.consumer.request(await pair.publish("orders"), name="buy")
-    page, another = await people.signed_in(pair.key), await people.signed_in(pair.key)
+async def test_two_who_decide_at_once_see_the_first_decision(people: People, town: Town) -> None:
+    endpoint = await town.consumer.request(await town.publish("orders"), name="buy")
+    page, another = await people.signed_in(town.providers_key), await people.signed_in(town.providers_key)
     accept = page.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Accept")
     await hears_of_news_alone(page, 5)
     await expect(accept).to_be_visible()
     await another.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Reject").click()
     await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_have_count(0)
-    assert await pair.consumer.state(endpoint) == ConnectionState.CONNECTION_STATE_REJECTED
+    assert await town.consumer.state(endpoint) == ConnectionState.CONNECTION_STATE_REJECTED
 
 
-async def test_the_picture_is_used_by_keyboard_and_says_what_it_shows(people: People, pair: Pair) -> None:
-    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
-    page = await people.signed_in(pair.consumers_key)
+async def test_the_picture_is_used_by_keyboard_and_says_what_it_shows(people: People, town: Town) -> None:
+    endpoint = await town.connected(await town.publish("orders", approval=False), "buy")
+    page = await people.signed_in(town.consumers_key)
     await drawn(page, 5)
     picture = page.get_by_role("application", name="Topology")
     await picture.focus()
@@ -194,15 +151,15 @@ async def test_the_picture_is_used_by_keyboard_and_says_what_it_shows(people: Pe
         if "Endpoint buy" in (await said.inner_text()):
             break
         await picture.press("ArrowRight")
-    await expect(said).to_have_text(f"Endpoint buy · {endpoint.address} · accepted · {pair.consumer.account}/default")
+    await expect(said).to_have_text(f"Endpoint buy · {endpoint.address} · accepted · {town.consumer.account}/default")
     await picture.press("Enter")
     await expect(page).to_have_url(f"{people.url}/endpoints/{endpoint.id}")
 
 
-async def test_a_click_on_a_thing_goes_to_its_page_and_so_does_a_link_of_the_list(people: People, pair: Pair) -> None:
-    service = await pair.publish("orders", approval=False)
-    await pair.connected(service, "buy")
-    page = await people.signed_in(pair.key)
+async def test_a_click_on_a_thing_goes_to_its_page_and_so_does_a_link_of_the_list(people: People, town: Town) -> None:
+    service = await town.publish("orders", approval=False)
+    await town.connected(service, "buy")
+    page = await people.signed_in(town.providers_key)
     found = await drawn(page, 5)
     at = next(node["seen"] for node in found["nodes"] if node["kind"] == "service")
     await page.locator(".topology-picture").click(position={"x": at["x"], "y": at["y"]})
@@ -211,29 +168,29 @@ async def test_a_click_on_a_thing_goes_to_its_page_and_so_does_a_link_of_the_lis
     await page.get_by_text("The same as a list").click()
     listed = page.locator(".topology-list-body")
     await expect(listed.get_by_role("link", name="Service orders")).to_have_attribute("href", f"/services/{service.id}")
-    await expect(listed).to_contain_text(f"← {pair.consumer.account} · accepted")
+    await expect(listed).to_contain_text(f"← {town.consumer.account} · accepted")
     assert await no_axe_violations(page)
 
 
-async def test_one_more_endpoint_leaves_all_others_where_they_are(people: People, pair: Pair) -> None:
-    service = await pair.publish("orders", approval=False)
+async def test_one_more_endpoint_leaves_all_others_where_they_are(people: People, town: Town) -> None:
+    service = await town.publish("orders", approval=False)
     for number in range(3):
-        await pair.connected(service, f"buy{number}")
-    page = await people.signed_in(pair.consumers_key)
+        await town.connected(service, f"buy{number}")
+    page = await people.signed_in(town.consumers_key)
     before = {
         node["id"]: node["at"] for node in (await drawn(page, 7))["nodes"] if node["kind"] not in ("vpc", "subnet")
     }
-    await pair.consumer.request(service, name="one-more")
+    await town.consumer.request(service, name="one-more")
     after = {node["id"]: node["at"] for node in (await drawn(page, 8))["nodes"]}
     assert {id_: after[id_] for id_ in before} == before
 
 
-async def test_a_line_is_the_wider_the_more_passes(people: People, pair: Pair) -> None:
-    service = await pair.publish("orders", approval=False)
-    busy, idle = await pair.connected(service, "busy"), await pair.connected(service, "idle")
-    talk = await call(pair.consumer.namespace, busy.address, 80, patience=PATIENCE)
+async def test_a_line_is_the_wider_the_more_passes(people: People, town: Town) -> None:
+    service = await town.publish("orders", approval=False)
+    busy, idle = await town.connected(service, "busy"), await town.connected(service, "idle")
+    talk = await call(town.consumer.namespace, busy.address, 80, patience=PATIENCE)
     assert talk is not None
-    page = await people.signed_in(pair.consumers_key)
+    page = await people.signed_in(town.consumers_key)
 
     async def is_wide() -> bool:
         assert await talk.goes_on(PATIENCE)
@@ -244,9 +201,9 @@ async def test_a_line_is_the_wider_the_more_passes(people: People, pair: Pair) -
     talk.close()
 
 
-async def test_colours_of_the_picture_follow_light_and_dark(people: People, pair: Pair) -> None:
-    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
-    page = await people.signed_in(pair.consumers_key)
+async def test_colours_of_the_picture_follow_light_and_dark(people: People, town: Town) -> None:
+    endpoint = await town.connected(await town.publish("orders", approval=False), "buy")
+    page = await people.signed_in(town.consumers_key)
     light = await line(page, endpoint.id, "accepted")
     await page.emulate_media(color_scheme="dark")
 
@@ -256,9 +213,9 @@ async def test_colours_of_the_picture_follow_light_and_dark(people: People, pair
     await until("another colour", ask)
 
 
-async def test_in_chinese_on_a_phone_in_the_dark(people: People, pair: Pair) -> None:
-    endpoint = await pair.consumer.request(await pair.publish("orders"), name="buy")
-    page = await people.signed_in(pair.key, "zh-CN", dark=True, size=PHONE)
+async def test_in_chinese_on_a_phone_in_the_dark(people: People, town: Town) -> None:
+    endpoint = await town.consumer.request(await town.publish("orders"), name="buy")
+    page = await people.signed_in(town.providers_key, "zh-CN", dark=True, size=PHONE)
     await expect(page.get_by_role("heading", name="待您处理")).to_be_visible()
     assert "待接受" in (await line(page, endpoint.id, "pendingAcceptance"))["text"]
     await page.get_by_text("以列表显示").click()
@@ -268,37 +225,53 @@ async def test_in_chinese_on_a_phone_in_the_dark(people: People, pair: Pair) -> 
 
 
 async def test_the_operator_sees_everybodys_networks_and_the_gateways(
-    people: People, pair: Pair, operator: Credential
+    people: People, town: Town, operator: Credential
 ) -> None:
-    endpoint = await pair.connected(await pair.publish("orders", approval=False), "buy")
+    endpoint = await town.connected(await town.publish("orders", approval=False), "buy")
     page = await people.signed_in(operator)
     found = await drawn(page, 8)
     kinds = {node["kind"] for node in found["nodes"]}
     assert {"vpc", "endpoint", "service", "attachment", "cell", "gateway"} <= kinds
     networks = {node["text"].splitlines()[0] for node in found["nodes"] if node["kind"] == "vpc"}
-    assert any(each.endswith(f"({pair.consumer.account}/default)") for each in networks), networks
+    assert any(f"({town.consumer.account}/" in each for each in networks), networks
     await line(page, endpoint.id, "accepted")
     assert await no_axe_violations(page)
 
 
 async def test_a_lost_connection_shows_itself_and_what_happened_meanwhile_is_there_afterwards(
-    people: People, chromium: Chromium, pair: Pair
+    people: People, chromium: Chromium, town: Town
 ) -> None:
-    service = await pair.publish("orders")
-    page = await people.signed_in(pair.key)
+    service = await town.publish("orders")
+    page = await people.signed_in(town.providers_key)
     await drawn(page, 4)
     people.faults.expect("ERR_", "object Event", "htmx:")
     with chromium.ways.cut(urlsplit(people.url).port or 443):
         await expect(page.locator("#connection")).to_contain_text("Connection lost")
-        endpoint = await pair.consumer.request(service, name="buy")
+        endpoint = await town.consumer.request(service, name="buy")
     await expect(page.locator("#connection")).to_be_hidden()
     await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_be_visible()
     await line(page, endpoint.id, "pendingAcceptance")
 
 
-async def test_the_page_is_light(people: People, pair: Pair) -> None:
-    await pair.connected(await pair.publish("orders", approval=False), "buy")
-    page = await people.signed_in(pair.consumers_key)
+async def test_a_program_that_is_away_is_told_of_until_it_is_back(
+    people: People, town: Town, sidegate: Standalone
+) -> None:
+    service = await town.publish("orders")
+    page = await people.signed_in(town.providers_key)
+    await drawn(page, 4)
+    people.faults.expect("answered with 50", "status of 50", "Error Code 50", "htmx:")
+    killed = asyncio.ensure_future(sidegate.kill_program("endpoint"))
+    await expect(page.locator("#connection")).to_contain_text("A part of Sidegate does not answer")
+    await killed
+    await expect(page.locator("#connection")).to_be_hidden()
+    endpoint = await town.consumer.request(service, name="buy")
+    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_be_visible()
+    await line(page, endpoint.id, "pendingAcceptance")
+
+
+async def test_the_page_is_light(people: People, town: Town) -> None:
+    await town.connected(await town.publish("orders", approval=False), "buy")
+    page = await people.signed_in(town.consumers_key)
     network = await page.context.new_cdp_session(page)
     await network.send("Network.enable")
     await network.send("Network.setCacheDisabled", {"cacheDisabled": True})

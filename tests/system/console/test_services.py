@@ -1,71 +1,21 @@
 """Endpoint services in the console: published on one page, decided on in two clicks, changed, measured, deleted."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
-from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
 from sidegate.credentials import Credential
-from tests.support import namespaces
 from tests.support.browser import PHONE, People, no_axe_violations
 from tests.support.standalone import Standalone, until
-from tests.support.world import Site, eventually_answers, machine, site
+from tests.support.world import eventually_answers
+from tests.system.console.town import Town
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="package")]
 
 LIVE = (ConnectionState.CONNECTION_STATE_CREATING, ConnectionState.CONNECTION_STATE_ACCEPTED)
 TABS = ("", "/backends", "/permissions", "/traffic", "/events", "/settings", "/edit", "/delete")
-
-
-@dataclass
-class Town:
-    """A provider with a machine that answers, a consumer, and both of their keys."""
-
-    provider: Site
-    consumer: Site
-    key: Credential
-    consumers_key: Credential
-
-    async def publish(self, name: str, *, approval: bool = True) -> EndpointService:
-        service = await self.provider.publish(name, approval=approval)
-        return await self.provider.client.services.permit(service.id, [f"iam:domain::{self.consumer.account}"])
-
-    async def ask(self, service: EndpointService, number: int = 1) -> list[Endpoint]:
-        return [await self.consumer.request(service) for _ in range(number)]
-
-    async def all_are(self, service: EndpointService, *states: ConnectionState.ValueType) -> bool:
-        found = [each.state async for each in self.provider.client.connections.list(service.id)]
-        return bool(found) and all(state in states for state in found)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def town(sidegate: Standalone, tenant: Callable[[str], Credential]) -> AsyncIterator[Town]:
-    async with AsyncExitStack() as stack:
-        made = stack.enter_context(namespaces.make("buyer", "shop"))
-        keys = [tenant("buyer"), tenant("shop")]
-        sites = [
-            await stack.enter_async_context(site(sidegate, key.account, namespace))
-            for key, namespace in zip(keys, made, strict=True)
-        ]
-        await stack.enter_async_context(machine(made[1], "shop"))
-        yield Town(sites[1], sites[0], keys[1], keys[0])
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="package")
-async def nothing_is_left(town: Town) -> AsyncIterator[None]:
-    """A project may have so many services and endpoints."""
-    yield
-    for each in (town.provider, town.consumer):
-        async for endpoint in each.client.endpoints.list():
-            await each.client.endpoints.delete(endpoint.id)
-    async for service in town.provider.client.services.list(states=[EndpointService.STATE_AVAILABLE]):
-        await town.provider.client.services.delete(service.id, force=True)
 
 
 async def fill_row(page: Page, table: str, row: int, **cells: str) -> None:
@@ -79,7 +29,7 @@ async def fill_row(page: Page, table: str, row: int, **cells: str) -> None:
 
 
 async def test_a_service_is_published_on_one_page_with_rows_that_are_added(people: People, town: Town) -> None:
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto("/services/new")
     await page.locator("#name").fill("orders")
     await fill_row(page, "ports", 0, client_port="443", server_port="8080")
@@ -121,7 +71,7 @@ async def test_a_service_is_published_on_one_page_with_rows_that_are_added(peopl
 async def test_what_was_typed_stays_when_it_is_refused_and_the_row_at_fault_is_marked(
     people: People, town: Town
 ) -> None:
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto("/services/new")
     await page.locator("#name").fill("twice")
     await fill_row(page, "ports", 0, client_port="80", server_port="8080")
@@ -166,7 +116,7 @@ async def test_what_was_typed_stays_when_it_is_refused_and_the_row_at_fault_is_m
 async def test_without_scripts_there_are_rows_enough_and_the_ports_of_a_vpc_can_be_had(
     people: People, town: Town
 ) -> None:
-    page = await people.signed_in(town.key, java_script_enabled=False)
+    page = await people.signed_in(town.providers_key, java_script_enabled=False)
     await page.goto("/services/new")
     await page.locator("#name").fill("plain")
     for row, port in enumerate(("80", "81", "82")):
@@ -180,7 +130,7 @@ async def test_without_scripts_there_are_rows_enough_and_the_ports_of_a_vpc_can_
 
 async def test_a_request_appears_by_itself_and_thirty_are_accepted_in_two_clicks(people: People, town: Town) -> None:
     service = await town.publish("many")
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}")
     await expect(page.get_by_text("Nobody has asked")).to_be_visible()
     await town.ask(service, 30)
@@ -197,9 +147,9 @@ async def test_a_request_appears_by_itself_and_thirty_are_accepted_in_two_clicks
 async def test_who_is_second_learns_what_the_first_has_decided(people: People, town: Town) -> None:
     service = await town.publish("race")
     await town.ask(service, 2)
-    slow = await people.signed_in(town.key, java_script_enabled=False)
+    slow = await people.signed_in(town.providers_key, java_script_enabled=False)
     await slow.goto(f"/services/{service.id}")
-    fast = await people.signed_in(town.key)
+    fast = await people.signed_in(town.providers_key)
     await fast.goto(f"/services/{service.id}")
     await fast.locator("[id^=reject-]").first.click()
     await expect(fast.get_by_text("1 connection is rejected.")).to_be_visible()
@@ -215,7 +165,7 @@ async def test_who_is_second_learns_what_the_first_has_decided(people: People, t
 async def test_what_is_chosen_stays_chosen_when_another_request_comes(people: People, town: Town) -> None:
     service = await town.publish("chosen")
     [first] = await town.ask(service)
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}")
     await page.locator(f"#choose-{first.id}").check()
     [second] = await town.ask(service)
@@ -229,7 +179,7 @@ async def test_a_connection_gets_a_note_an_end_and_is_tried_out_with_each_backen
 ) -> None:
     service = await town.publish("tried")
     [endpoint] = await town.ask(service)
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}")
     await page.get_by_role("link", name=str(endpoint.marker_id)).click()
     await page.locator("#accepted_for").fill("soon")
@@ -262,7 +212,7 @@ async def test_a_connection_gets_a_note_an_end_and_is_tried_out_with_each_backen
 
 async def test_a_service_is_changed_and_only_what_was_changed_is_sent(people: People, town: Town) -> None:
     service = await town.publish("edited")
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}/edit")
     await town.provider.client.services.update(service.id, description="by somebody else")
     await page.get_by_text("Description, tags, names and more").click()
@@ -283,7 +233,7 @@ async def test_backends_are_drained_weighed_added_and_taken_out_and_say_how_they
     people: People, town: Town
 ) -> None:
     service = await town.publish("backed", approval=False)
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}/edit")
     await page.get_by_text("Health check", exact=True).click()
     await page.locator("#health_protocol").select_option("PROTOCOL_TCP")
@@ -314,7 +264,7 @@ async def test_backends_are_drained_weighed_added_and_taken_out_and_say_how_they
 
 async def test_permissions_are_given_and_taken_back_and_what_is_none_is_refused(people: People, town: Town) -> None:
     service = await town.provider.publish("permitted", approval=True)
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}/permissions")
     await page.locator("textarea#permissions").fill("who? me")
     await page.get_by_role("button", name="Permit").click()
@@ -331,7 +281,7 @@ async def test_a_deletion_that_is_refused_leads_to_the_connections_in_the_way(pe
     service = await town.publish("kept", approval=False)
     [endpoint] = await town.ask(service)
     await town.consumer.accepted(endpoint)
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}")
     await page.get_by_role("link", name="Delete", exact=True).click()
     await page.get_by_role("button", name="Delete", exact=True).click()
@@ -346,7 +296,7 @@ async def test_a_deletion_that_is_refused_leads_to_the_connections_in_the_way(pe
 
 async def test_a_private_name_says_which_record_shows_it_and_what_was_found_instead(people: People, town: Town) -> None:
     service = await town.publish("named")
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto(f"/services/{service.id}/edit")
     await page.get_by_text("Description, tags, names and more").click()
     await page.locator("#private_name").fill("api.shop.test")
@@ -362,7 +312,7 @@ async def test_lists_are_filtered_and_have_pages_with_numbers(people: People, to
     await town.publish("other")
     first = await town.provider.request(service)
     await town.ask(service, 50)
-    page = await people.signed_in(town.key)
+    page = await people.signed_in(town.providers_key)
     await page.goto("/services")
     await page.get_by_label("Name or id").fill("PAGED")
     await page.get_by_label("State").select_option("available")
@@ -381,7 +331,7 @@ async def test_lists_are_filtered_and_have_pages_with_numbers(people: People, to
 async def test_tabs_can_be_heard_in_chinese_in_the_dark_and_used_on_a_phone(people: People, town: Town) -> None:
     service = await town.publish("phone")
     await town.ask(service, 2)
-    page = await people.signed_in(town.key, "zh-CN", dark=True, size=PHONE)
+    page = await people.signed_in(town.providers_key, "zh-CN", dark=True, size=PHONE)
     for path in ("/services", "/services/new", "/services/public", *(f"/services/{service.id}{tab}" for tab in TABS)):
         await page.goto(path)
         assert await no_axe_violations(page)

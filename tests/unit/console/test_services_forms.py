@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import FormData, UploadFile
 
+from services.console.pages import amounts
 from services.console.pages.forms import Typed
 from services.console.pages.problems import at_fault
-from services.console.publishing import amounts, said
+from services.console.publishing import said
 from services.console.publishing.placing import placed
 from services.console.publishing.rows import BACKENDS, MAPPINGS
 from services.console.publishing.shown import changes, form_of
