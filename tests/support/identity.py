@@ -23,6 +23,7 @@ from services.registry.master_key import MasterKey
 from sidegate.access import Certified, Untold
 from sidegate.client import Client
 from sidegate.transport import Access, Metadata
+from tests.support import namespaces
 
 REGION = "local"
 MASTER = b"m" * 32
@@ -34,7 +35,7 @@ EVERYTHING = Rights((">",), (">",))
 @cache
 def authority() -> Authority:
     """This test run's; it is gone when the run is."""
-    directory = Path(tempfile.mkdtemp(prefix="sidegate-test-tls-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"{namespaces.PREFIX}-tls-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return Authority(directory, REGION)
 

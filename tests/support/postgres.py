@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests.support import namespaces
+
 PROGRAMS = Path("/usr/lib/postgresql")
 USER, PASSWORD = "sidegate", "correct-horse"  # of a server that lives as long as a test run
 PATIENCE = 60.0
@@ -159,7 +161,7 @@ _SHARED: list[Server] = []
 def shared() -> Server:
     """The run's server, running."""
     if not _SHARED:
-        directory = Path(tempfile.mkdtemp(prefix="sidegate-postgres-"))
+        directory = Path(tempfile.mkdtemp(prefix=f"{namespaces.PREFIX}-postgres-"))
         server = Server(directory, _free_port())
         _SHARED.append(server)
         server.make()

@@ -1,9 +1,11 @@
-"""What workers that were ended in the middle of a test have left: processes, mounts and namespaces are taken away."""
+"""What workers that were ended before they had tidied up have left: processes, mounts, namespaces and directories."""
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,8 @@ def sweep(temporary: Path) -> None:
         subprocess.run(["umount", "--lazy", mount], check=False)
     for path in Path("/run/netns").glob(f"*{namespaces.RUN_PREFIX}*"):  # annexes begin with another word
         subprocess.run(["ip", "netns", "delete", path.name], check=False)
+    for path in Path(tempfile.gettempdir()).glob(f"{namespaces.RUN_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def mounts_below(mounted: list[str], temporary: Path) -> Iterator[str]:
