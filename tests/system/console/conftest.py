@@ -60,14 +60,14 @@ def tenant(sidegate: Standalone) -> Callable[[str], Credential]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def town(sidegate: Standalone, tenant: Callable[[str], Credential]) -> AsyncIterator[Town]:
-    """Of each module's own. What a test has made in it is gone after the test."""
+async def settled(sidegate: Standalone, tenant: Callable[[str], Credential]) -> AsyncIterator[Town]:
+    """A town of each module's own."""
     async with town_of(sidegate, tenant) as living:
         yield living
 
 
-@pytest_asyncio.fixture(autouse=True, loop_scope="package")
-async def nothing_is_left_in_town(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    yield
-    if "town" in request.fixturenames:
-        await request.getfixturevalue("town").clear()
+@pytest_asyncio.fixture(loop_scope="package")
+async def town(settled: Town) -> AsyncIterator[Town]:
+    """What a test makes in it is gone after the test."""
+    yield settled
+    await settled.clear()
