@@ -294,19 +294,6 @@ async def test_a_deletion_that_is_refused_leads_to_the_connections_in_the_way(pe
     await expect(page.get_by_text("is being deleted")).to_be_visible()
 
 
-async def test_a_private_name_says_which_record_shows_it_and_what_was_found_instead(people: People, town: Town) -> None:
-    service = await town.publish("named")
-    page = await people.signed_in(town.providers_key)
-    await page.goto(f"/services/{service.id}/edit")
-    await page.get_by_text("Description, tags, names and more").click()
-    await page.locator("#private_name").fill("api.shop.test")
-    await page.get_by_role("button", name="Save").click()
-    await expect(page.locator("#record-name")).to_have_text("_sidegate-challenge.api.shop.test")
-    await page.get_by_role("button", name="Look it up").click()
-    await expect(page.locator("#problem")).to_be_visible()
-    await expect(page.locator("#record-value")).not_to_be_empty()
-
-
 async def test_lists_are_filtered_and_have_pages_with_numbers(people: People, town: Town) -> None:
     service = await town.publish("paged")
     await town.publish("other")
