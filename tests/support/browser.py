@@ -49,6 +49,9 @@ ANSWERED = re.compile(r"status of 4\d\d|Response Status Error Code 4\d\d|htmx:se
 up for another or for another page; one that failed is htmx:sendError as well.
 """
 
+ARRIVED = """() => Promise.allSettled(document.getAnimations()
+    .filter(each => each.effect.getComputedTiming().endTime !== Infinity).map(each => each.finished))"""
+
 LOCAL_SCHEMES = frozenset({"data", "blob", "about"})
 
 
@@ -190,7 +193,11 @@ async def follow(link: Locator) -> None:
 
 
 async def no_axe_violations(page: Page) -> bool:
-    """`assert await no_axe_violations(page)`; fails with what axe-core has found, and where."""
+    """`assert await no_axe_violations(page)`; fails with what axe-core has found, and where.
+
+    Of colours that are on their way to others, such as a button's that was just clicked, it would find the contrast.
+    """
+    await page.evaluate(ARRIVED)
     found = (await Axe().run(page)).response["violations"]
     said = [f"{each['id']}: {each['help']}: {node['html']}" for each in found for node in each["nodes"]]
     assert not said, f"{page.url}: " + "\n".join(said)
