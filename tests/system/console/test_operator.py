@@ -281,12 +281,12 @@ async def test_a_public_service_is_published_for_everybody(
     await expect(page.locator("#server_type")).to_have_value("SERVER_TYPE_CLOUD")
     await expect(page.locator("#permissions")).to_have_value("*")
     await page.goto(f"{page.url}&vpc_id={vpc}")
-    await page.locator("#name").fill("storage")
+    await page.locator("#name").fill("everybodys")
     await page.locator("[name=client_port]").first.fill("443")
     await page.locator("[name=backend_address]").first.fill("10.7.0.9")
     await page.get_by_role("button", name="Create").click()
-    await expect(page.locator("h1")).to_contain_text("storage")
-    await page.goto("/operator/services?name=storage")
+    await expect(page.locator("h1")).to_contain_text("everybodys")
+    await page.goto("/operator/services?name=everybodys")
     name = await page.locator("#services").get_by_role("link").inner_text()
     async with sidegate.client(tenant("anybody").account) as client:
         assert (await client.services.lookup(name)).full_name == name
