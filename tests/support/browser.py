@@ -195,10 +195,13 @@ async def follow(link: Locator) -> None:
 async def no_axe_violations(page: Page) -> bool:
     """`assert await no_axe_violations(page)`; fails with what axe-core has found, and where.
 
-    Of colours that are on their way to others, such as a button's that was just clicked, it would find the contrast.
+    Nothing moves meanwhile: it would find the contrast of colours that are on their way to others, such as those of a
+    button that was just clicked.
     """
+    await page.emulate_media(reduced_motion="reduce")
     await page.evaluate(ARRIVED)
     found = (await Axe().run(page)).response["violations"]
+    await page.emulate_media(reduced_motion="null")
     said = [f"{each['id']}: {each['help']}: {node['html']}" for each in found for node in each["nodes"]]
     assert not said, f"{page.url}: " + "\n".join(said)
     return True

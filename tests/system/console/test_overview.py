@@ -232,8 +232,8 @@ async def test_the_operator_sees_everybodys_networks_and_the_gateways(
     found = await drawn(page, 8)
     kinds = {node["kind"] for node in found["nodes"]}
     assert {"vpc", "endpoint", "service", "attachment", "cell", "gateway"} <= kinds
-    networks = {node["text"].splitlines()[0] for node in found["nodes"] if node["kind"] == "vpc"}
-    assert any(f"({town.consumer.account}/" in each for each in networks), networks
+    networks = {node["label"] for node in found["nodes"] if node["kind"] == "vpc"}
+    assert any(each.endswith(f"({town.consumer.account}/default)") for each in networks), networks
     await line(page, endpoint.id, "accepted")
     assert await no_axe_violations(page)
 
