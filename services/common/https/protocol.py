@@ -56,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._address = ""
-        self._in_head, self._message_open = False, False
+        self._silent, self._in_head, self._message_open = True, False, False
         self._head = self._message = 0
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -71,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.manners.met("connections")
             transport.abort()
             return
-        self._await_head()
+        self._arm(self.limits.idle_seconds, self._leave)
 
     def shutdown(self) -> None:
         """The program ends. Who is not waiting for an answer is not asked for a farewell: TLS would wait for it."""
@@ -89,7 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._ended or self.transport.is_closing():
             return
-        if self._timer is None and not self._message_open:
+        if self._silent or (self._timer is None and not self._message_open):
+            self._silent = False
             self._await_head()
         self._message += len(data)
         if self._message_open and self._message > self.limits.head + FRAMING * self.limits.body and not self._lingers():
@@ -173,6 +174,12 @@ class BoundedProtocol(HttpToolsProtocol):
                 "head_size",
                 f"A request's head has up to {self.limits.head} bytes.",
             )
+
+    def _leave(self) -> None:
+        """Without a word, which a browser would read as the answer to what it asks just then."""
+        self._ended = True
+        self.transport.close()
+        self._arm(self.limits.linger_seconds, self.transport.abort)
 
     def _give_up(self) -> None:
         self.manners.met("slow_reader")

@@ -11,13 +11,13 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.common.https.bounds import IDLE_SECONDS
 from services.common.identity.certificates import NoCertificate
 from services.common.identity.pki import CERTIFICATE_FILE, KEY_FILE
 from services.common.program import CannotListen
 
 GRACE_SECONDS = 10
 LOOK_SECONDS = 10.0
-KEEP_ALIVE_SECONDS = 75
 LARGEST_MESSAGE = 1024
 """Of a client on a WebSocket, in bytes: none of them has anything to say."""
 
@@ -53,7 +53,7 @@ class HttpsServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 ssl_context_factory=lambda _config, _default: self._context,
             )
