@@ -42,6 +42,8 @@ ARGUMENTS = (
     "--no-sandbox",  # which root has none of
     "--disable-dev-shm-usage",
     "--disable-background-networking",
+    # Each Sidegate has its own authority. Excused one by one, several connections at once are ERR_TOO_MANY_RETRIES.
+    "--ignore-certificate-errors",
 )
 
 ANSWERED = re.compile(r"status of 4\d\d|Response Status Error Code 4\d\d|htmx:sendAbort|htmx:afterRequest")
@@ -146,7 +148,7 @@ class People:
         """A page of somebody who is not signed in, and has opened nothing yet; paths lead into the console."""
         context = await self._chromium.browser.new_context(
             base_url=self.url,
-            ignore_https_errors=True,
+            ignore_https_errors=True,  # of requests that the driver makes for a page
             locale=locale,
             color_scheme="dark" if dark else "light",
             viewport={"width": size[0], "height": size[1]},
