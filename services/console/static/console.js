@@ -37,6 +37,24 @@ document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
   }
 });
 
+// A click is a press and a release of the same thing: a region that is filled anew by itself waits for the release.
+let pressed = false;
+const putOff = new Set();
+
+function released() {
+  pressed = false;
+  for (const region of putOff) htmx.trigger(region, "sse:back");
+  putOff.clear();
+}
+
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(released), true);
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (!pressed || !detail.requestConfig.headers["X-Sidegate-Poll"]) return;
+  detail.shouldSwap = false;
+  putOff.add(detail.requestConfig.elt);
+});
+
 const banner = document.getElementById("connection");
 const away = new Set();
 

@@ -30,6 +30,11 @@ ELEMENTS = """() => {
     return {nodes: cy.nodes().map(node), lines: cy.edges().map(line)};
 }"""
 
+ASKED_ANEW = """() => new Promise(done => document.body.addEventListener("htmx:afterRequest", ({detail}) => {
+    if (detail.xhr.status === 200) done(true);
+}))"""
+"""Once what waits has been asked for again, and was another."""
+
 NO_CLOCK = """for (const name of ["setInterval", "setTimeout"]) {
     const own = window[name].bind(window);
     window[name] = (work, wait, ...rest) => wait === 2000 ? 0 : own(work, wait, ...rest);
@@ -137,6 +142,37 @@ async def test_two_who_decide_at_once_see_the_first_decision(people: People, tow
     await another.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Reject").click()
     await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_have_count(0)
     assert await town.consumer.state(endpoint) == ConnectionState.CONNECTION_STATE_REJECTED
+
+
+async def test_what_is_pressed_is_still_there_when_it_is_released(people: People, town: Town) -> None:
+    """News that came between the two made the click one of nothing."""
+    service = await town.publish("orders")
+    endpoint = await town.consumer.request(service, name="buy")
+    page = await people.signed_in(town.providers_key)
+    await hears_of_news_alone(page, 5)
+    await page.locator(f'[data-waits="request:{endpoint.id}"]').get_by_role("button", name="Accept").hover()
+    await page.mouse.down()
+    told = asyncio.ensure_future(page.evaluate(ASKED_ANEW))
+    another = await town.consumer.request(service, name="more")
+    assert await told
+    await page.mouse.up()
+    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_have_count(0)
+    await expect(page.locator(f'[data-waits="request:{another.id}"]')).to_be_visible()
+    assert await town.consumer.accepted(endpoint)
+
+
+async def test_what_is_put_off_while_something_is_pressed_comes_with_the_release(people: People, town: Town) -> None:
+    service = await town.publish("orders")
+    page = await people.signed_in(town.providers_key)
+    await hears_of_news_alone(page, 4)
+    await page.get_by_role("heading", name="Overview").hover()
+    await page.mouse.down()
+    told = asyncio.ensure_future(page.evaluate(ASKED_ANEW))
+    endpoint = await town.consumer.request(service, name="buy")
+    assert await told
+    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_have_count(0)
+    await page.mouse.up()
+    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_be_visible()
 
 
 async def test_the_picture_is_used_by_keyboard_and_says_what_it_shows(people: People, town: Town) -> None:
