@@ -50,9 +50,11 @@ function released() {
 addEventListener("pointerdown", () => { pressed = true; }, true);
 for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(released), true);
 document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (!pressed || !detail.requestConfig.headers["X-Sidegate-Poll"]) return;
+  const region = detail.requestConfig.elt;
+  const byItself = /sse:|every/.test(region.getAttribute("hx-trigger")) && detail.requestConfig.headers["X-Sidegate-Poll"];
+  if (!pressed || !byItself) return;
   detail.shouldSwap = false;
-  putOff.add(detail.requestConfig.elt);
+  putOff.add(region);
 });
 
 const banner = document.getElementById("connection");

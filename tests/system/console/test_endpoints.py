@@ -153,6 +153,19 @@ async def test_what_is_typed_while_the_page_is_still_loading_is_looked_up_too(pe
     await expect(page.locator(f"[data-found='{service.id}']")).to_be_visible()
 
 
+async def test_what_asks_only_once_does_not_wait_for_a_release(people: People, town: Town) -> None:
+    """As live regions do, which ask again: what a page asks for by itself, such as how far a check is, stood still."""
+    service = await town.publish("once")
+    page = await people.signed_in(town.consumers_key)
+    await page.goto("/endpoints/new")
+    await page.locator("h1").hover()
+    await page.mouse.down()
+    choose = "(field, name) => { field.value = name; field.dispatchEvent(new Event('change', {bubbles: true})); }"
+    await page.locator("#service").evaluate(choose, service.id)
+    await expect(page.locator(f"[data-found='{service.id}']")).to_be_visible()
+    await page.mouse.up()
+
+
 async def test_services_of_ones_own_are_found_by_a_part_of_their_name(people: People, town: Town) -> None:
     own, others = [await town.provider.publish(name, approval=False) for name in ("orders-new", "orders-old")]
     page = await people.signed_in(town.providers_key)

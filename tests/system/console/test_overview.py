@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Page, expect
 
-from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState
+from sidegate.api.endpoint.v1.endpoint_pb2 import ConnectionState, Endpoint
 from sidegate.credentials import Credential
 from tests.support.browser import PHONE, Chromium, People, no_axe_violations
 from tests.support.standalone import Standalone, until
@@ -61,6 +61,13 @@ async def line(page: Page, endpoint: str, state: str) -> Any:
         return next((each for each in lines if each["id"] == f"connection:{endpoint}" and each["state"] == state), None)
 
     return await until(f"the connection to be drawn as {state}", ask)
+
+
+async def is_asked_for(page: Page, endpoint: Endpoint) -> None:
+    """Above the picture and in it, on a page that is connected."""
+    await expect(page.locator("#connection")).to_be_hidden()
+    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_be_visible()
+    await line(page, endpoint.id, "pendingAcceptance")
 
 
 async def hears_of_news_alone(page: Page, nodes: int) -> None:
@@ -284,9 +291,7 @@ async def test_a_lost_connection_shows_itself_and_what_happened_meanwhile_is_the
     with chromium.ways.cut(urlsplit(people.url).port or 443):
         await expect(page.locator("#connection")).to_contain_text("Connection lost")
         endpoint = await town.consumer.request(service, name="buy")
-    await expect(page.locator("#connection")).to_be_hidden()
-    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_be_visible()
-    await line(page, endpoint.id, "pendingAcceptance")
+    await is_asked_for(page, endpoint)
 
 
 async def test_a_program_that_is_away_is_told_of_until_it_is_back(
@@ -300,9 +305,7 @@ async def test_a_program_that_is_away_is_told_of_until_it_is_back(
     await expect(page.locator("#connection")).to_contain_text("A part of Sidegate does not answer")
     await killed
     await expect(page.locator("#connection")).to_be_hidden()
-    endpoint = await town.consumer.request(service, name="buy")
-    await expect(page.locator(f'[data-waits="request:{endpoint.id}"]')).to_be_visible()
-    await line(page, endpoint.id, "pendingAcceptance")
+    await is_asked_for(page, await town.consumer.request(service, name="buy"))
 
 
 async def test_the_page_is_light(people: People, town: Town) -> None:
