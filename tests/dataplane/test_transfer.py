@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import os
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.root
 CLIENT, BACKEND = "10.0.0.10", "10.0.0.20"
 MEGABYTE = 1 << 20
 SO_NO_CHECK = 11
+RESTARTS = 5
 
 
 @pytest.fixture
@@ -40,27 +43,42 @@ async def connect(world: KernelWorld, vpc: Vpc) -> TcpClient:
 
 async def echo_megabytes(client: TcpClient, megabytes: int) -> None:
     """Sends so much to the echo and compares what comes back."""
-    sent, received = hashlib.sha256(), hashlib.sha256()
+    await echo_while(client, lambda sent: sent < megabytes)
+
+
+async def echo_while(client: TcpClient, more: Callable[[int], bool]) -> None:
+    """Sends a megabyte after the other while `more` says so, told how many were sent; compares what comes back."""
+    digests = asyncio.Queue[bytes | None]()
 
     async def send() -> None:
-        for _ in range(megabytes):
+        sent = 0
+        while more(sent):
             block = os.urandom(MEGABYTE)
-            sent.update(block)
+            digests.put_nowait(hashlib.sha256(block).digest())
             client.writer.write(block)
             await client.writer.drain()
+            sent += 1
+        digests.put_nowait(None)
 
     async def receive() -> None:
-        left = megabytes * MEGABYTE
-        while left:
-            block = await client.reader.read(min(left, MEGABYTE))
-            assert block, "the connection ended early"
-            received.update(block)
-            left -= len(block)
+        while digest := await digests.get():
+            assert hashlib.sha256(await client.reader.readexactly(MEGABYTE)).digest() == digest
 
     async with asyncio.timeout(90), asyncio.TaskGroup() as both:
         both.create_task(send())
         both.create_task(receive())
-    assert received.digest() == sent.digest()
+
+
+@asynccontextmanager
+async def echoing(client: TcpClient) -> AsyncIterator[None]:
+    """Megabytes go to the echo and come back unchanged as long as the block takes."""
+    enough = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(echo_while(client, lambda _: not enough.is_set()))
+        try:
+            yield
+        finally:
+            enough.set()
 
 
 def checksum_errors(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> int:
@@ -129,13 +147,9 @@ async def test_checksums_that_were_left_to_the_device_are_right_when_the_gateway
 
 @IN_EVERY_WAY
 async def test_an_agent_that_comes_and_goes_loses_no_byte(world: KernelWorld, vpcs: tuple[Vpc, Vpc]) -> None:
-    transfer = asyncio.create_task(echo_megabytes(await connect(world, vpcs[0]), 64))
-    restarts = 0
-    while not transfer.done():
-        await world.restart()
-        restarts += 1
-    await transfer
-    assert restarts > 1
+    async with echoing(await connect(world, vpcs[0])):
+        for _ in range(RESTARTS):
+            await world.restart()
 
 
 async def test_replacing_the_program_loses_no_byte_and_no_new_connection(
@@ -143,14 +157,10 @@ async def test_replacing_the_program_loses_no_byte_and_no_new_connection(
 ) -> None:
     shop, payments = vpcs
     before = await packets(world, vpcs)
-    transfer = asyncio.create_task(echo_megabytes(await connect(world, shop), 64))
-    replaced = 0
-    while not transfer.done():
-        await world.put(shop.attachment, payments.attachment)
-        replaced += 2
-        await world.reaches(shop, CLIENT, ENDPOINT, 80)
-    await transfer
-    assert replaced > 2
+    async with echoing(await connect(world, shop)):
+        for _ in range(RESTARTS):
+            await world.put(shop.attachment, payments.attachment)
+            await world.reaches(shop, CLIENT, ENDPOINT, 80)
     async with asyncio.timeout(PATIENCE):
         while len(set((await packets(world, vpcs)) - before)) > 1:
             await asyncio.sleep(0)

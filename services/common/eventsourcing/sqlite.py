@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from sqlalchemy import (
     func,
     literal_column,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.common.eventsourcing.database import READERS
@@ -29,15 +30,13 @@ from services.common.eventsourcing.database import READERS
 Synchronous = Literal["FULL", "NORMAL"]
 
 BUSY_MILLISECONDS = 2000
+REFUSED_SECONDS = 0.005
 CHECKPOINT_PAGES = 4096
 """A log that is never idle checkpoints when the WAL has grown to this (16 MiB)."""
 
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 CHECKPOINTS_RACE_BEFORE = (3, 51, 3)
 """Older SQLite may lose commits when two connections checkpoint at once: sqlite.org/wal.html#walresetbug."""
-
-SQLITE_ERROR = 1
-SQLITE_NOTADB = 26
 
 log = structlog.get_logger(__name__)
 
@@ -58,13 +57,19 @@ class Sqlite:
             log.info("this SQLite wants one program per log", sqlite=sqlite3.sqlite_version, path=self.where)
         pragmas = {
             "busy_timeout": BUSY_MILLISECONDS,
-            "journal_mode": "WAL",
             "synchronous": self.synchronous,
             "foreign_keys": "ON",
             "wal_autocheckpoint": CHECKPOINT_PAGES,
             "journal_size_limit": WAL_BYTES_KEPT,
         }
-        return self._engine(1, pragmas)
+        engine = self._engine(1, pragmas)
+
+        @event.listens_for(engine, "connect")
+        def keep_a_wal(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+            with closing(connection.cursor()) as cursor:
+                _keep_a_wal(cursor)
+
+        return engine
 
     def readers(self) -> Engine:
         pragmas = {"busy_timeout": BUSY_MILLISECONDS, "query_only": "ON", "wal_autocheckpoint": 0}
@@ -91,11 +96,11 @@ class Sqlite:
         return sqlite3.Error
 
     def is_away(self, error: BaseException | None) -> bool:
-        code = getattr(error, "sqlite_errorcode", SQLITE_ERROR)
-        return type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError) and code & 0xFF != SQLITE_ERROR
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        return type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError) and code & 0xFF != sqlite3.SQLITE_ERROR
 
     def is_foreign(self, error: BaseException | None) -> bool:
-        return getattr(error, "sqlite_errorcode", None) == SQLITE_NOTADB
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
 
     def protect(self, connection: Connection) -> None:
         for change in ("UPDATE", "DELETE"):
@@ -118,6 +123,24 @@ class Sqlite:
                     cursor.execute(f"PRAGMA {name}={value}")
 
         return engine
+
+
+def _keep_a_wal(cursor: DBAPICursor) -> None:
+    """Has the file be in WAL mode. Of those that make a new log at once SQLite refuses some without any waiting.
+
+    Each reads before it would write: were they to wait for one another, they would for ever. So one that is refused
+    lets go and tries again, for as long as SQLite itself waits for a lock.
+    """
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(REFUSED_SECONDS)
+        else:
+            return
 
 
 def _execute(connection: Connection, statement: str) -> None:
