@@ -1,11 +1,11 @@
-"""All programs together: who is told what, started in order, stopped in reverse."""
+"""All programs together: who is told what, in which order they start and stop."""
 
 import asyncio
 import contextlib
 import os
-import subprocess
 import sys
-from collections.abc import Mapping
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from services.standalone.data_directory import DataDirectory, may_forward
 from services.standalone.ports import ReservedPort
 from services.standalone.settings import StandaloneSettings
 from services.standalone.supervisor import Program, Supervised, insist
+
+SERVICES, FRONTS, GATEWAY = ("registry", "endpoint"), ("http_api", "console"), ("gateway",)
 
 log = structlog.get_logger(__name__)
 
@@ -53,12 +55,12 @@ class System:
             self._addresses["console"] = self._reserve(self._settings.console_port)
         renewing = asyncio.create_task(keep(self._data, self._settings))
         self._stack.push_async_callback(_cancel, renewing)
+        self._stack.push_async_callback(self._stop_programs)
         services = (self._service("registry", "endpoint"), self._service("endpoint", "registry"))
         http_api = [self._http_api()] if self._settings.http else []
         console = [self._console()] if self._settings.console else []
         await self._run_side_by_side(*services, *http_api, *console)
         if not self.no_gateway:
-            self._stack.callback(self._remove_forwarding)
             await self._run_side_by_side(self._gateway())
         self._tell()
 
@@ -66,8 +68,20 @@ class System:
         return self._stack.enter_context(ReservedPort(self._settings.listen, port)).address
 
     async def stop(self) -> None:
-        """Ends everything in reverse. Without `keep_forwarding` the kernel forwards nothing of ours afterwards."""
+        """Ends everything. Without `keep_forwarding` the kernel forwards nothing of ours afterwards."""
         await self._stack.aclose()
+
+    async def _stop_programs(self) -> None:
+        """What asks others before those that it asks; what the gateway leaves is taken away meanwhile."""
+        await self._stop_side_by_side(GATEWAY)
+        async with asyncio.TaskGroup() as parts:
+            if "gateway" in self._programs and not self._settings.keep_forwarding:
+                parts.create_task(self._remove_forwarding())
+            await self._stop_side_by_side(FRONTS)
+            await self._stop_side_by_side(SERVICES)
+
+    async def _stop_side_by_side(self, names: Sequence[str]) -> None:
+        await asyncio.gather(*[self._programs[name].stop() for name in names if name in self._programs])
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -113,7 +127,6 @@ class System:
         for program in programs:
             supervised = Supervised(program, self._tell_again)
             self._programs[program.name] = supervised
-            self._stack.push_async_callback(supervised.stop)
             started.append(supervised.start())
         await asyncio.gather(*started)
 
@@ -181,23 +194,16 @@ class System:
     def _gateway(self) -> Program:
         return self._program("gateway", "services.gateway_agent", *self._gateway_arguments())
 
-    def _remove_forwarding(self) -> None:
-        if self._settings.keep_forwarding:
-            return
+    async def _remove_forwarding(self) -> None:
         program = self._gateway()
-        command = [
-            sys.executable,
-            "-m",
-            program.module,
-            *self._gateway_arguments(),
-            *self._certificate("gateway"),
-            "--uninstall",
-        ]
-        done = subprocess.run(
-            command, env={**os.environ, **program.environment}, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            log.error("forwarding could not be removed", error=done.stderr[-500:])
+        command = [*self._gateway_arguments(), *self._certificate("gateway"), "--uninstall"]
+        removing = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", program.module, *command),
+            stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env={**os.environ, **program.environment},
+        )  # fmt: skip
+        said, _ = await removing.communicate()
+        if removing.returncode != 0:
+            log.error("forwarding could not be removed", error=said.decode(errors="replace")[-500:])
 
     async def _keep_nats(self) -> None:
         while True:
