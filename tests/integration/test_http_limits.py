@@ -184,6 +184,19 @@ async def test_a_body_just_within_its_limit_is_served_and_a_byte_more_is_not(pla
         assert await peer.ask("GET / HTTP/1.1") == 200  # what was too much has been read, and thrown away
 
 
+async def test_a_connection_whose_body_was_read_after_its_answer_is_not_kept_for_ever(place: Place) -> None:
+    """Its timer had gone with the rest of the body, and nothing set another."""
+    async with place.peer() as peer:
+        much = QUICK.body + 1
+        assert await peer.ask("POST / HTTP/1.1", f"Content-Length: {much}", body=b"x") == 413
+        peer.writer.write(b"x" * (much - 1))
+        assert await peer.ask("GET / HTTP/1.1") == 200
+        assert await peer.ask("POST / HTTP/1.1", f"Content-Length: {much}", body=b"x") == 413
+        peer.writer.write(b"x" * (much - 1))
+        assert await peer.status() == 0
+        await peer.ends()
+
+
 @pytest.mark.parametrize(
     "head",
     [

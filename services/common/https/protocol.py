@@ -56,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._address = ""
-        self._silent, self._in_head, self._message_open = True, False, False
+        self._silent, self._in_head, self._message_open = False, False, False
         self._head = self._message = 0
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -71,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.manners.met("connections")
             transport.abort()
             return
-        self._arm(self.limits.idle_seconds, self._leave)
+        self._await_anything()
 
     def shutdown(self) -> None:
         """The program ends. Who is not waiting for an answer is not asked for a farewell: TLS would wait for it."""
@@ -130,6 +130,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._disarm()
         if not self._ended:
             super().on_message_complete()
+            if self._lingers():
+                self._await_anything()
 
     def on_response_complete(self) -> None:
         """An answer before the whole request was there: the rest is thrown away for some time, so that it is read."""
@@ -162,6 +164,11 @@ class BoundedProtocol(HttpToolsProtocol):
         here[self._address] -= 1
         if not here[self._address]:
             del here[self._address]
+
+    def _await_anything(self) -> None:
+        """For as long as a connection may be idle; after most answers uvicorn does that."""
+        self._silent = True
+        self._arm(self.limits.idle_seconds, self._leave)
 
     def _await_head(self) -> None:
         text = f"The request's head did not come within {self.limits.head_seconds:g} seconds."
