@@ -209,6 +209,20 @@ def test_to_an_answer_and_to_less_than_a_header_nothing_is_said(wire: bytes) -> 
     assert said(wire) == Reply(b"", Result.IGNORED)
 
 
+@pytest.mark.parametrize("section", [3, 4, 5], ids=["answers", "authorities", "beside"])
+def test_records_that_no_question_has_are_not_read(section: int) -> None:
+    """Seventy of them, of names as long as can be, took the agent half a second, and a datagram has room for them."""
+    labels = b"\x01a" * 126 + b"\0"
+    record = struct.pack("!HHHIHHH", 0xC00C, dns.rdatatype.RP, dns.rdataclass.IN, 60, 4, 0xC00C, 0xC00C)
+    counts = [7, 0, 1, 0, 0, 0]
+    counts[section] = 70
+    wire = struct.pack("!6H", *counts) + labels + struct.pack("!HH", dns.rdatatype.A, dns.rdataclass.IN) + record * 70
+    assert len(dns.message.from_wire(wire).sections[section - 2]) == 1, "it can be read"
+    found = said(wire)
+    assert isinstance(found, Reply)
+    assert (found.result, found.wire[3] & 15) == (Result.MALFORMED, dns.rcode.FORMERR)
+
+
 headers = st.tuples(*(st.integers(0, 65_535) | st.integers(0, 2) for _ in range(6)))
 messages = st.one_of(
     st.binary(max_size=600),

@@ -4,10 +4,9 @@ import asyncio
 import secrets
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
-from time import monotonic, thread_time
 
 import dns.exception
 import dns.flags
@@ -15,8 +14,10 @@ import dns.message
 import dns.rcode
 
 from services.common.name_servers import NameServer
-from services.gateway_agent.resolving.limits import Share
+from services.gateway_agent.resolving.effort import Effort, OutOfTimeError
+from services.gateway_agent.resolving.limits import Shares
 from services.gateway_agent.resolving.questions import (
+    HEADER,
     HIGHEST_RCODE,
     TCP_PAYLOAD,
     UDP_PAYLOAD,
@@ -32,7 +33,10 @@ MOST_WAITING = 200
 """Questions of one VPC that wait for others at once."""
 
 LONGEST_ANSWER = 16_384
-"""Bytes by TCP: to read so many takes a tenth of a second, in which the agent does nothing else."""
+"""Bytes by TCP: to read so many takes a tenth of a second, or two seconds where names are as long as can be."""
+
+MOST_HEARD = 8
+"""Datagrams that wait to be read whether they are the answer."""
 
 FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN})
 _LENGTH = struct.Struct("!H")
@@ -47,42 +51,52 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-class OutOfTimeError(Exception):
-    """What others answered has taken as much time as it may."""
-
-
-Read = Callable[[dns.message.Message, bytes], dns.message.Message | None]
+Read = Callable[[bytes], Awaitable[dns.message.Message | None]]
+"""Gives None for what is no answer to what was asked."""
 
 
 class Forwarder:
-    """Asks for the clients of one VPC. Reading and writing what others answer takes no more than each of the shares:
-    it is long where they like, and a tenant's questions choose whom it comes from."""
+    """Asks for the clients of one VPC. Reading and writing what others answer takes no more than the shares: it is long
+    where they like, and a tenant's questions choose whom it comes from."""
 
-    def __init__(self, outcomes: Counter[Outcome], shares: Sequence[Share], patience: float = PATIENCE_SECONDS) -> None:
-        self._outcomes, self._shares, self._patience = outcomes, shares, patience
+    def __init__(
+        self, outcomes: Counter[Outcome], shares: Shares, effort: Effort, patience: float = PATIENCE_SECONDS
+    ) -> None:
+        self._outcomes, self._shares, self._effort, self._patience = outcomes, shares, effort, patience
         self._waiting = 0
 
     async def ask(self, question: Question, servers: Sequence[NameServer]) -> Reply:
         """The first answer that is one; SERVFAIL where nobody gives one, and where too many wait already, or have taken
         too much time."""
-        if self._waiting >= MOST_WAITING or not self._has_time():
-            return question.failure(Result.LIMITED, recursive=True)
+        if self._waiting >= MOST_WAITING or not self._shares.are_left():
+            return self._failure(question, Result.LIMITED)
         self._waiting += 1
         try:
             for server in servers:
                 found = await self._of(question, server)
-                if found is not None and (reply := self._passed_on(question, found)) is not None:
+                if found is not None and (reply := await self._passed_on(question, found)) is not None:
                     return reply
         except OutOfTimeError:
-            return question.failure(Result.LIMITED, recursive=True)
+            return self._failure(question, Result.LIMITED)
         finally:
             self._waiting -= 1
-        return question.failure(recursive=True)
+        return self._failure(question, Result.FAILED)
+
+    def _failure(self, question: Question, result: Result) -> Reply:
+        with self._shares.taken():
+            return question.failure(result, recursive=True)
 
     async def _of(self, question: Question, server: NameServer) -> dns.message.Message | None:
+        with self._shares.taken():
+            query = _query(question)
+            wire = query.to_wire()
+
+        async def read(data: bytes) -> dns.message.Message | None:
+            return await self._effort.take(self._shares, _records(data), _answer_to, query, data)
+
         try:
             async with asyncio.timeout(self._patience):
-                found = await _exchange(_query(question), server, self._read, long=question.limit > UDP_PAYLOAD)
+                found = await _exchange(wire, server, read, long=question.limit > UDP_PAYLOAD)
         except TimeoutError:
             self._outcomes[Outcome.SILENT] += 1
             return None
@@ -93,28 +107,9 @@ class Forwarder:
         self._outcomes[Outcome.ANSWERED if final else Outcome.DECLINED] += 1
         return found if final else None
 
-    def _has_time(self) -> bool:
-        now = monotonic()
-        return all(share.is_left(now) for share in self._shares)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        began = thread_time()
-        try:
-            yield
-        finally:
-            for share in self._shares:
-                share.spend(thread_time() - began)
-
-    def _read(self, query: dns.message.Message, data: bytes) -> dns.message.Message | None:
-        if not self._has_time():
-            raise OutOfTimeError
-        with self._timed():
-            return _answer_to(query, data)
-
-    def _passed_on(self, question: Question, found: dns.message.Message) -> Reply | None:
-        with self._timed():
-            return _passed_on(question, found)
+    async def _passed_on(self, question: Question, found: dns.message.Message) -> Reply | None:
+        records = sum(len(rrset) for section in found.sections[1:] for rrset in section)
+        return await self._effort.take(self._shares, records, _passed_on, question, found)
 
 
 def _query(question: Question) -> dns.message.Message:
@@ -148,65 +143,66 @@ def _as_answer(question: Question, found: dns.message.Message) -> Reply:
     return question.reply(response, Result.FORWARDED)
 
 
-async def _exchange(query: dns.message.Message, server: NameServer, read: Read, *, long: bool) -> dns.message.Message:
+async def _exchange(wire: bytes, server: NameServer, read: Read, *, long: bool) -> dns.message.Message:
     """By UDP, and again by TCP where the answer did not fit and the client takes a `long` one: who asked by UDP is told
     that it was cut, and asks by TCP himself."""
-    found = await _by_udp(query, server, read)
-    return await _by_tcp(query, server, read) if long and found.flags & dns.flags.TC else found
+    found = await _by_udp(wire, server, read)
+    return await _by_tcp(wire, server, read) if long and found.flags & dns.flags.TC else found
 
 
-async def _by_udp(query: dns.message.Message, server: NameServer, read: Read) -> dns.message.Message:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[dns.message.Message] = loop.create_future()
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Waiting(query, answer, read), remote_addr=(str(server.address), server.port)
+async def _by_udp(wire: bytes, server: NameServer, read: Read) -> dns.message.Message:
+    """Takes the answer from who was asked, and to what was asked; nothing else ends the wait."""
+    transport, waiting = await asyncio.get_running_loop().create_datagram_endpoint(
+        _Waiting, remote_addr=(str(server.address), server.port)
     )
     try:
-        transport.sendto(query.to_wire())
-        return await answer
+        transport.sendto(wire)
+        while True:
+            heard = await waiting.heard.get()
+            if isinstance(heard, Exception):
+                raise heard
+            if heard[:2] == wire[:2] and (found := await read(heard)) is not None:
+                return found
     finally:
         transport.close()
-        answer.cancel()
 
 
 class _Waiting(asyncio.DatagramProtocol):
-    """Takes the answer from who was asked, and to what was asked; nothing else ends the wait."""
-
-    def __init__(self, query: dns.message.Message, answer: asyncio.Future[dns.message.Message], read: Read) -> None:
-        self._query, self._answer, self._read = query, answer, read
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[bytes | Exception] = asyncio.Queue(MOST_HEARD)
 
     def datagram_received(self, data: bytes, _addr: object) -> None:
-        if self._answer.done():
-            return
-        try:
-            found = self._read(self._query, data)
-        except OutOfTimeError as error:
-            self._answer.set_exception(error)
-            return
-        if found is not None:
-            self._answer.set_result(found)
+        self._hear(data)
 
     def error_received(self, exc: Exception) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(exc)
+        self._hear(exc)
+
+    def _hear(self, what: bytes | Exception) -> None:
+        with suppress(asyncio.QueueFull):
+            self.heard.put_nowait(what)
 
 
-async def _by_tcp(query: dns.message.Message, server: NameServer, read: Read) -> dns.message.Message:
+async def _by_tcp(wire: bytes, server: NameServer, read: Read) -> dns.message.Message:
     """Raises EOFError for what ends too soon, is longer than is read, or is no answer to this."""
     reader, writer = await asyncio.open_connection(str(server.address), server.port, limit=TCP_PAYLOAD)
     try:
-        writer.write(query.to_wire(prepend_length=True))
+        writer.write(_LENGTH.pack(len(wire)) + wire)
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > LONGEST_ANSWER:
             raise EOFError
-        found = read(query, await reader.readexactly(length))
+        data = await reader.readexactly(length)
     finally:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
-    if found is None:
+    if (found := await read(data)) is None:
         raise EOFError
     return found
+
+
+def _records(data: bytes) -> int:
+    """How many a message says that it has."""
+    return sum(HEADER.unpack_from(data)[3:]) if len(data) >= HEADER.size else 0
 
 
 def _answer_to(query: dns.message.Message, data: bytes) -> dns.message.Message | None:

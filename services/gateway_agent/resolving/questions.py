@@ -18,6 +18,9 @@ HEADER = struct.Struct("!6H")
 LONGEST_QUESTION = 4096
 """Bytes; a question with EDNS has a few hundred, and what is longer is not worth reading."""
 
+MOST_BESIDE = 2
+"""Records beside the question: EDNS has one, a signature one. Each costs milliseconds where its names are long."""
+
 UDP_PAYLOAD = 1232
 """Bytes of an answer by UDP at most: those that no path cuts into fragments (DNS Flag Day 2020)."""
 
@@ -92,12 +95,12 @@ def read(wire: bytes, payload: int) -> Question | Reply:
     """The question, or what to say to what is none; `payload` is the longest answer that its transport carries."""
     if len(wire) < HEADER.size:
         return NOTHING
-    _, flags, questions, *_ = HEADER.unpack_from(wire)
+    _, flags, questions, answers, authorities, beside = HEADER.unpack_from(wire)
     if flags & _QR:
         return NOTHING  # an answer is never answered: two servers would go on for ever
     if dns.opcode.from_flags(flags) != dns.opcode.QUERY:
         return _bare(wire, dns.rcode.NOTIMP, Result.REFUSED)
-    if questions != 1 or len(wire) > LONGEST_QUESTION:
+    if questions != 1 or answers or authorities or beside > MOST_BESIDE or len(wire) > LONGEST_QUESTION:
         return _bare(wire, dns.rcode.FORMERR, Result.MALFORMED)
     try:
         message = dns.message.from_wire(wire, keyring=False)

@@ -10,15 +10,8 @@ import structlog
 from services.gateway_agent.dataplane.port import NotReady
 from services.gateway_agent.resolving.book import Book
 from services.gateway_agent.resolving.forwarding import Outcome
-from services.gateway_agent.resolving.limits import Rate, Share
 from services.gateway_agent.resolving.questions import Result
-from services.gateway_agent.resolving.server import (
-    ANSWERS_SHARE_OF_ALL,
-    QUESTIONS_OF_ALL_PER_SECOND,
-    Counts,
-    Server,
-    Sockets,
-)
+from services.gateway_agent.resolving.server import Counts, OfAll, Server, Sockets
 from services.gateway_agent.table import Resolver
 
 REST_SECONDS = 1.0
@@ -55,7 +48,7 @@ class Resolvers:
         self._wanted: dict[str, Resolver] = {}
         self._servers: dict[str, Server] = {}
         self._difficulties: dict[str, str] = {}
-        self._rate, self._share = Rate(QUESTIONS_OF_ALL_PER_SECOND), Share(ANSWERS_SHARE_OF_ALL)
+        self._of_all = OfAll()
         self._wake = asyncio.Event()
 
     def want(self, vpc: str, resolver: Resolver | None) -> None:
@@ -105,6 +98,7 @@ class Resolvers:
         finally:
             for vpc in tuple(self._servers):
                 await self._close(vpc)
+            self._of_all.effort.close()
 
     async def _turn(self) -> None:
         for vpc, server in tuple(self._servers.items()):
@@ -133,7 +127,7 @@ class Resolvers:
 
     async def _open(self, resolver: Resolver) -> Server:
         sockets = await asyncio.to_thread(self._open_sockets, resolver)
-        server = Server(resolver, sockets, self._book, self.counts, of_all=self._rate, answers_of_all=self._share)
+        server = Server(resolver, sockets, self._book, self.counts, self._of_all)
         try:
             await server.open()
         except BaseException:
