@@ -1,11 +1,12 @@
 """HAProxy in annexes: started, told of endpoints while it runs, found again, and ended with its annex."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,10 +17,10 @@ import pytest
 from services.gateway_agent.annexes import Proxied
 from services.gateway_agent.dataplane import haproxy
 from services.gateway_agent.dataplane.annex_sockets import open_in_annex
-from services.gateway_agent.dataplane.haproxy import Haproxies, _command, find_haproxy, wait_for
+from services.gateway_agent.dataplane.haproxy import MOST_BEFORE, Haproxies, _command, find_haproxy, wait_for
 from services.gateway_agent.dataplane.naming import Naming
 from services.gateway_agent.dataplane.port import DataplaneError, NotReady, ProxyMissing
-from services.gateway_agent.table import Affinity, Attachment
+from services.gateway_agent.table import Affinity, Attachment, Timeouts
 from services.gateway_agent.targets import Annex, annex_id
 from tests.support.namespaces import Namespace
 from tests.support.worlds import KernelWorld, Vpc
@@ -27,6 +28,7 @@ from tests.support.worlds import KernelWorld, Vpc
 pytestmark = pytest.mark.root
 
 ENDED = 10.0  # seconds
+CLIENT = "127.0.0.9"
 
 
 def proxied(vpc: Vpc, number: int = 0, *ports: int, affinity: Affinity = Affinity.NONE) -> Proxied:
@@ -201,6 +203,39 @@ async def test_it_is_stopped_where_no_endpoint_needs_it_though_the_annex_stays(
     assert wait_for(pid, 0.0)
     assert not list(children(world, vpc))
     assert not home(haproxies, vpc).exists()
+
+
+async def test_so_many_go_on_for_their_connections_and_the_oldest_ends_for_another(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc
+) -> None:
+    """Whoever changes the idle time again and again, with a connection open each time, had as many as he liked."""
+    inside, started = Namespace(Naming(world.gateway_id).annex(vpc.id)), list[int]()
+    inside.ip("rule", "add", "from", CLIENT, "lookup", "100")  # to whom the endpoint's address is in the annex itself
+    inside.ip("route", "add", "local", "10.0.1.0/32", "dev", "lo", "table", "100")
+    with ExitStack() as stack:
+        for seconds in range(60, 60 + MOST_BEFORE + 3):
+            one = replace(proxied(vpc), timeouts=replace(Timeouts(), tcp_established=seconds))
+            started.append(haproxies.put(vpc.id, [one]))
+            client = stack.enter_context(inside.tcp_socket(CLIENT))
+            client.setblocking(True)
+            client.connect(("10.0.1.0", 443))
+        there = set(children(world, vpc))
+    assert started[-1] in there
+    assert 1 < len(there) <= 1 + MOST_BEFORE
+    assert there <= set(started[-1 - MOST_BEFORE :])
+
+
+async def test_a_program_of_another_name_is_known_by_how_it_was_started(
+    world: KernelWorld, haproxies: Haproxies, vpc: Vpc, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    program = tmp_path_factory.mktemp("bin") / "haproxy-2.8"
+    shutil.copy(find_haproxy() or "", program)
+    named = Haproxies(world.gateway_id, haproxies._directory, str(program))
+    one = proxied(vpc)
+    pid = named.put(vpc.id, [one])
+    assert named.put(vpc.id, [one]) == pid
+    named.stop(vpc.id)
+    assert wait_for(pid, 0.0)
 
 
 async def test_what_is_missing_is_named(world: KernelWorld, haproxies: Haproxies, vpc: Vpc) -> None:

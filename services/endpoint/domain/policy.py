@@ -5,6 +5,7 @@ says what can be held to. Deny wins; what nothing allows is denied; without a po
 """
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ ENFORCEABLE = (
 )
 KEYS = frozenset({"Effect", "Action", "Resource", "Sid"})
 HIGHEST_PORT, SHOWN_CHARACTERS = 65_535, 64
+PORT_NUMBER = re.compile(r"[1-9][0-9]{0,4}")
+"""As everybody writes it: of leading zeros only so many were looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +178,9 @@ def _target(resource: str, where: str, prefixes: Sequence[Network]) -> Target:
 
 def _port(word: str) -> Port | None:
     protocol, slash, number = word.partition("/")
-    if not slash or protocol not in tuple(Protocol) or not number.isdecimal() or not number.isascii():
+    if not slash or protocol not in tuple(Protocol) or not PORT_NUMBER.fullmatch(number):
         return None
-    return Port(int(number), Protocol(protocol)) if 1 <= int(number[:6]) <= HIGHEST_PORT else None
+    return Port(int(number), Protocol(protocol)) if int(number) <= HIGHEST_PORT else None
 
 
 def _prefix(word: str) -> Network | None:

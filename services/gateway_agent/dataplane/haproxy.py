@@ -31,6 +31,9 @@ MOST_THREADS = 4
 FILES_BESIDE = 200  # descriptors that are of no connection and no port
 START_SECONDS = 10.0
 END_SECONDS = 2.0
+MOST_BEFORE = 8
+"""Processes of an annex that go on for the connections that they have, once another has taken their place."""
+
 LINES_AT_ONCE = 64  # of a map: a command of HAProxy's is no longer than 16 KB
 LONGEST_WHY = 300
 CONFIGURATION, NEXT, PID = "haproxy.cfg", "next.cfg", "pid"
@@ -99,8 +102,9 @@ class Haproxies:
         program = find_haproxy(self._program)
         if program is None:
             raise ProxyMissing(f"there is no {self._program}: apt-get install haproxy, or say by --haproxy where it is")
+        _make_room(identity, before)
         successor = ("-x", SOCKET, "-sf", str(before)) if before else ()
-        command = (program, "-D", "-C", str(where), "-f", NEXT, "-p", PID, *successor)
+        command = (program, *_beginning(where), *successor)
         done = within(namespace, lambda: _run(command))
         if done.returncode != 0:
             raise DataplaneError(f"HAProxy does not start: {_why(done.stderr)}")
@@ -109,6 +113,17 @@ class Haproxies:
         if not pid:
             raise DataplaneError("HAProxy ended as soon as it had started")
         return pid
+
+
+def _beginning(where: Path) -> Sequence[str]:
+    """What each of ours is started with, and known by afterwards: its program may have any name."""
+    return "-D", "-C", str(where), "-f", NEXT, "-p", PID
+
+
+def _make_room(identity: NamespaceIdentity, before: int) -> None:
+    """Ends the oldest that only go on for connections: who changes an idle time again and again had one for each."""
+    earlier = [pid for pid in _haproxies() if pid != before and _namespace(pid) == identity.inode]
+    _end(sorted(earlier, key=_started)[: max(0, len(earlier) + 1 - MOST_BEFORE)])
 
 
 def end_all(namespace: str) -> None:
@@ -171,12 +186,27 @@ def _haproxies() -> Iterator[int]:
 
 
 def _is_haproxy(pid: int) -> bool:
-    return _link(pid, "exe").removesuffix(" (deleted)").rpartition("/")[2] == NAME
+    """Whether it was started as ours are, wherever."""
+    words = tuple(_told_of(pid, "cmdline").split("\0")[1:8])
+    return len(words) > 2 and words == _beginning(Path(words[2]))
+
+
+def _started(pid: int) -> int:
+    """When, in ticks since the machine began."""
+    told = _told_of(pid, "stat").rpartition(")")[2].split()
+    return int(told[19]) if len(told) > 19 else 0
 
 
 def _namespace(pid: int) -> int:
     inode = _link(pid, "ns/net").removeprefix("net:[").removesuffix("]")
     return int(inode) if inode.isdigit() else 0
+
+
+def _told_of(pid: int, name: str) -> str:
+    try:
+        return (PROC / str(pid) / name).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _link(pid: int, name: str) -> str:
