@@ -1,6 +1,7 @@
 """The connection: back by itself after anything, and never silent about what it does not know."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -113,6 +114,25 @@ async def test_a_connection_comes_back_after_the_server_does(nats: Nats, connect
 
 def returned(connection: Connection, before: int) -> bool:
     return connection.connected and connection.changes >= before + 2
+
+
+@pytest.mark.filterwarnings("ignore:.*StreamWriter:pytest.PytestUnraisableExceptionWarning")  # nats-py leaves it open
+async def test_a_credential_that_is_gone_for_some_time_is_read_once_it_is_there_again(
+    nats: Nats, tmp_path: Path
+) -> None:
+    """The client ended for good at the first attempt without it, and told nobody."""
+    credential, elsewhere = tmp_path / "nats.creds", tmp_path / "elsewhere.creds"
+    shutil.copy(identity.nats_user(), credential)
+    connection = await connect(nats.server.url, "one", credential)
+    try:
+        credential.rename(elsewhere)
+        before = connection.changes
+        await nats.crash()
+        await within(lambda: "no credential of NATS" in connection._complaint)
+        elsewhere.rename(credential)
+        await within(partial(returned, connection, before))
+    finally:
+        await connection.close()
 
 
 async def test_a_client_that_gave_up_is_replaced(nats: Nats, connection: Connection) -> None:

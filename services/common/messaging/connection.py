@@ -39,7 +39,8 @@ class Unsettled(Exception):
 class Connection:
     """One client. `changes` counts how often it was lost or made: a server that was away may have forgotten things.
 
-    `credential` is the file that says which user it is; it is read again at each attempt. Raises NoCredential.
+    `credential` is the file that says which user it is; it is read again at each attempt. Raises NoCredential, but not
+    once it has been connected: the file may be there again.
     """
 
     def __init__(self, url: str, name: str, credential: Path) -> None:
@@ -129,10 +130,19 @@ class Connection:
         )
 
     def _jwt(self) -> bytes:
-        return credential_of(self._credential).jwt.encode()
+        return self._read().jwt.encode()
 
     def _sign(self, nonce: str) -> bytes:
-        return base64.b64encode(credential_of(self._credential).key.sign(nonce.encode()))
+        return base64.b64encode(self._read().key.sign(nonce.encode()))
+
+    def _read(self) -> UserCredential:
+        try:
+            return credential_of(self._credential)
+        except NoCredential as error:
+            if not self.changes:
+                raise
+            # Of other errors the client would end for good, and say so to nobody: after this it tries again.
+            raise nats.errors.Error(str(error)) from error
 
     async def close(self) -> None:
         """Ends the connection for good."""
