@@ -3,21 +3,25 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from services.common.errors import QuotaReached
 from services.common.identity.attempts import BURST
 from services.common.identity.ended import EndedTokens
 from services.common.identity.tokens import Issuer
 from services.common.principal import Role
 from services.common.rpc.auth import NotProved
-from services.registry.application.tokens import RENEWED_BEFORE_SECONDS, Signed, Tokens
+from services.registry.application import tokens as application
+from services.registry.application.tokens import RENEWED_BEFORE_SECONDS, Proof, Signed, Tokens
 from services.registry.domain.account import AccessKey
 from services.registry.master_key import MasterKey
 from services.registry.projections import Resources
 from services.registry.wire.accounts import key_message
 from sidegate.api.events.v1.registry_events_pb2 import AccessKeyCreated, RegistryEvent
+from sidegate.credentials import signature
 
 TEXT = b"SDK-HMAC-SHA256\n20260101T000000Z\n00"
 KEY = AccessKey("AK1", "shop", "default", Role.ADMIN, 1)
@@ -111,3 +115,40 @@ async def test_who_guesses_too_often_is_refused_unseen_and_locks_out_nobody_else
     with pytest.raises(NotProved):
         await tokens.verify(signed())
     assert (await tokens.verify(signed(peer="10.0.0.2"))).key == KEY
+
+
+class Remembering:
+    """Nonces are kept nowhere."""
+
+    async def recall(self) -> Mapping[bytes, float]:
+        return {}
+
+    async def keep(self, *_: object) -> None:
+        pass
+
+
+async def test_an_account_takes_so_many_tokens_at_once_and_others_get_theirs(
+    keys: Keys, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One key could fill what is remembered of all, and nobody else got a token any more: the operator neither."""
+    monkeypatch.setattr(application, "TOKENS_AT_ONCE", 5)
+    monkeypatch.setattr(application, "MOST_NONCES", 8)
+    monkeypatch.setattr(application, "OPERATORS_NONCES", 2)
+    keys.keys |= {"AK2": replace(KEY, id="AK2"), "AK3": replace(KEY, id="AK3", account="pay")}
+    keys.keys["AKO"] = replace(KEY, id="AKO", account="operator", role=Role.OPERATOR)
+    keys.secrets = dict.fromkeys(keys.keys, "right")
+    issuer = Issuer(MasterKey(b"m" * 32).signing_key(), "local", clock)
+    tokens = Tokens(cast(Resources, keys), cast(Any, keys), issuer, EndedTokens(), taken=Remembering(), clock=clock)
+
+    async def given(key: str, number: int) -> bool:
+        nonce, moment = number.to_bytes(16), int(clock.now)
+        try:
+            return bool(await tokens.issue(Proof(key, moment, nonce, signature("right", key, moment, nonce)), "peer"))
+        except QuotaReached as refused:
+            assert refused.reason == "TOO_MANY_TOKENS"
+            return False
+
+    assert [await given("AK1", number) for number in range(4)] == [True] * 4
+    assert [await given("AK2", number) for number in range(3)] == [True, False, False], "of an account, not of a key"
+    assert [await given("AK3", number) for number in range(2)] == [True, False], "the rest is the operator's"
+    assert [await given("AKO", number) for number in range(3)] == [True, True, False]

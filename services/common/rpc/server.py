@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.identity.certificates import Certificates
 from services.common.program import CannotListen
 from services.common.rpc.auth import Admission, Doorman, Unserved
 from services.common.rpc.guard import Guard
+from services.common.rpc.health_service import NOT_SERVING, SERVING, HealthService
 from services.common.rpc.observer import Observer
 
 GRACE_SECONDS = 10.0
@@ -64,7 +65,7 @@ class RpcServer:
         self._server = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
         for each in hosted:
             each.add(self._server)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService(["", LIVENESS, READINESS, *self._names])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 
@@ -74,7 +75,7 @@ class RpcServer:
             port = self._open()
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {self._listen}: is it taken by another program?") from error
-        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        self._health.tell(LIVENESS, SERVING)
         await self.tell_health(serving=serving)
         await self._server.start()
         if self._listen.startswith("unix:"):
@@ -91,13 +92,12 @@ class RpcServer:
 
     async def tell_health(self, *, serving: bool) -> None:
         """Says what health checks hear, of the whole program and of each service; `liveness` stays SERVING."""
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", READINESS, *self._names):
-            await self._health.set(name, status)
+            self._health.tell(name, SERVING if serving else NOT_SERVING)
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Refuses new calls, lets those under way finish within `grace` seconds."""
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         for hosted in self._hosted:
             hosted.end()
         await self._server.stop(grace)

@@ -32,13 +32,19 @@ class Expiries:
         if not self._read:
             await self._read_all()
         while self._soonest and self._soonest[0][0] <= self._clock():
-            _, endpoint = self._soonest[0]
-            lapse = Lapse(self._clock())
-            context = on_our_own("Lapse", lapse.at)
-            outcome = await self._streams.endpoints.execute(endpoint_stream(endpoint), lapse, context, no_answer)
-            if isinstance(outcome.state, Deleting):
-                await self._cells.settle(outcome.state)
-            heapq.heappop(self._soonest)
+            soonest = heapq.heappop(self._soonest)  # before anything else comes in, which may be sooner
+            try:
+                await self._end(soonest[1])
+            except BaseException:
+                heapq.heappush(self._soonest, soonest)
+                raise
+
+    async def _end(self, endpoint: str) -> None:
+        lapse = Lapse(self._clock())
+        context = on_our_own("Lapse", lapse.at)
+        outcome = await self._streams.endpoints.execute(endpoint_stream(endpoint), lapse, context, no_answer)
+        if isinstance(outcome.state, Deleting):
+            await self._cells.settle(outcome.state)
 
     async def _read_all(self) -> None:
         async for rows in self._rows.batches(ENDPOINT, states=CONNECTED + DRAINABLE):

@@ -1,8 +1,9 @@
 """Use cases of accounts, projects and access keys. Secrets are sealed before the event that names them is stored."""
 
+import asyncio
 import secrets
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 from services.common.errors import Invalid, NotFound
 from services.common.etags import revision_of, stamped
@@ -19,7 +20,12 @@ from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent
 from sidegate.api.registry.v1 import account_pb2, account_service_pb2
 from sidegate.credentials import Credential
 
+T = TypeVar("T")
+
 Render = Callable[[domain.Present], bytes]
+
+UNDER_WAY: set[asyncio.Task[Any]] = set()
+"""What goes on though nobody waits for it: the event loop itself would let go of it."""
 
 
 class Secrets(Protocol):
@@ -77,6 +83,12 @@ class Accounts:
         return _told(response, key_id, 1, "" if context.validate_only else secret)
 
     async def rotate(self, key_id: str, context: CommandContext) -> account_service_pb2.AccessKeySecret:
+        return await to_the_end(self._rotate(key_id, context))
+
+    async def revoke(self, key_id: str, context: CommandContext) -> account_pb2.AccessKey:
+        return await to_the_end(self._revoke(key_id, context))
+
+    async def _rotate(self, key_id: str, context: CommandContext) -> account_service_pb2.AccessKeySecret:
         known, secret_before = await self._known(key_id)
         secret_id, secret = _new_secret_id(), _new_secret()
         await self._keep(secret_id, key_id, secret, context)
@@ -91,7 +103,7 @@ class Accounts:
         await self._vault.forget(secret_before if valid else secret_id)
         return told
 
-    async def revoke(self, key_id: str, context: CommandContext) -> account_pb2.AccessKey:
+    async def _revoke(self, key_id: str, context: CommandContext) -> account_pb2.AccessKey:
         known, secret_id = await self._known(key_id)
         command = RevokeKey(key_id, context.at_ns)
         response = await self._execute(known.account, command, context, _key(key_id), _revision(key_id))
@@ -153,6 +165,14 @@ class Accounts:
             revision=revision and (lambda state, _: revision(domain.of(state))),
         )
         return outcome.response
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Goes on though whoever waits for it is gone: a key whose end is in the log must not be good for its tokens."""
+    task = asyncio.ensure_future(work)
+    UNDER_WAY.add(task)
+    task.add_done_callback(UNDER_WAY.discard)
+    return await asyncio.shield(task)
 
 
 async def owners_of_secrets(resources: Resources) -> Mapping[str, str]:

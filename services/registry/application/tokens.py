@@ -17,6 +17,7 @@ from services.common.eventsourcing.store import Unavailable
 from services.common.identity.attempts import BURST, EVERY_SECONDS, Buckets
 from services.common.identity.ended import EVERY, REMEMBERED_SECONDS, SECOND, Ended, EndedTokens
 from services.common.identity.tokens import Issuer
+from services.common.principal import Role
 from services.common.rpc.auth import NotProved
 from services.registry.application.accounts import Secrets
 from services.registry.domain.account import AccessKey
@@ -27,7 +28,11 @@ from sidegate.credentials import signature
 WINDOW_SECONDS = 300
 """How far a caller's clock may be off."""
 
-MOST_NONCES = 100_000
+MOST_NONCES, OPERATORS_NONCES = 100_000, 10_000
+"""How many are remembered, and how many of these are for the operator, who must be able to end what fills them."""
+
+TOKENS_AT_ONCE, TOKEN_EVERY_SECONDS = 500, 0.5
+"""Of an account: what one takes of the nonces, and of the registry's log, others do not have."""
 
 RENEWED_BEFORE_SECONDS = 5 * 60
 """A token that ends so soon is not given again."""
@@ -85,16 +90,17 @@ class Nonces:
         self._taken: OrderedDict[bytes, float] | None = None
         self._turn = asyncio.Lock()
 
-    async def take(self, access_key: str, nonce: bytes) -> bool:
-        """False for one that was taken before. Raises QuotaReached where there are too many to remember."""
+    async def take(self, access_key: str, nonce: bytes, reserve: int = 0) -> bool:
+        """False for one that was taken before. Raises QuotaReached where there are too many to remember, but for a
+        `reserve`."""
         taken, now, over = await self._recalled(), self._clock(), []
         while taken and next(iter(taken.values())) < now:
             over.append(taken.popitem(last=False)[0])
         digest = hashlib.sha256(f"{access_key}\n".encode() + nonce).digest()
         if digest in taken:
             return False
-        if len(taken) >= MOST_NONCES:
-            raise QuotaReached("TOO_MANY_TOKENS", "more tokens are asked for than can be given: use each for longer")
+        if len(taken) >= MOST_NONCES - reserve:
+            raise _too_many()
         taken[digest] = now + 2 * WINDOW_SECONDS
         try:
             await self._kept.keep(digest, taken[digest], over)
@@ -130,6 +136,7 @@ class Tokens:
         self._resources, self._vault, self.issuer, self.ended = resources, vault, issuer, ended
         self._clock, self._nonces = clock, Nonces(taken, clock)
         self._failures = Buckets(BURST, EVERY_SECONDS)
+        self._issued = Buckets(TOKENS_AT_ONCE, TOKEN_EVERY_SECONDS)
         self._given: OrderedDict[tuple[str, int], tuple[str, int]] = OrderedDict()
 
     async def issue(self, proof: Proof, peer: str) -> tuple[str, int]:
@@ -191,7 +198,10 @@ class Tokens:
             raise NotProved("KEY_UNKNOWN" if key is None else "SIGNATURE_WRONG", proof.access_key)
         if abs(self._clock() - proof.timestamp) > WINDOW_SECONDS:
             raise NotProved("CLOCK_OFF", proof.access_key)
-        if not await self._nonces.take(proof.access_key, proof.nonce):
+        tenants = key.role is not Role.OPERATOR
+        if tenants and not self._issued.take(key.account):
+            raise _too_many()
+        if not await self._nonces.take(proof.access_key, proof.nonce, OPERATORS_NONCES if tenants else 0):
             raise NotProved("NONCE_TAKEN", proof.access_key)
         return self.issuer.issue(key.id, key.account, key.project, key.role, key.generation)
 
@@ -201,6 +211,10 @@ class Tokens:
         since = int((self._clock() - REMEMBERED_SECONDS) * SECOND)
         for ended in await self._resources.read(lambda now: _ended(now, since)):
             self.ended.end(ended)
+
+
+def _too_many() -> QuotaReached:
+    return QuotaReached("TOO_MANY_TOKENS", "more tokens are asked for than can be given: use each for longer")
 
 
 def _ended(now: Snapshot, since: int) -> Sequence[Ended]:
