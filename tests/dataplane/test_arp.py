@@ -1,9 +1,13 @@
 """Who is answered for, and whom the gateway finds: ARP in both directions."""
 
 import asyncio
+from time import monotonic
 
 import pytest
 
+from services.gateway_agent.dataplane.maps import BackendValue
+from services.gateway_agent.dataplane.resolution import REWRITE_EVERY_SECONDS, REWRITES_AT_ONCE
+from tests.support.agent import eventually
 from tests.support.sites import IN_EVERY_WAY
 from tests.support.wire import ARP, BROADCAST, Segment, Wire, arp_reply, arp_request, ethernet
 from tests.support.worlds import ENDPOINT, PATIENCE, KernelWorld, Vpc
@@ -103,6 +107,32 @@ async def test_a_backend_that_moves_is_found_as_soon_as_it_says_so(world: Kernel
             await client.send_ipv4(Segment(CLIENT, ENDPOINT, port, 80).pack())
             arrived = await wire.receive()
             await asyncio.sleep(0)  # the gateway listens in this event loop
+
+
+async def test_a_backend_that_moves_again_and_again_takes_so_much_of_the_gateway_and_is_found_in_the_end(
+    world: KernelWorld, vpcs: tuple[Vpc, Vpc], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each move rewrote every service of the backend, in the loop that cuts and drains for everybody."""
+    resolution, rewritten = world.dataplane._kernel.resolution, list[float]()
+    write = resolution._write
+
+    def noted(service: str) -> None:
+        rewritten.append(monotonic())
+        write(service)
+
+    monkeypatch.setattr(resolution, "_write", noted)
+    wire, last = world.wire(vpcs[1]), bytes.fromhex("0200000000ff")
+    for number in range(100):
+        await wire.send(arp_request(bytes.fromhex(f"020000000a{number % 2:02x}"), BACKEND, BACKEND))
+        await asyncio.sleep(0)  # the gateway listens in this event loop
+    await wire.send(arp_request(last, BACKEND, BACKEND))
+    await eventually("the last place to be in the kernel", lambda: _places(world) == {last})
+    taken = rewritten[-1] - rewritten[0]
+    assert len(rewritten) <= REWRITES_AT_ONCE + 2 + taken / REWRITE_EVERY_SECONDS
+
+
+def _places(world: KernelWorld) -> set[bytes]:
+    return {BackendValue.unpack(value).mac for _, value in world.maps.backends.items() if any(value)}
 
 
 @IN_EVERY_WAY

@@ -54,7 +54,6 @@ V6_SHARE = 4  # of the sessions that the machine has room for, IPv6 gets one in 
 LEAST_ENTRIES = 1024
 FAMILIES = ("", "6")
 CHECK_SECONDS = 0.5  # a namespace that is deleted tells nobody
-CONSISTENT_READS = 5
 
 
 log = structlog.get_logger(__name__)
@@ -94,8 +93,8 @@ class KernelDataplane:
             raise
 
     async def read(self) -> ForwardingTable:
-        """Read on a thread of its own; again, if a backend was heard or given up meanwhile. What was read to open it is
-        read, as long as nothing has been put since.
+        """Read on a thread of its own, while no backend that is heard or given up changes it. What was read to open it
+        is read, as long as nothing has been put since.
 
         Where somebody else has written to the maps, what is remembered of them is made anew: it would keep the
         next change from putting right what looks right from here.
@@ -105,13 +104,8 @@ class KernelDataplane:
             if not self._was_read:
                 self._was_read = True
                 return table.entries.table()
-            for _ in range(CONSISTENT_READS):
-                changes = table.changes
+            with self._kernel.resolution.held():
                 contents, is_ours = await asyncio.to_thread(table.read)
-                if changes == table.changes:
-                    break
-            else:
-                contents, is_ours = table.read()
             if not is_ours:
                 table.reload()
             return contents

@@ -45,7 +45,6 @@ class KernelTable:
 
     def __init__(self, maps: Maps) -> None:
         self._maps, self._lists = maps, EndpointLists(maps)
-        self.changes = 0  # made so far: who reads the maps at length compares it before and after
         self.reload()
 
     def reload(self) -> None:
@@ -315,12 +314,10 @@ class KernelTable:
     # ---- the index
 
     def _remember(self, entry: Attachment | Service | Endpoint, number: int) -> None:
-        self.changes += 1
         self.entries.put(entry)
         self._numbers[entry.key] = number
 
     def _forget(self, key: Key) -> int:
-        self.changes += 1
         self.entries.remove(key)
         return self._numbers.pop(key)
 

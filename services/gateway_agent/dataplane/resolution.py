@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 
+from services.common.identity.attempts import Buckets
 from services.gateway_agent.backend_health import HealthFigures, ServiceHealth, why_none_is_well
 from services.gateway_agent.dataplane import arp, nd
 from services.gateway_agent.dataplane.annex import inner_mac
@@ -19,6 +21,10 @@ from services.gateway_agent.targets import Annex
 
 SHORTEST_PAUSE_SECONDS = 0.01
 FIRST_ANSWER_SECONDS = 0.02  # a host in reach answers within one; one that is silent must not hold up the others
+
+REWRITES_AT_ONCE, REWRITE_EVERY_SECONDS = 16, 0.5
+"""Of a service, for news of its backends. Of the largest one takes a millisecond, and a host that answers with one MAC
+address and another by turns has as many as it likes to send frames."""
 
 
 class Resolution:
@@ -35,13 +41,18 @@ class Resolution:
         self._arp, self._nd = arp.ArpSocket(self._heard), nd.NdSocket(self._heard)
         self._loop = asyncio.get_running_loop()
         self._next_look: asyncio.TimerHandle | None = None
+        self._turns = Buckets(REWRITES_AT_ONCE, REWRITE_EVERY_SECONDS)
+        self._later: set[str] = set()  # services that wait for their turn, or for the end of a reading
+        self._catching_up: asyncio.TimerHandle | None = None
+        self._held = False
         self._prober = HealthProber(self._way, self._rewrite, difficulties.note_health)
         self._askers: dict[str, Key] = {}  # by service, the endpoint whose source address asks for health
         self._adopt()
 
     def close(self) -> None:
-        if self._next_look is not None:
-            self._next_look.cancel()
+        for timer in (self._next_look, self._catching_up):
+            if timer is not None:
+                timer.cancel()
         self._prober.close()
         self._arp.close()
         self._nd.close()
@@ -164,16 +175,41 @@ class Resolution:
         if vpc is not None:
             self._rewrite(self._neighbours.heard(Host(vpc, address), mac, time.monotonic()))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Rewrites nothing meanwhile: what is read then is of one moment."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self._catch_up()
+
     def _rewrite(self, services: frozenset[str]) -> None:
         for each in sorted(services):
-            service = self._table.entries.service(each)
-            if service is None:
-                continue
-            self._table.put_service(service, self._resolver(service))
-            if each in self._awaited:
-                self._awaited[each].set()
+            if self._held or not self._turns.take(each):
+                self._later.add(each)
             else:
-                self._judge(service)
+                self._write(each)
+        if self._later and self._catching_up is None:
+            self._catching_up = self._loop.call_later(REWRITE_EVERY_SECONDS, self._catch_up)
+
+    def _catch_up(self) -> None:
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self._catching_up, waiting = None, frozenset(self._later)
+        self._later.clear()
+        self._rewrite(waiting)
+
+    def _write(self, id_: str) -> None:
+        service = self._table.entries.service(id_)
+        if service is None:
+            return
+        self._table.put_service(service, self._resolver(service))
+        if id_ in self._awaited:
+            self._awaited[id_].set()
+        else:
+            self._judge(service)
 
     def _takers(self, service: Service) -> list[Backend]:
         """The backends that could take new sessions, whether they are well or not."""
