@@ -97,6 +97,12 @@ class Place:
         async with self.peer() as peer:
             return await peer.ask("GET / HTTP/1.1") == 200
 
+    async def empties(self) -> None:
+        """Waits until nobody is connected."""
+        async with asyncio.timeout(DEADLINE):
+            while len(self.protocol.connected):
+                await asyncio.sleep(0.01)
+
 
 @asynccontextmanager
 async def serving(limits: Limits) -> AsyncIterator[Place]:
@@ -239,9 +245,23 @@ async def test_one_address_has_so_many_connections_and_no_more(place: Place) -> 
     finally:
         for _, writer in peers:
             writer.transport.abort()
-    async with asyncio.timeout(DEADLINE):
-        while len(place.protocol.connected):
-            await asyncio.sleep(0.01)
+    await place.empties()
+    assert await place.works()
+
+
+UPGRADE = ("GET / HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket")
+HANDSHAKE = (*UPGRADE, "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+
+
+async def test_an_upgrade_whose_head_is_too_large_is_refused_as_any_and_its_connection_counted_once(
+    place: Place,
+) -> None:
+    """It was signed off twice, and nobody was let in any more once fewer than none were connected."""
+    for _ in range(3):
+        async with place.peer() as peer:
+            assert await peer.ask(*UPGRADE, f"X: {'y' * 2 * QUICK.head}") == 431
+            await peer.ends()
+    await place.empties()
     assert await place.works()
 
 

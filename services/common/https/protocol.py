@@ -39,6 +39,17 @@ class Connections:
     def __len__(self) -> int:
         return self.by_address.total()
 
+    def come(self, address: str) -> None:
+        self.by_address[address] += 1
+
+    def go(self, address: str) -> None:
+        """Of one that has come. Fewer than none would keep everybody out."""
+        self.by_address -= Counter((address,))
+
+    def beyond(self, address: str, limits: Bounds) -> bool:
+        """Whether there are more than there may be, of all or of the address."""
+        return len(self) > limits.connections or self.by_address[address] > limits.connections_of_address
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with limits. See `bounded`."""
@@ -60,14 +71,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head = self._message = 0
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._ended, self._counted = False, False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
-        here = self.connected.by_address
-        here[self._address] += 1
-        if len(self.connected) > self.limits.connections or here[self._address] > self.limits.connections_of_address:
+        self.connected.come(self._address)
+        self._counted = True
+        if self.connected.beyond(self._address, self.limits):
             self.manners.met("connections")
             transport.abort()
             return
@@ -149,7 +160,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def handle_websocket_upgrade(self) -> None:
-        """From here on another protocol has the connection, which counts with the streams of its project."""
+        """From here on another protocol has the connection, which counts with the streams of its project.
+
+        The parser says so of a head that was refused, too.
+        """
+        if self._ended:
+            return
         self._disarm()
         self._sign_off()
         super().handle_websocket_upgrade()
@@ -160,10 +176,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say(HTTPStatus.BAD_REQUEST, msg)
 
     def _sign_off(self) -> None:
-        here = self.connected.by_address
-        here[self._address] -= 1
-        if not here[self._address]:
-            del here[self._address]
+        if self._counted:
+            self._counted = False
+            self.connected.go(self._address)
 
     def _await_anything(self) -> None:
         """For as long as a connection may be idle; after most answers uvicorn does that."""
