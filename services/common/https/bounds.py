@@ -12,7 +12,7 @@ class Bounds:
 
     `idle_seconds` are of a connection on which nothing has been asked yet: browsers open some ahead of time. `head` and
     `head_seconds` are of a request's line and headers, `body` and `body_seconds` of its body, `send_seconds` of each
-    part of an answer that a client takes its time to read.
+    part of an answer that a client takes its time to read. `handshake_seconds` are of a WebSocket until it is let in.
     """
 
     idle_seconds: float = IDLE_SECONDS
@@ -22,5 +22,6 @@ class Bounds:
     body_seconds: float = 20.0
     send_seconds: float = 20.0
     linger_seconds: float = 5.0
+    handshake_seconds: float = 30.0
     connections: int = 800
     connections_of_address: int = 400

@@ -6,13 +6,15 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from services.common.https.bounds import Bounds
+from services.common.https.sockets import BoundedSocket
 
 FRAMING = 3
 """How often the size of a body its chunks may come to: each may have as little as a byte."""
+NO_HANDSHAKE = "A WebSocket begins with a GET without a body, and with up to 128 headers of 8 KB each."
 
 
 class Farewell(NamedTuple):
@@ -72,6 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._ended, self._counted = False, False
+        self._asked: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
@@ -92,9 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        self._read_on()
-        self._sign_off()
+        self._lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -130,7 +131,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._disarm()
         if not self._ended:
+            before = self.cycle
             super().on_headers_complete()
+            if self.cycle is not before:
+                self._asked = [*self._unanswered(), self.cycle]
 
     def on_body(self, body: bytes) -> None:
         if not self._ended:
@@ -160,22 +164,32 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def handle_websocket_upgrade(self) -> None:
-        """From here on another protocol has the connection, which counts with the streams of its project.
+        """From here on another protocol has the connection, which counts as before until that loses it.
 
-        The parser says so of a head that was refused, too.
+        The parser says so of a head that was refused, too, and before what was asked first is answered.
         """
         if self._ended:
             return
+        if self._unanswered() or self._unread is not None:
+            self._say(HTTPStatus.BAD_REQUEST, "A connection is upgraded when what was asked on it is answered.")
+            return
         self._disarm()
-        self._sign_off()
+        socket = BoundedSocket(
+            self.config, self.server_state, self.app_state, limits=self.limits, unread=self._give_up, lost=self._lost
+        )
+        self.ws_protocol_class = lambda **_known: socket  # type: ignore[assignment] # uvicorn calls it, and no more
         super().handle_websocket_upgrade()
+        if not socket.handshake_initiated:
+            self._say(HTTPStatus.BAD_REQUEST, NO_HANDSHAKE)
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be read, in the form in which everything else is refused."""
         if not self._ended:
             self._say(HTTPStatus.BAD_REQUEST, msg)
 
-    def _sign_off(self) -> None:
+    def _lost(self) -> None:
+        self._disarm()
+        self._read_on()
         if self._counted:
             self._counted = False
             self.connected.go(self._address)
@@ -211,6 +225,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+
+    def _unanswered(self) -> list[RequestResponseCycle]:
+        """More than one where a client asks on before it is answered."""
+        return [each for each in self._asked if not each.response_complete]
 
     def _lingers(self) -> bool:
         return self.cycle is not None and self.cycle.response_complete

@@ -44,12 +44,18 @@ class Limited:
             await self._app(scope, replayed(body, receive), answering)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            self._gate.knock(_address(scope), _claimed(scope))
-        except Refused as refusal:
-            await send({"type": "websocket.close", "code": 1013, "reason": refusal.code.wire})
-            return
-        await self._app(scope, receive, send)
+        """In flight until it is let in: a stream of events is counted elsewhere."""
+        address = _address(scope)
+        with ExitStack() as taken:
+            try:
+                self._gate.knock(address, _claimed(scope))
+                taken.enter_context(self._gate.flight(address))
+            except Refused as refusal:
+                await send({"type": "websocket.close", "code": 1013, "reason": refusal.code.wire})
+                return
+            answering = _Answering(send)
+            answering.on_stream = taken.close
+            await self._app(scope, receive, answering)
 
 
 class _Answering:
@@ -60,7 +66,7 @@ class _Answering:
         self.on_stream: Callable[[], None] = _nothing
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and _is_stream(message):
+        if _is_stream(message):
             self.on_stream()
         await self._send(message)
 
@@ -87,6 +93,8 @@ def _claimed(scope: Scope) -> str:
 
 
 def _is_stream(message: Message) -> bool:
+    if message["type"] != "http.response.start":
+        return bool(message["type"] == "websocket.accept")
     return any(name == b"content-type" and value.startswith(EVENT_STREAM) for name, value in message["headers"])
 
 
