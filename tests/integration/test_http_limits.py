@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import uvicorn
+from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -34,7 +35,7 @@ MEGABYTE = 1 << 20
 
 
 class Echo:
-    """Answers with how much it was sent; `/large` with much, `/hold` when it is told to."""
+    """Answers with how much it was sent; `/large` with much, `/hold` when it is told to, `/stream` without end."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -47,11 +48,23 @@ class Echo:
         body = await Request(scope, receive).body()
         if scope["path"] == "/hold":
             await self.open.wait()
+        if scope["path"] == "/stream":
+            await EventSourceResponse(self.events())(scope, receive, send)
+            return
         self.served += 1
         answer: Response = JSONResponse({"bytes": len(body)})
         if scope["path"] == "/large":
             answer = PlainTextResponse("x" * (64 * MEGABYTE))
         await answer(scope, receive, send)
+
+    async def events(self) -> AsyncIterator[str]:
+        self.served += 1
+        try:
+            while True:
+                yield "tick"
+                await asyncio.sleep(0.05)
+        finally:
+            self.served -= 1
 
     async def talk(self, socket: WebSocket) -> None:
         """`/hold` waits before it lets anybody in; `/large` says much."""
@@ -344,6 +357,20 @@ async def test_an_upgrade_before_the_answer_to_what_was_asked_on_its_connection_
         assert await peer.ask("GET / HTTP/1.1", *HANDSHAKE) == 0
     await place.empties()
     assert await place.works()
+
+
+async def test_a_stream_ends_with_its_connection_though_more_was_asked_on_that(place: Place) -> None:
+    """Only what was asked last heard that the client had gone."""
+    async with place.peer() as peer:
+        for _ in range(3):
+            peer.writer.write(b"GET /stream HTTP/1.1\r\nHost: here\r\n\r\n")
+        async with asyncio.timeout(DEADLINE):
+            await peer.reader.readuntil(b"tick")
+        assert place.app.served == 1
+    await place.empties()
+    async with asyncio.timeout(2):
+        while place.app.served:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_client_that_does_not_read_what_a_websocket_says_is_cut_off(place: Place) -> None:

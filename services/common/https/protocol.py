@@ -95,7 +95,11 @@ class BoundedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """All that is not answered hears of it; uvicorn tells what was asked last."""
         self._lost()
+        for each in self._unanswered():
+            each.disconnected = True
+            each.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
