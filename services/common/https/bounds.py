@@ -10,11 +10,13 @@ IDLE_SECONDS = 75
 class Bounds:
     """Sizes in bytes, times in seconds.
 
+    `tls_seconds` are of a connection until it speaks TLS.
     `idle_seconds` are of a connection on which nothing has been asked yet: browsers open some ahead of time. `head` and
     `head_seconds` are of a request's line and headers, `body` and `body_seconds` of its body, `send_seconds` of each
     part of an answer that a client takes its time to read. `handshake_seconds` are of a WebSocket until it is let in.
     """
 
+    tls_seconds: float = 10.0
     idle_seconds: float = IDLE_SECONDS
     head: int = 32 * 1024
     head_seconds: float = 10.0

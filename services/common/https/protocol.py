@@ -48,9 +48,9 @@ class Connections:
         """Of one that has come. Fewer than none would keep everybody out."""
         self.by_address -= Counter((address,))
 
-    def beyond(self, address: str, limits: Bounds) -> bool:
-        """Whether there are more than there may be, of all or of the address."""
-        return len(self) > limits.connections or self.by_address[address] > limits.connections_of_address
+    def room(self, address: str, limits: Bounds) -> bool:
+        """Whether there may be one more, of all and of the address."""
+        return len(self) < limits.connections and self.by_address[address] < limits.connections_of_address
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -76,16 +76,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self._ended, self._counted = False, False
         self._asked: list[RequestResponseCycle] = []
 
+    def admitted(self, address: str) -> bool:
+        """Counts the connection, which may not be there yet, with those of its address; False where it is too many."""
+        if not self.connected.room(address, self.limits):
+            self.manners.met("connections")
+            return False
+        self._address, self._counted = address, True
+        self.connected.come(address)
+        return True
+
+    def turned_away(self) -> None:
+        """There is no connection to come: it does not count any more."""
+        if self._counted:
+            self._counted = False
+            self.connected.go(self._address)
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
-        self._address = self.client[0] if self.client else ""
-        self.connected.come(self._address)
-        self._counted = True
-        if self.connected.beyond(self._address, self.limits):
-            self.manners.met("connections")
+        if self._counted or self.admitted(self.client[0] if self.client else ""):
+            self._await_anything()
+        else:
             transport.abort()
-            return
-        self._await_anything()
 
     def shutdown(self) -> None:
         """The program ends. Who is not waiting for an answer is not asked for a farewell: TLS would wait for it."""
@@ -194,9 +205,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _lost(self) -> None:
         self._disarm()
         self._read_on()
-        if self._counted:
-            self._counted = False
-            self.connected.go(self._address)
+        self.turned_away()
 
     def _await_anything(self) -> None:
         """For as long as a connection may be idle; after most answers uvicorn does that."""

@@ -12,6 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from services.common.https.bounds import IDLE_SECONDS
+from services.common.https.entrance import Entrance
+from services.common.https.protocol import BoundedProtocol
 from services.common.identity.certificates import NoCertificate
 from services.common.identity.pki import CERTIFICATE_FILE, KEY_FILE
 from services.common.program import CannotListen
@@ -25,6 +27,20 @@ log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
+    """With an entrance of ours in the place of the event loop's."""
+
+    def __init__(self, config: uvicorn.Config, context: ssl.SSLContext, protocol: type[BoundedProtocol]) -> None:
+        super().__init__(config)
+        self._context, self._protocol = context, protocol
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        entrances = [Entrance(ear, self.config.backlog, self._context, self._made) for ear in sockets or []]
+        await super().startup(sockets=[])
+        self.servers = entrances  # type: ignore[assignment] # of which uvicorn asks no more than that they close
+
+    def _made(self) -> BoundedProtocol:
+        return self._protocol(self.config, self.server_state, self.lifespan.state)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """The program has handlers of its own."""
@@ -35,7 +51,7 @@ class HttpsServer:
     """Serves an application at "host:port" with the certificate in the directory. Raises NoCertificate."""
 
     def __init__(
-        self, app: ASGIApp, listen: str, tls: Path, protocol: type[asyncio.Protocol], *, websockets: bool = False
+        self, app: ASGIApp, listen: str, tls: Path, protocol: type[BoundedProtocol], *, websockets: bool = False
     ) -> None:
         self._listen, self._files = listen, (tls / CERTIFICATE_FILE, tls / KEY_FILE)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,8 +71,9 @@ class HttpsServer:
                 proxy_headers=False,
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                ssl_context_factory=lambda _config, _default: self._context,
-            )
+            ),
+            self._context,
+            protocol,
         )
         self._serving: asyncio.Task[None] | None = None
 
