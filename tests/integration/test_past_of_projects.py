@@ -15,13 +15,16 @@ from services.common.errors import QuotaReached
 from services.common.eventsourcing.store import Head, RecordedEvent
 from services.common.history.turns import Allowance, Turns
 from services.common.principal import Identity, Principal, Role
+from services.common.rpc.audit import AuditServicer
 from services.common.rpc.history import HistoryServicer
-from services.common.rpc.server import RpcServer
+from services.common.rpc.server import Hosted, RpcServer
 from services.endpoint.application.past import PAST
 from services.endpoint.domain.endpoint_commands import Note
 from sidegate import errors
 from sidegate.api.endpoint.v1.watch_pb2 import ConnectionChange
 from sidegate.api.events.v1 import history_pb2
+from sidegate.api.events.v1.log_pb2 import LogRecord
+from sidegate.api.events.v1.log_pb2_grpc import add_AuditServiceServicer_to_server
 from sidegate.client import Client
 from sidegate.resources.history import Sought, When
 from sidegate.resources.logs import LogName
@@ -37,6 +40,10 @@ Asking = Callable[[], Coroutine[Any, Any, object]]
 
 async def deeds(client: Client, log: LogName, sought: Sought = Sought()) -> Sequence[history_pb2.Deed]:  # noqa: B008
     return [deed async for deed in client.history.each_deed(log, sought)]
+
+
+async def records(client: Client, start: Timestamp | None = None, end: Timestamp | None = None) -> Sequence[LogRecord]:
+    return [record async for record in client.audit.log(LogName.REGISTRY).list(start=start, end=end)]
 
 
 def told(found: Sequence[history_pb2.Deed]) -> list[tuple[str, str]]:
@@ -72,6 +79,31 @@ async def test_a_project_asks_for_its_own_past_and_of_anothers_hears_what_it_hea
             for ask, text in refused:
                 with pytest.raises(errors.NotFound, match=text):
                     await ask()
+
+
+@pytest.mark.parametrize("time", [Timestamp(seconds=2**62), Timestamp(seconds=-(2**62)), Timestamp(nanos=-1)], ids=str)
+async def test_what_is_no_moment_is_refused_by_its_name(time: Timestamp, tmp_path: Path) -> None:
+    """It passes for a Timestamp, and was an error of ours."""
+    async with running_registry(tmp_path) as world:
+        await world.payments.vpc()
+        audit = AuditServicer(world.store, "registry")
+        server = RpcServer(
+            identity.public(), [Hosted("audit", lambda to: add_AuditServiceServicer_to_server(audit, to))]
+        )
+        address = await server.start()
+        async with known(world.address, PAYMENTS) as client, known(address, OPERATING) as operator:
+            asked: list[tuple[Asking, str]] = [
+                (lambda: deeds(client, LogName.REGISTRY, Sought(start=time)), "start_time"),
+                (lambda: deeds(client, LogName.REGISTRY, Sought(end=time)), "end_time"),
+                (lambda: client.history.resource("vpc", str(uuid4()), When(time=time)), "time"),
+                (lambda: records(operator, start=time), "start_time"),
+                (lambda: records(operator, end=time), "end_time"),
+            ]
+            for ask, field in asked:
+                with pytest.raises(errors.InvalidRequest) as refused:
+                    await ask()
+                assert refused.value.field == field
+        await server.stop(0)
 
 
 async def test_what_happened_is_told_newest_first_or_oldest_first_page_by_page_and_by_what_is_sought(

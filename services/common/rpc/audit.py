@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from math import inf
 
 from services.common.errors import Forbidden
 from services.common.eventsourcing.store import EventStore, RecordedEvent
@@ -12,6 +11,7 @@ from services.common.identity.access_log import AccessLog, Refusal
 from services.common.rpc import paging
 from services.common.rpc.auth import principal
 from services.common.rpc.calls import Context
+from services.common.rpc.moments import nanoseconds
 from services.common.rpc.records import to_log_record
 from services.common.rpc.watch import place_of
 from services.common.watching.limits import WatchLimits
@@ -32,19 +32,19 @@ def _require_reader() -> None:
         raise Forbidden("OPERATOR_ONLY", "only the operator may read the audit log")
 
 
-def _nanoseconds(time: Timestamp) -> int:
-    return int(time.ToNanoseconds())
+def span_of(request: log_pb2.ListRecordsRequest) -> tuple[float, float]:
+    """From when on and before when, in nanoseconds. Raises Invalid."""
+    start = nanoseconds(request.start_time, "start_time") if request.HasField("start_time") else -inf
+    return start, nanoseconds(request.end_time, "end_time") if request.HasField("end_time") else inf
 
 
-def matches(event: RecordedEvent, request: log_pb2.ListRecordsRequest) -> bool:
+def matches(event: RecordedEvent, request: log_pb2.ListRecordsRequest, span: tuple[float, float]) -> bool:
     """Whether a list with this request shows the event."""
     if request.stream and event.stream != request.stream:
         return False
     if request.account and log_pb2.EventMeta.FromString(event.meta).account != request.account:
         return False
-    if request.HasField("start_time") and event.recorded_at < _nanoseconds(request.start_time):
-        return False
-    return not request.HasField("end_time") or event.recorded_at < _nanoseconds(request.end_time)
+    return span[0] <= event.recorded_at < span[1]
 
 
 def sights_of(event: RecordedEvent) -> Sequence[Sight[log_pb2.LogRecord]]:
@@ -97,12 +97,12 @@ class AuditServicer(log_pb2_grpc.AuditServiceServicer):
 
     async def ListRecords(self, request: log_pb2.ListRecordsRequest, context: Context) -> log_pb2.ListRecordsResponse:
         _require_reader()
-        query = paging.query_of(request)
+        query, span = paging.query_of(request), span_of(request)
         place, size = paging.decode(request.page_token, query, (0,)), paging.page_size(request.page_size)
         after = int(place[0]) if place else 0
         found: list[RecordedEvent] = []
         while len(found) <= size and (batch := await self._store.read(after, BATCH)):
-            found += [event for event in batch if matches(event, request)]
+            found += [event for event in batch if matches(event, request, span)]
             after = batch[-1].position
         page = found[:size]
         token = paging.encode((page[-1].position,), query) if len(found) > size else ""

@@ -9,6 +9,7 @@ from services.common.history import deeds
 from services.common.history.deeds import Deed, HappeningsOf, Sought
 from services.common.history.history import History
 from services.common.rpc import paging
+from services.common.rpc.moments import nanoseconds
 from services.common.watching.sight import OPERATORS
 from sidegate.api.events.v1.history_pb2 import Deed as Shown
 from sidegate.api.events.v1.history_pb2 import ListDeedsRequest, ListDeedsResponse
@@ -63,9 +64,9 @@ class Deeds(NamedTuple):
         end = (await self.store.head()).position
         low, high = 1, end
         if request.HasField("start_time"):
-            low = await self.history.moment(request.start_time.ToNanoseconds() - 1, end) + 1
+            low = await self.history.moment(nanoseconds(request.start_time, "start_time") - 1, end) + 1
         if request.HasField("end_time"):
-            high = await self.history.moment(request.end_time.ToNanoseconds() - 1, end)
+            high = await self.history.moment(nanoseconds(request.end_time, "end_time") - 1, end)
         return low, min(high, request.below - 1) if request.below else high
 
 

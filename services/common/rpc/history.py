@@ -19,6 +19,7 @@ from services.common.rpc import deeds
 from services.common.rpc.auth import identity
 from services.common.rpc.calls import Context
 from services.common.rpc.deeds import Reader
+from services.common.rpc.moments import nanoseconds
 from services.common.rpc.permissions import NotAllowed
 from services.common.rpc.server import Hosted
 from sidegate.api.events.v1 import history_pb2, history_pb2_grpc
@@ -113,7 +114,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             raise OutOfRange("POSITION_AHEAD", text, metadata={"position": str(head.position)})
         if request.position or not request.HasField("time"):
             return request.position or head.position
-        return await self._history.moment(request.time.ToNanoseconds(), head.position)
+        return await self._history.moment(nanoseconds(request.time, "time"), head.position)
 
     async def _header(self, head: Head, position: int, *, timed: bool) -> history_pb2.StateHeader:
         header = history_pb2.StateHeader(log=self._log, log_id=head.log_id, epoch=head.epoch, position=position)

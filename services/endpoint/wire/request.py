@@ -13,6 +13,7 @@ from services.common.labels import description_of
 from services.common.principal import Principal
 from services.common.rpc.command import expected_version
 from services.common.rpc.listing import ids_of, order_of, tags_of
+from services.common.rpc.moments import nanoseconds
 from services.endpoint.domain.endpoint_commands import Accept, Change, Reject
 from services.endpoint.domain.presence import Presence, Statement
 from services.endpoint.domain.rerouting import Rerouting
@@ -146,7 +147,7 @@ def until_of(request: service_pb.AcceptConnectionRequest, now: int) -> int:
     """Until when a connection is accepted, in nanoseconds since the epoch; 0 where that is not said."""
     if not request.HasField("expire_time"):
         return 0
-    until = request.expire_time.ToNanoseconds()
+    until = nanoseconds(request.expire_time, "expire_time")
     if not now < until <= now + LONGEST_ACCEPTANCE:
         text = "a connection is accepted until a moment to come, within a year"
         raise Invalid("EXPIRE_TIME_INVALID", text, field="expire_time")
