@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import AwareDatetime
 
 from services.http_api.auth.caller import Caller, SignedRoute
+from services.http_api.errors import Refused
 from services.http_api.own.models import Owned, ProjectState, Record, Records, Refusals
 from services.http_api.own.past import LAST
 from sidegate.api.events.v1 import history_pb2, log_pb2
@@ -38,8 +39,8 @@ async def list_records(
         page_token=page_token,
         stream=stream,
         account=account,
-        start_time=_timestamp(start),
-        end_time=_timestamp(end),
+        start_time=_timestamp(start, "start"),
+        end_time=_timestamp(end, "end"),
     )
     answer = await caller.ask(caller.upstream.audits[log].ListRecords, request)
     return Records(records=[_record(record) for record in answer.records], next_page_token=answer.next_page_token)
@@ -64,7 +65,9 @@ async def show_project_state(
     time: AwareDatetime | None = None,
 ) -> ProjectState:
     """All that a project had in a log at a place of it: any project for the operator, for others their own."""
-    request = history_pb2.ReadStateRequest(position=position, time=_timestamp(time), owner=f"{account}/{project}")
+    request = history_pb2.ReadStateRequest(
+        position=position, time=_timestamp(time, "time"), owner=f"{account}/{project}"
+    )
     header, owned = history_pb2.StateHeader(), list[Owned]()
     async for part in caller.stream(caller.upstream.pasts[log].ReadState, request):
         if part.HasField("header"):
@@ -99,9 +102,13 @@ def _record(record: log_pb2.LogRecord) -> Record:
     )
 
 
-def _timestamp(moment: AwareDatetime | None) -> Timestamp | None:
+def _timestamp(moment: AwareDatetime | None, name: str) -> Timestamp | None:
+    """Raises Refused for a moment that is in the calendar where it was written, and beyond it in UTC."""
     if moment is None:
         return None
     timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
+    try:
+        timestamp.FromDatetime(moment)
+    except (OverflowError, ValueError):
+        raise Refused("0002", f"{name}: a moment is in the years 1 to 9999 of UTC.") from None
     return timestamp

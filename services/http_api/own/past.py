@@ -139,10 +139,13 @@ async def _state(caller: Acting, request: Request, resource: tuple[Kind, str], w
 
 
 async def _head(caller: Acting, kind: str) -> Place:
-    """The end of the log that tells of a kind, as it is now."""
-    async with asyncio.timeout(LONGEST_SECONDS), aclosing(watch(caller, source_of(kind), NOW, {kind})) as answers:
-        first = await anext(answers)
-        return Place(first.position, first.log_id, first.epoch)
+    """The end of the log that tells of a kind, as it is now. Raises Refused where that takes too long."""
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS), aclosing(watch(caller, source_of(kind), NOW, {kind})) as answers:
+            first = await anext(answers)
+            return Place(first.position, first.log_id, first.epoch)
+    except TimeoutError:
+        raise Refused(TOO_LONG, "The service behind does not answer: try again.") from None
 
 
 async def _told(
