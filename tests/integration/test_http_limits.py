@@ -252,6 +252,44 @@ async def test_a_bomb_of_headers_is_refused_as_soon_as_it_is_too_large(place: Pl
     assert await place.works()
 
 
+@pytest.mark.parametrize("parts", [1, 2, 5])
+async def test_a_head_within_its_limit_is_taken_in_however_many_parts_it_comes(place: Place, parts: int) -> None:
+    """What came in a part that did not end it counted twice."""
+    for size, status in ((QUICK.head - 100, 200), (QUICK.head + 100, 431)):
+        line = "".join(f"X-{number}: {'y' * 94}\r\n" for number in range(size // 100))
+        head = f"GET / HTTP/1.1\r\nHost: x\r\n{line}X: {'y' * (size % 100)}\r\n\r\n".encode()
+        async with place.peer() as peer:
+            for part in range(parts):
+                peer.writer.write(head[len(head) * part // parts : len(head) * (part + 1) // parts])
+                await asyncio.sleep(0.02)
+            assert await peer.status() == status
+
+
+async def test_a_head_behind_a_large_body_is_measured_alone(place: Place) -> None:
+    """What came in the same part before it was counted as its own."""
+    async with place.peer() as peer:
+        body = b"x" * QUICK.body
+        first = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        peer.writer.write(first + body + b"GET / HTTP/1.1\r\nHost:")
+        assert await peer.status() == 200
+        await asyncio.sleep(QUICK.linger_seconds / 2)
+        peer.writer.write(b" x\r\n\r\n")
+        assert await peer.status() == 200
+
+
+@pytest.mark.parametrize("cut", [20, 60], ids=["head", "body"])
+async def test_a_request_that_was_begun_before_the_answer_to_another_has_its_own_time(cut: int) -> None:
+    """It had the time in which the rest of a refused one is thrown away."""
+    patient = replace(QUICK, head_seconds=5.0, body_seconds=5.0, linger_seconds=0.2)
+    async with serving(patient) as place, place.peer() as peer:
+        second = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n" + b"x" * 50
+        peer.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + second[:cut])
+        assert await peer.status() == 200
+        await asyncio.sleep(0.6)
+        peer.writer.write(second[cut:])
+        assert await peer.status() == 200
+
+
 async def test_trailers_without_end_are_no_way_around_the_limits(place: Place) -> None:
     async with place.peer() as peer:
         peer.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")

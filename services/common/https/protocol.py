@@ -70,7 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._address = ""
         self._silent, self._in_head, self._message_open = False, False, False
-        self._head = self._message = 0
+        self._begun = self._head = self._came = self._message = 0
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._ended, self._counted = False, False
@@ -123,15 +123,20 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._message_open and self._message > self.limits.head + FRAMING * self.limits.body and not self._lingers():
             self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "body_size", "The request is too large.")
             return
+        first, begun = not self._message_open, self._begun
         super().data_received(data)
         if self._in_head:
-            self._head += len(data)
+            if self._begun - begun == first:
+                self._came += len(data)
+            else:  # behind something else: where it began is not known, only what has been read of it
+                self._came = self._head
             self._check_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._message_open = True, True
-        self._head = self._message = 0
+        self._begun += 1
+        self._head = self._came = self._message = 0
 
     def on_url(self, url: bytes) -> None:
         self._head += len(url)
@@ -166,7 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer before the whole request was there: the rest is thrown away for some time, so that it is read."""
         super().on_response_complete()
-        if self._message_open and not self.transport.is_closing():
+        if self._message_open and not self._in_head and self._lingers() and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._arm(self.limits.linger_seconds, self.transport.abort)
 
@@ -217,7 +222,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arm(self.limits.head_seconds, lambda: self._end(HTTPStatus.REQUEST_TIMEOUT, "head_time", text))
 
     def _check_head(self) -> None:
-        if self._head > self.limits.head:
+        """By what the parser has told of it, or by what has come: that tells of a header when it has all of it."""
+        if max(self._head, self._came) > self.limits.head:
             self._end(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "head_size",
