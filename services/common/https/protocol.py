@@ -1,7 +1,7 @@
 """A connection before there is a request: its head is bounded in size and time, and so is what comes unasked for."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
@@ -74,7 +74,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._ended, self._counted = False, False
-        self._asked: list[RequestResponseCycle] = []
+        self._asked = deque[RequestResponseCycle]()
+        """What is not answered: more than one where a client asks on before it is."""
 
     def admitted(self, address: str) -> bool:
         """Counts the connection, which may not be there yet, with those of its address; False where it is too many."""
@@ -108,7 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """All that is not answered hears of it; uvicorn tells what was asked last."""
         self._lost()
-        for each in self._unanswered():
+        for each in self._asked:
             each.disconnected = True
             each.message_event.set()
         super().connection_lost(exc)
@@ -154,7 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
             before = self.cycle
             super().on_headers_complete()
             if self.cycle is not before:
-                self._asked = [*self._unanswered(), self.cycle]
+                self._asked.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         if not self._ended:
@@ -171,6 +172,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer before the whole request was there: the rest is thrown away for some time, so that it is read."""
         super().on_response_complete()
+        while self._asked and self._asked[0].response_complete:
+            self._asked.popleft()
         if self._message_open and not self._in_head and self._lingers() and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._arm(self.limits.linger_seconds, self.transport.abort)
@@ -190,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         if self._ended:
             return
-        if self._unanswered() or self._unread is not None:
+        if self._asked or self._unread is not None:
             self._say(HTTPStatus.BAD_REQUEST, "A connection is upgraded when what was asked on it is answered.")
             return
         self._disarm()
@@ -244,10 +247,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
-
-    def _unanswered(self) -> list[RequestResponseCycle]:
-        """More than one where a client asks on before it is answered."""
-        return [each for each in self._asked if not each.response_complete]
 
     def _lingers(self) -> bool:
         return self.cycle is not None and self.cycle.response_complete
