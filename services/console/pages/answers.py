@@ -11,7 +11,16 @@ from starlette.responses import RedirectResponse, Response
 from services.console.pages.problems import Problem, problem_of
 from services.console.pages.rendering import page
 from services.console.pages.words import gettext as _
-from services.console.sessions.access import SAFE, Forged, NotSignedIn, OperatorsAlone, session_of
+from services.console.sessions.access import (
+    FIELD,
+    SAFE,
+    ForAnother,
+    Forged,
+    NotSignedIn,
+    OperatorsAlone,
+    session_of,
+    signed_in,
+)
 from sidegate import errors
 
 log = structlog.get_logger(__name__)
@@ -20,6 +29,7 @@ log = structlog.get_logger(__name__)
 def answer_refusals(app: FastAPI) -> None:
     app.add_exception_handler(NotSignedIn, _not_signed_in)
     app.add_exception_handler(Forged, _forged)
+    app.add_exception_handler(ForAnother, _for_another)
     app.add_exception_handler(OperatorsAlone, _not_there)
     app.add_exception_handler(errors.SidegateError, _refused)
     app.add_exception_handler(RequestValidationError, _not_there)
@@ -49,6 +59,26 @@ async def _forged(request: Request, _error: Exception) -> Response:
     log.warning("a change did not come from a page of ours", path=request.url.path)
     text = _("This form is not of this session: it was open since before you signed in, or it came from elsewhere.")
     return refused(request, Problem(text, 403, "FORGED", way_out=_("Go back, reload the page, and try again.")))
+
+
+async def _for_another(request: Request, error: Exception) -> Response:
+    """With all that was typed: it may be sent for whom the session acts now, or once more as it was."""
+    assert isinstance(error, ForAnother)  # noqa: S101 # what it is called for
+    owners = {"before": error.owner, "now": (await signed_in(request)).owner}
+    text = _("This form was opened for %(before)s, and by now you act for %(now)s. Nothing was done.", **owners)
+    if "hx-request" in request.headers:
+        way_out = _("Act for %(before)s again in another tab, or reload this page.", before=error.owner)
+        answer = refused(request, Problem(text, 409, "FOR_ANOTHER", way_out=way_out))
+        answer.headers.update({"hx-retarget": "#refused", "hx-reswap": "innerHTML show:window:top"})
+        return answer
+    way_out = _(
+        "For %(before)s: act for it again in another tab, then reload this page, which sends the form once more.",
+        before=error.owner,
+    )
+    problem = Problem(text, 409, "FOR_ANOTHER", way_out=way_out)
+    form = await request.form(max_files=1, max_fields=2000)
+    typed = [(name, said) for name, said in form.multi_items() if name != FIELD]
+    return page(request, "for_another.html", problem.status, problem=problem, typed=typed, now=owners["now"])
 
 
 async def _not_there(request: Request, _error: Exception) -> Response:

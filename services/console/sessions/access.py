@@ -1,6 +1,7 @@
 """How routes are told who asks, and how a request is known to come from a page of ours."""
 
 import hmac
+import re
 import secrets
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ POLL = "x-sidegate-poll"
 """What a page asks by itself, by this header, keeps no session alive."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+OF_ANY_PAGE = re.compile(r"/(act-for|choose|sign-out|operator/.*)")
+"""What is the same, whomever the session acts for."""
+
 FORMS = ("", "application/x-www-form-urlencoded")
 """What a page of ours sends, or nothing. A form in parts names a decoder itself: some take minutes for a megabyte."""
 
@@ -27,6 +31,14 @@ class NotSignedIn(Exception):
 
 class Forged(Exception):
     """The request changes something, and does not come from a page that this session was given."""
+
+
+class ForAnother(Exception):
+    """The form is on a page of `owner`, for whom the session does not act any more."""
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(owner)
+        self.owner = owner
 
 
 class OperatorsAlone(Exception):
@@ -75,7 +87,7 @@ def visit_of(request: Request) -> str:
 
 
 async def genuine(request: Request) -> None:
-    """Lets through what changes nothing, and what a page of ours sends. Raises Forged."""
+    """Lets through what changes nothing, and what a page of ours sends. Raises Forged and ForAnother."""
     if request.method in SAFE:
         return
     origin = request.headers.get("origin", "")
@@ -86,7 +98,12 @@ async def genuine(request: Request) -> None:
         raise Forged
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in FORMS:
         raise Forged
-    expected = session.csrf if (session := session_of(request)) else request.cookies.get(VISIT, "")
     given = request.headers.get(HEADER, "") or str((await request.form(max_files=1, max_fields=2000)).get(FIELD, ""))
-    if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
+    if (session := session_of(request)) is None:
+        visit = request.cookies.get(VISIT, "")
+        if not visit or not hmac.compare_digest(given.encode(), visit.encode()):
+            raise Forged
+    elif (owner := session.given_for(given)) is None:
         raise Forged
+    elif owner != session.owner and not OF_ANY_PAGE.fullmatch(request.url.path):
+        raise ForAnother(owner)

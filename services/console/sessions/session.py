@@ -1,5 +1,6 @@
 """A session: whose it is, the client that speaks for him, and what is kept of it between two pages."""
 
+import hmac
 import secrets
 from collections import deque
 from dataclasses import dataclass, field
@@ -32,8 +33,8 @@ class Notice:
 @dataclass(eq=False)
 class Session:
     """`began` and `seen` are of a monotonic clock, in seconds. `own` speaks as the key itself. `person` is whom an
-    OpenID provider has named, if the key is used for him. `streams` are those that pages have open; rooms put into
-    `kept` what they would rather not make again.
+    OpenID provider has named, if the key is used for him. `secret` is what its pages alone are told. `streams` are
+    those that pages have open; rooms put into `kept` what they would rather not make again.
     """
 
     identity: Identity
@@ -42,7 +43,7 @@ class Session:
     began: float
     seen: float
     person: str = ""
-    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     acting: Client | None = field(default=None, repr=False)
     acting_as: tuple[str, str] | None = None
     acted: dict[tuple[str, str], Client] = field(default_factory=dict, repr=False)
@@ -62,6 +63,21 @@ class Session:
     @property
     def project(self) -> str:
         return self.acting_as[1] if self.acting_as else self.identity.project
+
+    @property
+    def owner(self) -> str:
+        """Whose pages are, as the header names it."""
+        return f"{self.account}/{self.project}"
+
+    @property
+    def csrf(self) -> str:
+        """What forms carry. It names whose page they are on: the session may act for another when they are sent."""
+        return f"{self.secret}.{self.owner}"
+
+    def given_for(self, token: str) -> str | None:
+        """Whose page a form with this token is on; None for what no page of this session carries."""
+        secret, _dot, owner = token.partition(".")
+        return owner if hmac.compare_digest(secret.encode(), self.secret.encode()) else None
 
     @property
     def is_operator(self) -> bool:

@@ -37,6 +37,11 @@ document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
   }
 });
 
+// A refusal that says where it is to stand is shown there, and what was typed stays.
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.xhr.getResponseHeader("HX-Retarget")) detail.shouldSwap = true;
+});
+
 // A click is a press and a release of the same thing: a region that is filled anew by itself waits for the release.
 let pressed = false;
 const putOff = new Set();

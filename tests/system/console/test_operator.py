@@ -156,6 +156,34 @@ async def test_the_operator_acts_for_a_project_that_there_is_and_is_itself_again
     await expect(page.locator("[data-who]")).to_have_text("operator/default")
 
 
+async def test_what_is_typed_in_an_old_tab_stays_and_is_sent_for_nobody_else(
+    people: People, operator: Credential, tenant: Tenant, sidegate: Standalone
+) -> None:
+    owner = f"{tenant('before').account}/default"
+    page = await people.signed_in(operator)
+    csrf = await page.locator("[name=csrf]").first.input_value()
+    await page.request.post("/act-for", form={"csrf": csrf, "owner": owner})
+    await page.goto("/endpoints/new")
+    other = await page.context.new_page()
+    await other.goto("/vpcs/new")
+    await other.locator("#name").fill("typed")
+    await other.locator("#cidrs").fill("10.6.0.0/16")
+    await page.request.post("/act-for", form={"csrf": csrf})
+    await page.locator("#service").fill("ledger")
+    await page.locator("#service").press("Tab")
+    said = f"This form was opened for {owner}, and by now you act for operator/default. Nothing was done."
+    await expect(page.locator("#refused")).to_contain_text(said)
+    await expect(page.locator("#service")).to_have_value("ledger")
+    await other.get_by_role("button", name="Create").click()
+    await expect(other.locator("#problem")).to_contain_text(said)
+    assert await no_axe_violations(other)
+    await other.request.post("/act-for", form={"csrf": csrf, "owner": owner})
+    await other.reload()
+    await expect(other.locator("h1")).to_contain_text("typed")
+    async with sidegate.client(owner.partition("/")[0]) as client:
+        assert [vpc.name async for vpc in client.vpcs.list()] == ["typed"]
+
+
 async def test_a_tenants_network_is_attached_and_let_go_by_hand(
     people: People, operator: Credential, tenant: Tenant, sidegate: Standalone
 ) -> None:

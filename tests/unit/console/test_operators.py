@@ -1,5 +1,7 @@
 """Pages of the operator are not there for others, and what its forms say is what the contract is told."""
 
+import html
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -129,3 +131,62 @@ async def test_pages_of_before_are_still_answered_when_the_operator_acts_for_ano
     assert operator.client is operator.own
     await operator.close()
     assert not operator.acted
+
+
+@pytest.fixture
+async def acting() -> AsyncIterator[tuple[httpx.AsyncClient, Session]]:
+    """The operator, whose services are away: what is let through to them is answered with 503."""
+    made = console()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made.asgi), base_url="https://console.test") as client:
+        identity = Identity(account="operator", project="default", role=ROLE_OPERATOR, access_key="AK1")
+        session = Session(identity, "AK1", Client(), made.sessions.now(), made.sessions.now())
+        client.cookies.set(COOKIE, made.sessions.keep(session))
+        yield client, session
+    await made.close()
+
+
+Acting = tuple[httpx.AsyncClient, Session]
+HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
+
+
+async def test_a_form_of_an_old_tab_is_not_sent_for_another(acting: Acting) -> None:
+    """The operator acted for shop, opened the form, and acted for payments in another tab: the VPC became theirs."""
+    client, session = acting
+    await session.act_for("shop", "default")
+    old = session.csrf
+    await session.act_for("payments", "default")
+    said = {"csrf": old, "name": "a<b", "cidrs": "10.0.0.0/16\n10.1.0.0/16", "request_id": "7"}
+    answer = await client.post("/vpcs/new", data=said)
+    assert answer.status_code == 409
+    assert 'data-reason="FOR_ANOTHER"' in answer.text
+    assert "opened for shop/default, and by now you act for payments/default. Nothing was done." in answer.text
+    again = {name: html.unescape(value) for name, value in HIDDEN.findall(answer.text.partition("<main")[2])}
+    assert again == {**said, "csrf": session.csrf}
+    assert (await client.post("/vpcs/new", data=again)).status_code == 503
+    await session.act_for("shop", "default")
+    assert (await client.post("/vpcs/new", data=said)).status_code == 503  # a reload sends it as it was
+
+
+async def test_a_part_of_an_old_tab_is_told_so_where_its_page_stays_as_it_is(acting: Acting) -> None:
+    client, session = acting
+    old = {"hx-request": "true", "x-csrf-token": session.csrf}
+    await session.act_for("payments", "default")
+    answer = await client.post("/endpoints/new/look", headers=old)
+    assert (answer.status_code, answer.headers["hx-retarget"]) == (409, "#refused")
+    assert "opened for operator/default" in answer.text
+    assert "<main" not in answer.text
+    new = {"hx-request": "true", "x-csrf-token": session.csrf}
+    assert (await client.post("/endpoints/new/look", headers=new)).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/act-for", 303), ("/choose", 303), ("/sign-out", 303), ("/operator/accounts/new", 503)],
+)
+async def test_what_is_the_same_for_whomever_the_operator_acts_is_sent_from_old_tabs_too(
+    acting: Acting, path: str, status: int
+) -> None:
+    client, session = acting
+    old = session.csrf
+    await session.act_for("payments", "default")
+    assert (await client.post(path, data={"csrf": old})).status_code == status
