@@ -7,14 +7,16 @@ from services.console.endpoints.fields import tags_of, tags_text, whitelist_of, 
 from services.console.endpoints.messages import said
 from services.console.endpoints.naming import called
 from services.console.endpoints.reading import Known, read
+from services.console.pages.asking import etag_with, length, problem_with, status_of
 from services.console.pages.forms import Typed, typed
-from services.console.pages.problems import Problem, problem_of
 from services.console.pages.rendering import page, to
 from services.console.pages.words import gettext as _
 from services.console.sessions.access import Signed
 from services.console.sessions.session import Session
 from sidegate import errors
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
+
+LONGEST_DRAIN = 3600
 
 router = APIRouter()
 
@@ -31,8 +33,7 @@ async def change(id_: str, request: Request, session: Signed) -> Response:
     try:
         endpoint = await _change(session, known, form)
     except errors.SidegateError as error:
-        now = await read(session.client, id_)
-        return await _edit_form(request, session, now, form, problem_of(error))
+        return await _edit_form(request, session, await read(session.client, id_), form, error)
     session.say(_("Endpoint %(name)s is changed.", name=called(endpoint)))
     return to(f"/endpoints/{id_}")
 
@@ -45,11 +46,11 @@ async def confirm(id_: str, request: Request, session: Signed) -> Response:
 @router.post("/endpoints/{id_}/delete")
 async def delete(id_: str, request: Request, session: Signed) -> Response:
     form = await typed(request)
-    drain = form.length("drain")
     try:
+        drain = length(form, "drain", LONGEST_DRAIN)
         endpoint = await session.client.endpoints.delete(id_, drain=drain, etag=form.etag, request_id=form.request_id)
     except errors.SidegateError as error:
-        return _delete_form(request, await read(session.client, id_), form, problem_of(error))
+        return _delete_form(request, await read(session.client, id_), form, error)
     session.say(_("Endpoint %(name)s is being deleted.", name=called(endpoint)))
     return to(f"/endpoints/{id_}" if drain else "/endpoints")
 
@@ -73,35 +74,44 @@ async def _change(session: Session, known: Known, form: Typed) -> Endpoint:
 
 
 async def _edit_form(
-    request: Request, session: Session, known: Known, form: Typed | None = None, problem: Problem | None = None
+    request: Request,
+    session: Session,
+    known: Known,
+    form: Typed | None = None,
+    error: errors.SidegateError | None = None,
 ) -> Response:
+    problem = problem_with(error)
     tables = [each async for each in session.client.route_tables.list(known.endpoint.vpc_id)] if known.by_routes else ()
     return page(
         request,
         "endpoints/edit.html",
-        problem.status if problem else 200,
+        status_of(problem),
         known=known,
         endpoint=known.endpoint,
         name=called(known.endpoint),
         whitelist=whitelist_word(known.endpoint),
         tags_text=tags_text(known.endpoint.tags),
         tables=tables,
-        etag=known.endpoint.etag,
-        outdated=problem is not None and problem.reason == "CHANGED_MEANWHILE",
+        etag=etag_with(error, form or Typed(), known.endpoint.etag),
+        outdated=isinstance(error, errors.Outdated),
         said=said,
         form=form,
         problem=problem,
     )
 
 
-def _delete_form(request: Request, known: Known, form: Typed | None = None, problem: Problem | None = None) -> Response:
+def _delete_form(
+    request: Request, known: Known, form: Typed | None = None, error: errors.SidegateError | None = None
+) -> Response:
+    problem = problem_with(error)
     return page(
         request,
         "endpoints/delete.html",
-        problem.status if problem else 200,
+        status_of(problem),
         known=known,
         endpoint=known.endpoint,
         name=called(known.endpoint),
+        etag=etag_with(error, form or Typed(), known.endpoint.etag),
         form=form,
         problem=problem,
     )

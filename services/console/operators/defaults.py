@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from services.console.operators.attachments import listed
 from services.console.operators.targets import template
-from services.console.pages.asking import problem_with, status_of
+from services.console.pages.asking import etag_with, problem_with, status_of
 from services.console.pages.forms import Typed, typed
 from services.console.pages.rendering import page, to
 from services.console.pages.words import gettext as _
@@ -50,7 +50,7 @@ async def _asked(
         form=form,
         cell=cell,
         now=now,
-        etag=now.etag if now else "",
+        etag=etag_with(error, form, now.etag if now else ""),
         problem=problem,
     )
 

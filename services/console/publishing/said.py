@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from services.console.pages import amounts
+from services.console.pages import amounts, asking
 from services.console.pages.forms import Typed
 from services.console.pages.problems import Problem, at_fault
 from services.console.pages.words import gettext as _
 from services.console.publishing.rows import BACKENDS, MAPPINGS, Row
+from sidegate import errors
 from sidegate.api.registry.v1.endpoint_service_pb2 import (
     ApprovalRules,
     Backend,
@@ -154,11 +155,10 @@ def permissions(form: Typed) -> Sequence[str]:
 
 def length(form: Typed, name: str, most: int = 366 * 86_400) -> int:
     """Seconds; 0 where nothing was typed."""
-    if not 0 <= (found := form.length(name)) <= most:
-        raise Wrong(
-            name, _("A length of time, such as 30s, 15m, 12h or 7d; %(most)s at most.", most=amounts.length(most))
-        )
-    return found
+    try:
+        return asking.length(form, name, most)
+    except errors.InvalidRequest as error:
+        raise Wrong(name, error.text) from None
 
 
 def _amount(form: Typed, name: str) -> int:
