@@ -1,7 +1,7 @@
 """Watches what the session may see, and tells each of its pages what kinds of things have changed."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,8 @@ comes once at the beginning: what a page shows was asked for before anybody watc
 
 SOURCES = ("registry", "endpoint", "connection")
 AGAIN_SECONDS = 1.0
+KEY_SECONDS = 5.0
+"""How often is asked whether the key still lets somebody in: a watch goes on as it was let in."""
 
 Watches = Watch[WatchResponse] | Watch[WatchEndpointsResponse] | Watch[WatchConnectionsResponse]
 
@@ -53,10 +55,11 @@ class Hub:
     """Watches of one client, which run as long as somebody listens.
 
     Words are kinds: vpc, subnet, port, attachment, service, route_table, endpoint, connection; and `lost` and `back`.
+    `over` is called once the client's key lets nobody in any more.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, over: Callable[[], None] = lambda: None) -> None:
+        self._client, self._over = client, over
         self._listeners: set[Listener] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: set[str] = set()
@@ -72,7 +75,8 @@ class Hub:
         listener = Listener()
         self._listeners.add(listener)
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._follow(each)) for each in SOURCES]
+            tasks = (self._look_after_key(), *(self._follow(each) for each in SOURCES))
+            self._tasks = [asyncio.create_task(each) for each in tasks]
         if self._lost:
             listener.tell({LOST})
         elif self.watching:
@@ -99,7 +103,7 @@ class Hub:
                 return self._client.connections.watch(interrupted=told)
 
     async def _follow(self, source: str) -> None:
-        """Without end. What keeps a watch from going on keeps this from hearing of changes: `back` says so."""
+        """Until the key ends. What keeps a watch from going on keeps this from hearing of changes: `back` says so."""
         while True:
             try:
                 async with self._watch(source, lambda _: self._lose(source)) as answers:
@@ -107,9 +111,29 @@ class Hub:
                         self._find(source)
                         if kinds := kinds_of(told):
                             self._tell(kinds)
-            except errors.SidegateError:
+            except errors.SidegateError as error:
+                if isinstance(error, errors.Unauthenticated) and await self._is_revoked():
+                    return self._end()
                 self._lose(source)
                 await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _look_after_key(self) -> None:
+        while True:
+            if await self._is_revoked():
+                return self._end()
+            await asyncio.sleep(KEY_SECONDS)
+
+    def _end(self) -> None:
+        self._over()
+        self._tell(set())  # whoever waits for news looks whether his session goes on
+
+    async def _is_revoked(self) -> bool:
+        """A token that is refused may be an old one: whoever asks with another is let in."""
+        try:
+            await self._client.accounts.who_am_i()
+        except errors.SidegateError as error:
+            return isinstance(error, errors.Unauthenticated)
+        return False
 
     def _lose(self, source: str) -> None:
         self._lost.add(source)

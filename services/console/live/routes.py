@@ -37,7 +37,7 @@ def hub_of(session: Session) -> Hub:
     """The one of its client of the moment: who acts for another watches another's."""
     hub = session.kept.get("hub")
     if not isinstance(hub, tuple) or hub[0] is not session.client:
-        hub = session.kept["hub"] = (session.client, Hub(session.client))
+        hub = session.kept["hub"] = (session.client, Hub(session.client, session.end))
     found = hub[1]
     assert isinstance(found, Hub)  # noqa: S101 # it was put there above
     return found

@@ -34,7 +34,8 @@ class Notice:
 class Session:
     """`began` and `seen` are of a monotonic clock, in seconds. `own` speaks as the key itself. `person` is whom an
     OpenID provider has named, if the key is used for him. `secret` is what its pages alone are told. `streams` are
-    those that pages have open; rooms put into `kept` what they would rather not make again.
+    those that pages have open; rooms put into `kept` what they would rather not make again. `over` says that its key
+    lets nobody in any more.
     """
 
     identity: Identity
@@ -49,6 +50,7 @@ class Session:
     acted: dict[tuple[str, str], Client] = field(default_factory=dict, repr=False)
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     streams: int = 0
+    over: bool = False
     kept: dict[str, object] = field(default_factory=dict, repr=False)
 
     @property
@@ -120,6 +122,10 @@ class Session:
             self.acted[who], self.acting_as = self.acting, who
         for oldest in list(self.acted)[:-MOST_ACTED]:
             await self.acted.pop(oldest).close()
+
+    def end(self) -> None:
+        """Nobody finds it any more; its connections are closed when it is looked for, or within seconds."""
+        self.over = True
 
     async def close(self) -> None:
         self.acting, self.acting_as = None, None

@@ -84,7 +84,7 @@ class Sessions:
 
     def _is_over(self, session: Session) -> bool:
         now = self._clock()
-        return now - session.seen > self._bounds.idle or now - session.began > self._bounds.longest
+        return session.over or now - session.seen > self._bounds.idle or now - session.began > self._bounds.longest
 
     def _end(self, name: str) -> None:
         closing = asyncio.create_task(self._sessions.pop(name).close())

@@ -111,6 +111,19 @@ async def test_a_key_that_is_revoked_ends_its_sessions_and_their_streams(sidegat
             assert (await another.get("/vpcs")).status_code == 200
 
 
+async def test_a_page_that_only_waits_for_news_goes_to_the_door_when_its_key_is_revoked(
+    sidegate: Standalone, people: People, key: Credential
+) -> None:
+    async with sidegate.client("operator") as operator:
+        made = await operator.accounts.create_key(key.account, "default", ROLE_ADMIN)
+        page = await people.signed_in(replace(key, access_key=made.key.id, secret_key=made.secret_key))
+        async with page.expect_response("**/live"):
+            await page.goto("/vpcs")
+        await operator.accounts.revoke_key(made.key.id)
+        await expect(page).to_have_url(f"{people.url}/sign-in?next=%2Fvpcs")
+        await expect(page.locator("[data-ended]")).to_be_visible()
+
+
 async def test_sessions_end_that_nobody_uses_and_that_are_old_and_after_a_restart_with_a_sentence(
     sidegate: Standalone, chromium: Chromium, key: Credential, tmp_path: Path
 ) -> None:
