@@ -102,9 +102,9 @@ class Proof:
     def goes_on(self) -> bool:
         return self.task is not None and not self.task.done()
 
-    async def run(self, session: Session) -> None:
+    async def run(self, client: Client) -> None:
         for check in self.checks:
-            await check.run(session.client)
+            await check.run(client)
 
     async def stop(self) -> None:
         if self.task is not None:
@@ -115,14 +115,21 @@ class Proof:
 
 async def begin(session: Session, kept: Callable[[Head], Mapping[int, bytes]]) -> Proof:
     """Begins a check, unless one goes on. `kept` are heads that a log must lead to. Raises SidegateError."""
-    before = proof_of(session)
-    if before is not None and before.goes_on:
+    if before := _going_on(session):
         return before
-    heads = [await head_of(session.client, log) for log in LogName]
+    client = session.client  # the session may act for another before the check has ended
+    heads = [await head_of(client, log) for log in LogName]
+    if before := _going_on(session):  # somebody was faster meanwhile
+        return before
     proof = Proof([Check(head, kept(head)) for head in heads])
     session.kept[KEPT] = proof
-    proof.task = asyncio.create_task(proof.run(session))
+    proof.task = asyncio.create_task(proof.run(client))
     return proof
+
+
+def _going_on(session: Session) -> Proof | None:
+    proof = proof_of(session)
+    return proof if proof is not None and proof.goes_on else None
 
 
 def proof_of(session: Session) -> Proof | None:
