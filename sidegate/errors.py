@@ -116,6 +116,9 @@ KINDS: Mapping[grpc.StatusCode, type[SidegateError]] = {
 }
 
 # Where nothing of ours has answered, gRPC's own words say less than the address.
+CLOSED = "CLOSED"
+"""The reason of Unavailable where it is the client itself that was closed."""
+
 SILENCE: Mapping[type[SidegateError], str] = {
     Unavailable: "no answer from {address}",
     TimedOut: "no answer from {address} in time",

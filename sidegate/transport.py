@@ -1,7 +1,9 @@
 """How calls are made: who asks, deadlines, retries that are safe, page after page."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import grpc
@@ -68,19 +70,21 @@ class Caller:
     ) -> None:
         self.channel = channel or channel_to(address, access.credentials)
         self._address, self._access, self._timeout = address, access, timeout
+        self._closed = False
 
     async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, within: float | None = None) -> R:
         """One request, one answer, within as many seconds (the default where None; 30 at most)."""
         deadline = min(within or self._timeout, LONGEST_TIMEOUT_SECONDS)
-        try:
-            return await method(request, timeout=deadline, metadata=await self._said())
-        except grpc.aio.AioRpcError as error:
-            if error.code() != grpc.StatusCode.UNAUTHENTICATED or not self._access.refused():
+        with self._open():
+            try:
+                return await method(request, timeout=deadline, metadata=await self._said())
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.UNAUTHENTICATED or not self._access.refused():
+                    raise errors.of(error, self._address) from error
+            try:
+                return await method(request, timeout=deadline, metadata=await self._said())
+            except grpc.aio.AioRpcError as error:
                 raise errors.of(error, self._address) from error
-        try:
-            return await method(request, timeout=deadline, metadata=await self._said())
-        except grpc.aio.AioRpcError as error:
-            raise errors.of(error, self._address) from error
 
     async def write(self, method: grpc.aio.UnaryUnaryMultiCallable[W, R], request: W) -> R:
         """Asks for a change, under a request id of its own where it has none, on the conditions of the moment."""
@@ -100,14 +104,28 @@ class Caller:
 
     async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R, None]:
         """One request, many answers, without a deadline: keepalive finds out when the other side is gone."""
-        call = method(request, metadata=await self._said())
+        with self._open():
+            call = method(request, metadata=await self._said())
+            try:
+                async for answer in call:
+                    yield answer
+            except grpc.aio.AioRpcError as error:
+                raise errors.of(error, self._address) from error
+            finally:
+                call.cancel()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Who is being answered, or asks, when this is closed is told that nobody answers; gRPC cancels him as if his
+        task had been, or raises an error of its own. Whose task is cancelled stays so.
+        """
         try:
-            async for answer in call:
-                yield answer
-        except grpc.aio.AioRpcError as error:
-            raise errors.of(error, self._address) from error
-        finally:
-            call.cancel()
+            yield
+        except (asyncio.CancelledError, grpc.aio.UsageError) as error:
+            task = asyncio.current_task()
+            if not self._closed or (task is not None and task.cancelling()):
+                raise
+            raise errors.Unavailable(f"nobody asks {self._address} any more", reason=errors.CLOSED) from error
 
     async def _said(self) -> Metadata:
         """Who asks, and the trace that the call is a step of."""
@@ -115,4 +133,5 @@ class Caller:
         return (*proof, (tracing.KEY, traceparent)) if traceparent else proof
 
     async def close(self) -> None:
+        self._closed = True
         await self.channel.close()

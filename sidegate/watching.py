@@ -56,7 +56,8 @@ class Watch(Generic[T]):
     comes at once: what is listed after it is as new as it, or newer. `place` is where to go on, by another watch too.
 
     Where the other side is away, or cuts off one who reads slowly, it goes on by itself. It raises Unavailable only
-    before the first answer, OutOfRange for a place that is too old or yet to come, WrongState for one of another log.
+    before the first answer or once its client is closed, OutOfRange for a place that is too old or yet to come,
+    WrongState for one of another log.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class Watch(Generic[T]):
         self._begun, self._failures = True, 0
 
     def _goes_on_after(self, error: errors.SidegateError) -> bool:
+        if error.reason == errors.CLOSED:
+            return False
         return error.reason == SLOW or (self._begun and (isinstance(error, errors.Unavailable) or error.reason == FULL))
 
     async def _pause(self, error: errors.SidegateError) -> None:

@@ -1,6 +1,7 @@
 """How the client calls: who asks, request ids, deadlines, retries, pages, streams, sockets."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 
 import grpc
@@ -10,13 +11,18 @@ from google.rpc.error_details_pb2 import ErrorInfo
 
 from services.common.identity.pki import CA_FILE, Authority
 from sidegate import errors, waiting
+from sidegate.access import Untold
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent, VpcCreated
 from sidegate.api.gateway.v1.gateway_service_pb2 import GetTableRequest, GetTableResponse
 from sidegate.api.registry.v1.endpoint_service_pb2 import Backend, PortMapping
+from sidegate.api.registry.v1.registry_service_pb2 import ListVpcsRequest, ListVpcsResponse
+from sidegate.api.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from sidegate.api.registry.v1.vpc_pb2 import NetnsTarget
+from sidegate.api.registry.v1.watch_pb2 import WatchRequest, WatchResponse
 from sidegate.client import Client
 from sidegate.credentials import Credential
 from sidegate.resources.logs import LogName
+from sidegate.transport import Caller
 from tests.support import fake_sidegate, identity
 from tests.support.fake_sidegate import FakeSidegate
 from tests.support.fake_sidegate.tokens import CREDENTIAL
@@ -232,6 +238,71 @@ async def test_what_has_no_address_is_unavailable(fake: FakeSidegate) -> None:
         await sidegate.vpcs.create("a", ["10.0.0.0/24"])
         with pytest.raises(errors.Unavailable, match="endpoint"):
             await sidegate.endpoints.get("x")
+
+
+Silent = tuple[Caller, asyncio.Queue[asyncio.StreamWriter]]
+
+
+@pytest.fixture
+async def silent(tmp_path: Path) -> AsyncIterator[Silent]:
+    """Calls to a program that takes connections, which are in the queue, and says nothing."""
+    connected = asyncio.Queue[asyncio.StreamWriter]()
+    server = await asyncio.start_unix_server(lambda _, writer: connected.put_nowait(writer), tmp_path / "silent")
+    yield Caller(f"unix:{tmp_path / 'silent'}", Untold()), connected
+    server.close()
+
+
+async def listed(caller: Caller) -> ListVpcsResponse:
+    return await caller.ask(RegistryServiceStub(caller.channel).ListVpcs, ListVpcsRequest())
+
+
+async def watched(caller: Caller) -> WatchResponse:
+    return await anext(caller.stream(RegistryServiceStub(caller.channel).Watch, WatchRequest()))
+
+
+ASKED = pytest.mark.parametrize("ask", [listed, watched])
+
+
+@ASKED
+async def test_who_is_being_answered_or_asks_when_a_client_is_closed_finds_it_unavailable(
+    silent: Silent, ask: Callable[[Caller], Coroutine[None, None, object]]
+) -> None:
+    """It was CancelledError of a task that nobody had cancelled, and an error that is none of ours."""
+    caller, connected = silent
+    asking = asyncio.create_task(ask(caller))
+    writer = await connected.get()
+    await caller.close()
+    for each in (asking, asyncio.create_task(ask(caller))):
+        with pytest.raises(errors.Unavailable) as refused:
+            await each
+        assert refused.value.reason == "CLOSED"
+    writer.close()
+
+
+async def test_a_watch_of_a_client_that_is_closed_ends(fake: FakeSidegate) -> None:
+    """It goes on by itself where the other side is away: of its own side it would try for ever."""
+    fake.registry.watched.answers.append(WatchResponse(position=1))
+    async with client_of(fake) as client:
+        watch = client.changes.watch(after=0)
+        assert (await anext(watch)).position == 1
+    with pytest.raises(errors.Unavailable) as ended:
+        async with asyncio.timeout(5):
+            await anext(watch)
+    assert ended.value.reason == "CLOSED"
+
+
+@ASKED
+async def test_who_is_cancelled_is_cancelled_also_when_a_client_is_closed(
+    silent: Silent, ask: Callable[[Caller], Coroutine[None, None, object]]
+) -> None:
+    caller, connected = silent
+    asking = asyncio.create_task(ask(caller))
+    writer = await connected.get()
+    asking.cancel()
+    await caller.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    writer.close()
 
 
 @pytest.mark.parametrize(("account", "project"), [("no/slash", "front"), ("shop", "no spaces"), ("shöp", "front")])

@@ -47,12 +47,20 @@ async def _not_signed_in(request: Request, _error: Exception) -> Response:
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     back = f"/sign-in?next={quote(path, safe='')}" if request.method in SAFE else "/sign-in"
     if "hx-request" in request.headers:
-        seen = urlsplit(request.headers.get("hx-current-url", ""))
-        onward = quote(seen.path + (f"?{seen.query}" if seen.query else ""), safe="")
+        onward = quote(_seen(request), safe="")
         return Response(status_code=401, headers={"hx-redirect": f"/sign-in?next={onward}" if onward else "/sign-in"})
     if request.url.path.endswith((".json", "/live")):
         return Response(status_code=401)
     return RedirectResponse(back, 303)
+
+
+def _seen(request: Request) -> str:
+    """The page that a part is asked for on; empty for what is no address."""
+    try:
+        seen = urlsplit(request.headers.get("hx-current-url", ""))
+    except ValueError:
+        return ""
+    return seen.path + (f"?{seen.query}" if seen.query else "")
 
 
 async def _forged(request: Request, _error: Exception) -> Response:
@@ -97,5 +105,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     session = session_of(request)
     if isinstance(error, errors.Unauthenticated) and session is not None:
         request.app.state.sessions.end(session)  # its key was revoked, or has another secret now
+        return await _not_signed_in(request, error)
+    if error.reason == errors.CLOSED and session is None:  # he has signed out meanwhile, in another tab
         return await _not_signed_in(request, error)
     return refused(request, problem_of(error))

@@ -163,6 +163,7 @@ REASONS = (
     _("WRONG_FAMILY"),
     _("WRONG_STATE"),
     _("NO_ADDRESS"),
+    _("CLOSED"),
     _("UNAVAILABLE"),
     _("DEADLINE_EXCEEDED"),
     _("BAD_PRINCIPAL"),

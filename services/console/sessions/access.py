@@ -86,13 +86,20 @@ def visit_of(request: Request) -> str:
     return str(request.state.visit)
 
 
+def _host_of(origin: str) -> str:
+    """Empty for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 async def genuine(request: Request) -> None:
     """Lets through what changes nothing, and what a page of ours sends. Raises Forged and ForAnother."""
     if request.method in SAFE:
         return
-    origin = request.headers.get("origin", "")
     ours = (request.headers.get("host", ""), urlsplit(request.app.state.public_url).netloc)
-    if origin and (urlsplit(origin).netloc or "null") not in ours:
+    if (origin := request.headers.get("origin", "")) and (_host_of(origin) or "null") not in ours:
         raise Forged
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forged

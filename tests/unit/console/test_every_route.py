@@ -1,8 +1,10 @@
 """Every route of the console, walked: nobody gets a page, and nothing changes by what does not come from a page."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
@@ -48,10 +50,10 @@ async def served() -> AsyncIterator[tuple[Console, httpx.AsyncClient]]:
 Served = tuple[Console, httpx.AsyncClient]
 
 
-def sign_in(made: Console, client: httpx.AsyncClient) -> Session:
-    """A session of an account whose services are away: nothing but the console decides."""
+def sign_in(made: Console, client: httpx.AsyncClient, services: Client | None = None) -> Session:
+    """A session of an account whose services are away, unless they are given: nothing but the console decides."""
     identity = Identity(account="shop", project="default", role=ROLE_ADMIN, access_key="AK1")
-    session = Session(identity, "AK1", Client(), made.sessions.now(), made.sessions.now())
+    session = Session(identity, "AK1", services or Client(), made.sessions.now(), made.sessions.now())
     client.cookies.set(COOKIE, made.sessions.keep(session))
     return session
 
@@ -140,6 +142,39 @@ async def test_the_token_of_one_session_is_none_of_anothers(served: Served) -> N
     client.cookies.clear()
     sign_in(made, client)
     assert (await client.post("/vpcs/new", data={"csrf": other.csrf})).status_code == 403
+
+
+async def test_who_is_being_answered_when_he_signs_out_in_another_tab_goes_to_the_door(
+    served: Served, tmp_path: Path
+) -> None:
+    """Closing the session's connections cancelled what was asked over them, which was a 500."""
+    made, client = served
+    connected = asyncio.Queue[asyncio.StreamWriter]()
+    server = await asyncio.start_unix_server(lambda _, writer: connected.put_nowait(writer), tmp_path / "silent")
+    session = sign_in(made, client, Client(f"unix:{tmp_path / 'silent'}"))
+    asking = asyncio.create_task(client.get("/vpcs"))
+    writer = await connected.get()
+    made.sessions.end(session)
+    assert (await asking).headers["location"] == "/sign-in?next=%2Fvpcs"
+    writer.close()
+    server.close()
+
+
+HOSTILE = "https://["
+"""No address at all: urlsplit raises ValueError."""
+
+
+async def test_an_origin_that_is_no_address_is_none_of_ours(served: Served) -> None:
+    _, client = served
+    answer = await client.post("/sign-in", data={"csrf": "x"}, headers={"origin": HOSTILE})
+    assert answer.status_code == 403
+    assert 'data-reason="FORGED"' in answer.text
+
+
+async def test_who_says_that_his_page_has_no_address_is_sent_to_the_door_alone(served: Served) -> None:
+    _, client = served
+    answer = await client.get("/vpcs", headers={"hx-request": "true", "hx-current-url": HOSTILE})
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
 
 
 async def test_the_door_takes_forms_of_its_own_page_alone(served: Served) -> None:
