@@ -1,5 +1,6 @@
 // What every page does: times in the reader's zone, questions before what cannot be undone, and how the connection is.
 import "/static/stream.js";
+import { door } from "/static/door.js";
 
 const language = document.documentElement.lang;
 const times = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
@@ -68,10 +69,6 @@ const away = new Set();
 function show() {
   banner.hidden = away.size === 0;
   banner.textContent = away.has("console") ? banner.dataset.lost : away.size ? banner.dataset.away : "";
-}
-
-function door() {
-  location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
 /** What ended a stream: a session that is over, after which nothing comes any more, or a connection that is lost. */

@@ -1,4 +1,5 @@
 // The time slider: a moment is asked for at a time, the last one that was chosen next; its answer is drawn.
+import { door } from "/static/door.js";
 import { draw } from "/static/topology.js";
 import { list } from "/static/topology-list.js";
 import { local } from "/static/past-fields.js";
@@ -28,7 +29,7 @@ function query(more) {
 async function ask(path, more, byItself = false) {
   const headers = { "HX-Request": "true", ...(byItself ? { "X-Sidegate-Poll": "1" } : {}) };
   const answer = await fetch(`${path}?${query(more)}`, { headers, credentials: "same-origin" });
-  if (answer.status === 401) location.assign("/sign-in");
+  if (answer.status === 401) door();
   if (answer.status === 204) return null;
   if (!answer.ok) throw new Refused(await answer.text());
   return answer.json();
@@ -74,7 +75,7 @@ function take(found, at, byItself) {
   if (open !== undefined && !found.previous && region.querySelector("details")) region.querySelector("details").open = open;
   for (const time of region.querySelectorAll("time[datetime]")) time.textContent = times.format(new Date(time.dateTime));
   part.dataset.shown = at || "now";
-  if (!at && !dragging) span(Date.now());
+  if (!at && !dragging) span(Date.now(), byItself);
   performance.mark("past:shown");
 }
 
@@ -140,11 +141,11 @@ function reach(at) {
 }
 
 /** The slider's ends: so many seconds up to `end`, which is never ahead of now; or all from the first record on. */
-function span(end) {
+function span(end, byItself = false) {
   state.end = Math.min(end, Date.now());
   const seconds = Number(range.value), begins = part.dataset.begins ? new Date(part.dataset.begins).getTime() : state.end - 3_600_000;
   state.start = seconds ? state.end - seconds * 1000 : Math.min(begins - 1000, state.end - 1000);
-  marks(document.getElementById("past-marks"), state, () => ask("/past/changes.json", { start: iso(state.start), end: iso(state.end) }))
+  marks(document.getElementById("past-marks"), state, () => ask("/past/changes.json", { start: iso(state.start), end: iso(state.end) }, byItself))
     .then(({ count, whole }) => {
       const words = count === 0 ? part.dataset.none : (whole ? part.dataset.whole : part.dataset.part).replace("%(num)s", count);
       document.getElementById("past-marks-said").textContent = words;

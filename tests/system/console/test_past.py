@@ -170,6 +170,25 @@ async def test_a_project_reads_its_own_timeline_and_nothing_of_the_others(people
     assert answer.status == 404
 
 
+async def test_what_is_live_keeps_no_session_alive_and_whose_is_over_comes_back_to_it(
+    people: People, story: Story
+) -> None:
+    page = await people.signed_in(story.consumers_key)
+    await page.goto("/past?of=")
+    await shown(page, "")
+    for path in ("moment", "changes"):
+        async with page.expect_request(f"**/past/{path}.json?*") as asked:
+            await story.consumer.client.endpoints.update(story.endpoints[0].id, description=f"live {path}")
+        assert await (await asked.value).header_value("x-sidegate-poll"), path
+    people.faults.expect("Failed to load resource", "ERR_", r"\[object Event\]")
+    await page.route("**/live", lambda route: route.abort())
+    await page.reload()
+    await shown(page, "")
+    await page.context.clear_cookies()
+    await page.locator("#past-previous").click()
+    await expect(page).to_have_url(f"{people.url}/sign-in?next=%2Fpast%3Fof%3D")
+
+
 async def test_dragging_the_slider_shows_that_moment_in_picture_and_list(people: People, story: Story) -> None:
     page = await people.signed_in(story.consumers_key)
     await page.goto("/past")
