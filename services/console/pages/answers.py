@@ -7,9 +7,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match
 
 from services.console.pages.problems import Problem, problem_of
-from services.console.pages.rendering import page
+from services.console.pages.rendering import page, to
 from services.console.pages.words import gettext as _
 from services.console.sessions.access import (
     FIELD,
@@ -97,7 +98,21 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 # what it is called for
     if error.status_code == 404:
         return await _not_there(request, error)
+    if error.status_code == 405 and request.method == "GET":
+        return to(_above(request))
     return refused(request, Problem(str(error.detail), error.status_code))
+
+
+def _above(request: Request) -> str:
+    """The nearest page above an address that only answers forms: whoever chose another language on such an answer, or
+    comes back to it from the door, reads on there.
+    """
+    path = request.url.path
+    while path := path.rpartition("/")[0]:
+        asked = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+        if any(route.matches(asked)[0] == Match.FULL for route in request.app.routes):
+            return path
+    return "/"
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -31,6 +31,12 @@ async def connections(request: Request, id_: str, session: Signed) -> Response:
     return await _listed(request, session, id_, Typed())
 
 
+@router.get("/services/{id_}/connections/decide")
+async def decided(id_: str, _session: Signed) -> Response:
+    """Who reads again what a form was answered with."""
+    return to(f"/services/{id_}")
+
+
 @router.post("/services/{id_}/connections/decide")
 async def decide(request: Request, id_: str, session: Signed) -> Response:
     """`endpoint_ids`, `decision` (accept, reject or note), for each `etag-ID`; `next` is where to go on.

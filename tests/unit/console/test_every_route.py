@@ -20,6 +20,8 @@ from sidegate.api.registry.v1.account_pb2 import ROLE_ADMIN
 from sidegate.api.registry.v1.account_service_pb2 import Identity
 from sidegate.client import Client
 
+ID = "6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c"
+
 OPEN = {"/sign-in", "/sign-in/provider", "/sign-in/provider/back", "/choose"}
 """What nobody may ask for, too; what these change is the visitor's own."""
 
@@ -33,7 +35,7 @@ def routes(method: str, within: Sequence[object] | None = None) -> Iterator[str]
     for route in console().app.routes if within is None else within:
         if isinstance(route, APIRoute):
             if method in (route.methods or ()):
-                yield re.sub(r"\{[^}]*\}", "6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c", route.path)
+                yield re.sub(r"\{[^}]*\}", ID, route.path)
         elif (router := getattr(route, "original_router", None)) is not None:
             yield from routes(method, router.routes)
 
@@ -142,6 +144,33 @@ async def test_the_token_of_one_session_is_none_of_anothers(served: Served) -> N
     client.cookies.clear()
     sign_in(made, client)
     assert (await client.post("/vpcs/new", data={"csrf": other.csrf})).status_code == 403
+
+
+ABOVE = {
+    "/operator/accounts/bank/keys": "/operator/accounts/bank",
+    "/operator/accounts/bank/keys/AK2/rotate": "/operator/accounts/bank",
+    "/operator/accounts/bank/projects": "/operator/accounts/bank",
+    f"/services/{ID}/connections/decide": f"/services/{ID}",
+    f"/services/{ID}/name/verify": f"/services/{ID}",
+    f"/endpoints/{ID}/test": f"/endpoints/{ID}",
+    "/act-for": "/",
+}
+
+
+@pytest.mark.parametrize("path", ABOVE)
+async def test_what_has_only_answered_a_form_is_read_again_as_the_page_above(served: Served, path: str) -> None:
+    """Choosing a language there, or coming back from the door, was answered with "Method Not Allowed"."""
+    made, client = served
+    sign_in(made, client)
+    answer = await client.get(path)
+    assert (answer.status_code, answer.headers.get("location")) == (303, ABOVE[path])
+
+
+@pytest.mark.parametrize("path", sorted(set(routes("POST"))))
+async def test_no_address_of_a_form_is_a_dead_end(served: Served, path: str) -> None:
+    made, client = served
+    sign_in(made, client)
+    assert (await client.get(path)).status_code != 405
 
 
 async def test_who_is_being_answered_when_he_signs_out_in_another_tab_goes_to_the_door(

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from fastapi import Request
 from starlette.datastructures import FormData
 
 from services.console.operators.refusals import Told
+from services.console.operators.secrets import shown_once
 from services.console.operators.targets import target, template
 from services.console.pages.forms import Typed
 from services.console.sessions.access import COOKIE
@@ -16,7 +18,7 @@ from services.console.sessions.session import MOST_ACTED, Session
 from sidegate import errors
 from sidegate.api.events.v1.log_pb2 import Refusal
 from sidegate.api.registry.v1.account_pb2 import ROLE_ADMIN, ROLE_OPERATOR, ROLE_VIEWER, Role
-from sidegate.api.registry.v1.account_service_pb2 import Identity
+from sidegate.api.registry.v1.account_service_pb2 import AccessKeySecret, Identity
 from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsPattern, NetnsTarget, VxlanRange, VxlanTarget
 from sidegate.client import Client
 from sidegate.resources.logs import LogName
@@ -131,6 +133,17 @@ async def test_pages_of_before_are_still_answered_when_the_operator_acts_for_ano
     assert operator.client is operator.own
     await operator.close()
     assert not operator.acted
+
+
+@pytest.mark.parametrize(("secret", "offered"), [("only here", 0), ("", 1)])
+def test_the_page_of_a_secret_offers_nothing_that_leads_away_from_it_unasked(secret: str, offered: int) -> None:
+    """Who chose dark, or Chinese, was sent to another page, and nobody can read the secret again."""
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [], "app": console().app}
+    made = AccessKeySecret(secret_key=secret)
+    made.key.id = "AK2"
+    text = bytes(shown_once(Request(scope), made, "It is there.").body).decode()
+    assert secret in text
+    assert text.count('action="/choose"') == offered
 
 
 @pytest.fixture
