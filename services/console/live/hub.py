@@ -112,15 +112,19 @@ class Hub:
                         if kinds := kinds_of(told):
                             self._tell(kinds)
             except errors.SidegateError as error:
+                if error.reason == errors.CLOSED:  # the session is over: its pages look for that by themselves
+                    return
                 if isinstance(error, errors.Unauthenticated) and await self._is_revoked():
-                    return self._end()
+                    self._end()
+                    return
                 self._lose(source)
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _look_after_key(self) -> None:
         while True:
             if await self._is_revoked():
-                return self._end()
+                self._end()
+                return
             await asyncio.sleep(KEY_SECONDS)
 
     def _end(self) -> None:

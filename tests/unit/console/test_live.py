@@ -74,6 +74,20 @@ async def test_a_session_ends_though_its_watches_go_on_as_they_were_let_in(
                 assert LOST not in await listener.next(10)
 
 
+async def test_who_signs_out_is_not_told_that_something_is_away(fake: FakeSidegate, store: Sessions) -> None:
+    """It woke the stream, whose end sent the page to the door by itself while the answer to its form was on its way."""
+    mine = session(store, fake)
+    tell(fake)
+    hub = hub_of(mine)
+    with hub.listening() as listener:
+        async with asyncio.timeout(10):
+            while BACK not in await listener.next(10):
+                assert store.goes_on(mine)
+            store.end(mine)
+            await asyncio.gather(*hub._tasks[1:])  # all but the one that looks after the key
+        assert listener.heard() == frozenset()
+
+
 async def test_a_token_that_is_refused_though_its_key_is_good_ends_nothing(fake: FakeSidegate, store: Sessions) -> None:
     mine = session(store, fake)
     fake.refuse("WatchEndpoints", UNAUTHENTICATED)
