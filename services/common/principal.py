@@ -48,8 +48,9 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A principal, and how it has proved to be one. `cell` is a gateway's."""
+    """A principal, and how it has proved to be one. `cell` is a gateway's, `generation` that of an access key."""
 
     principal: Principal
     role: Role
     cell: str = ""
+    generation: int = 0

@@ -1,6 +1,7 @@
 """`Watch` of the services, over gRPC: who is told what, how it ends, and that a client goes on by itself."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from services.common.identity.ended import EVERY, Ended
 from services.common.rpc.audit import AuditServicer
 from services.common.rpc.records import to_log_record
 from services.common.rpc.server import Hosted, RpcServer
@@ -230,6 +232,32 @@ async def refusal(address: str, request: watch_pb2.WatchRequest) -> tuple[grpc.S
         info = error_details_pb2.ErrorInfo()
         assert any(each.Unpack(info) for each in status_pb2.Status.FromString(trailing).details)
         return caught.value.code(), info
+
+
+@pytest.mark.parametrize("before", [EVERY, 2], ids=["revoked", "rotated"])
+async def test_a_watch_ends_with_the_key_that_it_was_begun_with(world: RegistryWorld, before: int) -> None:
+    """It went on for as long as its reader liked, of a key that was revoked long before."""
+    ends, stays = f"AKENDS{before}", f"AKSTAYS{before}"
+    async with identity.channel(world.address) as channel:
+        watches: dict[str, Any] = {
+            key: registry_grpc.RegistryServiceStub(channel).Watch(
+                watch_pb2.WatchRequest(),
+                metadata=(("authorization", f"Bearer {identity.token('payments', 'payments-live', None, key)}"),),
+            )
+            for key in (ends, stays)
+        }
+        async with asyncio.timeout(DEADLINE):
+            for watch in watches.values():
+                await watch.read()
+            world.access.verifier._ended.end(Ended(ends, before, time.time_ns()))
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                while True:
+                    await watches[ends].read()
+            assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            await world.payments.vpc(name="after")
+            while "after" not in [change.vpc.name for change in (await watches[stays].read()).changes]:
+                pass
+            watches[stays].cancel()
 
 
 async def test_each_end_has_its_code_and_says_how_to_go_on(world: RegistryWorld) -> None:

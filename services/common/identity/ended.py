@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 REMEMBERED_SECONDS = 20 * 60
@@ -9,6 +10,14 @@ REMEMBERED_SECONDS = 20 * 60
 
 EVERY = 0
 SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Lease:
+    """What goes on for as long as a key of this generation is good; `over` hears that it is not."""
+
+    generation: int
+    over: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,7 @@ class EndedTokens:
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock
         self._ended: dict[str, Ended] = {}
+        self._leases: dict[str, set[Lease]] = {}
 
     def end(self, ended: Ended) -> None:
         """From now on. Hearing it again, or of an earlier generation, changes nothing."""
@@ -34,6 +44,24 @@ class EndedTokens:
             return
         self._forget()
         self._ended[ended.access_key] = ended
+        for lease in tuple(self._leases.get(ended.access_key, ())):
+            if self.has(ended.access_key, lease.generation):
+                lease.over()
+
+    @contextmanager
+    def lease(self, access_key: str, generation: int, over: Callable[[], None]) -> Iterator[None]:
+        """Calls `over` if the key ends within the block, or has ended by now."""
+        lease = Lease(generation, over)
+        self._leases.setdefault(access_key, set()).add(lease)
+        try:
+            if self.has(access_key, generation):
+                over()
+            yield
+        finally:
+            leases = self._leases[access_key]
+            leases.discard(lease)
+            if not leases:
+                del self._leases[access_key]
 
     def has(self, access_key: str, generation: int) -> bool:
         found = self._ended.get(access_key)

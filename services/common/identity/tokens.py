@@ -5,6 +5,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -125,6 +126,10 @@ class Verifier:
         if self._ended.has(found.access_key, found.generation):
             raise Untrusted("KEY_ENDED")
         return found
+
+    def lease(self, access_key: str, generation: int, over: Callable[[], None]) -> AbstractContextManager[None]:
+        """Calls `over` if the key ends within the block."""
+        return self._ended.lease(access_key, generation, over)
 
     def knows(self, token: str) -> bool:
         """Whether the token's signature was found good before."""

@@ -1,7 +1,9 @@
 """Who asks, in one place: how a call proves it, whether it may, and word in the access log where it may not."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -39,6 +41,9 @@ class Recognition(Protocol):
 
     async def identify(self, metadata: Metadata, context: Context) -> Identity:
         """Raises NotProved, or NotAllowed where it asks for more than it is."""
+
+    def lease(self, identity: Identity, over: Callable[[], None]) -> AbstractContextManager[None]:
+        """Calls `over` if it could not be proved any more, within the block."""
 
 
 def identity() -> Identity:
@@ -83,6 +88,20 @@ class Doorman:
         _identity.set(found)
         structlog.contextvars.bind_contextvars(account=found.principal.account, project=found.principal.project)
         permissions.require(found, method, request)
+
+    @contextmanager
+    def lasting(self) -> Iterator[Callable[[], bool]]:
+        """Cancels the call's task when what has proved who makes it ends; says whether it did."""
+        task, found, ended = asyncio.current_task(), _identity.get(), False
+
+        def over() -> None:
+            nonlocal ended
+            ended = True
+            if task is not None:
+                task.cancel()
+
+        with self.recognition.lease(found, over) if found else nullcontext():
+            yield lambda: ended
 
     def write_down(
         self, method: str, request: object, context: Context, refusal: Refused, code: grpc.StatusCode
@@ -130,8 +149,14 @@ def _admit_unary(method: Unary, path: str, doorman: Doorman) -> Unary:
 def _admit_stream(method: Stream, path: str, doorman: Doorman) -> Stream:
     async def admitted(request: object, context: Context) -> AsyncIterator[object]:
         await _admit(doorman, path, request, context)
-        async for answer in method(request, context):
-            yield answer
+        with doorman.lasting() as has_ended:
+            try:
+                async for answer in method(request, context):
+                    yield answer
+            except asyncio.CancelledError:
+                if not has_ended() or (task := asyncio.current_task()) is None or task.uncancel():
+                    raise
+                await abort(context, NotProved("KEY_ENDED", identity().principal.access_key))
 
     return admitted
 

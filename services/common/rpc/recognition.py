@@ -1,6 +1,8 @@
 """The ways to prove who one is to a service: a token, or a certificate."""
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import urlsplit
 
 from services.common.identity.attempts import BURST, EVERY_SECONDS, Buckets
@@ -55,14 +57,17 @@ class Bearers:
     """Tokens. The operator's lets it act for another account, which it names; others are whom their token says."""
 
     def __init__(self, verifier: Verifier) -> None:
-        self._tokens = Tokens(verifier)
+        self._verifier, self._tokens = verifier, Tokens(verifier)
 
     async def identify(self, metadata: Metadata, context: Context) -> Identity:
         said = metadata.get(TOKEN_KEY, "")
         if not said.startswith(SCHEME):
             raise NotProved("NO_TOKEN")
         bearer = await self._tokens.bearer(said.removeprefix(SCHEME), str(context.peer()).rpartition(":")[0])
-        return Identity(self._principal(bearer, metadata), bearer.role)
+        return Identity(self._principal(bearer, metadata), bearer.role, generation=bearer.generation)
+
+    def lease(self, identity: Identity, over: Callable[[], None]) -> AbstractContextManager[None]:
+        return self._verifier.lease(identity.principal.access_key, identity.generation, over)
 
     def _principal(self, bearer: Bearer, metadata: Metadata) -> Principal:
         own = Principal(bearer.account, bearer.project, access_key=bearer.access_key)
@@ -102,6 +107,10 @@ class Programs:
             if found := self._named(urlsplit(bytes(uri).decode(errors="replace"))):
                 return found
         raise NotProved("NO_PROGRAM" if uris else "NO_CERTIFICATE")
+
+    def lease(self, _identity: Identity, _over: Callable[[], None]) -> AbstractContextManager[None]:
+        """A certificate ends by its date alone."""
+        return nullcontext()
 
     def _named(self, uri: object) -> Identity | None:
         scheme, region, path = getattr(uri, "scheme", ""), getattr(uri, "netloc", ""), getattr(uri, "path", "")
