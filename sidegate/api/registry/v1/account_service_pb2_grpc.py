@@ -125,14 +125,16 @@ class AccountsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateAccessKey(self, request, context):
-        """Gives a key another secret: the one before, and tokens that were had for it, are worth nothing any more.
+        """Gives a key another secret: the one before, and tokens that were had for it, are worth nothing any more. Watches
+        that were begun with such a token end with UNAUTHENTICATED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeAccessKey(self, request, context):
-        """Ends a key for good, and the tokens that were had for it. Again is not an error.
+        """Ends a key for good, with the tokens that were had for it and the watches that were begun with them. Again is not
+        an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -437,7 +439,8 @@ class TokenServiceServicer:
     """
 
     def IssueToken(self, request, context):
-        """Gives a token for a signature made with an access key's secret; UNAUTHENTICATED, whatever was wrong with it.
+        """Gives a token for a signature made with an access key's secret; UNAUTHENTICATED, whatever was wrong with it;
+        RESOURCE_EXHAUSTED (TOO_MANY_TOKENS) where its account asks for more than 500 at once and two a second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

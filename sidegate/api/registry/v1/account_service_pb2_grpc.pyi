@@ -30,9 +30,13 @@ class AccountsServiceStub:
     ListAccessKeys: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccessKeysRequest, _account_service_pb2.ListAccessKeysResponse]
     """Lists an account's access keys, in order of creation, revoked ones too."""
     RotateAccessKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RotateAccessKeyRequest, _account_service_pb2.AccessKeySecret]
-    """Gives a key another secret: the one before, and tokens that were had for it, are worth nothing any more."""
+    """Gives a key another secret: the one before, and tokens that were had for it, are worth nothing any more. Watches
+    that were begun with such a token end with UNAUTHENTICATED.
+    """
     RevokeAccessKey: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RevokeAccessKeyRequest, _account_pb2.AccessKey]
-    """Ends a key for good, and the tokens that were had for it. Again is not an error."""
+    """Ends a key for good, with the tokens that were had for it and the watches that were begun with them. Again is not
+    an error.
+    """
 
 class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accounts, projects and access keys. For the operator."""
@@ -91,7 +95,9 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.RotateAccessKeyRequest,
         context: _aio.ServicerContext[_account_service_pb2.RotateAccessKeyRequest, _abc.Awaitable[_account_service_pb2.AccessKeySecret]],
     ) -> _abc.Awaitable[_account_service_pb2.AccessKeySecret]:
-        """Gives a key another secret: the one before, and tokens that were had for it, are worth nothing any more."""
+        """Gives a key another secret: the one before, and tokens that were had for it, are worth nothing any more. Watches
+        that were begun with such a token end with UNAUTHENTICATED.
+        """
 
     @_abc_1.abstractmethod
     def RevokeAccessKey(
@@ -99,7 +105,9 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.RevokeAccessKeyRequest,
         context: _aio.ServicerContext[_account_service_pb2.RevokeAccessKeyRequest, _abc.Awaitable[_account_pb2.AccessKey]],
     ) -> _abc.Awaitable[_account_pb2.AccessKey]:
-        """Ends a key for good, and the tokens that were had for it. Again is not an error."""
+        """Ends a key for good, with the tokens that were had for it and the watches that were begun with them. Again is not
+        an error.
+        """
 
 def add_AccountsServiceServicer_to_server(servicer: AccountsServiceServicer, server: _aio.Server) -> None: ...
 
@@ -108,7 +116,9 @@ class TokenServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IssueToken: _aio.UnaryUnaryMultiCallable[_account_service_pb2.IssueTokenRequest, _account_service_pb2.IssueTokenResponse]
-    """Gives a token for a signature made with an access key's secret; UNAUTHENTICATED, whatever was wrong with it."""
+    """Gives a token for a signature made with an access key's secret; UNAUTHENTICATED, whatever was wrong with it;
+    RESOURCE_EXHAUSTED (TOO_MANY_TOKENS) where its account asks for more than 500 at once and two a second.
+    """
     GetIdentity: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetIdentityRequest, _account_service_pb2.Identity]
     """Says who the caller is, as its token does."""
 
@@ -121,7 +131,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.IssueTokenRequest,
         context: _aio.ServicerContext[_account_service_pb2.IssueTokenRequest, _abc.Awaitable[_account_service_pb2.IssueTokenResponse]],
     ) -> _abc.Awaitable[_account_service_pb2.IssueTokenResponse]:
-        """Gives a token for a signature made with an access key's secret; UNAUTHENTICATED, whatever was wrong with it."""
+        """Gives a token for a signature made with an access key's secret; UNAUTHENTICATED, whatever was wrong with it;
+        RESOURCE_EXHAUSTED (TOO_MANY_TOKENS) where its account asks for more than 500 at once and two a second.
+        """
 
     @_abc_1.abstractmethod
     def GetIdentity(
