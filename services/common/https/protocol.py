@@ -3,14 +3,16 @@
 import asyncio
 from collections import Counter, deque
 from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from services.common.https.bounds import Bounds
-from services.common.https.sockets import BoundedSocket
+
+if TYPE_CHECKING:
+    from services.common.https.sockets import BoundedSocket
 
 FRAMING = 3
 """How often the size of a body its chunks may come to: each may have as little as a byte."""
@@ -59,6 +61,8 @@ class BoundedProtocol(HttpToolsProtocol):
     limits: Bounds
     manners: Manners
     connected: Connections
+    sockets: "type[BoundedSocket]"
+    """What speaks WebSocket, of a program that does: it needs a package that others do not have."""
 
     def __init__(
         self,
@@ -197,7 +201,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say(HTTPStatus.BAD_REQUEST, "A connection is upgraded when what was asked on it is answered.")
             return
         self._disarm()
-        socket = BoundedSocket(
+        socket = self.sockets(
             self.config, self.server_state, self.app_state, limits=self.limits, unread=self._give_up, lost=self._lost
         )
         self.ws_protocol_class = lambda **_known: socket  # type: ignore[assignment] # uvicorn calls it, and no more
@@ -277,6 +281,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def bounded(limits: Bounds, manners: Manners) -> type[BoundedProtocol]:
-    """The protocol with these limits, for uvicorn."""
-    return type("Bounded", (BoundedProtocol,), {"limits": limits, "manners": manners, "connected": Connections()})
+def bounded(limits: Bounds, manners: Manners, sockets: "type[BoundedSocket] | None" = None) -> type[BoundedProtocol]:
+    """The protocol with these limits, for uvicorn; with `sockets` where that is told to speak WebSocket, too."""
+    told = {"limits": limits, "manners": manners, "connected": Connections(), "sockets": sockets}
+    return type("Bounded", (BoundedProtocol,), told)

@@ -4,6 +4,7 @@ import json
 
 from services.common.https import protocol
 from services.common.https.protocol import BoundedProtocol, Farewell
+from services.common.https.sockets import BoundedSocket
 from services.http_api.error_codes import CODES, Code
 from services.http_api.errors import body
 from services.http_api.limits.gate import LIMITED
@@ -31,4 +32,4 @@ class Manners:
 
 def bounded(limits: Limits) -> type[BoundedProtocol]:
     """The protocol with these limits, for uvicorn."""
-    return protocol.bounded(limits, Manners())
+    return protocol.bounded(limits, Manners(), BoundedSocket)
