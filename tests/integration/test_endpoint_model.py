@@ -261,6 +261,7 @@ class EndpointMachine(Registry):
         assert heard == self.model.heard(gateway, session)
         if heard:
             self.model.reported(gateway, id_, said.generation, FORWARDING)
+            self.model.settle()  # the report accepts it, before more sources make it another generation
         self.run(self.world.upkeep.errands())
         may = heard and endpoint is not None and endpoint.state in PASSES and said.generation == generation
         assert self.sources(id_, gateway) - before == (max(0, min(wanted, 2 * before, 64) - before) if may else 0)
