@@ -173,7 +173,7 @@ class Resolution:
     def _heard(self, device: str, address: Address, mac: bytes) -> None:
         vpc = self._vpcs.get(device)
         if vpc is not None:
-            self._rewrite(self._neighbours.heard(Host(vpc, address), mac, time.monotonic()))
+            self._rewrite(self._neighbours.heard(Host(vpc, address), mac, time.monotonic()), by_turns=True)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -185,9 +185,10 @@ class Resolution:
             self._held = False
             self._catch_up()
 
-    def _rewrite(self, services: frozenset[str]) -> None:
+    def _rewrite(self, services: frozenset[str], *, by_turns: bool = False) -> None:
+        """`by_turns` is what hosts say: all else is the gateway's own to know, and done at once."""
         for each in sorted(services):
-            if self._held or not self._turns.take(each):
+            if self._held or (by_turns and not self._turns.take(each)):
                 self._later.add(each)
             else:
                 self._write(each)
@@ -199,7 +200,7 @@ class Resolution:
             self._catching_up.cancel()
         self._catching_up, waiting = None, frozenset(self._later)
         self._later.clear()
-        self._rewrite(waiting)
+        self._rewrite(waiting, by_turns=True)
 
     def _write(self, id_: str) -> None:
         service = self._table.entries.service(id_)
