@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import os
+import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,7 @@ class System:
         self._programs: dict[str, Supervised] = {}
         self._addresses: dict[str, str] = {}
         self._internal: dict[str, str] = {}
+        self._removing: asyncio.Task[None] | None = None
         self.no_gateway = may_forward()
 
     async def start(self) -> None:
@@ -55,7 +56,7 @@ class System:
             self._addresses["console"] = self._reserve(self._settings.console_port)
         renewing = asyncio.create_task(keep(self._data, self._settings))
         self._stack.push_async_callback(_cancel, renewing)
-        self._stack.push_async_callback(self._stop_programs)
+        self._stop_in_order()
         services = (self._service("registry", "endpoint"), self._service("endpoint", "registry"))
         http_api = [self._http_api()] if self._settings.http else []
         console = [self._console()] if self._settings.console else []
@@ -71,17 +72,27 @@ class System:
         """Ends everything. Without `keep_forwarding` the kernel forwards nothing of ours afterwards."""
         await self._stack.aclose()
 
-    async def _stop_programs(self) -> None:
-        """What asks others before those that it asks; what the gateway leaves is taken away meanwhile."""
-        await self._stop_side_by_side(GATEWAY)
-        async with asyncio.TaskGroup() as parts:
-            if "gateway" in self._programs and not self._settings.keep_forwarding:
-                parts.create_task(self._remove_forwarding())
-            await self._stop_side_by_side(FRONTS)
-            await self._stop_side_by_side(SERVICES)
+    def _stop_in_order(self) -> None:
+        """What asks others before those that it asks; what the gateway leaves is taken away meanwhile.
+
+        Each is a step of its own: to be told again to end cuts short the one that goes on, and no other.
+        """
+        self._stack.push_async_callback(self._forwarding_is_removed)
+        self._stack.push_async_callback(self._stop_side_by_side, SERVICES)
+        self._stack.push_async_callback(self._stop_side_by_side, FRONTS)
+        self._stack.callback(self._begin_removing)
+        self._stack.push_async_callback(self._stop_side_by_side, GATEWAY)
 
     async def _stop_side_by_side(self, names: Sequence[str]) -> None:
         await asyncio.gather(*[self._programs[name].stop() for name in names if name in self._programs])
+
+    def _begin_removing(self) -> None:
+        if "gateway" in self._programs and not self._settings.keep_forwarding:
+            self._removing = asyncio.create_task(asyncio.to_thread(self._remove_forwarding))
+
+    async def _forwarding_is_removed(self) -> None:
+        if self._removing is not None:
+            await self._removing
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -194,16 +205,20 @@ class System:
     def _gateway(self) -> Program:
         return self._program("gateway", "services.gateway_agent", *self._gateway_arguments())
 
-    async def _remove_forwarding(self) -> None:
+    def _remove_forwarding(self) -> None:
+        """In a thread, which is waited for whatever happens to the event loop."""
         program = self._gateway()
         command = [*self._gateway_arguments(), *self._certificate("gateway"), "--uninstall"]
-        removing = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", program.module, *command),
-            stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env={**os.environ, **program.environment},
-        )  # fmt: skip
-        said, _ = await removing.communicate()
-        if removing.returncode != 0:
-            log.error("forwarding could not be removed", error=said.decode(errors="replace")[-500:])
+        done = subprocess.run(
+            [sys.executable, "-m", program.module, *command],
+            env={**os.environ, **program.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
+        if done.returncode != 0:
+            log.error("forwarding could not be removed", error=done.stderr[-500:])
 
     async def _keep_nats(self) -> None:
         while True:

@@ -167,3 +167,20 @@ async def test_a_program_that_is_being_started_ends_with_standalone_too(tmp_path
         await until("standalone to start the registry again", begun)
         await sidegate.kill()
         await sidegate.start()
+
+
+async def test_who_is_told_again_and_again_to_end_leaves_nothing_that_forwards(tmp_path: Path) -> None:
+    """As by somebody who presses Ctrl-C until it has ended."""
+    async with Standalone(tmp_path) as sidegate:
+        pins = Path(sidegate.data / "bpf" / "sidegate" / sidegate.ready["gateway"]["id"])
+        assert any(pins.iterdir())
+        process = sidegate._process
+        assert process is not None
+
+        async def ended() -> bool:
+            if process.poll() is None:
+                process.terminate()
+            return process.poll() is not None
+
+        await until("standalone to end", ended)
+        assert not pins.exists(), sidegate.output
