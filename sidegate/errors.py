@@ -115,10 +115,10 @@ KINDS: Mapping[grpc.StatusCode, type[SidegateError]] = {
     grpc.StatusCode.CANCELLED: TimedOut,
 }
 
-# Where nothing of ours has answered, gRPC's own words say less than the address.
 CLOSED = "CLOSED"
 """The reason of Unavailable where it is the client itself that was closed."""
 
+# Where nothing of ours has answered, gRPC's own words say less than the address.
 SILENCE: Mapping[type[SidegateError], str] = {
     Unavailable: "no answer from {address}",
     TimedOut: "no answer from {address} in time",

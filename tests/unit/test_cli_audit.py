@@ -1,7 +1,6 @@
 """`sidegate audit`: the logs in words, and as evidence."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,19 +18,12 @@ from sidegate.api.registry.v1.vpc_pb2 import Subnet, Vpc
 from sidegate.cli import exports
 from sidegate.evidence import Verifier
 from sidegate.proof import recorded
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 from tests.support.fake_sidegate.logs import FakeLog
 
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

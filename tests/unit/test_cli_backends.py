@@ -1,21 +1,12 @@
 """`sidegate service health`, and what `sidegate endpoint get` says of backends."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from services.http_api.own.models import ServiceHealth
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

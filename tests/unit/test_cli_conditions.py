@@ -1,7 +1,6 @@
 """--dry-run and --etag: in the request of every verb that changes something."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import typer.main
 from sidegate import conditions, errors
 from sidegate.api.registry.v1 import registry_service_pb2
 from sidegate.cli.main import app
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
@@ -18,12 +16,6 @@ READING = ("get", "health", "list", "list-defaults", "list-platform", "lookup", 
 NO_ETAG = ("create", "drain", "undrain", "weigh", "accept-all", "reject-all")
 ELSEWHERE = ("gateway", "audit")
 """Nouns of what is only read."""
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

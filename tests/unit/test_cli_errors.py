@@ -1,7 +1,6 @@
 """What the command line says when it cannot: one line, the way out, an exit code."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -11,7 +10,6 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 
 from sidegate.cli import config
 from sidegate.cli.outcome import Complaint, Exit, lines
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
@@ -30,12 +28,6 @@ CODES = {
     grpc.StatusCode.INTERNAL: 5,
     grpc.StatusCode.UNIMPLEMENTED: 5,
 }
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

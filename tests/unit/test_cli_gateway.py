@@ -1,8 +1,7 @@
 """`sidegate gateway` and `sidegate audit replay`: forwarding tables, read and compared."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,7 +20,6 @@ from sidegate.api.registry.v1.endpoint_service_pb2 import HealthCheck, PortMappi
 from sidegate.api.registry.v1.vpc_pb2 import InterfaceTarget, NetnsTarget, VxlanTarget
 from sidegate.cli.asks import USUAL
 from sidegate.cli.comparison import differences
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
@@ -30,12 +28,6 @@ PORTS = [
     PortMapping(client_port=80, server_port=8080, protocol=PortMapping.PROTOCOL_TCP),
     PortMapping(client_port=53, server_port=53, protocol=PortMapping.PROTOCOL_UDP),
 ]
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """From what people type to an id."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -9,19 +7,12 @@ import pytest
 from sidegate import errors
 from sidegate.cli.outcome import Complaint, Exit
 from sidegate.cli.resolve import Candidate, pick
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
 ONE = "aaaaaaaa-0000-4000-8000-000000000001"
 TWO = "aaaaaaaa-0000-4000-8000-000000000002"
 OTHER = "bbbbbbbb-0000-4000-8000-000000000003"
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 def test_a_name_that_one_has_is_its_id() -> None:

@@ -1,7 +1,6 @@
 """Every noun and verb of the command line against a fake that keeps what it is told."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,10 @@ import pytest
 
 from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,22 +1,13 @@
 """`sidegate endpoint traffic`, `service traffic` and `gateway list`, as people and programs read them."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from services.http_api.own.models import EndpointTraffic, ServiceTraffic
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 from tests.unit.test_cli_backends import consumed, published
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

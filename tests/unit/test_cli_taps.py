@@ -1,6 +1,5 @@
 """`sidegate gateway flows` and `sidegate gateway capture`: what is asked, how lines look, and what a file holds."""
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -24,19 +23,12 @@ from sidegate.api.gateway.v1.tap_service_pb2 import (
     FollowFlowsResponse,
 )
 from sidegate.cli import frames
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
 ENDPOINT = "6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c"
 AT = 1_795_669_983_685_098_965
 NOBODY = bytes(6)
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

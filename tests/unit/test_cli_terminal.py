@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -16,19 +15,12 @@ from rich.status import Status
 
 from sidegate.cli.session import Session, Settings
 from sidegate.cli.view import Output
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 from tests.support.terminal import LIMIT_SECONDS, seen_on_a_terminal
 
 PROGRAM = str(Path(sys.executable).with_name("sidegate"))
 MANY = 40
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 def environment(**more: str) -> dict[str, str]:

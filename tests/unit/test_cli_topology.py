@@ -1,20 +1,12 @@
 """`sidegate topology` as people and programs type it."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,24 +1,14 @@
 """`sidegate gateway trace` and `sidegate endpoint trace`: what is asked, and how the answer is drawn."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from sidegate.api.endpoint.v1 import trace_service_pb2 as trace_pb
 from sidegate.api.endpoint.v1.packet_trace_pb2 import Opening, PacketTrace, TraceStep
-from tests.support import fake_sidegate
 from tests.support.command_line import CommandLine
 from tests.support.fake_sidegate import FakeSidegate
 
 ENDPOINT = "6f1c2a3b-5d0e-4f6a-9b1c-2d3e4f5a6b7c"
 PACKET = Opening(source="10.0.0.5", source_port=49152, port=80, protocol="tcp")
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidegate.api.endpoint.v1 import endpoint_pb2, watch_pb2
@@ -18,18 +17,11 @@ from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent, VpcCreated
 from sidegate.api.registry.v1 import watch_pb2 as registry_watch_pb2
 from sidegate.api.registry.v1.endpoint_service_pb2 import EndpointService
 from sidegate.api.registry.v1.vpc_pb2 import Vpc
-from tests.support import fake_sidegate
 from tests.support.fake_sidegate import FakeSidegate
 
 PROGRAM = str(Path(sys.executable).with_name("sidegate"))
 LIMIT_SECONDS = 60.0
 AN_ID = "7f6f1a1e-31ed-4e1b-9a62-0d3f1c3a9e11"
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 class Shown:

@@ -1,7 +1,7 @@
 """How the client calls: who asks, request ids, deadlines, retries, pages, streams, sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 
 import grpc
@@ -23,18 +23,12 @@ from sidegate.client import Client
 from sidegate.credentials import Credential
 from sidegate.resources.logs import LogName
 from sidegate.transport import Caller
-from tests.support import fake_sidegate, identity
+from tests.support import identity
 from tests.support.fake_sidegate import FakeSidegate
 from tests.support.fake_sidegate.tokens import CREDENTIAL
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 def client_of(fake: FakeSidegate, timeout: float = 5.0) -> Client:

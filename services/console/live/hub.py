@@ -18,9 +18,6 @@ comes once at the beginning: what a page shows was asked for before anybody watc
 
 SOURCES = ("registry", "endpoint", "connection")
 AGAIN_SECONDS = 1.0
-KEY_SECONDS = 5.0
-"""How often is asked whether the key still lets somebody in: a watch goes on as it was let in."""
-
 Watches = Watch[WatchResponse] | Watch[WatchEndpointsResponse] | Watch[WatchConnectionsResponse]
 
 
@@ -75,8 +72,7 @@ class Hub:
         listener = Listener()
         self._listeners.add(listener)
         if not self._tasks:
-            tasks = (self._look_after_key(), *(self._follow(each) for each in SOURCES))
-            self._tasks = [asyncio.create_task(each) for each in tasks]
+            self._tasks = [asyncio.create_task(self._follow(each)) for each in SOURCES]
         if self._lost:
             listener.tell({LOST})
         elif self.watching:
@@ -119,13 +115,6 @@ class Hub:
                     return
                 self._lose(source)
                 await asyncio.sleep(AGAIN_SECONDS)
-
-    async def _look_after_key(self) -> None:
-        while True:
-            if await self._is_revoked():
-                self._end()
-                return
-            await asyncio.sleep(KEY_SECONDS)
 
     def _end(self) -> None:
         self._over()

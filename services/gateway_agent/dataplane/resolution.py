@@ -183,7 +183,7 @@ class Resolution:
             yield
         finally:
             self._held = False
-            self._catch_up()
+            self._catch_up(by_turns=False)
 
     def _rewrite(self, services: frozenset[str], *, by_turns: bool = False) -> None:
         """`by_turns` is what hosts say: all else is the gateway's own to know, and done at once."""
@@ -195,12 +195,12 @@ class Resolution:
         if self._later and self._catching_up is None:
             self._catching_up = self._loop.call_later(REWRITE_EVERY_SECONDS, self._catch_up)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, *, by_turns: bool = True) -> None:
         if self._catching_up is not None:
             self._catching_up.cancel()
         self._catching_up, waiting = None, frozenset(self._later)
         self._later.clear()
-        self._rewrite(waiting, by_turns=True)
+        self._rewrite(waiting, by_turns=by_turns)
 
     def _write(self, id_: str) -> None:
         service = self._table.entries.service(id_)

@@ -1,8 +1,7 @@
 """What is changed is what was shown: a refusal hides no change that somebody else made meanwhile."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import grpc
 import httpx
@@ -14,7 +13,6 @@ from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.registry.v1.account_pb2 import ROLE_OPERATOR
 from sidegate.api.registry.v1.account_service_pb2 import Identity
 from sidegate.api.registry.v1.vpc_pb2 import DefaultAttachment
-from tests.support import fake_sidegate
 from tests.support.fake_sidegate import FakeSidegate
 from tests.unit.console.test_every_route import console
 
@@ -24,11 +22,10 @@ SHOWN = re.compile(r'name="etag" value="([^"]*)"')
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        running.endpoints.endpoints[ENDPOINT] = Endpoint(id=ENDPOINT, name="till", etag="1")
-        running.registry.defaults["far"] = DefaultAttachment(cell="far", etag="1")
-        yield running
+def fake(fake: FakeSidegate) -> FakeSidegate:
+    fake.endpoints.endpoints[ENDPOINT] = Endpoint(id=ENDPOINT, name="till", etag="1")
+    fake.registry.defaults["far"] = DefaultAttachment(cell="far", etag="1")
+    return fake
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Decisions on many connections: a hundred at a time, each once however often it is sent, and what is said of them."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 from starlette.datastructures import FormData, UploadFile
@@ -15,16 +14,9 @@ from sidegate.api.endpoint.v1 import endpoint_pb2
 from sidegate.api.endpoint.v1.endpoint_pb2 import Endpoint
 from sidegate.api.registry.v1.account_pb2 import ROLE_ADMIN
 from sidegate.api.registry.v1.account_service_pb2 import Identity
-from tests.support import fake_sidegate
 from tests.support.fake_sidegate import FakeSidegate
 
 SERVICE = str(uuid.uuid4())
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

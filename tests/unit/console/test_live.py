@@ -1,8 +1,7 @@
 """What the watches of a session tell its pages: that its key has ended, and that is another thing than an outage."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -15,16 +14,9 @@ from sidegate.api.endpoint.v1.watch_pb2 import WatchConnectionsResponse, WatchEn
 from sidegate.api.registry.v1.account_pb2 import ROLE_OPERATOR
 from sidegate.api.registry.v1.account_service_pb2 import Identity
 from sidegate.api.registry.v1.watch_pb2 import WatchResponse
-from tests.support import fake_sidegate
 from tests.support.fake_sidegate import FakeSidegate
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture
@@ -58,22 +50,6 @@ async def test_a_session_ends_once_its_key_gets_no_token_any_more(fake: FakeSide
                 assert LOST not in await listener.next(10)
 
 
-async def test_a_session_ends_though_its_watches_go_on_as_they_were_let_in(
-    fake: FakeSidegate, store: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.console.live.hub.KEY_SECONDS", 0.01)
-    mine = session(store, fake)
-    tell(fake)
-    with hub_of(mine).listening() as listener:
-        async with asyncio.timeout(10):
-            while BACK not in await listener.next(10):
-                assert store.goes_on(mine)
-            fake.refuse("GetIdentity", UNAUTHENTICATED, times=100)
-            fake.refuse("IssueToken", UNAUTHENTICATED, times=100)
-            while store.goes_on(mine):
-                assert LOST not in await listener.next(10)
-
-
 async def test_who_signs_out_is_not_told_that_something_is_away(fake: FakeSidegate, store: Sessions) -> None:
     """It woke the stream, whose end sent the page to the door by itself while the answer to its form was on its way."""
     mine = session(store, fake)
@@ -84,7 +60,7 @@ async def test_who_signs_out_is_not_told_that_something_is_away(fake: FakeSidega
             while BACK not in await listener.next(10):
                 assert store.goes_on(mine)
             store.end(mine)
-            await asyncio.gather(*hub._tasks[1:])  # all but the one that looks after the key
+            await asyncio.gather(*hub._tasks)
         assert listener.heard() == frozenset()
 
 

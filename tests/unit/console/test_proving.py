@@ -1,8 +1,7 @@
 """A check of the chains is one, and is of whom it began for, whatever its session does meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,14 +10,7 @@ from services.console.sessions.session import Session
 from sidegate.api.events.v1.registry_events_pb2 import RegistryEvent, VpcCreated
 from sidegate.api.registry.v1.account_pb2 import ROLE_OPERATOR
 from sidegate.api.registry.v1.account_service_pb2 import Identity
-from tests.support import fake_sidegate
 from tests.support.fake_sidegate import FakeSidegate
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeSidegate]:
-    with fake_sidegate.running(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture
