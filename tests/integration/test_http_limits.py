@@ -2,156 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import uvicorn
-from sse_starlette import EventSourceResponse
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.http_api.errors import Refused
-from services.http_api.limits import Gate, Limits, limited
-from services.http_api.limits.protocol import BoundedProtocol, bounded
+from services.http_api.limits import Gate, Limits
+from tests.support.limited_server import MEGABYTE, QUICK, Place, serving
 from tests.support.nats import DEADLINE
-
-QUICK = Limits(
-    head=4096,
-    idle_seconds=3.0,
-    head_seconds=0.4,
-    body=8192,
-    body_seconds=0.4,
-    send_seconds=0.4,
-    linger_seconds=0.4,
-    connections=40,
-    connections_of_address=20,
-    handshake_seconds=0.4,
-)
-MEGABYTE = 1 << 20
-
-
-class Echo:
-    """Answers with how much it was sent; `/large` with much, `/hold` when it is told to, `/stream` without end."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.served = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await self.talk(WebSocket(scope, receive, send))
-            return
-        body = await Request(scope, receive).body()
-        if scope["path"] == "/hold":
-            await self.open.wait()
-        if scope["path"] == "/stream":
-            await EventSourceResponse(self.events())(scope, receive, send)
-            return
-        self.served += 1
-        answer: Response = JSONResponse({"bytes": len(body)})
-        if scope["path"] == "/large":
-            answer = PlainTextResponse("x" * (64 * MEGABYTE))
-        await answer(scope, receive, send)
-
-    async def events(self) -> AsyncIterator[str]:
-        self.served += 1
-        try:
-            while True:
-                yield "tick"
-                await asyncio.sleep(0.05)
-        finally:
-            self.served -= 1
-
-    async def talk(self, socket: WebSocket) -> None:
-        """`/hold` waits before it lets anybody in; `/large` says much."""
-        if socket.url.path == "/hold":
-            await self.open.wait()
-        with suppress(WebSocketDisconnect):
-            await socket.accept()
-            self.served += 1
-            while socket.url.path == "/large":
-                await socket.send_bytes(bytes(MEGABYTE))
-            await socket.receive()
-            self.served -= 1
-
-
-class Peer:
-    """A client that writes what it likes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def ask(self, *lines: str, body: bytes = b"") -> int:
-        self.writer.write("\r\n".join([*lines, "Host: here", "", ""]).encode() + body)
-        return await self.status()
-
-    async def status(self) -> int:
-        """The status of the next answer, with its body read; 0 where the connection ends without one."""
-        async with asyncio.timeout(DEADLINE):
-            try:
-                head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
-            except (asyncio.IncompleteReadError, ConnectionError):
-                return 0
-            length = next((int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
-            self.said = await self.reader.readexactly(length)
-        return int(head.split()[1])
-
-    async def ends(self) -> None:
-        """Waits for the connection's end."""
-        async with asyncio.timeout(DEADLINE):
-            try:
-                while await self.reader.read(MEGABYTE):
-                    pass
-            except ConnectionError:
-                return
-
-
-class Place:
-    """A server with limits."""
-
-    def __init__(self, port: int, app: Echo, protocol: type[BoundedProtocol]) -> None:
-        self.port, self.app, self.protocol = port, app, protocol
-
-    @asynccontextmanager
-    async def peer(self) -> AsyncIterator[Peer]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=4 * MEGABYTE)
-        try:
-            yield Peer(reader, writer)
-        finally:
-            writer.transport.abort()
-
-    async def works(self) -> bool:
-        async with self.peer() as peer:
-            return await peer.ask("GET / HTTP/1.1") == 200
-
-    async def empties(self) -> None:
-        """Waits until nobody is connected."""
-        async with asyncio.timeout(DEADLINE):
-            while len(self.protocol.connected):
-                await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def serving(limits: Limits) -> AsyncIterator[Place]:
-    app, protocol = Echo(), bounded(limits)
-    config = uvicorn.Config(limited(app, Gate(limits)), http=protocol, lifespan="off", log_config=None, port=0)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while not server.started:
-                await asyncio.sleep(0)
-        (listening,) = server.servers
-        assert issubclass(protocol, BoundedProtocol)
-        yield Place(listening.sockets[0].getsockname()[1], app, protocol)
-    finally:
-        app.open.set()
-        server.should_exit = True
-        await task
 
 
 @pytest.fixture
@@ -318,85 +177,6 @@ async def test_one_address_has_so_many_connections_and_no_more(place: Place) -> 
     assert await place.works()
 
 
-UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
-HANDSHAKE = (*UPGRADE, "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
-
-
-async def test_an_upgrade_whose_head_is_too_large_is_refused_as_any_and_its_connection_counted_once(
-    place: Place,
-) -> None:
-    """It was signed off twice, and nobody was let in any more once fewer than none were connected."""
-    for _ in range(3):
-        async with place.peer() as peer:
-            assert await peer.ask("GET / HTTP/1.1", *UPGRADE, f"X: {'y' * 2 * QUICK.head}") == 431
-            await peer.ends()
-    await place.empties()
-    assert await place.works()
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["Content-Length: 5"],
-        [f"X: {'y' * 8200}"],
-        [f"X-{number}: y" for number in range(130)],
-    ],
-    ids=["body", "long line", "many headers"],
-)
-async def test_what_is_no_handshake_of_websockets_is_refused_and_its_connection_ends(lines: Sequence[str]) -> None:
-    """It was neither answered nor closed, and counted nowhere."""
-    async with serving(replace(QUICK, head=16_384)) as place:
-        async with place.peer() as peer:
-            assert await peer.ask("GET / HTTP/1.1", *HANDSHAKE, *lines) == 400
-            assert json.loads(peer.said)["error_code"] == "EndPoint.0002"
-            await peer.ends()
-        await place.empties()
-        assert await place.works()
-
-
-async def test_websockets_count_with_the_connections_of_their_address_until_they_end(place: Place) -> None:
-    async with AsyncExitStack() as peers:
-        for _ in range(QUICK.connections_of_address):
-            peer = await peers.enter_async_context(place.peer())
-            assert await peer.ask("GET / HTTP/1.1", *HANDSHAKE) == 101
-        async with place.peer() as beyond:
-            assert await beyond.ask("GET / HTTP/1.1") == 0
-        assert place.app.served == QUICK.connections_of_address
-        assert len(place.protocol.connected) == QUICK.connections_of_address
-    await place.empties()
-    assert await place.works()
-
-
-async def test_a_handshake_of_websockets_has_so_much_time(place: Place) -> None:
-    async with place.peer() as peer, place.peer() as let_in:
-        assert await let_in.ask("GET / HTTP/1.1", *HANDSHAKE) == 101
-        assert await peer.ask("GET /hold HTTP/1.1", *HANDSHAKE) == 0
-        await asyncio.sleep(2 * QUICK.handshake_seconds)
-        assert place.app.served == 1, "who was let in stays"
-    await place.empties()
-
-
-async def test_handshakes_of_websockets_are_in_flight_until_somebody_is_let_in() -> None:
-    async with serving(Limits(in_flight=2, in_flight_of_address=2)) as full, AsyncExitStack() as peers:
-        one, two, three, four = [await peers.enter_async_context(full.peer()) for _ in range(4)]
-        held = [asyncio.create_task(peer.ask("GET /hold HTTP/1.1", *HANDSHAKE)) for peer in (one, two)]
-        async with asyncio.timeout(DEADLINE):
-            while await three.ask("GET / HTTP/1.1") == 200:
-                await asyncio.sleep(0.01)
-        assert await four.ask("GET / HTTP/1.1", *HANDSHAKE) == 403
-        full.app.open.set()
-        assert await asyncio.gather(*held) == [101, 101]
-        assert await three.ask("GET / HTTP/1.1") == 200
-
-
-async def test_an_upgrade_before_the_answer_to_what_was_asked_on_its_connection_ends_both(place: Place) -> None:
-    async with place.peer() as peer:
-        peer.writer.write(b"GET /hold HTTP/1.1\r\nHost: here\r\n\r\n")
-        assert await peer.ask("GET / HTTP/1.1", *HANDSHAKE) == 0
-    await place.empties()
-    assert await place.works()
-
-
 async def test_a_stream_ends_with_its_connection_though_more_was_asked_on_that(place: Place) -> None:
     """Only what was asked last heard that the client had gone."""
     async with place.peer() as peer:
@@ -409,13 +189,6 @@ async def test_a_stream_ends_with_its_connection_though_more_was_asked_on_that(p
     async with asyncio.timeout(2):
         while place.app.served:
             await asyncio.sleep(0.01)
-
-
-async def test_a_client_that_does_not_read_what_a_websocket_says_is_cut_off(place: Place) -> None:
-    async with place.peer() as peer:
-        assert await peer.ask("GET /large HTTP/1.1", *HANDSHAKE) == 101
-        peer.writer.transport.pause_reading()  # type: ignore[attr-defined] # of a transport that reads
-        await place.empties()
 
 
 async def test_a_client_that_does_not_read_is_cut_off(place: Place) -> None:

@@ -14,8 +14,8 @@ import uvloop
 from services.common.https.server import HttpsServer
 from services.http_api.limits import Gate, limited
 from services.http_api.limits.protocol import bounded
-from tests.integration.test_http_limits import HANDSHAKE, QUICK, Echo, Peer, Place
 from tests.support import identity
+from tests.support.limited_server import HANDSHAKE, QUICK, Echo, Peer, Place
 from tests.support.nats import DEADLINE
 
 FEW = replace(QUICK, connections_of_address=3, tls_seconds=1.0)
